@@ -1,0 +1,68 @@
+"""Split a class of a deployed video classifier: one compiled backbone, a head you can edit.
+
+The names below load on first use, so that `import edgesplit` and `edgesplit --help` load neither
+numpy nor onnx.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgesplit.bundle import Bundle, Version, create_bundle, open_bundle
+    from edgesplit.clips import Preprocessing, read_clip
+    from edgesplit.errors import EdgesplitError
+    from edgesplit.head import Evaluation, Head
+    from edgesplit.labels import LabelTree
+    from edgesplit.metrics import Score, score_split
+    from edgesplit.report import Report
+    from edgesplit.split import Edit, merge_class, split_class
+    from edgesplit.stats import Statistics
+    from edgesplit.text import TextEncoder
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Bundle",
+    "EdgesplitError",
+    "Edit",
+    "Evaluation",
+    "Head",
+    "LabelTree",
+    "Preprocessing",
+    "Report",
+    "Score",
+    "Statistics",
+    "TextEncoder",
+    "Version",
+    "__version__",
+    "create_bundle",
+    "merge_class",
+    "open_bundle",
+    "read_clip",
+    "score_split",
+    "split_class",
+]
+
+_HOMES = {
+    "bundle": ("Bundle", "Version", "create_bundle", "open_bundle"),
+    "clips": ("Preprocessing", "read_clip"),
+    "errors": ("EdgesplitError",),
+    "head": ("Evaluation", "Head"),
+    "labels": ("LabelTree",),
+    "metrics": ("Score", "score_split"),
+    "report": ("Report",),
+    "split": ("Edit", "merge_class", "split_class"),
+    "stats": ("Statistics",),
+    "text": ("TextEncoder",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"edgesplit.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,478 @@
+"""The bundle: a folder with one backbone, every head there ever was, and which one is live.
+
+    lab.bundle/
+      bundle.json          format version, feature space, preprocessing
+      backbone.onnx        exported once, never touched again
+      heads/<digest>.onnx  every version ever made
+      HEAD                 digest of the live head
+      log.jsonl            one line per publish, appended
+      stats.npz            class means and covariance (when clips were given at export)
+      golden.npz           features for the gate (when clips were given at export)
+      text/                a text encoder of its own, when not the packaged one
+
+Only HEAD and log.jsonl are ever written twice. Publishing writes the head, then the log line,
+then HEAD, each durably before the next: a log line that HEAD never followed is an attempt that
+did not happen. Readers take no lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit import store
+from edgesplit.clips import Preprocessing
+from edgesplit.errors import (
+    BundleError,
+    ConflictError,
+    EdgesplitError,
+    EditError,
+    FeatureSpaceError,
+)
+from edgesplit.gate import Gate, pass_gate
+from edgesplit.head import Head
+from edgesplit.headfile import head_digest
+from edgesplit.knowledge import Taxonomy
+from edgesplit.labels import Composition
+from edgesplit.split import Edit, Into, merge_class, split_class
+from edgesplit.stats import Statistics
+from edgesplit.text import TextEncoder, packaged_encoder
+
+__all__ = ["Bundle", "Version", "create_bundle", "feature_space", "find_bundle", "open_bundle"]
+
+FORMAT_VERSION = 1
+ENVIRONMENT = "EDGESPLIT_BUNDLE"
+MAX_GOLDEN = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One entry of a bundle's history: a head that went live."""
+
+    digest: str
+    """The head that went live."""
+    time: str
+    """UTC, ISO 8601 with milliseconds."""
+    action: str
+    """What was done, in words."""
+    before: str
+    """Digest of the head that was live until then; empty for the first."""
+
+    def to_json(self) -> dict[str, str]:
+        """A JSON object, as in log.jsonl."""
+        return {"time": self.time, "from": self.before, "to": self.digest, "action": self.action}
+
+
+def feature_space(backbone: bytes, preprocessing: Preprocessing) -> str:
+    """The identity that heads belong to.
+
+    sha256, in hex, over the canonical fp32 backbone and the canonical preprocessing.
+    """
+    content = json.dumps(preprocessing.to_json(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(hashlib.sha256(backbone).digest() + content.encode()).hexdigest()
+
+
+def find_bundle(path: str | Path | None = None) -> Path:
+    """The bundle meant: `path`, else EDGESPLIT_BUNDLE, else the one in the current folder.
+
+    Raises:
+        BundleError: there is none, or several.
+    """
+    named = path or os.environ.get(ENVIRONMENT)
+    if named:
+        return Path(named)
+    here = Path.cwd()
+    if (here / "bundle.json").is_file():
+        return here
+    found = sorted(file.parent for file in here.glob("*/bundle.json"))
+    if len(found) == 1:
+        return found[0]
+    how = f"Name one with --bundle or {ENVIRONMENT}."
+    if found:
+        raise BundleError(
+            f"{here} holds several bundles: {', '.join(f.name for f in found)}. {how}"
+        )
+    raise BundleError(f"There is no bundle in {here}. {how} `edgesplit demo` makes one to try.")
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Opens a bundle for reading and publishing.
+
+    Raises:
+        BundleError: the folder is not a bundle of a format this edgesplit reads.
+    """
+    folder = Path(path)
+    file = folder / "bundle.json"
+    if not file.is_file():
+        what = "does not exist" if not folder.exists() else "is not a bundle (no bundle.json in it)"
+        raise BundleError(f"{folder} {what}. `edgesplit export` makes a bundle.")
+    try:
+        content = json.loads(store.read_bytes(file))
+        version = content["format"]
+        if version != FORMAT_VERSION:
+            raise BundleError(
+                f"{folder} has bundle format {version!r}, this edgesplit reads {FORMAT_VERSION}. "
+                "Use the edgesplit release that wrote it."
+            )
+        return Bundle(
+            path=folder,
+            feature_space=str(content["feature_space"]),
+            dim=int(content["dim"]),
+            preprocessing=Preprocessing.from_json(content["preprocessing"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{file} is damaged ({error!r}). Restore it from a copy.") from error
+
+
+def create_bundle(
+    path: str | Path,
+    *,
+    backbone: bytes,
+    head: Head,
+    preprocessing: Preprocessing,
+    statistics: Statistics | None = None,
+    golden: npt.ArrayLike | None = None,
+) -> Bundle:
+    """Makes a bundle with `head` live; all of it appears at once or not at all.
+
+    Args:
+        path: a folder that does not exist yet.
+        backbone: the canonical fp32 ONNX file.
+        head: the first head, of this backbone's feature space.
+        preprocessing: how a video becomes a clip.
+        statistics: of this head's feature space.
+        golden: `(clips, dim)` features for the gate; the first `MAX_GOLDEN` are kept.
+
+    Raises:
+        BundleError: `path` exists or cannot be written.
+        FeatureSpaceError: the head belongs to another feature space.
+    """
+    target = Path(path)
+    if target.exists():
+        raise BundleError(f"{target} exists already. Choose another name, or remove it first.")
+    space = feature_space(backbone, preprocessing)
+    if head.feature_space != space:
+        raise FeatureSpaceError(_other_space(head, space))
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with store.map_os_errors("create", target):
+        try:
+            (part / "heads").mkdir(parents=True)
+            content = {
+                "format": FORMAT_VERSION,
+                "feature_space": space,
+                "dim": head.dim,
+                "preprocessing": preprocessing.to_json(),
+            }
+            store.replace_file(part / "backbone.onnx", backbone)
+            if statistics is not None:
+                store.replace_file(part / "stats.npz", statistics.to_bytes())
+            if golden is not None:
+                store.replace_file(part / "golden.npz", _write_golden(golden, space))
+            text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+            store.replace_file(part / "bundle.json", text.encode())
+            _go_live(part, head, before="", action="export")
+            os.rename(part, target)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+    return open_bundle(target)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An open bundle. Reading is safe from any thread; publishing takes the folder's lock.
+
+    Nothing of the folder is kept in memory but bundle.json, so another process's publish is
+    seen at the next call.
+    """
+
+    path: Path
+    feature_space: str
+    dim: int
+    preprocessing: Preprocessing
+
+    @property
+    def live(self) -> str:
+        """Digest of the live head.
+
+        Raises:
+            BundleError: HEAD is missing or damaged.
+        """
+        text = store.read_bytes(self.path / "HEAD").decode(errors="replace").strip()
+        if len(text) != 64 or set(text) - set("0123456789abcdef"):
+            raise BundleError(
+                f"{self.path / 'HEAD'} does not hold a digest. `edgesplit log` lists the heads; "
+                "write one's digest into HEAD."
+            )
+        return text
+
+    def head(self, digest: str | None = None) -> Head:
+        """A head of this bundle, verified; the live one when no digest is given.
+
+        Args:
+            digest: the whole digest or its first characters, 4 at least.
+
+        Raises:
+            BundleError: there is no such head, or its file does not have this digest.
+            HeadError: the file is not a head.
+            FeatureSpaceError: the head belongs to another backbone.
+        """
+        full = self.live if digest is None else self.find_head(digest)
+        path = self._head_file(full)
+        data = store.read_bytes(path)
+        if head_digest(data) != full:
+            raise BundleError(
+                f"{path} is damaged: its content has another digest than its name. Restore it "
+                "from a copy, or publish the same edit again."
+            )
+        head = Head.from_bytes(data)
+        self._check_space(head)
+        return head
+
+    def find_head(self, prefix: str) -> str:
+        """The whole digest that starts with `prefix` (4 characters at least)."""
+        found = sorted(
+            p.stem for p in (self.path / "heads").glob("*.onnx") if p.stem.startswith(prefix)
+        )
+        if len(prefix) >= 4 and len(found) == 1:
+            return found[0]
+        several = (
+            f"{len(found)} heads of {self.path} start"
+            if found
+            else f"No head of {self.path} starts"
+        )
+        raise BundleError(f"{several} with {prefix!r}. `edgesplit log` lists them.")
+
+    def backbone(self) -> bytes:
+        """The fp32 backbone's ONNX bytes, checked against the feature space."""
+        data = store.read_bytes(self.path / "backbone.onnx")
+        if feature_space(data, self.preprocessing) != self.feature_space:
+            raise BundleError(
+                f"{self.path / 'backbone.onnx'} is not the backbone that this bundle was exported "
+                "with (or its preprocessing was edited). Restore both from a copy."
+            )
+        return data
+
+    @cached_property
+    def statistics(self) -> Statistics | None:
+        """Class means and covariance; None when the bundle was exported without clips."""
+        path = self.path / "stats.npz"
+        return Statistics.from_bytes(store.read_bytes(path)) if path.exists() else None
+
+    @cached_property
+    def golden(self) -> npt.NDArray[np.float32] | None:
+        """`(clips, dim)` features for the gate; None when exported without clips."""
+        path = self.path / "golden.npz"
+        return _read_golden(path, self.feature_space) if path.exists() else None
+
+    @cached_property
+    def text_encoder(self) -> TextEncoder:
+        """The bundle's own text encoder, else the packaged one."""
+        folder = self.path / "text"
+        return TextEncoder.open(folder) if folder.exists() else packaged_encoder()
+
+    def history(self) -> tuple[Version, ...]:
+        """The heads that went live, oldest first; the last is the live one."""
+        versions: list[Version] = []
+        entries = self._log()
+        followers = [entry.before for entry in entries[1:]] + [self.live]
+        for entry, follower in zip(entries, followers, strict=True):
+            if entry.digest == follower:
+                versions.append(entry)
+        return tuple(versions)
+
+    def _log(self) -> list[Version]:
+        entries = []
+        for line in store.read_bytes(self.path / "log.jsonl").splitlines():
+            try:
+                content = json.loads(line)
+                entries.append(
+                    Version(content["to"], content["time"], content["action"], content["from"])
+                )
+            except (ValueError, KeyError, TypeError):
+                continue  # a line torn by a crash: what it was to record never happened
+        if not entries:
+            raise BundleError(f"{self.path / 'log.jsonl'} holds no entry. Restore it from a copy.")
+        return entries
+
+    def split_class(
+        self,
+        name: str,
+        *,
+        into: Into,
+        rule: str = "alignment",
+        composition: Composition = "gated",
+        taxonomy: Taxonomy | None = None,
+        like: str | None = None,
+        force: bool = False,
+    ) -> Edit:
+        """`edgesplit.split_class` on the live head, with all that the bundle knows.
+
+        Nothing is live before `publish`.
+        """
+        return split_class(
+            self.head(),
+            name,
+            into=into,
+            rule=rule,
+            composition=composition,
+            taxonomy=taxonomy,
+            like=like,
+            force=force,
+            encoder=self.text_encoder,
+            statistics=self.statistics,
+        )
+
+    def merge_class(self, name: str) -> Edit:
+        """Undoes the split of `name` on the live head.
+
+        When that split was the head's last edit, the result is the parent itself, byte for byte.
+        """
+        head = self.head()
+        parent = None
+        if head.parent and self._head_file(head.parent).exists():
+            parent = self.head(head.parent)
+        return merge_class(head, name, parent=parent)
+
+    def publish(self, edit: Edit | Head, *, action: str | None = None) -> Version:
+        """Makes a head live: at once, durably, and only on top of the head it was made from.
+
+        Args:
+            edit: an edit of the live head, or a head whose parent is the live one.
+            action: what the log says; the edit's own words by default.
+
+        Raises:
+            ConflictError: another head went live since the edit was made.
+            FeatureSpaceError: the head belongs to another backbone.
+            GateError: the head would change logits that the edit must leave alone.
+            BundleError: the folder cannot be written; nothing was changed.
+        """
+        head = edit.head if isinstance(edit, Edit) else edit
+        before = edit.before.digest if isinstance(edit, Edit) else head.parent
+        words = action or (edit.action if isinstance(edit, Edit) else "publish")
+        self._check_space(head)
+        return self._publish(head, words, expect=before, check=self._gate)
+
+    def rollback(self, digest: str | None = None) -> Version:
+        """Makes an earlier head live again, byte for byte.
+
+        Args:
+            digest: the head; by default the one that was live before the present one.
+
+        Raises:
+            BundleError: there is no earlier head, or the folder cannot be written.
+        """
+        live = self.live
+        if digest is None:
+            history = self.history()
+            if not history[-1].before:
+                raise BundleError("The first head is live: there is nothing to roll back to.")
+            digest = history[-1].before
+        head = self.head(digest)
+        return self._publish(head, f"rollback to {head.digest[:12]}", expect=live, check=None)
+
+    def _publish(
+        self, head: Head, action: str, *, expect: str, check: Callable[[Head, Head], Gate] | None
+    ) -> Version:
+        with store.lock(self.path):
+            live = self.live
+            if head.digest == live:
+                raise EditError(f"{head.digest[:12]} is live already; nothing was published.")
+            if live != expect:
+                raise ConflictError(
+                    f"The head was made from {expect[:12] or 'nothing'}, but {live[:12]} is live: "
+                    "somebody published in between. Make the edit again on top of the live head."
+                )
+            if check is not None:
+                check(self.head(live), head)
+            with store.map_os_errors("publish to", self.path):
+                return _go_live(self.path, head, before=live, action=action)
+
+    def _gate(self, before: Head, after: Head) -> Gate:
+        return pass_gate(before, after, self.golden)
+
+    def verify(self) -> list[str]:
+        """Checks every file; returns what is wrong, in sentences. Empty when all is well."""
+        problems: list[str] = []
+
+        def attempt(step: Callable[[], object]) -> None:
+            try:
+                step()
+            except EdgesplitError as error:
+                problems.append(str(error))
+
+        attempt(self.backbone)
+        attempt(self.head)
+        attempt(self.history)
+        attempt(lambda: self.golden)
+        attempt(lambda: self.statistics)
+        for path in sorted((self.path / "heads").glob("*.onnx")):
+            attempt(lambda path=path: self.head(path.stem))  # type: ignore[misc]
+        return list(dict.fromkeys(problems))
+
+    def _check_space(self, head: Head) -> None:
+        if head.feature_space != self.feature_space:
+            raise FeatureSpaceError(_other_space(head, self.feature_space))
+        if head.dim != self.dim:
+            raise FeatureSpaceError(
+                f"The head takes features of {head.dim} values, the backbone gives {self.dim}."
+            )
+
+    def _head_file(self, digest: str) -> Path:
+        return self.path / "heads" / f"{digest}.onnx"
+
+
+def _go_live(folder: Path, head: Head, *, before: str, action: str) -> Version:
+    """Head, log line, HEAD: each is on disk before the next is begun."""
+    path = folder / "heads" / f"{head.digest}.onnx"
+    # A file of that name is re-hashed: a power cut can leave it empty.
+    if not path.exists() or head_digest(path.read_bytes()) != head.digest:
+        store.replace_file(path, head.to_bytes())
+    version = Version(head.digest, _now(), action, before)
+    store.append_line(folder / "log.jsonl", json.dumps(version.to_json(), ensure_ascii=False))
+    store.replace_file(folder / "HEAD", f"{head.digest}\n".encode())
+    return version
+
+
+def _now() -> str:
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+
+
+def _other_space(head: Head, space: str) -> str:
+    mine = f"feature space {head.feature_space[:12]}" if head.feature_space else "no feature space"
+    return (
+        f"The head belongs to {mine}, the bundle has {space[:12]}: it was trained on another "
+        "backbone or preprocessing. Use a head that was exported with this bundle."
+    )
+
+
+def _write_golden(golden: npt.ArrayLike, space: str) -> bytes:
+    buffer = io.BytesIO()
+    features = np.asarray(golden, np.float32)[:MAX_GOLDEN]
+    np.savez(buffer, features=features, feature_space=np.array(space))
+    return buffer.getvalue()
+
+
+def _read_golden(path: Path, space: str) -> npt.NDArray[np.float32]:
+    data = store.read_bytes(path)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            features = arrays["features"].astype(np.float32)
+            mine = str(arrays["feature_space"])
+    except Exception as error:  # numpy raises many kinds on a damaged file
+        raise BundleError(f"{path} is damaged ({error}). Restore it from a copy.") from error
+    if mine != space:
+        raise FeatureSpaceError(f"{path} holds features of another feature space, {mine[:12]}.")
+    return np.asarray(features)

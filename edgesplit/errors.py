@@ -1,0 +1,89 @@
+"""Every error that edgesplit raises on purpose.
+
+    EdgesplitError                 catch this one; str(error) says what to do next
+    ├── LabelError                 a class or label that does not exist, is ambiguous or not allowed
+    ├── EditError                  an edit that cannot be made as asked
+    │   └── AmbiguousSourceError   the text encoder cannot tell the best sources apart
+    ├── HeadError                  bytes that are not a head, or a head that contradicts itself
+    ├── BundleError                a folder that is not a bundle, or a bundle that is damaged
+    │   ├── FeatureSpaceError      a head that belongs to another backbone
+    │   ├── ConflictError          somebody else published first
+    │   └── GateError              a head that would change answers it must not change
+    ├── ClipError                  a video that cannot be read or is too short
+    ├── ExportError                a model that cannot be exported faithfully
+    ├── BackendError               an inference backend that cannot start or failed while running
+    └── MissingExtraError          an optional dependency that is not installed
+
+Mistakes of the calling program (a wrong type, a wrong shape in memory) stay TypeError and
+ValueError. The command line prints an EdgesplitError as one message and exits with 1.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AmbiguousSourceError",
+    "BackendError",
+    "BundleError",
+    "ClipError",
+    "ConflictError",
+    "EdgesplitError",
+    "EditError",
+    "ExportError",
+    "FeatureSpaceError",
+    "GateError",
+    "HeadError",
+    "LabelError",
+    "MissingExtraError",
+]
+
+
+class EdgesplitError(Exception):
+    """Base of all errors below; its text names what is wrong and the next step."""
+
+
+class LabelError(EdgesplitError):
+    """A class or label does not exist, matches several, or is not allowed."""
+
+
+class EditError(EdgesplitError):
+    """The edit cannot be made as asked; nothing was changed."""
+
+
+class AmbiguousSourceError(EditError):
+    """The text encoder cannot tell the best sources of a subcategory apart."""
+
+
+class HeadError(EdgesplitError):
+    """The bytes are not a head of a supported format, or contradict themselves."""
+
+
+class BundleError(EdgesplitError):
+    """The folder is not a bundle, or a file in it is missing or damaged."""
+
+
+class FeatureSpaceError(BundleError):
+    """The head belongs to another backbone or preprocessing."""
+
+
+class ConflictError(BundleError):
+    """The live head changed between reading it and publishing on top of it."""
+
+
+class GateError(BundleError):
+    """The head would change logits that the edit must leave alone."""
+
+
+class ClipError(EdgesplitError):
+    """The video cannot be opened, decoded, or has too few frames."""
+
+
+class ExportError(EdgesplitError):
+    """The model cannot be exported, or the exported one does not agree with it."""
+
+
+class BackendError(EdgesplitError):
+    """An inference backend could not start, or failed while running."""
+
+
+class MissingExtraError(EdgesplitError):
+    """An optional dependency is missing; the text holds the pip command that adds it."""

@@ -1,0 +1,292 @@
+"""The head: a label tree with a row of weights per node, and its evaluation in numpy.
+
+A root class has an absolute row, every other node a row relative to its parent's. With u the
+affine scores of a split's children and z the score ("logit") of a node:
+
+    gated    z_child = z_parent + log_softmax(u / temperature)
+    flat     z_child = z_parent + u                 (the paper's w_c + v_s, at the root level)
+
+Nodes that compete at the root level are the root classes and the children of flat splits. An
+inner node's logit is the log-sum-exp of its children's, so its probability is the sum over its
+leaves. `headfile` writes the same computation as an ONNX graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.errors import HeadError
+from edgesplit.labels import LabelTree, Provenance
+
+__all__ = ["Evaluation", "Head", "Level", "PathStep", "levels"]
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+PADDING = np.float32(-1e30)
+"""Score of the columns that pad a level's splits to one width: exp of it is 0."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """All splits whose children have the same depth, padded to one width."""
+
+    parents: Integers
+    """`(splits,)`: column of the node that was split."""
+    first_child: Integers
+    """`(splits,)`: column of its first child; the others follow it."""
+    columns: Integers
+    """`(splits, width)`: the children's columns, -1 where padded."""
+    flat: npt.NDArray[np.bool_]
+    """`(splits,)`: True for composition flat."""
+    temperature: Floats
+    """`(splits,)`."""
+
+
+def levels(tree: LabelTree) -> tuple[Level, ...]:
+    """The tree's splits by depth, the shallowest first, in order of creation."""
+    by_depth: dict[int, list[int]] = {}
+    for column, node in enumerate(tree):
+        if node.composition is not None:
+            by_depth.setdefault(tree.depths[column], []).append(column)
+    return tuple(_level(tree, by_depth[depth]) for depth in sorted(by_depth))
+
+
+def _level(tree: LabelTree, parents: Sequence[int]) -> Level:
+    parents = sorted(parents, key=lambda parent: tree.children(parent).start)
+    width = max(len(tree.children(parent)) for parent in parents)
+    columns = np.full((len(parents), width), -1, np.int64)
+    for row, parent in enumerate(parents):
+        children = tree.children(parent)
+        columns[row, : len(children)] = children
+    return Level(
+        parents=np.array(parents, np.int64),
+        first_child=columns[:, 0],
+        columns=columns,
+        flat=np.array([tree[parent].composition == "flat" for parent in parents]),
+        temperature=np.array([tree[parent].temperature for parent in parents], np.float32),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What a head says about a batch of features; column = node of the label tree."""
+
+    logits: Floats
+    """`(batch, nodes)`."""
+    probabilities: Floats
+    """`(batch, nodes)`: an inner node's is the sum over its leaves."""
+    class_index: Integers
+    """`(batch,)`: column of the decided class. This, not argmax over leaves, is the decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathStep:
+    """One level of a decision: a node on the way to the decided class."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """An immutable head; safe to share between threads.
+
+    Attributes:
+        tree: the label tree; node i is column i.
+        weight: `(nodes, dim)` float32, own read-only copy; a child's row is relative.
+        bias: `(nodes,)` float32, own read-only copy.
+        feature_space: identity of the backbone it belongs to; empty when it has none yet.
+        parent: digest of the head it was edited from; empty for a first head.
+
+    Raises:
+        HeadError: shapes do not fit the tree, or a number is not finite.
+    """
+
+    tree: LabelTree
+    weight: Floats
+    bias: Floats
+    feature_space: str = ""
+    parent: str = ""
+
+    def __post_init__(self) -> None:
+        for name, shape in (("weight", (len(self.tree), None)), ("bias", (len(self.tree),))):
+            array = np.array(getattr(self, name), np.float32, order="C")
+            if array.ndim != len(shape) or array.shape[0] != shape[0] or array.size == 0:
+                raise HeadError(
+                    f"{name} has shape {array.shape}; {len(self.tree)} labels need "
+                    f"{'(labels, dim)' if name == 'weight' else '(labels,)'}."
+                )
+            if not np.isfinite(array).all():
+                raise HeadError(f"{name} holds NaN or infinity. Export the head again.")
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        weight: npt.ArrayLike,
+        bias: npt.ArrayLike,
+        labels: Iterable[str],
+        *,
+        feature_space: str = "",
+    ) -> Head:
+        """A head without splits, from any linear classifier.
+
+        Args:
+            weight: `(classes, dim)`; copied as float32.
+            bias: `(classes,)`; copied as float32.
+            labels: one per class, in row order.
+            feature_space: see `edgesplit.bundle.feature_space`.
+
+        Raises:
+            HeadError: shapes do not fit or numbers are not finite.
+            LabelError: a label is empty, too long or appears twice.
+        """
+        return cls(
+            tree=LabelTree.from_labels(labels),
+            weight=np.asarray(weight, np.float32),
+            bias=np.asarray(bias, np.float32),
+            feature_space=feature_space,
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Head:
+        """The head in an ONNX file; see `edgesplit.headfile.read_head`."""
+        from edgesplit.headfile import read_head  # the file format stands on this module
+
+        return read_head(data)
+
+    def to_bytes(self) -> bytes:
+        """The head as a self-contained ONNX file; the same head gives the same bytes."""
+        return self._file[0]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of `to_bytes()`, in hex: the head's name everywhere."""
+        return self._file[1]
+
+    @cached_property
+    def _file(self) -> tuple[bytes, str]:
+        from edgesplit.headfile import head_digest, write_head  # as in from_bytes
+
+        data = write_head(self)
+        return data, head_digest(data)
+
+    @property
+    def dim(self) -> int:
+        """Number of values in a feature."""
+        return int(self.weight.shape[1])
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the classes that the head predicts, in column order."""
+        return tuple(self.tree[column].label for column in self.tree.leaves)
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """The splits by depth; what `evaluate` and the ONNX graph both follow."""
+        return levels(self.tree)
+
+    def evaluate(self, features: npt.ArrayLike) -> Evaluation:
+        """Evaluates the head in numpy, float32.
+
+        Args:
+            features: `(batch, dim)` or `(dim,)`.
+
+        Raises:
+            ValueError: the feature size does not fit.
+        """
+        batch = np.atleast_2d(np.asarray(features, np.float32))
+        if batch.ndim != 2 or batch.shape[1] != self.dim:
+            raise ValueError(
+                f"features have shape {batch.shape}, the head wants (batch, {self.dim})"
+            )
+        logits, relative = self._logits(batch)
+        root = logits[:, self.tree.competitors]
+        total = _log_sum_exp(root)
+        current = np.asarray(self.tree.competitors, np.int64)[np.argmax(root, axis=1)]
+        return Evaluation(
+            logits=logits,
+            probabilities=np.exp(logits - total[:, None]),
+            class_index=self._walk(current, relative),
+        )
+
+    def _logits(self, batch: Floats) -> tuple[Floats, Floats]:
+        """Logits of all nodes, and the children's relative scores u."""
+        relative = batch @ self.weight.T + self.bias
+        logits = relative.copy()
+        for level in self.levels:
+            used = level.columns >= 0
+            scores = np.where(used, relative[:, level.columns], PADDING)
+            shared = _log_softmax(scores / level.temperature[:, None])
+            share = np.where(level.flat[:, None], scores, shared)
+            z = logits[:, level.parents, None] + share
+            logits[:, level.columns[used]] = z[:, used]
+        for column in self._flat_nodes:
+            logits[:, column] = _log_sum_exp(logits[:, self._competitors_below(column)])
+        return logits, relative
+
+    @property
+    def _flat_nodes(self) -> list[int]:
+        return [c for c, node in enumerate(self.tree) if node.composition == "flat"]
+
+    def _competitors_below(self, column: int) -> list[int]:
+        competitors = set(self.tree.competitors)
+        return [c for c in self.tree.descendants(column) if c in competitors]
+
+    def _walk(self, current: Integers, relative: Floats) -> Integers:
+        """From the winner at the root level down to a leaf, by the largest relative score.
+
+        The relative scores decide, not the logits: adding the parent's logit rounds, and a
+        temperature must never change a decision.
+        """
+        for level in self.levels:
+            for row, parent in enumerate(level.parents):
+                here = current == parent
+                if here.any() and not level.flat[row]:
+                    children = self.tree.children(int(parent))
+                    scores = relative[here, children.start : children.stop]
+                    current[here] = children.start + np.argmax(scores, axis=1)
+        return current
+
+    def classify(self, features: npt.ArrayLike) -> list[str]:
+        """The decided label of each feature; `features` as in `evaluate`."""
+        return [self.tree[int(column)].label for column in self.evaluate(features).class_index]
+
+    def path(self, class_index: int, probabilities: Floats) -> tuple[PathStep, ...]:
+        """The decision level by level.
+
+        Args:
+            class_index: column of the decided class.
+            probabilities: `(nodes,)`, one row of `Evaluation.probabilities`.
+        """
+        return tuple(
+            PathStep(self.tree[column].label, float(probabilities[column]))
+            for column in self.tree.path(class_index)
+        )
+
+    def row(self, column: int) -> Floats:
+        """The absolute row of a node: its own and its ancestors' rows added up, `(dim,)`."""
+        return cast(Floats, self.weight[list(self.tree.path(column))].sum(axis=0))
+
+    def provenance(self, column: int) -> Provenance:
+        """Where the row of a column comes from."""
+        return self.tree[column].provenance
+
+
+def _log_softmax(scores: Floats) -> Floats:
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    return cast(Floats, shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def _log_sum_exp(scores: Floats) -> Floats:
+    top = scores.max(axis=-1, keepdims=True)
+    total: npt.NDArray[Any] = np.log(np.exp(scores - top).sum(axis=-1)) + top[..., 0]
+    return cast(Floats, total)

@@ -1,0 +1,402 @@
+"""The head as one small ONNX file: writing it, and reading it by rebuilding it.
+
+The graph's size depends on the depth of the label tree, not on the number of splits: the root
+classes keep their own Gemm, and all splits of one depth share one Gemm over padded segments with
+one log-softmax. Weights are constant initializers; external data, functions, subgraphs and other
+domains never occur. docs/format.md specifies the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgesplit.errors import EdgesplitError, HeadError
+from edgesplit.head import PADDING, Head, Level
+from edgesplit.labels import LabelTree, Node, Provenance, Source
+
+__all__ = ["FORMAT_VERSION", "IR_VERSION", "OPSET", "head_digest", "read_head", "write_head"]
+
+FORMAT_VERSION = 1
+OPSET = 17
+"""Pinned, with the IR version, so that the ONNX Runtime of JetPack 6's Python (1.23.2) loads it."""
+IR_VERSION = 8
+
+_METADATA_KEY = "edgesplit"
+
+
+def head_digest(data: bytes) -> str:
+    """sha256 of a head file, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_head(head: Head) -> bytes:
+    """The head as an ONNX file; the same head gives the same bytes.
+
+    Its input is `features [N, dim]`; its outputs are `logits [N, nodes]`, `probabilities
+    [N, nodes]` and `class_index [N]`, which is the decision.
+    """
+    graph = _GraphWriter(head).write()
+    model = helper.make_model(
+        graph,
+        producer_name="edgesplit",
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+    )
+    helper.set_model_props(model, {_METADATA_KEY: _write_metadata(head)})
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def read_head(data: bytes) -> Head:
+    """The head in `data`.
+
+    Reading is rebuilding: labels and weights are parsed, the file is written anew from them, and
+    the two must be equal to the byte. Whatever else a file might contain cannot pass.
+
+    Raises:
+        HeadError: the bytes are not a head of a supported format, or contradict themselves.
+    """
+    model = _parse(data)
+    metadata = _read_metadata(model)
+    try:
+        tree = LabelTree(tuple(_read_node(node) for node in metadata["nodes"]))
+        weight, bias = _read_rows(tree, model)
+        head = Head(
+            tree=tree,
+            weight=weight,
+            bias=bias,
+            feature_space=_text(metadata, "feature_space"),
+            parent=_text(metadata, "parent"),
+        )
+    except HeadError:
+        raise
+    except EdgesplitError as error:
+        raise HeadError(f"The head file's labels are not valid: {error}") from error
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise HeadError(f"The head file's metadata is not valid: {error!r}.") from error
+    if head.to_bytes() != data:
+        raise HeadError(
+            "The head file's graph is not the one that its labels and weights give: it was edited "
+            "or damaged. Restore it, or publish it anew from the head it was made from."
+        )
+    return head
+
+
+def _parse(data: bytes) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as error:  # protobuf's DecodeError differs between its implementations
+        raise HeadError(
+            f"These {len(data)} bytes are not an ONNX file: it is truncated or something else. "
+            "Copy the head again."
+        ) from error
+    return model
+
+
+def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    if _METADATA_KEY not in entries:
+        raise HeadError(
+            "This ONNX file is not an edgesplit head (it carries no edgesplit metadata). "
+            "`edgesplit export` makes one."
+        )
+    try:
+        metadata = json.loads(entries[_METADATA_KEY])
+        version = metadata["format"]
+        nodes = metadata["nodes"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise HeadError(f"The head file's metadata is damaged: {error!r}.") from error
+    if version != FORMAT_VERSION:
+        raise HeadError(
+            f"The head file has format {version!r}, this edgesplit reads format {FORMAT_VERSION}. "
+            "Use the edgesplit release that wrote it."
+        )
+    if not isinstance(nodes, list):
+        raise HeadError("The head file's metadata is damaged: its nodes are not a list.")
+    return dict(metadata)
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str:
+    value = metadata[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is {value!r}")
+    return value
+
+
+# --- metadata -------------------------------------------------------------------------------
+
+
+def _write_metadata(head: Head) -> str:
+    content = {
+        "format": FORMAT_VERSION,
+        "feature_space": head.feature_space,
+        "parent": head.parent,
+        "nodes": [_write_node(node) for node in head.tree],
+    }
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _write_node(node: Node) -> dict[str, Any]:
+    content: dict[str, Any] = {"label": node.label}
+    if node.parent is not None:
+        content |= {"parent": node.parent, "modifier": node.modifier}
+    if node.composition is not None:
+        content |= {"composition": node.composition, "temperature": node.temperature}
+    if node.provenance != Provenance():
+        content["rule"] = node.provenance.rule
+        content["sources"] = [
+            {"label": source.label, "similarity": source.similarity, "weight": source.weight}
+            for source in node.provenance.sources
+        ]
+    return content
+
+
+def _read_node(content: Mapping[str, Any]) -> Node:
+    """The inverse of `_write_node`; what it lets pass wrongly, the rebuilt bytes do not."""
+    sources = tuple(
+        Source(str(s["label"]), float(s["similarity"]), float(s["weight"]))
+        for s in content.get("sources", [])
+    )
+    parent = content.get("parent")
+    return Node(
+        label=str(content["label"]),
+        parent=None if parent is None else int(parent),
+        modifier=str(content.get("modifier", "")),
+        composition=content.get("composition"),
+        temperature=float(content.get("temperature", 1.0)),
+        provenance=Provenance(str(content.get("rule", Provenance().rule)), sources),
+    )
+
+
+# --- rows -----------------------------------------------------------------------------------
+
+
+def _read_rows(
+    tree: LabelTree, model: onnx.ModelProto
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    root = _floats(tensors, "weight", 2)
+    weight = np.zeros((len(tree), root.shape[1]), np.float32)
+    bias = np.zeros(len(tree), np.float32)
+    _place(weight, root, np.arange(len(tree.roots)), "weight")
+    _place(bias, _floats(tensors, "bias", 1), np.arange(len(tree.roots)), "bias")
+    for depth, level in enumerate(Head(tree, weight, bias).levels, start=1):
+        columns = level.columns.ravel()
+        _place(weight, _floats(tensors, f"split{depth}.weight", 2), columns, "weight")
+        _place(bias, _floats(tensors, f"split{depth}.bias", 1), columns, "bias")
+    return weight, bias
+
+
+def _floats(
+    tensors: Mapping[str, onnx.TensorProto], name: str, rank: int
+) -> npt.NDArray[np.float32]:
+    tensor = tensors.get(name)
+    if tensor is None:
+        raise HeadError(f"The head file has no initializer {name!r}: it was edited or damaged.")
+    if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != rank:
+        raise HeadError(f"The head file's {name!r} is not a float32 tensor of rank {rank}.")
+    # The size is compared before any array is made, so that huge dims cost nothing.
+    if len(tensor.raw_data) != 4 * int(np.prod([int(d) for d in tensor.dims], dtype=object)):
+        raise HeadError(f"The head file's {name!r} holds another number of values than its shape.")
+    return np.frombuffer(tensor.raw_data, "<f4").reshape(tuple(tensor.dims)).astype(np.float32)
+
+
+def _place(
+    target: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.float32],
+    columns: npt.NDArray[np.int64],
+    name: str,
+) -> None:
+    if rows.shape != (len(columns), *target.shape[1:]):
+        raise HeadError(
+            f"The head file holds {name} rows of shape {rows.shape}, its labels need "
+            f"{(len(columns), *target.shape[1:])}."
+        )
+    used = columns >= 0
+    target[columns[used]] = rows[used]
+
+
+# --- graph ----------------------------------------------------------------------------------
+
+
+class _GraphWriter:
+    """Collects nodes and initializers in order; every name is fixed by its place."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def write(self) -> onnx.GraphProto:
+        head, tree = self.head, self.head.tree
+        n_root = len(tree.roots)
+        root = "root.logits" if head.levels else "logits"
+        self._gemm(root, head.weight[:n_root], head.bias[:n_root], "")
+        parts, offsets = [root], {column: column for column in tree.roots}
+        choices, width = [], n_root
+        above = root
+        above_offsets = offsets
+        for depth, level in enumerate(head.levels, start=1):
+            above, choice = self._level(f"split{depth}", level, above, above_offsets)
+            used = level.columns >= 0
+            places = np.flatnonzero(used.ravel())
+            above_offsets = dict(zip(level.columns[used].tolist(), places.tolist(), strict=True))
+            offsets |= {column: width + place for column, place in above_offsets.items()}
+            width += level.columns.size
+            parts.append(above)
+            choices.append(choice)
+        competitors = self._logits(parts, offsets, width)
+        self._probabilities(competitors)
+        self._decision(competitors, choices)
+        return self._graph()
+
+    def _logits(self, parts: list[str], offsets: dict[int, int], width: int) -> str:
+        """Writes `logits` and returns the scores that compete at the root level."""
+        tree = self.head.tree
+        flat = [column for column, node in enumerate(tree) if node.composition == "flat"]
+        if not self.head.levels:
+            return parts[0]
+        if flat:
+            every = self._node("Concat", parts, "own", axis=1)
+            parts = [every, self._flat_roll_up(flat, every, offsets)]
+            offsets = offsets | {column: width + row for row, column in enumerate(flat)}
+        joined = self._node("Concat", parts, "columns.padded", axis=1)
+        order = self._constant("columns", np.array([offsets[c] for c in range(len(tree))]))
+        logits = self._node("Gather", [joined, order], "logits", axis=1)
+        if not flat:
+            return parts[0]
+        competitors = self._constant("competitors", np.array(tree.competitors))
+        return self._node("Gather", [logits, competitors], "competitors.logits", axis=1)
+
+    def _flat_roll_up(self, flat: Sequence[int], every: str, offsets: dict[int, int]) -> str:
+        """Log-sum-exp of the competitors below every flat split, `(batch, flat splits)`."""
+        tree = self.head.tree
+        below = [[c for c in tree.descendants(f) if c in set(tree.competitors)] for f in flat]
+        width = max(map(len, below))
+        index = np.array([[offsets[c] for c in row] + [0] * (width - len(row)) for row in below])
+        mask = np.array(
+            [[np.float32(0)] * len(row) + [PADDING] * (width - len(row)) for row in below]
+        )
+        scores = self._node(
+            "Gather", [every, self._constant("flat.columns", index)], "flat.scores", axis=1
+        )
+        padded = self._node("Add", [scores, self._constant("flat.mask", mask)], "flat.padded")
+        return self._node("ReduceLogSumExp", [padded], "flat.logits", axes=[2], keepdims=0)
+
+    def _level(
+        self, name: str, level: Level, above: str, above_offsets: Mapping[int, int]
+    ) -> tuple[str, str]:
+        """Writes one depth of splits.
+
+        Returns its padded logits `(batch, splits * width)`, and the column of every split's best
+        child `(batch, splits)`.
+        """
+        n_splits, width = level.columns.shape
+        used = level.columns.ravel() >= 0
+        weight = np.zeros((used.size, self.head.dim), np.float32)
+        bias = np.full(used.size, PADDING, np.float32)
+        weight[used] = self.head.weight[level.columns.ravel()[used]]
+        bias[used] = self.head.bias[level.columns.ravel()[used]]
+        line_of_scores = self._gemm(f"{name}.scores", weight, bias, f"{name}.")
+        shape = self._constant(f"{name}.shape", np.array([0, n_splits, width]))
+        scores = self._node("Reshape", [line_of_scores, shape], f"{name}.relative")
+        share = self._share(name, level, scores)
+        index = np.array([above_offsets[int(parent)] for parent in level.parents])[:, None]
+        parent = self._node(
+            "Gather",
+            [above, self._constant(f"{name}.parent", index)],
+            f"{name}.parent.logit",
+            axis=1,
+        )
+        logits = self._node("Add", [parent, share], f"{name}.logits")
+        line = self._constant(f"{name}.line", np.array([0, n_splits * width]))
+        padded = self._node("Reshape", [logits, line], f"{name}.padded")
+        best = self._node("ArgMax", [scores], f"{name}.best", axis=2, keepdims=0)
+        first = self._constant(f"{name}.first_child", level.first_child)
+        return padded, self._node("Add", [best, first], f"{name}.choice")
+
+    def _share(self, name: str, level: Level, scores: str) -> str:
+        temperature = self._constant(f"{name}.temperature", level.temperature[:, None])
+        scaled = self._node("Div", [scores, temperature], f"{name}.scaled")
+        shared = self._node("LogSoftmax", [scaled], f"{name}.shared", axis=2)
+        if not level.flat.any():
+            return shared
+        flat = self._constant(f"{name}.flat", level.flat[:, None])
+        return self._node("Where", [flat, scores, shared], f"{name}.share")
+
+    def _probabilities(self, competitors: str) -> None:
+        # One exponential over all columns: the root columns see the same numbers whether or not
+        # there are splits, so their probabilities are equal to the bit.
+        total = self._node("ReduceLogSumExp", [competitors], "total", axes=[1], keepdims=1)
+        log = self._node("Sub", ["logits", total], "log_probabilities")
+        self._node("Exp", [log], "probabilities")
+
+    def _decision(self, competitors: str, choices: Sequence[str]) -> None:
+        """Walks the tree: the winner at the root level, then the best child until a leaf."""
+        tree = self.head.tree
+        if not choices:
+            self._node("ArgMax", [competitors], "class_index", axis=1, keepdims=0)
+            return
+        current = self._node("ArgMax", [competitors], "winner", axis=1, keepdims=1)
+        if "competitors" in {constant.name for constant in self.constants}:
+            current = self._node("Gather", ["competitors", current], "winner.column", axis=0)
+        # Where a split's choice lies among all choices; a leaf points behind them, at itself.
+        parents = [int(parent) for level in self.head.levels for parent in level.parents]
+        split = np.full(len(tree), len(parents))
+        for place, parent in enumerate(parents):
+            if tree[parent].composition == "gated":
+                split[parent] = place
+        splits = self._constant("split", split)
+        for step in range(1, len(choices) + 1):
+            here = self._node("Gather", [splits, current], f"walk{step}.split", axis=0)
+            table = self._node("Concat", [*choices, current], f"walk{step}.table", axis=1)
+            current = self._node("GatherElements", [table, here], f"walk{step}.column", axis=1)
+        one = self._constant("walk.shape", np.array([-1]))
+        self._node("Reshape", [current, one], "class_index")
+
+    def _gemm(
+        self,
+        output: str,
+        weight: npt.NDArray[np.float32],
+        bias: npt.NDArray[np.float32],
+        prefix: str,
+    ) -> str:
+        inputs = [
+            "features",
+            self._constant(f"{prefix}weight", weight),
+            self._constant(f"{prefix}bias", bias),
+        ]
+        return self._node("Gemm", inputs, output, transB=1)
+
+    def _node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def _constant(self, name: str, array: npt.NDArray[Any]) -> str:
+        kinds = {"f": np.float32, "b": np.bool_, "i": np.int64}
+        fixed: npt.NDArray[Any] = np.ascontiguousarray(array, kinds[array.dtype.kind])
+        self.constants.append(numpy_helper.from_array(fixed, name))
+        return name
+
+    def _graph(self) -> onnx.GraphProto:
+        n_nodes = len(self.head.tree)
+        value = helper.make_tensor_value_info
+        return helper.make_graph(
+            self.nodes,
+            "head",
+            [value("features", TensorProto.FLOAT, ["N", self.head.dim])],
+            [
+                value("logits", TensorProto.FLOAT, ["N", n_nodes]),
+                value("probabilities", TensorProto.FLOAT, ["N", n_nodes]),
+                value("class_index", TensorProto.INT64, ["N"]),
+            ],
+            initializer=self.constants,
+        )

@@ -1,0 +1,319 @@
+"""The label tree: what a head's columns are called and how they hang together.
+
+Root children are the classes the model was trained on. Splitting a class turns its leaf into an
+inner node with children; the leaves are the classes that the head predicts. A node's position in
+`LabelTree.nodes` is its column in the head, and columns are in order of creation: the root
+classes first, then the children of each split as one block.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, get_args
+
+from edgesplit.errors import EditError, HeadError, LabelError
+
+__all__ = [
+    "COMPOSITIONS",
+    "MAX_LABEL_CHARS",
+    "Composition",
+    "LabelTree",
+    "Node",
+    "Provenance",
+    "Source",
+    "check_label",
+    "words",
+]
+
+Composition = Literal["gated", "flat"]
+COMPOSITIONS: tuple[str, ...] = get_args(Composition)
+MAX_LABEL_CHARS = 500
+
+
+def words(text: str) -> list[str]:
+    """The words of `text`, lower-cased, without punctuation around them."""
+    return re.findall(r"\w+(?:['\u2019-]\w+)*", text.casefold())
+
+
+def check_label(text: str) -> str:
+    """Returns `text` in the form labels are kept in: NFC, single spaces, no outer space.
+
+    Raises:
+        LabelError: the text is empty, longer than `MAX_LABEL_CHARS` or has control characters.
+    """
+    label = " ".join(unicodedata.normalize("NFC", text).split())
+    if not words(label):
+        raise LabelError(f"{text!r} is not a label: it has no word in it. Name the class in words.")
+    if len(label) > MAX_LABEL_CHARS:
+        raise LabelError(
+            f"The label {label[:40]!r}… has {len(label)} characters, the limit is "
+            f"{MAX_LABEL_CHARS}. Shorten it."
+        )
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") for character in label):
+        raise LabelError(f"The label {label!r} contains control characters. Remove them.")
+    return label
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A known label that a row was made from."""
+
+    label: str
+    similarity: float
+    """Cosine between the wanted and the known modifier's text, as the rule compares them."""
+    weight: float
+    """How much of the known modifier vector went into the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a row comes from."""
+
+    rule: str = "export"
+    """`export` for the rows of the trained head, else the split rule that made the row."""
+    sources: tuple[Source, ...] = ()
+    """The known labels it was made from, the largest share first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One column of a head."""
+
+    label: str
+    parent: int | None = None
+    """Column of the node this one is a subcategory of; None for a root class."""
+    modifier: str = ""
+    """The words that tell it from its siblings; empty for a root class."""
+    composition: Composition | None = None
+    """How the children share the node's score; None for a leaf."""
+    temperature: float = 1.0
+    """Divides the children's relative scores before they become probabilities (gated only)."""
+    provenance: Provenance = Provenance()
+
+
+@dataclass(frozen=True)
+class LabelTree:
+    """An immutable, checked label tree.
+
+    Raises:
+        HeadError: the nodes contradict each other (see `_check`).
+        LabelError: a label is not allowed or appears twice.
+    """
+
+    nodes: tuple[Node, ...]
+    _blocks: dict[int, range] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        blocks: dict[int, range] = {}
+        for column, node in enumerate(self.nodes):
+            if node.parent is None:
+                continue
+            block = blocks.get(node.parent, range(column, column))
+            if block.stop != column:
+                raise HeadError(
+                    f"The children of column {node.parent} are not one block of columns."
+                )
+            blocks[node.parent] = range(block.start, column + 1)
+        object.__setattr__(self, "_blocks", blocks)
+        self._check()
+
+    @classmethod
+    def from_labels(cls, labels: Iterable[str]) -> LabelTree:
+        """A tree of root classes, in the given order."""
+        return cls(tuple(Node(label=check_label(label)) for label in labels))
+
+    def _check(self) -> None:
+        seen: dict[str, int] = {}
+        for column, node in enumerate(self.nodes):
+            if check_label(node.label) != node.label:
+                raise HeadError(f"Column {column}: the label {node.label!r} is not in normal form.")
+            if node.label in seen:
+                raise LabelError(
+                    f"Columns {seen[node.label]} and {column} are both called {node.label!r}. "
+                    "Labels must differ; rename one."
+                )
+            seen[node.label] = column
+            self._check_place(column, node)
+        if len(self.roots) < 2:
+            raise HeadError(
+                f"A head needs at least 2 root classes, this one has {len(self.roots)}."
+            )
+
+    def _check_place(self, column: int, node: Node) -> None:
+        children = self.children(column)
+        if (node.composition is None) != (len(children) == 0) or len(children) == 1:
+            raise HeadError(
+                f"Column {column} ({node.label!r}) has composition {node.composition!r} and "
+                f"{len(children)} children; a split has a composition and at least 2 children."
+            )
+        if node.composition not in (None, *COMPOSITIONS):
+            raise HeadError(f"Column {column}: unknown composition {node.composition!r}.")
+        if not 0 < node.temperature < float("inf"):
+            raise HeadError(f"Column {column}: the temperature {node.temperature} is not positive.")
+        if node.temperature != 1.0 and node.composition != "gated":
+            raise HeadError(f"Column {column}: only a gated split carries a temperature.")
+        if node.parent is None:
+            if column != len([n for n in self.nodes[:column] if n.parent is None]):
+                raise HeadError(f"Column {column} is a root class behind a split's children.")
+        elif not 0 <= node.parent < column:
+            raise HeadError(f"Column {column} has the impossible parent {node.parent}.")
+        elif node.composition == "flat" and self.nodes[node.parent].composition != "flat":
+            raise HeadError(f"Column {column} ({node.label!r}) is flat inside a gated split.")
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __getitem__(self, column: int) -> Node:
+        return self.nodes[column]
+
+    def children(self, column: int) -> range:
+        """Columns of the node's children; empty for a leaf."""
+        return self._blocks.get(column, range(0))
+
+    @cached_property
+    def roots(self) -> range:
+        """Columns of the root classes: the first ones."""
+        return range(sum(node.parent is None for node in self.nodes))
+
+    @cached_property
+    def leaves(self) -> tuple[int, ...]:
+        """Columns of the classes that the head predicts, in ascending order."""
+        return tuple(c for c, node in enumerate(self.nodes) if node.composition is None)
+
+    @cached_property
+    def competitors(self) -> tuple[int, ...]:
+        """Columns that compete at the root level, ascending.
+
+        These are the root classes and, in place of a flat split, its children.
+        """
+        return tuple(
+            column
+            for column, node in enumerate(self.nodes)
+            if node.composition != "flat"
+            and (node.parent is None or self.nodes[node.parent].composition == "flat")
+        )
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """Depth of every column: 0 for a root class."""
+        depths: list[int] = []
+        for node in self.nodes:
+            depths.append(0 if node.parent is None else depths[node.parent] + 1)
+        return tuple(depths)
+
+    def path(self, column: int) -> tuple[int, ...]:
+        """Columns from the root class down to `column`, which is the last."""
+        parent = self.nodes[column].parent
+        return (*(() if parent is None else self.path(parent)), column)
+
+    def descendants(self, column: int) -> list[int]:
+        """All columns below `column`, parents before children."""
+        below: list[int] = []
+        for child in self.children(column):
+            below += [child, *self.descendants(child)]
+        return below
+
+    def find(self, name: str, *, among: Sequence[int] | None = None) -> int:
+        """The column that `name` means.
+
+        An exact label wins; else the one label whose leading whole words are `name`, whatever
+        the case. `among` restricts the search to some columns.
+
+        Raises:
+            LabelError: nothing matches (the nearest labels are named) or several do.
+        """
+        columns = range(len(self)) if among is None else among
+        exact = [c for c in columns if self.nodes[c].label == name]
+        if exact:
+            return exact[0]
+        wanted = words(name)
+        found = [
+            c for c in columns if wanted and words(self.nodes[c].label)[: len(wanted)] == wanted
+        ]
+        whole = [c for c in found if len(words(self.nodes[c].label)) == len(wanted)]
+        if len(whole) == 1:
+            return whole[0]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = ", ".join(repr(self.nodes[c].label) for c in found[:8])
+            more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+            raise LabelError(
+                f"{name!r} matches {len(found)} classes: {listed}{more}. Name one in full."
+            )
+        raise LabelError(self._unknown(name, columns))
+
+    def _unknown(self, name: str, columns: Sequence[int]) -> str:
+        labels = {self.nodes[c].label.casefold(): self.nodes[c].label for c in columns}
+        # Compare with leading words too: "pusing" is nearest to "pushing something" by its head.
+        starts = {" ".join(words(key)[: max(1, len(words(name)))]): key for key in labels}
+        near = difflib.get_close_matches(name.casefold(), labels, n=3, cutoff=0.5)
+        near += [starts[s] for s in difflib.get_close_matches(name.casefold(), starts, n=3)]
+        if not near:
+            return f"There is no class {name!r}. `edgesplit show` lists the labels."
+        listed = ", ".join(repr(labels[key]) for key in dict.fromkeys(near))
+        return f"There is no class {name!r}. Did you mean {listed}?"
+
+    def split(
+        self, column: int, children: Sequence[Node], *, composition: Composition
+    ) -> LabelTree:
+        """The tree with `children` appended below the leaf `column`.
+
+        Raises:
+            EditError: `column` is split already, or flat was asked for inside a gated split.
+            LabelError: a child's label is taken.
+        """
+        node = self.nodes[column]
+        if node.composition is not None:
+            below = ", ".join(repr(self.nodes[c].label) for c in self.children(column))
+            raise EditError(
+                f"{node.label!r} is already split into {below}. Split one of these, or undo with "
+                f"`edgesplit merge --class {node.label!r}`."
+            )
+        parent = node.parent
+        if (
+            composition == "flat"
+            and parent is not None
+            and self.nodes[parent].composition != "flat"
+        ):
+            raise EditError(
+                f"{node.label!r} lies inside a gated split, where children share one score; flat "
+                "children would have to compete with the root classes. Use composition gated."
+            )
+        taken = {n.label.casefold() for n in self.nodes}
+        for child in children:
+            if child.label.casefold() in taken:
+                raise LabelError(f"There already is a class {child.label!r}. Choose another name.")
+        grown = list(self.nodes)
+        grown[column] = replace(node, composition=composition)
+        grown += [replace(child, parent=column) for child in children]
+        return LabelTree(tuple(grown))
+
+    def merge(self, column: int) -> tuple[LabelTree, list[int]]:
+        """The tree without anything below `column`, and the columns that were kept.
+
+        Raises:
+            EditError: `column` is not split.
+        """
+        node = self.nodes[column]
+        if node.composition is None:
+            raise EditError(f"{node.label!r} is not split, so there is nothing to merge.")
+        gone = set(self.descendants(column))
+        kept = [c for c in range(len(self)) if c not in gone]
+        place = {old: new for new, old in enumerate(kept)}
+        nodes = [
+            replace(n, parent=None if n.parent is None else place[n.parent])
+            for n in (self.nodes[c] for c in kept)
+        ]
+        nodes[place[column]] = replace(
+            node, composition=None, temperature=1.0, parent=nodes[place[column]].parent
+        )
+        return LabelTree(tuple(nodes)), kept

@@ -1,0 +1,85 @@
+"""How good an edit is: generality, locality, churn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.errors import EditError
+from edgesplit.head import Head
+
+__all__ = ["Score", "score_split"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One edit, scored on labelled features. Figures are fractions of 1; NaN without clips."""
+
+    generality: float
+    """Accuracy on the clips of the new subcategories."""
+    locality: float
+    """Correct on all other clips after the edit / before it, the unedited head free to answer
+    the coarse class."""
+    locality_paper: float
+    """The same numerator over the unedited head with the coarse class masked out, as the
+    authors' code does; only this one may stand beside published figures."""
+    churn: int
+    """Clips whose decision changed, subcategories counted as the class they came from."""
+    n_target: int
+    """Clips of the new subcategories."""
+    n_other: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of the fields."""
+        return asdict(self)
+
+
+def score_split(
+    before: Head, after: Head, name: str, features: npt.ArrayLike, labels: Sequence[str]
+) -> Score:
+    """Scores the split of class `name`.
+
+    Args:
+        before: the unedited head.
+        after: the edited head.
+        name: label of the class that was split.
+        features: `(clips, dim)` float32.
+        labels: the true label of every clip: a subcategory of `name`, or any other class.
+
+    Raises:
+        EditError: `name` is not split in `after`.
+    """
+    batch = np.asarray(features, np.float32)
+    truth = np.asarray(labels, dtype=object)
+    column = after.tree.find(name)
+    children = [after.tree[child].label for child in after.tree.children(column)]
+    if not children:
+        raise EditError(f"{name!r} is not split in the edited head.")
+    target = np.isin(truth, children)
+    old = np.asarray(before.classify(batch), dtype=object)
+    new = np.asarray(after.classify(batch), dtype=object)
+    correct = (new == truth)[~target].sum()
+    return Score(
+        generality=_ratio((new == truth)[target].sum(), target.sum()),
+        locality=_ratio(correct, (old == truth)[~target].sum()),
+        locality_paper=_ratio(correct, (_masked(before, name, batch) == truth)[~target].sum()),
+        churn=int((np.where(np.isin(new, children), after.tree[column].label, new) != old).sum()),
+        n_target=int(target.sum()),
+        n_other=int((~target).sum()),
+    )
+
+
+def _masked(head: Head, name: str, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """The unsplit head's decisions when it may not answer `name`."""
+    logits = head.evaluate(batch).logits[:, head.tree.leaves].copy()
+    logits[:, head.labels.index(head.tree[head.tree.find(name)].label)] = -np.inf
+    labels = np.asarray(head.labels, dtype=object)
+    return labels.take(np.argmax(logits, axis=1))
+
+
+def _ratio(part: Any, whole: Any) -> float:
+    return float(part) / float(whole) if whole else float("nan")

@@ -1,0 +1,52 @@
+"""What an edit says about itself: where each row came from, and how far to trust that."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgesplit.labels import Source
+
+__all__ = ["NewRow", "Report"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """One subcategory that an edit made."""
+
+    label: str
+    modifier: str
+    sources: tuple[Source, ...]
+    """The known labels it was made from, the largest share first."""
+    runner_up: str = ""
+    """The sibling of the best source that comes next; empty when there is none."""
+    margin: float = float("nan")
+    """Similarity of the best source minus that of the runner-up."""
+    near_tie: bool = False
+    """The margin is within the text encoder's error: the source may be the wrong one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The account of one edit."""
+
+    action: str
+    """`split` or `merge`."""
+    label: str
+    """The class that was edited."""
+    n_untouched: int
+    """Root classes whose rows and logits the edit leaves alone, to the bit."""
+    rule: str = ""
+    composition: str = ""
+    rows: tuple[NewRow, ...] = ()
+    roll_up_growth: float = 0.0
+    """Flat only: by how much the class's logit grows when its subcategories are equally likely,
+    log(number of subcategories); that much more often it wins against the root classes."""
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; NaN becomes null."""
+        content = asdict(self)
+        for row in content["rows"]:
+            row["margin"] = None if row["margin"] != row["margin"] else row["margin"]
+        return content

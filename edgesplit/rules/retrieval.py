@@ -1,0 +1,36 @@
+"""The paper's retrieval rule: each subcategory takes the modifier vector of one known label."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgesplit.errors import EditError
+from edgesplit.rules import Request, Transfer, cosines
+
+__all__ = ["retrieval"]
+
+
+def retrieval(request: Request) -> Transfer:
+    """Greedy one-to-one matching on 0.5 cos(modifier texts) + 0.5 cos(label texts).
+
+    As in the authors' code: take the largest similarity of all, assign, remove that subcategory
+    and that known label, repeat ("Let's Split Up", ICLR 2026).
+
+    Raises:
+        EditError: there are more subcategories than known labels to take from.
+    """
+    wanted, known = request.wanted, request.known
+    similarities = 0.5 * cosines(wanted.modifiers, known.modifiers)
+    similarities += 0.5 * cosines(wanted.labels, known.labels)
+    if len(similarities) > similarities.shape[1]:
+        raise EditError(
+            f"Retrieval needs a known label for each of the {len(similarities)} subcategories, "
+            f"there are {similarities.shape[1]}. Use --rule alignment, or fewer subcategories."
+        )
+    weights = np.zeros_like(similarities)
+    left = similarities.copy()
+    for _ in range(len(left)):
+        subcategory, source = np.unravel_index(np.argmax(left), left.shape)
+        weights[subcategory, source] = 1
+        left[subcategory, :] = left[:, source] = -np.inf
+    return Transfer(rows=weights @ request.vectors, weights=weights, similarities=similarities)

@@ -1,0 +1,59 @@
+"""ONNX Runtime sessions: the one place where they are made.
+
+A session is made from bytes that were verified, never from a path that may have changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgesplit.errors import BackendError, MissingExtraError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["open_session"]
+
+
+def open_session(
+    model: bytes, *, threads: int = 1, providers: Sequence[str] = ("CPUExecutionProvider",)
+) -> onnxruntime.InferenceSession:
+    """A session that runs `model`.
+
+    Args:
+        model: the ONNX file's bytes.
+        threads: threads inside an operator; 0 lets ONNX Runtime choose.
+        providers: ONNX Runtime's execution providers, the preferred one first.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+        BackendError: ONNX Runtime refuses the model, or a provider is not to be had.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError(
+            f"ONNX Runtime cannot be imported ({error}). Install the build for this machine: "
+            "pip install 'edgesplit[cpu]' or 'edgesplit[gpu]'; on a Jetson use its own wheel."
+        ) from error
+    version = f"ONNX Runtime {onnxruntime.__version__}"
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings about providers are checked below
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=list(providers))
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise BackendError(
+            f"ONNX Runtime {onnxruntime.__version__} refuses the model: {error}"
+        ) from error
+    missing = [name for name in providers if name not in session.get_providers()]
+    if missing:
+        # ONNX Runtime falls back without an error; a device that was meant to use its GPU would
+        # silently be ten times slower.
+        raise BackendError(
+            f"{version} could not start {', '.join(missing)}; it would run on "
+            f"{', '.join(session.get_providers())}. Check the driver, or name another provider."
+        )
+    return session

@@ -1,0 +1,309 @@
+"""Editing a head: pure functions from a head and a request to an `Edit`. Nothing goes live here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.errors import AmbiguousSourceError, EditError, LabelError
+from edgesplit.head import Head
+from edgesplit.knowledge import Group, Taxonomy, differing_words, known_groups
+from edgesplit.labels import Composition, LabelTree, Node, Provenance, Source, check_label, words
+from edgesplit.report import NewRow, Report
+from edgesplit.rules import Request, Texts, Transfer, get_rule
+from edgesplit.stats import Statistics
+from edgesplit.text import TextEncoder, packaged_encoder
+
+__all__ = ["Edit", "Into", "merge_class", "split_class"]
+
+Into = Sequence[str] | Mapping[str, str]
+"""Modifiers ("left"), full labels ("pushing something left"), or {full label: modifier}."""
+
+N_SOURCES = 3
+"""How many sources a row's provenance keeps."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edit:
+    """A new head and the account of how it came about."""
+
+    before: Head
+    head: Head
+    report: Report
+    action: str
+    """The edit in words, for the bundle's log."""
+
+
+def split_class(
+    head: Head,
+    name: str,
+    *,
+    into: Into,
+    rule: str = "alignment",
+    composition: Composition = "gated",
+    taxonomy: Taxonomy | None = None,
+    like: str | None = None,
+    force: bool = False,
+    encoder: TextEncoder | None = None,
+    statistics: Statistics | None = None,
+) -> Edit:
+    """Splits a class into subcategories, from texts alone.
+
+    Args:
+        head: the head to edit; it stays as it is.
+        name: the class, as in `LabelTree.find`.
+        into: at least two subcategories.
+        rule: where the rows come from, one of `edgesplit.rules.RULES`.
+        composition: `gated` shares the class's score among the subcategories and changes no
+            other answer; `flat` is the paper's rule and lets them compete with every class.
+        taxonomy: {coarse category: {fine label: modifier}} instead of induced groups.
+        like: the one group of known labels to learn from, as "pulling something".
+        force: accept sources that the text encoder cannot tell apart.
+        encoder: the text encoder; the packaged one by default.
+        statistics: of the feature space; rules that need none ignore them.
+
+    Raises:
+        LabelError: the class does not exist or is ambiguous, or a subcategory's name is not
+            allowed.
+        EditError: the split cannot be made as asked.
+        AmbiguousSourceError: the sources are a near tie and `force` is off.
+    """
+    del statistics  # none of the present rules needs them
+    tree = head.tree
+    column = _splittable(tree, name)
+    subcategories = _subcategories(tree[column].label, into)
+    bare = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
+    tree.split(column, bare, composition=composition)  # refuses before the slow part
+    groups = known_groups(tree, target=column, taxonomy=taxonomy, like=like)
+    if not groups:
+        raise EditError(
+            "No two labels of this head share an action, so there is no modifier to learn from. "
+            "Give a taxonomy with --taxonomy."
+        )
+    request = _request(head, groups, subcategories, encoder or packaged_encoder())
+    transfer = get_rule(rule)(request)
+    known = [member.label for group in groups for member in group.members]
+    rows = _describe(subcategories, known, request, transfer)
+    if not force:
+        _refuse_near_ties(rows)
+    children = [
+        Node(row.label, modifier=row.modifier, provenance=Provenance(rule, row.sources))
+        for row in rows
+    ]
+    grown = tree.split(column, children, composition=composition)
+    edited = Head(
+        tree=grown,
+        weight=np.concatenate([head.weight, transfer.rows]),
+        bias=np.concatenate([head.bias, np.zeros(len(rows), np.float32)]),
+        feature_space=head.feature_space,
+        parent=head.digest,
+    )
+    flat = composition == "flat"
+    report = Report(
+        action="split",
+        label=tree[column].label,
+        n_untouched=len(tree.roots) - flat,
+        rule=rule,
+        composition=composition,
+        rows=tuple(rows),
+        roll_up_growth=math.log(len(rows)) if flat else 0.0,
+        warnings=tuple(_warnings(rows, transfer, request)),
+    )
+    made = ", ".join(repr(modifier) for _, modifier in subcategories)
+    return Edit(head, edited, report, f"split {tree[column].label!r} into {made} ({composition})")
+
+
+def merge_class(head: Head, name: str, *, parent: Head | None = None) -> Edit:
+    """Undoes the split of a class, with all splits below it.
+
+    Args:
+        head: the head to edit; it stays as it is.
+        name: the class that was split, as in `LabelTree.find`.
+        parent: the head that `head` was edited from. When merging gives just that head, it is
+            the result itself, so that undoing the last edit brings the same bytes back.
+
+    Raises:
+        LabelError: the class does not exist or is ambiguous.
+        EditError: the class is not split.
+    """
+    tree = head.tree
+    inner = [column for column, node in enumerate(tree) if node.composition is not None]
+    column = _first_found(tree, name, inner, range(len(tree)))
+    merged_tree, kept = tree.merge(column)
+    merged = Head(
+        tree=merged_tree,
+        weight=head.weight[kept],
+        bias=head.bias[kept],
+        feature_space=head.feature_space,
+        parent=head.digest,
+    )
+    if parent is not None and _same(merged, parent):
+        merged = parent
+    label = tree[column].label
+    flat = tree[column].composition == "flat"
+    report = Report(action="merge", label=label, n_untouched=len(tree.roots) - flat)
+    return Edit(head, merged, report, f"merge {label!r}")
+
+
+def _same(left: Head, right: Head) -> bool:
+    return (
+        left.tree.nodes == right.tree.nodes
+        and left.feature_space == right.feature_space
+        and left.weight.tobytes() == right.weight.tobytes()
+        and left.bias.tobytes() == right.bias.tobytes()
+    )
+
+
+def _splittable(tree: LabelTree, name: str) -> int:
+    inner = [column for column, node in enumerate(tree) if node.composition is not None]
+    return _first_found(tree, name, tree.leaves, inner)
+
+
+def _first_found(tree: LabelTree, name: str, first: Sequence[int], second: Sequence[int]) -> int:
+    """`name` among the first columns, else among the second, whose use then explains itself."""
+    exact = [column for column, node in enumerate(tree) if node.label == name]
+    if exact:
+        return exact[0]
+    try:
+        return tree.find(name, among=first)
+    except LabelError:
+        try:
+            return tree.find(name, among=second)
+        except LabelError:
+            pass
+        raise
+
+
+def _subcategories(label: str, into: Into) -> list[tuple[str, str]]:
+    """(full label, modifier) of every subcategory.
+
+    A text that begins with the class's first word is a full label; any other is a modifier and
+    follows the class's label.
+
+    Raises:
+        LabelError: a name is empty, not allowed or appears twice.
+        EditError: there are fewer than two.
+    """
+    if isinstance(into, str):
+        raise TypeError(f"into must be a sequence of texts or a mapping, got the text {into!r}")
+    if isinstance(into, Mapping):
+        pairs = [(check_label(full), check_label(modifier)) for full, modifier in into.items()]
+    else:
+        texts = [check_label(text) for text in into]
+        full = [words(text)[0] == words(label)[0] for text in texts]
+        told_apart = iter(
+            _modifiers(label, [t for t, is_full in zip(texts, full, strict=True) if is_full])
+        )
+        pairs = [
+            (text, next(told_apart)) if is_full else (f"{label} {text}", text)
+            for text, is_full in zip(texts, full, strict=True)
+        ]
+    if len(pairs) < 2:
+        raise EditError(
+            f"A split needs at least two subcategories, got {len(pairs)}. Add what {label!r} is "
+            "when it is not that."
+        )
+    for names in zip(*pairs, strict=True):
+        folded = [name.casefold() for name in names]
+        twice = {name for name in folded if folded.count(name) > 1}
+        if twice:
+            raise LabelError(f"The subcategory {min(twice)!r} appears twice. Name each one once.")
+    return pairs
+
+
+def _modifiers(label: str, full_labels: Sequence[str]) -> list[str]:
+    if not full_labels:
+        return []
+    *modifiers, _ = differing_words([*full_labels, label])
+    for full, modifier in zip(full_labels, modifiers, strict=True):
+        if not modifier:
+            raise LabelError(f"{full!r} says no more than {label!r}. Name what tells it apart.")
+    return modifiers
+
+
+def _request(
+    head: Head,
+    groups: Sequence[Group],
+    subcategories: Sequence[tuple[str, str]],
+    encoder: TextEncoder,
+) -> Request:
+    members = [member for group in groups for member in group.members]
+    siblings = [index for index, group in enumerate(groups) for _ in group.members]
+    labels = [label for label, _ in subcategories] + [member.label for member in members]
+    modifiers = [text for _, text in subcategories] + [member.modifier for member in members]
+    n_wanted = len(subcategories)
+    embedded = encoder.encode(labels + modifiers)
+    of_labels, of_modifiers = embedded[: len(labels)], embedded[len(labels) :]
+    vectors = head.weight[[member.column for member in members]].copy()
+    owner = np.array(siblings, np.int64)
+    for index in range(len(groups)):
+        vectors[owner == index] -= vectors[owner == index].mean(axis=0)
+    return Request(
+        wanted=Texts(of_modifiers[:n_wanted], of_labels[:n_wanted], np.zeros(n_wanted, np.int64)),
+        known=Texts(of_modifiers[n_wanted:], of_labels[n_wanted:], owner),
+        vectors=vectors,
+    )
+
+
+def _describe(
+    subcategories: Sequence[tuple[str, str]],
+    known: Sequence[str],
+    request: Request,
+    transfer: Transfer,
+) -> list[NewRow]:
+    rows = []
+    for index, (label, modifier) in enumerate(subcategories):
+        weights = transfer.weights[index]
+        order = np.argsort(-np.abs(weights), kind="stable")
+        best = order[: min(N_SOURCES, np.count_nonzero(weights))]
+        sources = tuple(
+            # Rounded, since these numbers are for people and become part of the head's bytes.
+            Source(
+                known[i],
+                round(float(transfer.similarities[index, i]), 4),
+                round(float(weights[i]), 4),
+            )
+            for i in best
+        )
+        rows.append(NewRow(label, modifier, sources))
+    return rows
+
+
+def _refuse_near_ties(rows: Sequence[NewRow]) -> None:
+    tied = [row for row in rows if row.near_tie]
+    if tied:
+        listed = "; ".join(
+            f"{row.modifier!r} is as near to {row.sources[0].label!r} as to {row.runner_up!r} "
+            f"(margin {row.margin:+.3f})"
+            for row in tied
+        )
+        raise AmbiguousSourceError(
+            f"The text encoder cannot tell the sources apart: {listed}. Say which group to learn "
+            "from with --like, say it in its words (--into 'full label=modifier'), give the "
+            "modifiers with --taxonomy, or accept this with --force."
+        )
+
+
+def _warnings(rows: Sequence[NewRow], transfer: Transfer, request: Request) -> list[str]:
+    warnings = []
+    length = np.linalg.norm(transfer.rows, axis=1)
+    typical = float(np.median(np.linalg.norm(request.vectors, axis=1)))
+    for row, norm in zip(rows, length, strict=True):
+        if norm < 0.1 * typical:
+            warnings.append(
+                f"{row.modifier!r} moves its row hardly at all: nothing known is like it."
+            )
+    unit: npt.NDArray[np.float32] = transfer.rows / np.maximum(length, 1e-12)[:, None]
+    alike = unit @ unit.T
+    for i in range(len(rows)):
+        for j in range(i):
+            if alike[i, j] > 0.9:
+                warnings.append(
+                    f"{rows[j].modifier!r} and {rows[i].modifier!r} get nearly the same row "
+                    f"(cosine {alike[i, j]:.2f}): one may take all."
+                )
+    return warnings

@@ -1,0 +1,93 @@
+"""What unlabelled clips say about a feature space: class means and the shared covariance."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.errors import BundleError
+from edgesplit.head import Head
+
+__all__ = ["Statistics"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistics:
+    """Means and covariance of features, by the class that the head itself decides.
+
+    No labels are needed: a feature counts for the root class that wins it.
+    """
+
+    labels: tuple[str, ...]
+    """The root classes, in column order."""
+    means: npt.NDArray[np.float32]
+    """`(classes, dim)`; zeros where no clip was decided for the class."""
+    counts: npt.NDArray[np.int64]
+    """`(classes,)`: clips decided for each class."""
+    covariance: npt.NDArray[np.float32]
+    """`(dim, dim)`: of the features around their class means, shared by all classes."""
+    feature_space: str
+
+    @classmethod
+    def from_features(cls, head: Head, features: npt.ArrayLike) -> Statistics:
+        """Statistics of `(clips, dim)` features under `head`.
+
+        Raises:
+            ValueError: there is no feature, or its size does not fit the head.
+        """
+        batch = np.asarray(features, np.float32)
+        if batch.ndim != 2 or not len(batch):
+            raise ValueError(f"features have shape {batch.shape}, want (clips, {head.dim})")
+        n_classes = len(head.tree.roots)
+        decided = head.evaluate(batch).class_index
+        owner = np.array([head.tree.path(int(column))[0] for column in decided])
+        counts = np.bincount(owner, minlength=n_classes)
+        sums = np.zeros((n_classes, head.dim))
+        np.add.at(sums, owner, batch)
+        means = sums / np.maximum(counts, 1)[:, None]
+        around = batch - means[owner]
+        degrees = max(1, len(batch) - int((counts > 0).sum()))
+        return cls(
+            labels=tuple(head.tree[column].label for column in head.tree.roots),
+            means=means.astype(np.float32),
+            counts=counts.astype(np.int64),
+            covariance=(around.T @ around / degrees).astype(np.float32),
+            feature_space=head.feature_space,
+        )
+
+    def to_bytes(self) -> bytes:
+        """The statistics as an npz file."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            labels=np.array(self.labels),
+            means=self.means,
+            counts=self.counts,
+            covariance=self.covariance,
+            feature_space=np.array(self.feature_space),
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Statistics:
+        """The inverse of `to_bytes`.
+
+        Raises:
+            BundleError: the bytes are not a statistics file.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return cls(
+                    labels=tuple(str(label) for label in arrays["labels"]),
+                    means=arrays["means"].astype(np.float32),
+                    counts=arrays["counts"].astype(np.int64),
+                    covariance=arrays["covariance"].astype(np.float32),
+                    feature_space=str(arrays["feature_space"]),
+                )
+        except Exception as error:  # numpy raises many kinds on a damaged file
+            raise BundleError(
+                f"stats.npz is damaged ({error}). Export the bundle again."
+            ) from error

@@ -1,0 +1,231 @@
+"""Label texts become unit vectors: a packaged sentence encoder and a cache of what it said.
+
+    texts -> normalize_text -> cache (SQLite, per user) -> ONNX Runtime, for the missing ones only
+
+An encoder is a folder of three files: encoder.onnx, tokenizer.json, and encoder.json, which names
+their digest, so that nothing heavy is read or imported when the cache holds every text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.cache import cache_folder
+from edgesplit.errors import BundleError, EdgesplitError, LabelError, MissingExtraError
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+__all__ = ["TextEncoder", "encoder_digest", "normalize_text", "packaged_encoder"]
+
+ENCODER_FILE, TOKENIZER_FILE, MANIFEST_FILE = "encoder.onnx", "tokenizer.json", "encoder.json"
+
+_CACHE_FILE = "embeddings.sqlite"
+_LOCK_TIMEOUT_S = 2.0  # a write takes milliseconds; whoever holds the lock longer is stuck
+_TABLE = """CREATE TABLE IF NOT EXISTS embeddings
+    (encoder TEXT, text TEXT, vector BLOB, PRIMARY KEY (encoder, text)) WITHOUT ROWID"""
+
+_Array = npt.NDArray[np.float32]
+
+
+@lru_cache(maxsize=1)
+def packaged_encoder() -> TextEncoder:
+    """Return the encoder that ships with edgesplit (all-MiniLM-L6-v2, int8 weights)."""
+    return TextEncoder.open(Path(__file__).parent / "assets" / "text")
+
+
+def encoder_digest(encoder: bytes, tokenizer: bytes) -> str:
+    """Return the identity of an encoder: sha256 over encoder.onnx, then tokenizer.json."""
+    return hashlib.sha256(encoder + tokenizer).hexdigest()
+
+
+def normalize_text(text: str) -> str:
+    """Return the text in Unicode's composed form with single spaces: one spelling, one vector.
+
+    Raises:
+        LabelError: nothing is left, or the text is not valid Unicode.
+    """
+    normal = " ".join(unicodedata.normalize("NFC", text).split())
+    if not normal:
+        raise LabelError(f"{text!r} is an empty text; a label needs at least one word.")
+    try:
+        normal.encode()
+    except UnicodeEncodeError as error:
+        raise LabelError(f"{text!r} is not valid Unicode. Give labels as UTF-8.") from error
+    return normal
+
+
+class TextEncoder:
+    """A sentence encoder whose answers depend on the text alone.
+
+    An embedding is bit-equal alone, in any batch, and from the cache: each text runs by itself,
+    unpadded, in one thread. In a batch the matrix products would be blocked by the batch's shape,
+    and their rounding with them, which is enough to turn a near tie between two sources. Another
+    CPU or ONNX Runtime may still round differently.
+
+    May be used by several threads at once.
+
+    Attributes:
+        digest: identity of the encoder; embeddings of different digests must not meet.
+        dim: length of an embedding.
+        max_tokens: longest text, in word pieces with the two special tokens.
+    """
+
+    def __init__(self, folder: Path, *, digest: str, dim: int, max_tokens: int) -> None:
+        self.folder, self.digest, self.dim, self.max_tokens = folder, digest, dim, max_tokens
+
+    @classmethod
+    def open(cls, folder: Path) -> TextEncoder:
+        """Read encoder.json in `folder`; the model itself is read when it is first needed.
+
+        Raises:
+            BundleError: encoder.json is missing or damaged.
+        """
+        path = folder / MANIFEST_FILE
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            digest, dim, limit = (manifest[key] for key in ("digest", "dim", "max_tokens"))
+            return cls(folder, digest=str(digest), dim=int(dim), max_tokens=int(limit))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            message = f"{path} does not describe a text encoder ({error!r}). "
+            raise BundleError(message + "Export the encoder again, or reinstall.") from error
+
+    def encode(self, texts: Sequence[str]) -> _Array:
+        """Return the embeddings of the texts, from the cache where it has them.
+
+        A cache that cannot be read or written is done without; it never fails a call.
+
+        Returns:
+            `(len(texts), dim)` float32, rows of length 1, an own array.
+
+        Raises:
+            LabelError: an empty text, or one longer than `max_tokens`.
+            BundleError: the encoder's files do not match their digest.
+            MissingExtraError: a text is not in the cache and ONNX Runtime is not installed.
+        """
+        normal = [normalize_text(text) for text in texts]
+        unique = list(dict.fromkeys(normal))
+        known = _read_cache(self.digest, unique, self.dim)
+        if missing := [text for text in unique if text not in known]:
+            fresh = dict(zip(missing, self.compute(missing), strict=True))
+            _write_cache(self.digest, fresh)
+            known |= fresh
+        rows = [known[text] for text in normal]
+        return np.array(rows, np.float32).reshape(len(rows), self.dim)
+
+    def compute(self, texts: Sequence[str]) -> _Array:
+        """Return what `encode` does, without looking into the cache or adding to it."""
+        ids = [self._tokenize(normalize_text(text)) for text in texts]
+        rows = np.empty((len(ids), self.dim), np.float32)
+        for row, tokens in zip(rows, ids, strict=True):
+            feeds = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+            row[:] = self._model[1].run(["embedding"], feeds)[0][0]
+        return rows
+
+    def _tokenize(self, text: str) -> npt.NDArray[np.int64]:
+        encoding = self._model[0].encode(text)
+        if all(encoding.special_tokens_mask):
+            raise LabelError(f"{text!r} holds nothing that the text encoder can read.")
+        if len(encoding.ids) > self.max_tokens:
+            raise LabelError(
+                f"{text[:60]!r}... has {len(encoding.ids)} word pieces; "
+                f"the text encoder reads {self.max_tokens}. Shorten the label."
+            )
+        return np.array([encoding.ids], np.int64)
+
+    @cached_property
+    def _model(self) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
+        """Tokenizer and session; two threads may both make them, and either pair will do."""
+        from tokenizers import Tokenizer
+
+        try:
+            encoder = (self.folder / ENCODER_FILE).read_bytes()
+            tokenizer = (self.folder / TOKENIZER_FILE).read_bytes()
+        except OSError as error:
+            message = f"The text encoder in {self.folder} cannot be read ({error}). "
+            raise BundleError(message + "Export it again, or reinstall.") from error
+        if (found := encoder_digest(encoder, tokenizer)) != self.digest:
+            raise BundleError(
+                f"The text encoder in {self.folder} has digest {found[:12]}, its {MANIFEST_FILE} "
+                f"says {self.digest[:12]}: a file is damaged. Export it again, or reinstall."
+            )
+        return Tokenizer.from_buffer(tokenizer), _open_session(encoder)
+
+
+def _open_session(encoder: bytes) -> onnxruntime.InferenceSession:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError(
+            "Encoding texts needs ONNX Runtime: pip install 'edgesplit[cpu]' "
+            "(or 'edgesplit[gpu]'; on a Jetson, NVIDIA's wheel)."
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    # Newer versions turn int8 weights into kernels that round the activations to int8 as well
+    # (1.32: the error doubles); older ones dequantize in every run (1.23: 42 ms a text, not 6).
+    # Without that pass the weights are unpacked once, and arithmetic is float32 everywhere.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    return onnxruntime.InferenceSession(encoder, options, providers=["CPUExecutionProvider"])
+
+
+def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, _Array]:
+    """Return the embeddings that the cache holds; none when it cannot be read."""
+    found: dict[str, _Array] = {}
+
+    def read(connection: sqlite3.Connection) -> None:
+        query = "SELECT vector FROM embeddings WHERE encoder = ? AND text = ?"
+        for text in texts:
+            row = connection.execute(query, (encoder, text)).fetchone()
+            # a blob of another length is not this encoder's, whoever wrote it
+            if row and isinstance(row[0], bytes) and len(row[0]) == 4 * dim:
+                found[text] = np.frombuffer(row[0], "<f4")
+
+    _use_cache(read)
+    return found
+
+
+def _write_cache(encoder: str, vectors: Mapping[str, _Array]) -> None:
+    """Add embeddings in one short transaction; a cache that refuses them stays as it was."""
+    rows = [(encoder, text, row.astype("<f4").tobytes()) for text, row in vectors.items()]
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
+
+    _use_cache(write)
+
+
+def _use_cache(action: Callable[[sqlite3.Connection], None]) -> None:
+    """Run an action on the cache; whatever goes wrong ends the action and nothing else.
+
+    A file that is no database any more is removed, so that the next write makes a new one. Other
+    troubles (locked, read-only, full disk, another table of that name) leave it alone.
+    """
+    try:
+        path = cache_folder() / _CACHE_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (EdgesplitError, OSError):
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S)) as connection, connection:
+            connection.execute(_TABLE)
+            action(connection)
+    except sqlite3.Error as error:
+        # sqlite3 raises this base class itself, none of its heirs, for a damaged file only
+        if type(error) is sqlite3.DatabaseError:
+            with suppress(OSError):
+                path.unlink()
+                path.with_name(f"{path.name}-journal").unlink()
