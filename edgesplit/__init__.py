@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle, Version, create_bundle, open_bundle
-    from edgesplit.clips import Preprocessing, read_clip
+    from edgesplit.clips import read_clip
     from edgesplit.errors import EdgesplitError
     from edgesplit.head import Evaluation, Head
     from edgesplit.labels import LabelTree
     from edgesplit.metrics import Score, score_split
+    from edgesplit.preprocessing import Preprocessing
     from edgesplit.report import Report
     from edgesplit.split import Edit, merge_class, split_class
     from edgesplit.stats import Statistics
@@ -45,11 +46,12 @@ __all__ = [
 
 _HOMES = {
     "bundle": ("Bundle", "Version", "create_bundle", "open_bundle"),
-    "clips": ("Preprocessing", "read_clip"),
+    "clips": ("read_clip",),
     "errors": ("EdgesplitError",),
     "head": ("Evaluation", "Head"),
     "labels": ("LabelTree",),
     "metrics": ("Score", "score_split"),
+    "preprocessing": ("Preprocessing",),
     "report": ("Report",),
     "split": ("Edit", "merge_class", "split_class"),
     "stats": ("Statistics",),

@@ -32,7 +32,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit import store
-from edgesplit.clips import Preprocessing
 from edgesplit.errors import (
     BundleError,
     ConflictError,
@@ -45,6 +44,8 @@ from edgesplit.head import Head
 from edgesplit.headfile import head_digest
 from edgesplit.knowledge import Taxonomy
 from edgesplit.labels import Composition
+from edgesplit.preprocessing import Preprocessing
+from edgesplit.rules import DEFAULT_RULE
 from edgesplit.split import Edit, Into, merge_class, split_class
 from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder, packaged_encoder
@@ -311,7 +312,7 @@ class Bundle:
         name: str,
         *,
         into: Into,
-        rule: str = "alignment",
+        rule: str = DEFAULT_RULE,
         composition: Composition = "gated",
         taxonomy: Taxonomy | None = None,
         like: str | None = None,

@@ -7,103 +7,34 @@ float32 in 0..1.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.errors import BundleError, ClipError
+from edgesplit.errors import ClipError
+from edgesplit.preprocessing import Preprocessing, sample_frames
 
 if TYPE_CHECKING:
     import av
 
-__all__ = ["Layout", "Preprocessing", "Sampling", "read_clip", "sample_frames"]
+__all__ = ["VIDEO_SUFFIXES", "find_videos", "read_clip"]
 
-Layout = Literal["ncthw", "ntchw"]
-Sampling = Literal["uniform", "dense"]
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """How a video becomes a clip; part of the feature space."""
-
-    frames: int
-    """Frames in a clip."""
-    height: int
-    width: int
-    layout: Layout = "ncthw"
-    """Axis order of a batch of clips: n batch, c colour (RGB), t time, h height, w width."""
-    sampling: Sampling = "uniform"
-    """`uniform`: frames spread evenly over the whole video, repeated when it is shorter.
-    `dense`: every `stride`-th frame from the middle of the video, the last one repeated."""
-    stride: int = 1
-    resize: int | None = None
-    """Scale the short side to this many pixels, then crop the centre; None: scale the whole
-    frame to height x width."""
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Already folded into the backbone; recorded for the reader."""
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-    def __post_init__(self) -> None:
-        for name in ("frames", "height", "width", "stride"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
-        for name, kind in (("layout", Layout), ("sampling", Sampling)):
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(
-                    f"{name} must be one of {get_args(kind)}, got {getattr(self, name)!r}"
-                )
-        if self.resize is not None and self.resize < max(self.height, self.width):
-            raise ValueError(
-                f"resize {self.resize} is smaller than the crop {self.height}x{self.width}"
-            )
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
-
-    @property
-    def clip_shape(self) -> tuple[int, int, int, int]:
-        """Shape of one clip, in the order of `layout` without n."""
-        if self.layout == "ncthw":
-            return (3, self.frames, self.height, self.width)
-        return (self.frames, 3, self.height, self.width)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object; `from_json` is the inverse."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in asdict(self).items()
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Preprocessing:
-        """The inverse of `to_json`.
-
-        Raises:
-            BundleError: a field is missing, unknown or has an impossible value.
-        """
-        known = {field.name for field in fields(cls)}
-        if set(content) != known:
-            odd = sorted(set(content) ^ known)
-            raise BundleError(f"The bundle's preprocessing lacks or does not know {odd}.")
-        try:
-            return cls(**content)
-        except (TypeError, ValueError) as error:
-            raise BundleError(f"The bundle's preprocessing is not valid: {error}.") from error
+VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"))
 
 
-def sample_frames(n_frames: int, preprocessing: Preprocessing) -> list[int]:
-    """Indices of the frames that make the clip of a video with `n_frames` frames."""
-    wanted = preprocessing.frames
-    if preprocessing.sampling == "uniform":
-        # The middle of each of `wanted` equal parts, as in training.
-        return [min(n_frames - 1, (2 * i + 1) * n_frames // (2 * wanted)) for i in range(wanted)]
-    span = (wanted - 1) * preprocessing.stride + 1
-    start = max(0, (n_frames - span) // 2)
-    return [min(n_frames - 1, start + i * preprocessing.stride) for i in range(wanted)]
+def find_videos(folder: Path) -> list[Path]:
+    """The video files in a folder and below it, by their suffix, sorted.
+
+    Raises:
+        ClipError: there is none.
+    """
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    if not found:
+        raise ClipError(f"{folder} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}).")
+    return found
 
 
 def read_clip(path: str | Path, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

@@ -3,7 +3,7 @@
     EdgesplitError                 catch this one; str(error) says what to do next
     ├── LabelError                 a class or label that does not exist, is ambiguous or not allowed
     ├── EditError                  an edit that cannot be made as asked
-    │   └── AmbiguousSourceError   the text encoder cannot tell the best sources apart
+    │   └── UncertainSourceError   the text encoder cannot tell which labels to learn from
     ├── HeadError                  bytes that are not a head, or a head that contradicts itself
     ├── BundleError                a folder that is not a bundle, or a bundle that is damaged
     │   ├── FeatureSpaceError      a head that belongs to another backbone
@@ -21,7 +21,6 @@ ValueError. The command line prints an EdgesplitError as one message and exits w
 from __future__ import annotations
 
 __all__ = [
-    "AmbiguousSourceError",
     "BackendError",
     "BundleError",
     "ClipError",
@@ -34,6 +33,7 @@ __all__ = [
     "HeadError",
     "LabelError",
     "MissingExtraError",
+    "UncertainSourceError",
 ]
 
 
@@ -49,8 +49,8 @@ class EditError(EdgesplitError):
     """The edit cannot be made as asked; nothing was changed."""
 
 
-class AmbiguousSourceError(EditError):
-    """The text encoder cannot tell the best sources of a subcategory apart."""
+class UncertainSourceError(EditError):
+    """The text encoder cannot tell which known labels a split should learn from."""
 
 
 class HeadError(EdgesplitError):

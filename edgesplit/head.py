@@ -220,11 +220,17 @@ class Head:
 
     def _logits(self, batch: Floats) -> tuple[Floats, Floats]:
         """Logits of all nodes, and the children's relative scores u."""
-        relative = batch @ self.weight.T + self.bias
+        # The root classes are computed by themselves, as in the graph: BLAS may round a column
+        # differently when the matrix grows.
+        n_root = len(self.tree.roots)
+        parts = (slice(0, n_root), slice(n_root, len(self.tree)))
+        relative = np.concatenate(
+            [batch @ self.weight[part].T + self.bias[part] for part in parts], axis=1
+        )
         logits = relative.copy()
         for level in self.levels:
             used = level.columns >= 0
-            scores = np.where(used, relative[:, level.columns], PADDING)
+            scores = np.where(used, relative[:, level.columns], PADDING).astype(np.float32)
             shared = _log_softmax(scores / level.temperature[:, None])
             share = np.where(level.flat[:, None], scores, shared)
             z = logits[:, level.parents, None] + share

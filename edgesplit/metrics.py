@@ -78,7 +78,8 @@ def _masked(head: Head, name: str, batch: npt.NDArray[np.float32]) -> npt.NDArra
     logits = head.evaluate(batch).logits[:, head.tree.leaves].copy()
     logits[:, head.labels.index(head.tree[head.tree.find(name)].label)] = -np.inf
     labels = np.asarray(head.labels, dtype=object)
-    return labels.take(np.argmax(logits, axis=1))
+    decided: npt.NDArray[Any] = labels[np.argmax(logits, axis=1)]
+    return decided
 
 
 def _ratio(part: Any, whole: Any) -> float:

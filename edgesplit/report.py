@@ -18,12 +18,14 @@ class NewRow:
     modifier: str
     sources: tuple[Source, ...]
     """The known labels it was made from, the largest share first."""
+    match: str = ""
+    """The known label whose text differs from its siblings' as this one's does."""
     runner_up: str = ""
-    """The sibling of the best source that comes next; empty when there is none."""
+    """The sibling of `match` that comes next; empty when there is none."""
     margin: float = float("nan")
-    """Similarity of the best source minus that of the runner-up."""
+    """What the likeness loses with the runner-up instead; see `edgesplit.sources`."""
     near_tie: bool = False
-    """The margin is within the text encoder's error: the source may be the wrong one."""
+    """The margin is within the text encoder's error."""
 
 
 @dataclass(frozen=True, slots=True)

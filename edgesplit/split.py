@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.errors import AmbiguousSourceError, EditError, LabelError
+from edgesplit.errors import EditError, LabelError, UncertainSourceError
 from edgesplit.head import Head
 from edgesplit.knowledge import Group, Taxonomy, differing_words, known_groups
 from edgesplit.labels import Composition, LabelTree, Node, Provenance, Source, check_label, words
 from edgesplit.report import NewRow, Report
-from edgesplit.rules import Request, Texts, Transfer, get_rule
+from edgesplit.rules import DEFAULT_RULE, get_rule
+from edgesplit.rules.transfer import Request, Texts, Transfer
+from edgesplit.sources import (
+    ENCODER_ERROR,
+    MIN_SCORE,
+    MIN_SCORE_NAMED,
+    SourceMatch,
+    match_sources,
+    score,
+)
 from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder, packaged_encoder
 
@@ -25,6 +34,9 @@ Into = Sequence[str] | Mapping[str, str]
 
 N_SOURCES = 3
 """How many sources a row's provenance keeps."""
+
+MIN_SHARE = 0.1
+"""A source with less than this share of the strongest one's weight is not listed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +55,7 @@ def split_class(
     name: str,
     *,
     into: Into,
-    rule: str = "alignment",
+    rule: str = DEFAULT_RULE,
     composition: Composition = "gated",
     taxonomy: Taxonomy | None = None,
     like: str | None = None,
@@ -70,7 +82,7 @@ def split_class(
         LabelError: the class does not exist or is ambiguous, or a subcategory's name is not
             allowed.
         EditError: the split cannot be made as asked.
-        AmbiguousSourceError: the sources are a near tie and `force` is off.
+        UncertainSourceError: the text encoder cannot tell the sources and `force` is off.
     """
     del statistics  # none of the present rules needs them
     tree = head.tree
@@ -87,9 +99,15 @@ def split_class(
     request = _request(head, groups, subcategories, encoder or packaged_encoder())
     transfer = get_rule(rule)(request)
     known = [member.label for group in groups for member in group.members]
-    rows = _describe(subcategories, known, request, transfer)
-    if not force:
-        _refuse_near_ties(rows)
+    match = match_sources(request)
+    rows = _describe(subcategories, known, transfer, match)
+    doubts = _doubts(rows, request, transfer, match, named=like is not None)
+    if doubts and not force:
+        raise UncertainSourceError(
+            f"The text encoder cannot tell the sources: {'; '.join(doubts)}. Name the group to "
+            "learn from with --like, say it in its words (--into 'LABEL=MODIFIER,…'), give the "
+            "modifiers with --taxonomy, or accept this with --force."
+        )
     children = [
         Node(row.label, modifier=row.modifier, provenance=Provenance(rule, row.sources))
         for row in rows
@@ -111,7 +129,7 @@ def split_class(
         composition=composition,
         rows=tuple(rows),
         roll_up_growth=math.log(len(rows)) if flat else 0.0,
-        warnings=tuple(_warnings(rows, transfer, request)),
+        warnings=(*doubts, *_warnings(rows, transfer, request)),
     )
     made = ", ".join(repr(modifier) for _, modifier in subcategories)
     return Edit(head, edited, report, f"split {tree[column].label!r} into {made} ({composition})")
@@ -252,40 +270,67 @@ def _request(
 def _describe(
     subcategories: Sequence[tuple[str, str]],
     known: Sequence[str],
-    request: Request,
     transfer: Transfer,
+    match: SourceMatch,
 ) -> list[NewRow]:
     rows = []
     for index, (label, modifier) in enumerate(subcategories):
         weights = transfer.weights[index]
-        order = np.argsort(-np.abs(weights), kind="stable")
-        best = order[: min(N_SOURCES, np.count_nonzero(weights))]
-        sources = tuple(
-            # Rounded, since these numbers are for people and become part of the head's bytes.
-            Source(
-                known[i],
-                round(float(transfer.similarities[index, i]), 4),
-                round(float(weights[i]), 4),
-            )
-            for i in best
+        order = np.argsort(-weights, kind="stable")
+        # The row is made of all of them; people are told of those that matter.
+        matter = weights > max(0.0, MIN_SHARE * float(weights.max()))
+        best = order[: min(N_SOURCES, np.count_nonzero(matter))]
+        # Rounded, since these numbers are for people and become part of the head's bytes.
+        near, share = (
+            np.round(part[index].astype(np.float64), 4)
+            for part in (transfer.similarities, transfer.weights)
         )
-        rows.append(NewRow(label, modifier, sources))
+        sources = tuple(Source(known[i], float(near[i]), float(share[i])) for i in best)
+        row = NewRow(label, modifier, sources)
+        if match.sources:
+            runner_up = match.runners_up[index]
+            row = replace(
+                row,
+                match=known[match.sources[index]],
+                runner_up=known[runner_up] if runner_up >= 0 else "",
+                margin=round(match.margins[index], 4),
+                near_tie=match.margins[index] < ENCODER_ERROR,
+            )
+        rows.append(row)
     return rows
 
 
-def _refuse_near_ties(rows: Sequence[NewRow]) -> None:
-    tied = [row for row in rows if row.near_tie]
-    if tied:
-        listed = "; ".join(
-            f"{row.modifier!r} is as near to {row.sources[0].label!r} as to {row.runner_up!r} "
-            f"(margin {row.margin:+.3f})"
-            for row in tied
+def _doubts(
+    rows: Sequence[NewRow], request: Request, transfer: Transfer, match: SourceMatch, *, named: bool
+) -> list[str]:
+    """Why the sources may be the wrong ones, in sentences; empty when they can be trusted."""
+    modifiers = " | ".join(row.modifier for row in rows)
+    if not match.score >= (MIN_SCORE_NAMED if named else MIN_SCORE):
+        nearest = (
+            f"; the nearest are {_listing(row.match for row in rows)}" if match.sources else ""
         )
-        raise AmbiguousSourceError(
-            f"The text encoder cannot tell the sources apart: {listed}. Say which group to learn "
-            "from with --like, say it in its words (--into 'full label=modifier'), give the "
-            "modifiers with --taxonomy, or accept this with --force."
+        return [
+            f"no known labels differ as {modifiers} do (likeness {match.score:.2f}, "
+            f"{MIN_SCORE_NAMED if named else MIN_SCORE} is needed; the nearest: {nearest})"
+        ]
+    doubts = [
+        f"{row.modifier!r} is as near to {row.match!r} as to {row.runner_up!r} (margin "
+        f"{row.margin:+.2f}, the text encoder's error is {ENCODER_ERROR:.2f})"
+        for row in rows
+        if row.near_tie
+    ]
+    strongest = request.known.modifiers[np.argmax(transfer.weights, axis=1)]
+    agreement = score(request.wanted.modifiers, strongest)
+    if not doubts and agreement < ENCODER_ERROR:
+        doubts.append(
+            f"the rule would take {_listing(row.sources[0].label for row in rows if row.sources)} "
+            f"for {modifiers}, but these differ another way (likeness {agreement:+.2f})"
         )
+    return doubts
+
+
+def _listing(labels: Iterable[str]) -> str:
+    return ", ".join(repr(label) for label in labels)
 
 
 def _warnings(rows: Sequence[NewRow], transfer: Transfer, request: Request) -> list[str]:

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.cache import cache_folder
-from edgesplit.errors import BundleError, EdgesplitError, LabelError, MissingExtraError
+from edgesplit.errors import BundleError, EdgesplitError, LabelError
+from edgesplit.sessions import open_session
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -161,25 +162,7 @@ class TextEncoder:
                 f"The text encoder in {self.folder} has digest {found[:12]}, its {MANIFEST_FILE} "
                 f"says {self.digest[:12]}: a file is damaged. Export it again, or reinstall."
             )
-        return Tokenizer.from_buffer(tokenizer), _open_session(encoder)
-
-
-def _open_session(encoder: bytes) -> onnxruntime.InferenceSession:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError(
-            "Encoding texts needs ONNX Runtime: pip install 'edgesplit[cpu]' "
-            "(or 'edgesplit[gpu]'; on a Jetson, NVIDIA's wheel)."
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    # Newer versions turn int8 weights into kernels that round the activations to int8 as well
-    # (1.32: the error doubles); older ones dequantize in every run (1.23: 42 ms a text, not 6).
-    # Without that pass the weights are unpacked once, and arithmetic is float32 everywhere.
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    return onnxruntime.InferenceSession(encoder, options, providers=["CPUExecutionProvider"])
+        return Tokenizer.from_buffer(tokenizer), open_session(encoder, threads=1)
 
 
 def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, _Array]:

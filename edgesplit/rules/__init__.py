@@ -1,76 +1,22 @@
 """Split rules: from what is known to the relative rows of new subcategories.
 
-A rule is a pure function `(Request) -> Transfer`. Texts and rows come in as arrays; a rule reads
-no file, runs no model and knows nothing of label trees.
+transfer    what a rule sees and answers
+retrieval   the paper's: each subcategory takes one known label's modifier vector
+alignment   a linear map from texts to modifier vectors, in closed form (the default)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    from edgesplit.rules.transfer import Rule
 
-__all__ = ["RULES", "Request", "Rule", "Texts", "Transfer", "cosines", "get_rule"]
-
-Floats = npt.NDArray[np.float32]
+__all__ = ["DEFAULT_RULE", "RULES", "RuleName", "get_rule"]
 
 RuleName = Literal["alignment", "retrieval"]
 RULES: tuple[str, ...] = get_args(RuleName)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Texts:
-    """Embeddings of some subcategories' texts, one row each, normalised to length 1."""
-
-    modifiers: Floats
-    """`(n, text dim)`."""
-    labels: Floats
-    """`(n, text dim)`: of the full labels."""
-    siblings: npt.NDArray[np.int64]
-    """`(n,)`: equal numbers are siblings (members of one group)."""
-
-    @property
-    def centred(self) -> Floats:
-        """`(n, text dim)`: modifiers minus their siblings' mean, normalised.
-
-        The text-side twin of a modifier vector: what the siblings share ("it is a direction")
-        would otherwise drown what tells them apart ("which direction").
-        """
-        centred = self.modifiers.copy()
-        for group in np.unique(self.siblings):
-            rows = self.siblings == group
-            centred[rows] -= centred[rows].mean(axis=0)
-        return _normalise(centred)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Request:
-    """What a rule sees."""
-
-    wanted: Texts
-    """The new subcategories, all siblings of one another."""
-    known: Texts
-    """The known labels that belong to a group."""
-    vectors: Floats
-    """`(known, dim)`: each known label's row minus the mean of its group's rows."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Transfer:
-    """What a rule answers."""
-
-    rows: Floats
-    """`(wanted, dim)`: rows relative to the class that is split."""
-    weights: Floats
-    """`(wanted, known)`: how much of each known vector went into each row."""
-    similarities: Floats
-    """`(wanted, known)`: cosines as the rule compares the texts."""
-
-
-Rule = Callable[[Request], Transfer]
+DEFAULT_RULE: RuleName = "alignment"
 
 
 def get_rule(name: str) -> Rule:
@@ -79,6 +25,7 @@ def get_rule(name: str) -> Rule:
     Raises:
         ValueError: there is no such rule.
     """
+    # Imported here: the command line lists the rules without loading numpy.
     from edgesplit.rules.alignment import alignment
     from edgesplit.rules.retrieval import retrieval
 
@@ -86,14 +33,3 @@ def get_rule(name: str) -> Rule:
     if name not in rules:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
     return rules[name]
-
-
-def cosines(left: Floats, right: Floats) -> Floats:
-    """`(n, m)` cosines of rows that have length 1 already."""
-    return np.asarray(left @ right.T, np.float32)
-
-
-def _normalise(rows: Floats) -> Floats:
-    # A lone or duplicate sibling is centred to zero and stays zero: it is like nothing.
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(length, 1e-6), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesplit.rules import Request, Transfer, cosines
+from edgesplit.rules.transfer import Request, Transfer, cosines
 
 __all__ = ["alignment"]
 

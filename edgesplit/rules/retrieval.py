@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgesplit.errors import EditError
-from edgesplit.rules import Request, Transfer, cosines
+from edgesplit.rules.transfer import Request, Transfer, cosines
 
 __all__ = ["retrieval"]
 

@@ -1,0 +1,175 @@
+"""The commands that make a bundle: `export` from a trained model, `demo` from what is shipped."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgesplit.preprocessing import LAYOUTS, SAMPLINGS, Preprocessing
+
+if TYPE_CHECKING:
+    from edgesplit.runtime import Prediction
+
+__all__ = ["demo", "export"]
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+class _Numbers(click.ParamType[tuple[Any, ...]]):
+    """Numbers divided by commas (or `x`): `0.5,0.5,0.5`, `112x112`."""
+
+    name = "numbers"
+
+    def __init__(self, kind: type, counts: tuple[int, ...]) -> None:
+        self.kind, self.counts = kind, counts
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(self.kind(part) for part in str(value).replace("x", ",").split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in self.counts:
+            self.fail(f"{value!r} is not {' or '.join(map(str, self.counts))} numbers", param, ctx)
+        return numbers
+
+
+@click.command()
+@click.argument("model", metavar="MODULE:FACTORY")
+@click.option(
+    "--labels",
+    "labels_path",
+    required=True,
+    type=_FILE,
+    help="Class names in output order: a JSON list, {label: index}, or one per line.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle.")
+@click.option("--checkpoint", type=_FILE, help="Weights: a state dict saved by torch.save.")
+@click.option("--frames", required=True, type=click.IntRange(min=1), help="Frames in a clip.")
+@click.option(
+    "--size", required=True, type=_Numbers(int, (1, 2)), metavar="H[xW]", help="Frame size, pixels."
+)
+@click.option(
+    "--sampling",
+    required=True,
+    type=click.Choice(SAMPLINGS),
+    help="uniform: frames over the whole video; dense: every --stride-th frame.",
+)
+@click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--resize",
+    type=click.IntRange(min=1),
+    help="Scale the short side to this and crop the centre; default: scale to --size.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="ncthw",
+    show_default=True,
+    help="Axis order that the model takes.",
+)
+@click.option(
+    "--mean",
+    type=_Numbers(float, (3,)),
+    default="0,0,0",
+    show_default=True,
+    metavar="R,G,B",
+    help="Of the training's normalisation, for pixels in 0..1; folded into the backbone.",
+)
+@click.option(
+    "--std", type=_Numbers(float, (3,)), default="1,1,1", show_default=True, metavar="R,G,B"
+)
+@click.option("--head-layer", help="Dotted name of the last linear layer; found when not given.")
+@click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of unlabelled videos: for statistics and the gate.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def export(
+    model: str,
+    labels_path: Path,
+    output: Path,
+    checkpoint: Path | None,
+    head_layer: str | None,
+    calibrate: Path | None,
+    as_json: bool,
+    size: tuple[int, ...],
+    **spec: Any,
+) -> None:
+    r"""Turn a trained torch classifier into a bundle, once; needs the export extra.
+
+    \b
+    Example:
+        edgesplit export mymodels.r3d:factory --checkpoint r3d.pt --labels labels.txt \
+            --frames 8 --size 112 --sampling uniform -o lab.bundle
+    """
+    from dataclasses import asdict
+
+    from edgesplit import screen
+    from edgesplit.clips import find_videos
+    from edgesplit.export import export_model, load_labels, load_model
+
+    try:
+        preprocessing = Preprocessing(height=size[0], width=size[-1], **spec)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    labels = load_labels(labels_path)
+    with screen.notes().status("loading the model") as status:
+        report = export_model(
+            load_model(model, checkpoint=checkpoint, n_classes=len(labels)),
+            labels=labels,
+            output=output,
+            preprocessing=preprocessing,
+            head_layer=head_layer,
+            clips=find_videos(calibrate) if calibrate else None,
+            progress=status.update,
+        )
+    if as_json:
+        click.echo(json.dumps(asdict(report), indent=2, default=str))
+    else:
+        screen.show_export(screen.console(), report)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="demo")
+@click.option("--force", is_flag=True, help="Replace a demo that is in the folder already.")
+@click.option("--no-edit", is_flag=True, help="Only put the bundle and its clips there.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
+    r"""Predict clips, split a class from another process, and watch the answers change.
+
+    \b
+    Example:
+        edgesplit demo
+    """
+    from edgesplit import screen
+    from edgesplit.demo import edit_command, run_demo, unpack_demo
+
+    out = screen.notes() if as_json else screen.console()
+    bundle = unpack_demo(folder, force=force)
+    n_clips = len(list((folder / "clips").glob("*.mp4")))
+    out.print(f"[bold]{bundle.path}[/] and {n_clips} clips in {folder / 'clips'}")
+    if no_edit:
+        return
+
+    def on_step(step: str, content: Any) -> None:
+        if step == "before":
+            answers: dict[str, Prediction] = content
+            out.print("\nA runtime predicts the clips, over and over:")
+            for name, prediction in answers.items():
+                screen.show_prediction(out, name, prediction)
+        else:
+            command = shlex.join(["edgesplit", *edit_command(folder)])
+            out.print(f"\nMeanwhile, in another process:\n[bold]$ {command}[/]")
+
+    result = run_demo(folder, on_step=on_step)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+    else:
+        screen.show_demo(out, result)

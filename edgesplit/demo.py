@@ -1,0 +1,185 @@
+"""The main job on shipped clips: predict, edit in another process, and see the answers change.
+
+`unpack_demo` puts the demo bundle and its clips into a folder. `run_demo` keeps predicting those
+clips while a second process edits the bundle, then scores the edit on the shipped held-out
+features.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgesplit import store
+from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.clips import read_clip
+from edgesplit.errors import BundleError, EdgesplitError
+from edgesplit.metrics import Score, score_split
+
+if TYPE_CHECKING:
+    from edgesplit.runtime import Prediction, Runtime
+
+__all__ = ["CLASS", "INTO", "ClipAnswer", "DemoResult", "run_demo", "unpack_demo"]
+
+ASSETS = Path(__file__).parent / "assets" / "demo"
+BUNDLE = "motion.bundle"
+CLASS = "pushing"
+INTO = "left,right"
+SWAP_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipAnswer:
+    """What one shipped clip shows, and what was said about it before and after the edit."""
+
+    clip: str
+    truth: str
+    before: Prediction
+    after: Prediction
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "clip": self.clip,
+            "truth": self.truth,
+            "before": self.before.to_json(),
+            "after": self.after.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """Everything that the demo measured."""
+
+    answers: tuple[ClipAnswer, ...]
+    score: Score
+    """Over the shipped held-out features."""
+    n_heldout: int
+    n_predictions: int
+    """Predictions made while the other process edited and published."""
+    edit_ms: float
+    """Making the new head, as the other process measured it."""
+    publish_ms: float
+    """Making it live on disk, gate included."""
+    swap_ms: float
+    """Building, checking and warming the new head in the serving process."""
+    head_bytes: int
+    """What a device needs to be sent for this edit."""
+    backbone_bytes: int
+    """What it keeps."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        plain = {key: getattr(self, key) for key in self.__slots__ if key not in ("answers",)}
+        return {
+            **plain,
+            "score": asdict(self.score),
+            "answers": [answer.to_json() for answer in self.answers],
+        }
+
+
+def unpack_demo(folder: Path, *, force: bool = False) -> Bundle:
+    """Puts the demo's bundle and clips into `folder`.
+
+    Args:
+        folder: made when it does not exist.
+        force: replace a bundle and clips that are there already.
+
+    Raises:
+        BundleError: there is something already and `force` is off, or the disk refuses.
+    """
+    for name in (BUNDLE, "clips"):
+        target = folder / name
+        if target.exists() and not force:
+            raise BundleError(f"{target} exists already. Name another folder, or use --force.")
+    with store.map_os_errors("write", folder):
+        for name in (BUNDLE, "clips"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+            shutil.copytree(ASSETS / name, folder / name)
+    return open_bundle(folder / BUNDLE)
+
+
+def run_demo(folder: Path, *, on_step: Callable[[str, Any], None]) -> DemoResult:
+    """Runs the demo in a folder that `unpack_demo` filled.
+
+    Args:
+        folder: holds the bundle and the clips.
+        on_step: told of each step as it ends: `before` with the first answers by clip, `edit`
+            with the other process's report.
+
+    Raises:
+        EdgesplitError: the edit failed or did not go live.
+    """
+    from edgesplit.runtime import Runtime  # the demo is an application: it stands on all rooms
+
+    bundle = open_bundle(folder / BUNDLE)
+    truth = json.loads(store.read_bytes(folder / "clips" / "truth.json"))
+    clips = {name: read_clip(folder / "clips" / name, bundle.preprocessing) for name in truth}
+    swaps: list[float] = []
+    with Runtime(bundle, on_swap=lambda serving: swaps.append(serving.build_ms)) as runtime:
+        old = runtime.head_digest
+        before = {name: runtime.predict(clip) for name, clip in clips.items()}
+        on_step("before", before)
+        edit, n_predictions = _edit_elsewhere(folder, runtime, clips)
+        on_step("edit", edit)
+        after = {name: runtime.predict(clip) for name, clip in clips.items()}
+    return DemoResult(
+        answers=tuple(ClipAnswer(name, truth[name], before[name], after[name]) for name in truth),
+        **_score(bundle, old),
+        n_predictions=n_predictions,
+        edit_ms=edit["edit_ms"],
+        publish_ms=edit["publish_ms"],
+        swap_ms=swaps[-1],
+        head_bytes=len(bundle.head().to_bytes()),
+        backbone_bytes=len(bundle.backbone()),
+    )
+
+
+def edit_command(folder: Path) -> list[str]:
+    """The edit as it is typed."""
+    return ["edit", "--class", CLASS, "--into", INTO, "--bundle", str(folder / BUNDLE)]
+
+
+def _edit_elsewhere(
+    folder: Path, runtime: Runtime, clips: Mapping[str, Any]
+) -> tuple[dict[str, Any], int]:
+    """Edits in another process while this one goes on predicting; returns when it is live."""
+    old = runtime.head_digest
+    command = [sys.executable, "-m", "edgesplit", *edit_command(folder), "--json"]
+    n_predictions = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        start = time.perf_counter()
+        while runtime.head_digest == old:
+            for clip in clips.values():
+                runtime.predict(clip)
+                n_predictions += 1
+            late = time.perf_counter() - start > SWAP_TIMEOUT_S
+            if process.poll() not in (None, 0) or late:
+                process.kill()
+                _, said = process.communicate()
+                raise EdgesplitError(
+                    f"The edit did not go live. It said: {said.decode().strip() or 'nothing'} "
+                    f"{runtime.refusal}"
+                )
+        output, _ = process.communicate()
+    return json.loads(output), n_predictions
+
+
+def _score(bundle: Bundle, old: str) -> dict[str, Any]:
+    with np.load(ASSETS / "heldout.npz", allow_pickle=False) as arrays:
+        features, labels = arrays["features"], [str(label) for label in arrays["labels"]]
+    before, after = bundle.head(old), bundle.head()
+    name = before.tree[before.tree.find(CLASS)].label
+    return {
+        "score": score_split(before, after, name, features, labels),
+        "n_heldout": len(labels),
+    }

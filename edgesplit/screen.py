@@ -1,0 +1,182 @@
+"""How results look on a terminal. Every command can print JSON instead; see `cli`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+if TYPE_CHECKING:
+    from edgesplit.bundle import Bundle, Version
+    from edgesplit.demo import DemoResult
+    from edgesplit.diff import HeadDiff
+    from edgesplit.export import ExportReport
+    from edgesplit.head import Head
+    from edgesplit.labels import Source
+    from edgesplit.report import Report
+    from edgesplit.runtime.runtime import Prediction
+
+__all__ = [
+    "console",
+    "notes",
+    "path_text",
+    "show_bundle",
+    "show_demo",
+    "show_diff",
+    "show_export",
+    "show_history",
+    "show_prediction",
+    "show_report",
+]
+
+SHORT = 12
+"""Characters of a digest that people see."""
+
+
+def console() -> Console:
+    """Where results go: standard output."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def notes() -> Console:
+    """Where talk goes: standard error, so that results can be piped."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_report(out: Console, report: Report) -> None:
+    """Prints what an edit did and how far to trust it."""
+    if report.action == "merge":
+        out.print(f"merged [bold]{escape(report.label)}[/]")
+    else:
+        into = " | ".join(escape(row.modifier) for row in report.rows)
+        out.print(f"split [bold]{escape(report.label)}[/] into [bold]{into}[/]")
+        out.print(f"  rule {report.rule}, composition {report.composition}")
+        table = Table("new class", "learned from", "similarity", "margin", box=None, pad_edge=False)
+        for row in report.rows:
+            margin = "" if row.margin != row.margin else f"{row.margin:+.2f}"
+            near = f"{row.sources[0].similarity:.2f}" if row.sources else ""
+            mark = " [yellow]near tie[/]" if row.near_tie else ""
+            table.add_row(escape(row.label), _sources(row.sources), near, margin + mark)
+        out.print(table)
+    if report.composition == "flat":
+        out.print(
+            f"  [yellow]flat[/]: the class's logit grows by up to {report.roll_up_growth:.2f} "
+            "(log of the number of subcategories), so it wins more often than before"
+        )
+    out.print(f"  untouched: {report.n_untouched} root classes, bit for bit")
+    for warning in report.warnings:
+        out.print(f"  [yellow]warning[/]: {escape(warning)}")
+
+
+def _sources(sources: Sequence[Source]) -> str:
+    return escape(", ".join(source.label for source in sources[:2])) or "nothing"
+
+
+def path_text(prediction: Prediction) -> Text:
+    """The decision level by level: `pushing something 0.91 > pushing something left 0.74`."""
+    steps = [f"{step.label} {step.probability:.2f}" for step in prediction.path]
+    return Text(" > ".join(steps))
+
+
+def show_prediction(out: Console, name: str, prediction: Prediction) -> None:
+    """Prints one line per clip."""
+    line = Text(f"{name}  ", style="dim").append_text(path_text(prediction))
+    line.append(f"  [head {prediction.head_digest[:SHORT]}]", style="dim")
+    out.print(line)
+
+
+def show_history(out: Console, versions: Sequence[Version]) -> None:
+    """Prints the history, the newest first."""
+    table = Table("", "head", "time (UTC)", "action", box=None, pad_edge=False)
+    for place, version in enumerate(reversed(versions)):
+        live = "[green]live[/]" if place == 0 else ""
+        table.add_row(live, version.digest[:SHORT], version.time[:19], escape(version.action))
+    out.print(table)
+
+
+def show_bundle(out: Console, bundle: Bundle, head: Head) -> None:
+    """Prints a bundle's identity and its label tree."""
+    out.print(
+        f"[bold]{bundle.path}[/]  head {head.digest[:SHORT]}  "
+        f"feature space {bundle.feature_space[:SHORT]}"
+    )
+    shape = "x".join(map(str, bundle.preprocessing.clip_shape))
+    spec = bundle.preprocessing
+    out.print(
+        f"clip {shape} ({spec.layout}, {spec.sampling} sampling), {bundle.dim} features, "
+        f"{len(head.labels)} classes"
+    )
+    tree = Tree("classes")
+    branches: dict[int, Tree] = {}
+    for column, node in enumerate(head.tree):
+        above = tree if node.parent is None else branches[node.parent]
+        style = f" [dim]({node.composition})[/]" if node.composition else ""
+        branches[column] = above.add(escape(node.label) + style)
+    out.print(tree)
+
+
+def show_diff(out: Console, diff: HeadDiff) -> None:
+    """Prints added, removed and changed labels."""
+    for node in diff.added:
+        rule = f"{node.provenance.rule}: {_sources(node.provenance.sources)}"
+        out.print(f"[green]+ {escape(node.label)}[/]  [dim]{rule}[/]")
+    for label in diff.removed:
+        out.print(f"[red]- {escape(label)}[/]")
+    for label in diff.changed:
+        out.print(f"[yellow]~ {escape(label)}[/]  row changed")
+    out.print(f"{diff.n_equal} labels have the same row, bit for bit")
+
+
+def show_export(out: Console, report: ExportReport) -> None:
+    """Prints what was exported and how well it agrees with torch."""
+    out.print(f"[bold]{report.path}[/]  feature space {report.feature_space[:SHORT]}")
+    out.print(
+        f"  backbone {report.backbone_bytes / 1e6:.1f} MB, {report.feature_dim} features; head "
+        f"{report.head_layer!r}, {report.n_classes} classes"
+    )
+    parity = report.parity
+    out.print(
+        f"  parity with torch over {parity.n_clips} clips: features {parity.features:.1e}, logits "
+        f"{parity.logits:.1e} (relative), top-1 {parity.top1_agreement:.0%}"
+    )
+    if report.n_features:
+        out.print(f"  statistics and golden features from {report.n_features} clips")
+    else:
+        out.print("  no statistics: export with --calibrate CLIPS to have them")
+
+
+def show_demo(out: Console, result: DemoResult) -> None:
+    """Prints the answers that changed, and the figures."""
+    table = Table("clip", "shows", "before", "after", box=None, pad_edge=False)
+    for answer in result.answers:
+        before, after = answer.before.label, answer.after.label
+        style = "green" if after == answer.truth else "red"
+        same = "[dim]as before[/]" if before == after else f"[{style}]{escape(after)}[/]"
+        table.add_row(answer.clip, escape(answer.truth), escape(before), same)
+    out.print("\nThe runtime swapped the head in while it went on predicting:")
+    out.print(table)
+    score = result.score
+    figures = Table("", "", box=None, pad_edge=False, show_header=False)
+    rows = (
+        ("generality", f"{score.generality:.1%} of {score.n_target} clips of the new classes"),
+        ("locality", f"{score.locality:.2%} of what was right before, {score.n_other} other clips"),
+        ("locality (paper)", f"{score.locality_paper:.2%}, the coarse class masked before"),
+        ("churn", f"{score.churn} of {result.n_heldout} decisions changed outside the split"),
+        ("edit", f"{result.edit_ms:.0f} ms, then {result.publish_ms:.0f} ms to publish"),
+        ("swap", f"{result.swap_ms:.1f} ms to build and check, beside the predictions"),
+        ("predictions", f"{result.n_predictions} meanwhile, none lost"),
+        (
+            "shipped",
+            f"{result.head_bytes / 1e3:.0f} kB head; the {result.backbone_bytes / 1e6:.1f} "
+            "MB backbone stayed",
+        ),
+    )
+    for name, text in rows:
+        figures.add_row(name, text)
+    out.print(f"\nOver {result.n_heldout} held-out clips (shipped as features):")
+    out.print(figures)

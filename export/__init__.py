@@ -1,0 +1,72 @@
+"""The workstation: a trained torch classifier becomes a bundle.
+
+    cut        where the model ends in a linear layer: backbone | head
+    backbone   the part before it as ONNX, canonical bytes
+    parity     how far torch and the exported pair are apart
+    labels     a label file -> class names in class order
+    models     "package.module:factory" and a checkpoint -> a torch module
+    bundle     all of it: model, labels, preprocessing -> lab.bundle
+
+Needs the `export` extra; importing this package without it raises MissingExtraError. Torch itself
+is loaded when one of the names below is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from edgesplit.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from edgesplit.export.backbone import export_backbone
+    from edgesplit.export.bundle import ExportReport, export_model
+    from edgesplit.export.cut import Cut, find_cut
+    from edgesplit.export.labels import load_labels
+    from edgesplit.export.models import load_model
+    from edgesplit.export.parity import Parity, check_parity, measure_parity
+
+__all__ = [
+    "Cut",
+    "ExportReport",
+    "Parity",
+    "check_parity",
+    "export_backbone",
+    "export_model",
+    "find_cut",
+    "load_labels",
+    "load_model",
+    "measure_parity",
+]
+
+_HOMES = {
+    "Cut": "cut",
+    "ExportReport": "bundle",
+    "Parity": "parity",
+    "check_parity": "parity",
+    "export_backbone": "backbone",
+    "export_model": "bundle",
+    "find_cut": "cut",
+    "load_labels": "labels",
+    "load_model": "models",
+    "measure_parity": "parity",
+}
+
+# Asked here and not in each module: this file runs before any of them, whichever is imported.
+_missing = [name for name in ("torch", "onnxscript", "onnxruntime") if find_spec(name) is None]
+if _missing:
+    raise MissingExtraError(
+        f"Exporting needs {', '.join(_missing)}, not installed here: "
+        "pip install 'edgesplit[export]'"
+    )
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,147 @@
+"""The part of a classifier before its head, as ONNX.
+
+Clips arrive as float32 in 0..1; the training's mean and standard deviation are part of the graph,
+so a device cannot forget them. The axes stay in the order the model was trained with: a transpose
+of the whole clip would cost more than it saves, and the bundle records the layout.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from edgesplit.errors import ExportError
+from edgesplit.export.canonical import INPUT_NAME, OPSET, OUTPUT_NAME, canonical_bytes
+from edgesplit.export.cut import Cut
+from edgesplit.preprocessing import Preprocessing
+
+__all__ = ["NormalizedBackbone", "export_backbone", "normalize_clips"]
+
+# protobuf refuses messages from 2 GiB on; the margin is for the graph around the weights.
+_LARGEST_MODEL_BYTES = 2**31 - 2**24
+
+# Two: torch turns a size of 1 into a constant. More would only cost time.
+_TRACED_BATCH = 2
+
+
+class NormalizedBackbone(nn.Module):
+    """Clips `(N, …)` in 0..1 to features `(N, D)`."""
+
+    def __init__(self, backbone: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.preprocessing = preprocessing
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Returns the features of `clip`."""
+        features: Tensor = self.backbone(normalize_clips(clip, self.preprocessing))
+        return features
+
+
+def normalize_clips(clips: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Returns `(clips - mean) / std` per colour channel, as the training did it.
+
+    Args:
+        clips: `(N, 3, T, H, W)` for layout `ncthw`, `(N, T, 3, H, W)` for `ntchw`; float32 in 0..1.
+        preprocessing: Layout, mean and std.
+    """
+    if not any(preprocessing.mean) and all(value == 1 for value in preprocessing.std):
+        return clips  # the model normalises by itself: no operators for nothing
+    shape = (-1, 1, 1, 1) if preprocessing.layout == "ncthw" else (-1, 1, 1)
+    mean, std = (
+        torch.tensor(values).view(shape) for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (clips - mean) / std
+
+
+def export_backbone(cut: Cut, preprocessing: Preprocessing) -> bytes:
+    """Returns the backbone as canonical ONNX bytes (opset 18, IR 8, float32).
+
+    The same weights and architecture give the same bytes, wherever the code that defines them is.
+    A small model takes about a second, the first export of a process five.
+
+    Args:
+        cut: What `find_cut` returned.
+        preprocessing: The clip's shape and layout; mean and std are folded into the graph.
+
+    Returns:
+        A model with input `clip` `(batch, *preprocessing.clip_shape)` and output `features`
+        `(batch, D)`, both float32 with a free batch axis.
+
+    Raises:
+        ExportError: The model is over 2 GB, uses operations that ONNX lacks, or depends on the
+            batch size.
+    """
+    _check_size(cut.backbone)
+    module = NormalizedBackbone(cut.backbone, preprocessing).eval()
+    proto = _trace(module, torch.rand(_TRACED_BATCH, *preprocessing.clip_shape))
+    return canonical_bytes(proto, clip_shape=preprocessing.clip_shape, feature_dim=cut.feature_dim)
+
+
+def _check_size(module: nn.Module) -> None:
+    tensors = [*module.parameters(), *module.buffers()]
+    size_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if size_bytes > _LARGEST_MODEL_BYTES:
+        raise ExportError(
+            f"The model's weights take {size_bytes / 1e9:.2f} GB in float32; one ONNX file holds "
+            f"{_LARGEST_MODEL_BYTES / 1e9:.2f} GB. Use a smaller model."
+        )
+
+
+def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
+    with _quiet_exporter(), torch.inference_mode(False), torch.no_grad():
+        try:
+            program = torch.onnx.export(
+                module,
+                (clips,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT_NAME],
+                output_names=[OUTPUT_NAME],
+                dynamic_shapes=({0: "batch"},),
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter lets through whatever tracing raises
+            raise ExportError(
+                f"torch cannot export the backbone: {_root_cause(error)}\n"
+                "Usual causes: branches on tensor values, the batch size used as a plain number, "
+                "an operation that ONNX lacks."
+            ) from error
+    assert program is not None  # always, for dynamo=True
+    proto: onnx.ModelProto = program.model_proto
+    return proto
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Mutes what torch says about itself: deprecations, missing torchvision.
+
+    The graph that torch prints to stderr when a trace fails stays: it shows the user's line.
+    """
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _root_cause(error: BaseException) -> str:
+    """Returns the innermost exception in one line or two: the outer ones are pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    shown = lines[:2] if lines and lines[0].endswith(":") else lines[:1]
+    return " ".join([f"{type(error).__name__}:", *shown])

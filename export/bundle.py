@@ -1,0 +1,212 @@
+"""From a trained classifier to a bundle: the whole job of `edgesplit export`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from edgesplit.bundle import MAX_GOLDEN, create_bundle, feature_space
+from edgesplit.clips import read_clip
+from edgesplit.errors import ExportError
+from edgesplit.export.backbone import export_backbone, normalize_clips
+from edgesplit.export.canonical import IR_VERSION, OPSET
+from edgesplit.export.cut import Cut, find_cut
+from edgesplit.export.parity import (
+    Parity,
+    check_parity,
+    measure_parity,
+    random_clips,
+    run_session,
+)
+from edgesplit.head import Head
+from edgesplit.preprocessing import Preprocessing
+from edgesplit.sessions import open_session
+from edgesplit.stats import Statistics
+
+__all__ = ["Clip", "ExportReport", "export_model"]
+
+Floats = npt.NDArray[np.float32]
+Clip = str | Path | Floats
+"""A video file, or a clip as the backbone takes it: float32 in 0..1, `preprocessing.clip_shape`."""
+
+_PARITY_CLIPS = 8  # of the given ones, on top of the random ones
+_BATCH = 8
+_Items = TypeVar("_Items", Sequence["Clip"], Floats)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was made and how well it agrees with torch."""
+
+    path: Path
+    feature_space: str
+    head_digest: str
+    head_layer: str
+    """Dotted name of the layer that became the head."""
+    averaged: bool
+    """The head ran per token, and the mean over tokens now comes before it."""
+    n_classes: int
+    feature_dim: int
+    opset: int
+    ir_version: int
+    backbone_bytes: int
+    parity: Parity
+    n_features: int
+    """Features that the statistics were made from; 0 without clips and features."""
+
+
+def export_model(
+    model: nn.Module,
+    *,
+    labels: Sequence[str],
+    output: Path,
+    preprocessing: Preprocessing,
+    head_layer: str | None = None,
+    clips: Sequence[Clip] | None = None,
+    features: npt.ArrayLike | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ExportReport:
+    """Writes the bundle of a trained classifier and returns what was measured on the way.
+
+    Args:
+        model: Takes a batch of normalised clips, returns logits; copied, left as it is.
+        labels: One per class, in the order of the model's outputs.
+        output: The bundle's folder, which must not exist yet.
+        preprocessing: How a video becomes a clip; its mean and std are folded into the backbone.
+        head_layer: Dotted name of the last linear layer; found when not given.
+        clips: Unlabelled videos or clips for statistics and golden features.
+        features: `(M, D)` features from this very model, instead of clips.
+        progress: Called with a few words before each step.
+
+    Raises:
+        ExportError: The model has no linear head, the labels do not fit, or the exported pair does
+            not agree with torch. Nothing is left behind then, whatever failed.
+        ClipError: A video cannot be read.
+        LabelError: A label is empty or appears twice.
+        BundleError: The folder cannot be written.
+        ValueError: Both clips and features are given, or an array has another shape.
+    """
+    if clips is not None and features is not None:
+        raise ValueError("give clips or features, not both")
+    if output.exists():
+        raise ExportError(f"{output} exists already. Choose another name, or remove it first.")
+    say = progress or _say_nothing
+
+    say("looking for the head")
+    cut = find_cut(model, _probe_clips(preprocessing), head_layer=head_layer)
+    unplaced = _label_rows(cut, labels)
+    say("exporting the backbone")
+    backbone = export_backbone(cut, preprocessing)
+    head = replace(unplaced, feature_space=feature_space(backbone, preprocessing))
+    say("comparing with torch")
+    parity = _compare(cut, backbone, head, clips or (), preprocessing)
+    check_parity(parity)
+    if clips is not None:
+        features = _extract_features(backbone, clips, preprocessing, say)
+    known = None if features is None else np.asarray(features, np.float32)
+    say("writing the bundle")
+    create_bundle(  # all at once or not at all: the last step is a rename
+        output,
+        backbone=backbone,
+        head=head,
+        preprocessing=preprocessing,
+        statistics=None if known is None else Statistics.from_features(head, known),
+        golden=None if known is None else _spread(known, MAX_GOLDEN),
+    )
+    return ExportReport(
+        path=output,
+        feature_space=head.feature_space,
+        head_digest=head.digest,
+        head_layer=cut.layer,
+        averaged=cut.averaged,
+        n_classes=cut.n_classes,
+        feature_dim=cut.feature_dim,
+        opset=OPSET,
+        ir_version=IR_VERSION,
+        backbone_bytes=len(backbone),
+        parity=parity,
+        n_features=0 if known is None else len(known),
+    )
+
+
+def _say_nothing(step: str) -> None:
+    del step
+
+
+def _probe_clips(preprocessing: Preprocessing) -> Tensor:
+    clips = random_clips(preprocessing.clip_shape)[-1]
+    return normalize_clips(torch.from_numpy(clips), preprocessing)
+
+
+def _label_rows(cut: Cut, labels: Sequence[str]) -> Head:
+    """Returns the head without a feature space; labels are checked before the slow steps."""
+    if len(labels) != cut.n_classes:
+        raise ExportError(
+            f"There are {len(labels)} labels, but {cut.layer!r} has {cut.n_classes} classes. "
+            + _guess_label_mistake(labels, cut.n_classes)
+        )
+    return Head.from_arrays(cut.weight, cut.bias, labels)
+
+
+def _guess_label_mistake(labels: Sequence[str], n_classes: int) -> str:
+    if sum(bool(label.strip()) for label in labels) == n_classes:
+        return "The others are empty: the label file has empty lines, perhaps one at its end."
+    if len(dict.fromkeys(labels)) == n_classes:
+        twice = next(label for index, label in enumerate(labels) if label in labels[:index])
+        return f"Labels are repeated, such as {twice!r}: is the file one line per clip?"
+    if len(labels) == 1 and labels[0].count(",") + 1 == n_classes:
+        return "That label has as many commas as it takes: write one label per line."
+    if len(labels) == n_classes + 1:
+        return f"Is the first line, {labels[0]!r}, a header?"
+    return "Give one label per class, in the order of the model's outputs."
+
+
+def _compare(
+    cut: Cut, backbone: bytes, head: Head, clips: Sequence[Clip], preprocessing: Preprocessing
+) -> Parity:
+    given = (_load_clip(clip, preprocessing)[np.newaxis] for clip in _spread(clips, _PARITY_CLIPS))
+    return measure_parity(
+        cut,
+        backbone=backbone,
+        head=head.to_bytes(),
+        batches=[*random_clips(preprocessing.clip_shape), *given],
+        preprocessing=preprocessing,
+    )
+
+
+def _extract_features(
+    backbone: bytes,
+    clips: Sequence[Clip],
+    preprocessing: Preprocessing,
+    say: Callable[[str], None],
+) -> Floats:
+    """Returns `(len(clips), D)` from ONNX Runtime: the features that the device will see."""
+    session = open_session(backbone, threads=0)
+    batches = []
+    for start in range(0, len(clips), _BATCH):
+        say(f"reading clips, {start} of {len(clips)}")
+        batch = [_load_clip(clip, preprocessing) for clip in clips[start : start + _BATCH]]
+        batches.append(run_session(session, clip=np.stack(batch)))
+    if not batches:
+        raise ExportError("No clips were given for the statistics. Leave them out, or name some.")
+    return np.concatenate(batches)
+
+
+def _load_clip(clip: Clip, preprocessing: Preprocessing) -> Floats:
+    if isinstance(clip, (str, Path)):
+        return read_clip(clip, preprocessing)
+    if clip.shape != preprocessing.clip_shape:
+        raise ValueError(f"a clip has shape {clip.shape}, wanted {preprocessing.clip_shape}")
+    return np.asarray(clip, np.float32)
+
+
+def _spread(items: _Items, n_wanted: int) -> _Items:
+    """Returns at most so many items, evenly over all: files are often sorted by class."""
+    return items[:: -(-len(items) // n_wanted) or 1]

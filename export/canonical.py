@@ -1,0 +1,148 @@
+"""The bytes of a backbone, reduced to what it computes.
+
+A feature space is a digest over these bytes, so two exports of the same weights must agree to the
+last bit. What torch writes is not like that: every node carries the user's source lines, file
+paths and class names, and initializers are named after attributes. Nothing is stripped here; a new
+model is written that takes over only operators, attributes, wiring and weights, with names made
+from positions. Whatever a later exporter adds is left behind by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import onnx
+from onnx import helper, inliner, numpy_helper
+
+from edgesplit.errors import ExportError
+
+__all__ = ["IR_VERSION", "OPSET", "canonical_bytes"]
+
+# torch's exporter implements opset 18 and reaches later ones only through the version converter.
+OPSET = 18
+# The oldest IR that may carry opset 18: also what heads use, and far below what ONNX Runtime 1.18
+# and the parser of TensorRT 10.3 accept (10).
+IR_VERSION = 8
+
+INPUT_NAME = "clip"
+OUTPUT_NAME = "features"
+
+
+def canonical_bytes(
+    model: onnx.ModelProto, *, clip_shape: Sequence[int], feature_dim: int
+) -> bytes:
+    """Returns the backbone as ONNX bytes that depend on nothing but its operators and weights.
+
+    Args:
+        model: One float32 input and one float32 output, opset 18; left as it is.
+        clip_shape: The input's shape without the batch axis.
+        feature_dim: Length of the output's last axis.
+
+    Returns:
+        A checked model, input `clip` `(batch, *clip_shape)`, output `features`
+        `(batch, feature_dim)`, both float32 with a free batch axis.
+
+    Raises:
+        ExportError: The graph has control flow, operators outside ONNX, or a fixed batch size.
+    """
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+    _check_supported(model)
+    names = _name_values(model.graph)
+    graph = helper.make_graph(
+        [_rewrite_node(node, index, names) for index, node in enumerate(model.graph.node)],
+        "backbone",
+        [_float_value(INPUT_NAME, clip_shape)],
+        [_float_value(OUTPUT_NAME, [feature_dim])],
+        initializer=_rewrite_initializers(model.graph, names),
+    )
+    canonical = helper.make_model(
+        graph,
+        producer_name="edgesplit",
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    onnx.checker.check_model(canonical, full_check=True)
+    data: bytes = canonical.SerializeToString(deterministic=True)
+    return data
+
+
+def _check_supported(model: onnx.ModelProto) -> None:
+    opset = {item.domain: item.version for item in model.opset_import}.get("", 0)
+    if opset != OPSET:
+        raise ExportError(f"The backbone came out with opset {opset}; edgesplit writes {OPSET}.")
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise ExportError(
+                f"The backbone uses {node.domain}::{node.op_type}, which is not an ONNX operator: "
+                "runtimes on a device would not load it. Replace that layer before exporting."
+            )
+        kinds = {attribute.type for attribute in node.attribute}
+        if kinds & {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}:
+            raise ExportError(
+                f"The backbone has control flow ({node.op_type}): its path depends on the clip. "
+                "Replace torch.cond and loops over tensors by plain tensor operations."
+            )
+    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
+        raise ExportError(
+            f"The backbone has {len(model.graph.input)} inputs and {len(model.graph.output)} "
+            "outputs; it needs one clip in and one feature out."
+        )
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    if batch.HasField("dim_value"):
+        raise ExportError(
+            f"The exporter fixed the batch size at {batch.dim_value}: forward() uses it as a "
+            "number. Write x.shape[0] or -1 where the batch size is spelled out."
+        )
+
+
+def _name_values(graph: onnx.GraphProto) -> dict[str, str]:
+    """Maps every value to its position: `w0`… are weights in order of first use, `v0`… results."""
+    names = {"": "", graph.input[0].name: INPUT_NAME}
+    weights = {tensor.name for tensor in graph.initializer}
+    n_weights = n_results = 0
+    for node in graph.node:
+        for name in node.input:
+            if name in weights and name not in names:
+                names[name] = f"w{n_weights}"
+                n_weights += 1
+        for name in node.output:
+            if name:
+                names[name] = f"v{n_results}"
+                n_results += 1
+    names[graph.output[0].name] = OUTPUT_NAME
+    return names
+
+
+def _rewrite_node(node: onnx.NodeProto, index: int, names: dict[str, str]) -> onnx.NodeProto:
+    rewritten = helper.make_node(
+        node.op_type,
+        [names[name] for name in node.input],
+        [names[name] for name in node.output],
+        name=f"n{index}",
+    )
+    rewritten.attribute.extend(_rewrite_attributes(node))
+    return rewritten
+
+
+def _rewrite_attributes(node: onnx.NodeProto) -> Iterator[onnx.AttributeProto]:
+    for attribute in sorted(node.attribute, key=lambda item: item.name):
+        value = helper.get_attribute_value(attribute)
+        if attribute.type == onnx.AttributeProto.TENSOR:
+            value = _rewrite_tensor(value, "")
+        yield helper.make_attribute(attribute.name, value, attr_type=attribute.type)
+
+
+def _rewrite_initializers(graph: onnx.GraphProto, names: dict[str, str]) -> list[onnx.TensorProto]:
+    used = [tensor for tensor in graph.initializer if tensor.name in names]
+    rewritten = [_rewrite_tensor(tensor, names[tensor.name]) for tensor in used]
+    return sorted(rewritten, key=lambda tensor: int(tensor.name.removeprefix("w")))
+
+
+def _rewrite_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    # Through an array: one encoding (raw little-endian) whichever of the two torch chose.
+    return numpy_helper.from_array(numpy_helper.to_array(tensor), name)
+
+
+def _float_value(name: str, shape: Sequence[int]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", *shape])

@@ -1,0 +1,108 @@
+"""Watching a model run: what goes into a linear layer, and what comes out.
+
+Hooks and not graph surgery: they see the values that really flow, whatever forward() does around
+the layer, and torch's exporter traces through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor, nn
+
+from edgesplit.errors import ExportError
+
+__all__ = ["Call", "FeatureTap", "logits_of", "rows_per_clip", "run_watching"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of a Linear: `inputs` `(…, D)`, `outputs` `(…, C)`."""
+
+    layer: str
+    inputs: Tensor
+    outputs: Tensor
+
+
+class FeatureTap(nn.Module):
+    """The classifier up to the input of its head; what gets exported.
+
+    The whole model runs, and the exporter drops what does not lead to the features. Replacing the
+    head by an identity would be shorter, but code after the head may rely on the number of classes.
+    """
+
+    def __init__(self, model: nn.Module, layer: str, *, averaged: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.layer = layer
+        self.averaged = averaged
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Returns the features `(N, D)` of normalised clips `(N, …)`."""
+        features, _, _ = self.run(inputs)
+        return features
+
+    def run(self, inputs: Tensor) -> tuple[Tensor, Tensor, object]:
+        """Returns features `(N, D)`, the head layer's `(N, C)` and what the model returned."""
+        calls, output = run_watching(self.model, inputs, [self.layer], lambda _: True)
+        features, rows = (
+            rows_per_clip(tensor, inputs.shape[0], averaged=self.averaged)
+            for tensor in (calls[-1].inputs, calls[-1].outputs)
+        )
+        return features, rows, output
+
+
+def run_watching(
+    model: nn.Module, clips: Tensor, layers: list[str], keep: Callable[[Tensor], bool]
+) -> tuple[list[Call], object]:
+    """Runs the model once; returns the calls of `layers` whose output `keep` accepts, in order."""
+    calls: list[Call] = []
+
+    def watch(
+        layer: str,
+        _: nn.Module,
+        args: tuple[Tensor, ...],
+        kwargs: dict[str, Tensor],
+        outputs: Tensor,
+    ) -> None:
+        if keep(outputs):
+            calls.append(Call(layer, args[0] if args else kwargs["input"], outputs))
+
+    handles = [
+        model.get_submodule(layer).register_forward_hook(partial(watch, layer), with_kwargs=True)
+        for layer in layers
+    ]
+    try:
+        return calls, model(clips)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def logits_of(output: object, model: nn.Module, n_clips: int) -> Tensor:
+    """Returns the tensor of logits as `(N, C)` from whatever a classifier returns."""
+    if isinstance(output, dict) and "logits" in output:
+        output = output["logits"]
+    output = getattr(output, "logits", output)
+    if isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
+        raise ExportError(
+            f"{type(model).__name__} returns {type(output).__name__}, not logits. "
+            "Return a tensor (N, C), a tuple that starts with it, or an object with .logits."
+        )
+    if output.ndim < 2 or output.shape[0] != n_clips:
+        raise ExportError(
+            f"{type(model).__name__} returns shape {tuple(output.shape)} for {n_clips} clips; "
+            f"wanted one row of logits per clip, ({n_clips}, classes)."
+        )
+    return output.reshape(n_clips, -1).float()
+
+
+def rows_per_clip(tensor: Tensor, n_clips: int, *, averaged: bool) -> Tensor:
+    """Returns `(N, width)`: rows of tokens averaged per clip, or one row per clip reshaped."""
+    if averaged:
+        return tensor.reshape(n_clips, -1, tensor.shape[-1]).mean(1)
+    return tensor if tensor.ndim == 2 else tensor.reshape(-1, tensor.shape[-1])

@@ -1,0 +1,88 @@
+"""Backends: from a batch of clips to a batch of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.errors import BackendError
+from edgesplit.sessions import open_session
+
+__all__ = ["Backend", "FunctionBackend", "OrtBackend"]
+
+Floats = npt.NDArray[np.float32]
+
+
+class Backend(Protocol):
+    """Runs the backbone. Several threads may call `run` at once."""
+
+    def run(self, clips: Floats) -> Floats:
+        """Features `(batch, dim)` float32 of clips `(batch, *clip_shape)` float32 in 0..1.
+
+        The result is an own array, valid for good.
+
+        Raises:
+            BackendError: the run failed; the backend stays usable.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees what the backend holds; it cannot run afterwards. Safe to call twice."""
+        ...
+
+
+class OrtBackend:
+    """ONNX Runtime. `run` is safe from several threads."""
+
+    def __init__(
+        self,
+        backbone: bytes,
+        *,
+        threads: int = 0,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        """Opens a session.
+
+        Args:
+            backbone: ONNX bytes, input `clip`, output `features`.
+            threads: threads inside an operator; 0 lets ONNX Runtime take all cores.
+            providers: ONNX Runtime's execution providers, the preferred one first.
+
+        Raises:
+            BackendError: ONNX Runtime refuses the model or cannot start a provider.
+            MissingExtraError: ONNX Runtime is not installed.
+        """
+        self._session: Any = open_session(backbone, threads=threads, providers=providers)
+
+    def run(self, clips: Floats) -> Floats:
+        """See `Backend.run`."""
+        session = self._session
+        if session is None:
+            raise BackendError("The backend is closed. Open a new one.")
+        try:
+            (features,) = session.run(["features"], {"clip": clips})
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            raise BackendError(f"The backbone failed on clips of {clips.shape}: {error}") from error
+        return np.asarray(features, np.float32)
+
+    def close(self) -> None:
+        """See `Backend.close`; a run that is under way ends undisturbed."""
+        self._session = None
+
+
+class FunctionBackend:
+    """A backend made from a function, for tests and for backbones of your own."""
+
+    def __init__(self, function: Callable[[Floats], Floats]) -> None:
+        """Args: function: `(batch, *clip_shape)` -> `(batch, dim)`."""
+        self._function = function
+
+    def run(self, clips: Floats) -> Floats:
+        """See `Backend.run`."""
+        return np.asarray(self._function(clips), np.float32)
+
+    def close(self) -> None:
+        """See `Backend.close`."""

@@ -1,0 +1,211 @@
+"""The runtime: clips in, predictions out, and heads that change in between.
+
+A head is built on the thread that asks for the swap; serving threads see it through one reference
+assignment. Each call takes the reference once, so a result never mixes two heads. A watcher
+thread re-reads the bundle's HEAD, so what another process publishes goes live by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.errors import BackendError, EdgesplitError
+from edgesplit.head import PathStep
+from edgesplit.runtime.backends import Backend, OrtBackend
+from edgesplit.runtime.swap import ServingHead
+
+__all__ = ["Prediction", "Runtime", "Timings"]
+
+POLL_S = 0.25
+MAX_POLL_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long the parts of a prediction took, in milliseconds."""
+
+    backbone_ms: float
+    head_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The decision about one clip, and the head that made it."""
+
+    label: str
+    path: tuple[PathStep, ...]
+    """From the root class to the decided class, with each level's probability."""
+    score: float
+    """Probability of the decided class."""
+    head_digest: str
+    timings: Timings
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "label": self.label,
+            "score": self.score,
+            "path": [{"label": s.label, "probability": s.probability} for s in self.path],
+            "head_digest": self.head_digest,
+            "timings": {
+                "backbone_ms": self.timings.backbone_ms,
+                "head_ms": self.timings.head_ms,
+            },
+        }
+
+
+class Runtime:
+    """Serves a bundle. Use as a context manager; all methods are safe from several threads."""
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle,
+        *,
+        backend: Backend | None = None,
+        poll_s: float = POLL_S,
+        on_swap: Callable[[ServingHead], None] | None = None,
+    ) -> None:
+        """Opens the bundle, its backbone and its live head.
+
+        Args:
+            bundle: the bundle or its folder; it may be read-only.
+            backend: runs the backbone; ONNX Runtime on the CPU by default. The runtime closes it.
+            poll_s: how often HEAD is re-read, in seconds; at most `MAX_POLL_S`.
+            on_swap: called after each swap, on the thread that made it.
+
+        Raises:
+            BundleError: the bundle is damaged.
+            BackendError: the backend cannot start.
+        """
+        if not 0 < poll_s <= MAX_POLL_S:
+            raise ValueError(f"poll_s must be above 0 and at most {MAX_POLL_S}, got {poll_s}")
+        self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        self.clip_shape = self.bundle.preprocessing.clip_shape
+        self._seen = self.bundle.live
+        self._serving = ServingHead(self.bundle.head(self._seen))
+        self._backend = backend or OrtBackend(self.bundle.backbone())
+        self._on_swap = on_swap
+        self._poll_s = poll_s
+        self._closed = threading.Event()
+        self._swapping = threading.Lock()
+        self.refusal = ""
+        """Why the head that HEAD names is not being served; empty when it is."""
+        self._watcher = threading.Thread(target=self._watch, name="edgesplit-watch", daemon=True)
+        self._watcher.start()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def head_digest(self) -> str:
+        """Digest of the head that is serving now."""
+        return self._serving.digest
+
+    def predict(self, clip: npt.ArrayLike) -> Prediction:
+        """The decision about one clip.
+
+        Args:
+            clip: `clip_shape` float32 in 0..1, as `edgesplit.read_clip` gives it.
+
+        Raises:
+            ValueError: the clip has another shape.
+            BackendError: the backbone failed, or the runtime is closed.
+        """
+        start = time.perf_counter()
+        feature = self.extract(clip)
+        return self.decide(feature, backbone_ms=1000 * (time.perf_counter() - start))
+
+    def extract(self, clip: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """The feature of one clip, `(dim,)` float32; arguments and errors as in `predict`."""
+        batch = np.ascontiguousarray(clip, np.float32)[None]
+        if batch.shape[1:] != self.clip_shape:
+            raise ValueError(f"the clip has shape {batch.shape[1:]}, want {self.clip_shape}")
+        if self._closed.is_set():
+            raise BackendError("The runtime is closed. Open a new one.")
+        features = self._backend.run(batch)
+        if features.shape != (1, self.bundle.dim) or not np.isfinite(features).all():
+            raise BackendError(
+                f"The backbone gave {features.shape} values that are not all finite numbers, want "
+                f"(1, {self.bundle.dim}). Check the clip, then the backend."
+            )
+        feature: npt.NDArray[np.float32] = features[0]
+        return feature
+
+    def decide(self, feature: npt.NDArray[np.float32], *, backbone_ms: float = 0.0) -> Prediction:
+        """The decision about one feature, `(dim,)` float32, by the head that serves now.
+
+        For several windows of one event, decide on the mean of their features: scores are linear
+        in the feature at every level of the label tree, so that averages each level before the
+        walk.
+        """
+        serving = self._serving  # taken once: a swap meanwhile does not touch this call
+        start = time.perf_counter()
+        result = serving.evaluate(np.asarray(feature, np.float32)[None])
+        head_ms = 1000 * (time.perf_counter() - start)
+        path = serving.head.path(int(result.class_index[0]), result.probabilities[0])
+        return Prediction(
+            label=path[-1].label,
+            path=path,
+            score=path[-1].probability,
+            head_digest=serving.digest,
+            timings=Timings(backbone_ms=backbone_ms, head_ms=head_ms),
+        )
+
+    def swap_head(self, digest: str | None = None) -> str:
+        """Serves another head of the bundle; returns its digest.
+
+        The head is built, checked and warmed here; the threads that predict never wait. It serves
+        until the next swap, or until HEAD changes on disk.
+
+        Args:
+            digest: the head, or the beginning of its digest; by default the one HEAD names.
+
+        Raises:
+            EdgesplitError: the head is refused; the old one goes on serving.
+        """
+        with self._swapping:
+            serving = ServingHead(self.bundle.head(digest))
+            self._serving = serving
+        if self._on_swap is not None:
+            self._on_swap(serving)
+        return serving.digest
+
+    def close(self) -> None:
+        """Stops watching and frees the backend. Safe at any time and to call twice."""
+        self._closed.set()
+        if threading.current_thread() is not self._watcher:
+            self._watcher.join()
+        self._backend.close()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(self._poll_s):
+            try:
+                live = self.bundle.live
+                if live != self._seen:
+                    self.swap_head(live)
+                    self._seen, self.refusal = live, ""
+            except EdgesplitError as error:
+                if str(error) != self.refusal:  # said once, tried again at every turn
+                    self.refusal = str(error)
+                    _log.warning("%s goes on serving: %s", self.head_digest[:12], error)

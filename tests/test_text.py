@@ -1,0 +1,485 @@
+"""The text encoder and its cache: one text, one vector, whatever else happens."""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+
+from edgesplit.cache import cache_folder
+from edgesplit.errors import BundleError, EdgesplitError, ExportError, LabelError
+from edgesplit.text import TextEncoder, normalize_text, packaged_encoder
+
+HERE = Path(__file__).parent
+PACKAGED = packaged_encoder().folder
+MODIFIERS = json.loads((HERE / "data" / "text" / "modifiers.json").read_text())
+TEXTS = sorted({text for case in MODIFIERS for text in case["wanted"] + case["known"]})
+
+Array = npt.NDArray[np.float32]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own; returns its file, which does not exist yet."""
+    monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "embeddings.sqlite"
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TextEncoder:
+    return TextEncoder.open(PACKAGED)
+
+
+@pytest.fixture(scope="module")
+def computed(encoder: TextEncoder) -> Array:
+    return encoder.compute(TEXTS)
+
+
+def unavailable_encoder() -> TextEncoder:
+    """The packaged encoder without its model: whatever it answers came from the cache."""
+    known = TextEncoder.open(PACKAGED)
+    return TextEncoder(Path("/nowhere"), digest=known.digest, dim=known.dim, max_tokens=128)
+
+
+def run_python(code: str) -> str:
+    """Run code in a fresh interpreter with this test's environment and return what it prints."""
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+
+
+# What an embedding is
+
+
+def test_packaged_files_match_their_manifest() -> None:
+    files = (PACKAGED / "encoder.onnx").read_bytes() + (PACKAGED / "tokenizer.json").read_bytes()
+    assert packaged_encoder().digest == hashlib.sha256(files).hexdigest()
+    assert (packaged_encoder().dim, packaged_encoder().max_tokens) == (384, 128)
+
+
+def test_packaged_model_loads_in_old_onnx_runtimes() -> None:
+    model = onnx.load(PACKAGED / "encoder.onnx")
+    assert model.ir_version == 8
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+
+
+def test_embedding_is_a_unit_vector(encoder: TextEncoder, computed: Array) -> None:
+    assert computed.shape == (len(TEXTS), encoder.dim)
+    assert computed.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(computed, axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_embedding_is_bit_equal_alone_and_in_any_batch(
+    encoder: TextEncoder, computed: Array, seed: int
+) -> None:
+    order = np.random.default_rng(seed).permutation(len(TEXTS))[: 1 + 7 * seed]
+    batch = encoder.compute([TEXTS[index] for index in order])
+    np.testing.assert_array_equal(batch, computed[order])
+
+
+def test_embedding_is_bit_equal_in_parallel_threads(encoder: TextEncoder, computed: Array) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda text: encoder.compute([text])[0], TEXTS[:24]))
+    np.testing.assert_array_equal(np.stack(rows), computed[:24])
+
+
+@pytest.mark.parametrize("spelling", [" from left  to\tright\n", "from left to right"])
+def test_spacing_does_not_matter(encoder: TextEncoder, spelling: str) -> None:
+    np.testing.assert_array_equal(
+        encoder.encode([spelling]), encoder.compute(["from left to right"])
+    )
+
+
+def test_accents_are_composed() -> None:
+    assert normalize_text("cafe\u0301") == "caf\u00e9"
+
+
+def test_repeated_texts_share_one_vector(encoder: TextEncoder) -> None:
+    rows = encoder.encode(["left", "right", "left"])
+    np.testing.assert_array_equal(rows[0], rows[2])
+    assert encoder.encode([]).shape == (0, 384)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u200b"], ids=["empty", "blank", "invisible"])
+def test_text_without_words_is_refused(encoder: TextEncoder, text: str) -> None:
+    with pytest.raises(LabelError, match=r"empty text|holds nothing"):
+        encoder.encode(["left", text])
+
+
+def test_text_in_another_encoding_is_refused(encoder: TextEncoder) -> None:
+    with pytest.raises(LabelError, match="UTF-8"):
+        encoder.encode(["l\udce9ft"])
+
+
+def test_too_long_a_text_is_refused(encoder: TextEncoder) -> None:
+    assert encoder.compute(["up " * 126]).shape == (1, 384)  # and two special tokens: 128
+    with pytest.raises(LabelError, match="has 129 word pieces; the text encoder reads 128"):
+        encoder.encode(["up " * 127])
+
+
+# Fidelity to the float32 model
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, Array]:
+    with np.load(HERE / "data" / "text" / "reference.npz") as file:
+        return dict(zip(file["texts"].tolist(), file["embeddings"], strict=True))
+
+
+def centred_similarities(wanted: Array, known: Array) -> Array:
+    """Cosines between modifiers, each taken relative to the mean of its siblings."""
+    first, second = (rows - rows.mean(axis=0) for rows in (wanted, known))
+    norms = np.linalg.norm(first, axis=1)[:, None] * np.linalg.norm(second, axis=1)
+    similarities: Array = first @ second.T / norms
+    return similarities
+
+
+@pytest.mark.parametrize("case", MODIFIERS, ids=lambda case: "/".join(case["wanted"]))
+def test_chosen_source_is_that_of_the_float32_encoder(
+    case: dict[str, list[str]], computed: Array, reference: dict[str, Array]
+) -> None:
+    shipped = dict(zip(TEXTS, computed, strict=True))
+
+    def similarities(vectors: dict[str, Array]) -> Array:
+        def rows(texts: Sequence[str]) -> Array:
+            return np.stack([vectors[text] for text in texts])
+
+        return centred_similarities(rows(case["wanted"]), rows(case["known"]))
+
+    found, wanted = similarities(shipped), similarities(reference)
+    np.testing.assert_array_equal(found.argmax(axis=1), wanted.argmax(axis=1))
+    # 0.0146 is the largest seen; int8 rounding must stay far below the margins rules ask for
+    assert np.abs(found - wanted).max() < 0.03
+
+
+def test_int8_weights_keep_the_embeddings(computed: Array, reference: dict[str, Array]) -> None:
+    wanted = np.stack([reference[text] for text in TEXTS])
+    assert (computed * wanted).sum(axis=1).min() > 0.996
+
+
+# The cache
+
+
+def test_cached_equals_computed_bit_for_bit(encoder: TextEncoder, computed: Array) -> None:
+    np.testing.assert_array_equal(encoder.encode(TEXTS), computed)
+    np.testing.assert_array_equal(unavailable_encoder().encode(TEXTS[::-1]), computed[::-1])
+
+
+def test_cache_is_shared_by_processes(encoder: TextEncoder) -> None:
+    texts = TEXTS[:4]
+    code = f"from edgesplit.text import packaged_encoder; packaged_encoder().encode({texts})"
+    run_python(code)
+    np.testing.assert_array_equal(unavailable_encoder().encode(texts), encoder.compute(texts))
+
+
+def test_processes_write_at_the_same_time(encoder: TextEncoder) -> None:
+    code = (
+        "import numpy as np, edgesplit.text as t, sys\n"
+        "for i in range(50):\n"
+        "    t._write_cache('d', {f'{sys.argv[1]} {i}': np.full(3, i, np.float32)})\n"
+    )
+    command = [sys.executable, "-c", code]
+    writers = [subprocess.Popen([*command, str(n)]) for n in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    with sqlite3.connect(cache_folder() / "embeddings.sqlite") as connection:
+        (rows,) = connection.execute("SELECT count(*) FROM embeddings").fetchone()
+    connection.close()
+    assert rows == 150
+
+
+def test_hits_import_nothing_heavy(encoder: TextEncoder) -> None:
+    encoder.encode(TEXTS[:4])
+    print_heavy = (
+        "import sys\n"
+        "from edgesplit.text import packaged_encoder\n"
+        f"packaged_encoder().encode({TEXTS[:4]})\n"
+        "print([n for n in ('onnxruntime', 'onnx', 'tokenizers', 'torch') if n in sys.modules])"
+    )
+    assert run_python(print_heavy).strip() == "[]"
+
+
+def test_misses_need_no_torch() -> None:
+    run_python(
+        "import sys; sys.modules.update(torch=None, transformers=None, onnx=None)\n"
+        "from edgesplit.text import packaged_encoder; packaged_encoder().encode(['left'])"
+    )
+
+
+def test_other_encoders_vectors_are_not_used(encoder: TextEncoder, cache: Path) -> None:
+    encoder.encode(["left"])
+    with sqlite3.connect(cache) as connection:
+        connection.execute("UPDATE embeddings SET encoder = 'another'")
+    connection.close()
+    with pytest.raises(BundleError):
+        unavailable_encoder().encode(["left"])
+
+
+@pytest.mark.parametrize("value", [b"short", "text", None], ids=["short", "text", "null"])
+def test_a_vector_of_wrong_shape_is_replaced(
+    encoder: TextEncoder, cache: Path, value: object
+) -> None:
+    wanted = encoder.encode(["left"])
+    with sqlite3.connect(cache) as connection:
+        connection.execute("UPDATE embeddings SET vector = ?", (value,))
+    connection.close()
+    np.testing.assert_array_equal(encoder.encode(["left"]), wanted)
+    np.testing.assert_array_equal(unavailable_encoder().encode(["left"]), wanted)
+
+
+def test_a_corrupt_cache_is_replaced(encoder: TextEncoder, cache: Path) -> None:
+    cache.parent.mkdir()
+    cache.write_bytes(b"no database at all " * 100)
+    wanted = encoder.encode(["left"])
+    np.testing.assert_array_equal(encoder.encode(["left"]), wanted)  # written into a new file
+    np.testing.assert_array_equal(unavailable_encoder().encode(["left"]), wanted)
+
+
+def test_a_cache_with_damaged_pages_is_replaced(encoder: TextEncoder, cache: Path) -> None:
+    texts = TEXTS[:16]  # several pages
+    wanted = encoder.encode(texts)
+    content = bytearray(cache.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)  # the header page stays whole
+    cache.write_bytes(content)
+    for _ in range(2):
+        np.testing.assert_array_equal(encoder.encode(texts), wanted)
+    np.testing.assert_array_equal(unavailable_encoder().encode(texts), wanted)
+
+
+def test_a_foreign_table_is_left_alone(encoder: TextEncoder, cache: Path) -> None:
+    cache.parent.mkdir()
+    with sqlite3.connect(cache) as connection:
+        connection.execute("CREATE TABLE embeddings (something TEXT)")
+    connection.close()
+    content = cache.read_bytes()
+    encoder.encode(["left"])
+    assert cache.read_bytes() == content
+
+
+def test_a_locked_cache_is_done_without(
+    encoder: TextEncoder, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = encoder.encode(["left"])
+    monkeypatch.setattr("edgesplit.text._LOCK_TIMEOUT_S", 0.01)
+    holder = sqlite3.connect(cache, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    np.testing.assert_array_equal(encoder.encode(["left"]), wanted)
+    holder.close()
+    np.testing.assert_array_equal(unavailable_encoder().encode(["left"]), wanted)
+
+
+def test_a_folder_in_the_caches_place_is_done_without(encoder: TextEncoder, cache: Path) -> None:
+    cache.mkdir(parents=True)
+    np.testing.assert_array_equal(encoder.encode(["left"]), encoder.compute(["left"]))
+
+
+def test_a_file_in_the_folders_place_is_done_without(encoder: TextEncoder, cache: Path) -> None:
+    cache.parent.touch()
+    np.testing.assert_array_equal(encoder.encode(["left"]), encoder.compute(["left"]))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_cache_answers_and_stays_as_it_is(encoder: TextEncoder, cache: Path) -> None:
+    encoder.encode(["left"])
+    content = cache.read_bytes()
+    cache.chmod(0o444)
+    cache.parent.chmod(0o555)
+    np.testing.assert_array_equal(encoder.encode(["up"]), encoder.compute(["up"]))
+    np.testing.assert_array_equal(unavailable_encoder().encode(["left"]), encoder.compute(["left"]))
+    assert cache.read_bytes() == content
+    cache.parent.chmod(0o755)
+
+
+def test_a_full_cache_is_done_without(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("sqlite3.connect", refuse)
+    np.testing.assert_array_equal(encoder.encode(["left"]), encoder.compute(["left"]))
+
+
+def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_folder() == Path(os.environ["EDGESPLIT_CACHE"])
+    monkeypatch.delenv("EDGESPLIT_CACHE")
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/caches")
+    assert cache_folder() == Path("/var/caches/edgesplit")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder() == Path("/home/someone/.cache/edgesplit")
+
+
+def test_a_user_without_a_home_is_done_without_a_cache(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("EDGESPLIT_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(EdgesplitError, match="Set EDGESPLIT_CACHE"):
+        cache_folder()
+    np.testing.assert_array_equal(encoder.encode(["left"]), encoder.compute(["left"]))
+
+
+# Damaged encoders
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"encoder\.json does not describe a text encoder"):
+        TextEncoder.open(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"dim": 384}', '{"digest": "x", "dim": "wide"}'])
+def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "encoder.json").write_text(content)
+    with pytest.raises(BundleError, match="does not describe a text encoder"):
+        TextEncoder.open(tmp_path)
+
+
+def test_a_damaged_encoder_is_refused_before_it_runs(tmp_path: Path) -> None:
+    folder = shutil.copytree(PACKAGED, tmp_path / "text")
+    with (folder / "tokenizer.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(BundleError, match="a file is damaged"):
+        TextEncoder.open(folder).encode(["left"])
+
+
+# The export
+
+
+@pytest.fixture(scope="module")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer BERT of 32 features with a vocabulary of a dozen pieces."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    folder = tmp_path_factory.mktemp("bert")
+    words = ["left", "right", "up", "down", "from", "to", "the", "##ward", "##s"]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    template = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.post_processor = template
+    tokenizer.enable_padding(length=16)
+    tokenizer.enable_truncation(16)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=20,
+        initializer_range=0.3,  # strong enough that attention and GELU matter
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.torch
+def test_exported_bert_agrees_with_torch(bert_folder: Path, tmp_path: Path) -> None:
+    from edgesplit.export.text import reference_embeddings, write_text_encoder
+
+    write_text_encoder(bert_folder, destination=tmp_path, model="random")
+    exported = TextEncoder.open(tmp_path)
+    assert (exported.dim, exported.max_tokens) == (32, 20)
+    texts = ["left", "from left to right", "upwards", "down down down to the left"]
+    wanted, found = reference_embeddings(bert_folder, texts), exported.encode(texts)
+    # int8 steps are 1/254 of a row's largest weight; a wrong graph is nowhere near
+    assert (wanted * found).sum(axis=1).min() > 0.995
+    assert (wanted @ wanted.T).min() < 0.9  # the texts differ enough for that to mean something
+    with pytest.raises(LabelError, match="has 21 word pieces"):
+        exported.encode(["up " * 19])
+
+
+@pytest.mark.torch
+def test_export_is_deterministic_and_self_contained(bert_folder: Path) -> None:
+    from edgesplit.export.text import export_text_encoder
+
+    encoder, tokenizer = export_text_encoder(bert_folder)
+    assert export_text_encoder(bert_folder) == (encoder, tokenizer)
+    model = onnx.load_from_string(encoder)
+    assert (model.ir_version, model.opset_import[0].version) == (8, 17)
+    assert {entry.name for entry in model.graph.input} == {"input_ids", "attention_mask"}
+    large = [entry for entry in model.graph.initializer if np.prod(entry.dims) > 1000]
+    assert {entry.data_type for entry in large} == {onnx.TensorProto.INT8}
+    assert json.loads(tokenizer)["padding"] is None
+    assert json.loads(tokenizer)["truncation"] is None
+
+
+@pytest.mark.torch
+def test_exported_mask_hides_padding(bert_folder: Path) -> None:
+    import onnxruntime
+
+    from edgesplit.export.text import export_text_encoder
+
+    session = onnxruntime.InferenceSession(export_text_encoder(bert_folder)[0])
+    ids = np.array([[2, 4, 3, 7, 7]], np.int64)
+    mask = np.array([[1, 1, 1, 0, 0]], np.int64)
+    (padded,) = session.run(None, {"input_ids": ids, "attention_mask": mask})
+    (plain,) = session.run(None, {"input_ids": ids[:, :3], "attention_mask": mask[:, :3]})
+    np.testing.assert_allclose(padded, plain, atol=1e-5)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("config.json", "model_type", "roberta"),
+        ("config.json", "hidden_act", "relu"),
+        ("1_Pooling/config.json", "pooling_mode_cls_token", True),
+    ],
+    ids=["architecture", "activation", "pooling"],
+)
+def test_an_encoder_of_another_kind_is_refused(
+    bert_folder: Path, tmp_path: Path, file: str, key: str, value: object
+) -> None:
+    from edgesplit.export.text import export_text_encoder
+
+    folder = shutil.copytree(bert_folder, tmp_path / "model")
+    path = folder / file
+    path.parent.mkdir(exist_ok=True)
+    settings = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**settings, key: value}))
+    with pytest.raises(ExportError, match=r"model_type|hidden_act|another pooling"):
+        export_text_encoder(folder)
+
+
+@pytest.mark.torch
+def test_an_encoder_with_a_further_layer_is_refused(bert_folder: Path, tmp_path: Path) -> None:
+    from edgesplit.export.text import export_text_encoder
+
+    folder = shutil.copytree(bert_folder, tmp_path / "model")
+    modules = [{"type": f"sentence_transformers.models.{kind}"} for kind in ("Pooling", "Dense")]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ExportError, match=r"cannot be exported: \['Dense'\]"):
+        export_text_encoder(folder)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_folder_without_a_file_is_refused(bert_folder: Path, tmp_path: Path, file: str) -> None:
+    from edgesplit.export.text import export_text_encoder
+
+    folder = shutil.copytree(bert_folder, tmp_path / "model")
+    (folder / file).unlink()
+    with pytest.raises(ExportError, match=r"is missing|cannot be read"):
+        export_text_encoder(folder)
