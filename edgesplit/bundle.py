@@ -165,6 +165,8 @@ def create_bundle(
     space = feature_space(backbone, preprocessing)
     if head.feature_space != space:
         raise FeatureSpaceError(_other_space(head, space))
+    if golden is not None and np.shape(golden)[1:] != (head.dim,):
+        raise ValueError(f"golden has shape {np.shape(golden)}, want (clips, {head.dim})")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     with store.map_os_errors("create", target):
         try:
@@ -377,6 +379,11 @@ class Bundle:
         live = self.live
         if digest is None:
             history = self.history()
+            if not history or history[-1].digest != live:
+                raise BundleError(
+                    "HEAD was set without the log, which cannot say what was live before. Name the "
+                    "head to go back to; `edgesplit log` lists them."
+                )
             if not history[-1].before:
                 raise BundleError("The first head is live: there is nothing to roll back to.")
             digest = history[-1].before

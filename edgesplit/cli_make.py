@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesplit.preprocessing import LAYOUTS, SAMPLINGS, Preprocessing
+from edgesplit.preprocessing import INTERPOLATIONS, LAYOUTS, SAMPLINGS, Preprocessing
 
 if TYPE_CHECKING:
     from edgesplit.runtime import Prediction
@@ -65,6 +65,9 @@ class _Numbers(click.ParamType[tuple[Any, ...]]):
     "--resize",
     type=click.IntRange(min=1),
     help="Scale the short side to this and crop the centre; default: scale to --size.",
+)
+@click.option(
+    "--interpolation", type=click.Choice(INTERPOLATIONS), default="bilinear", show_default=True
 )
 @click.option(
     "--layout",

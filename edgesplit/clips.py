@@ -89,7 +89,8 @@ def _scale(frame: av.VideoFrame, preprocessing: Preprocessing) -> npt.NDArray[np
     if preprocessing.resize is not None:
         scale = preprocessing.resize / min(frame.height, frame.width)
         height, width = round(frame.height * scale), round(frame.width * scale)
-    small = frame.reformat(width, height, format="rgb24", interpolation="BILINEAR").to_ndarray()
+    kind = preprocessing.interpolation.upper()
+    small = frame.reformat(width, height, format="rgb24", interpolation=kind).to_ndarray()
     top, left = (height - preprocessing.height) // 2, (width - preprocessing.width) // 2
     crop = small[top : top + preprocessing.height, left : left + preprocessing.width]
     return crop.astype(np.uint8, copy=False)

@@ -75,13 +75,14 @@ def read_head(data: bytes) -> Head:
             feature_space=_text(metadata, "feature_space"),
             parent=_text(metadata, "parent"),
         )
+        rebuilt = head.to_bytes()
     except HeadError:
         raise
     except EdgesplitError as error:
         raise HeadError(f"The head file's labels are not valid: {error}") from error
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise HeadError(f"The head file's metadata is not valid: {error!r}.") from error
-    if head.to_bytes() != data:
+    if rebuilt != data:
         raise HeadError(
             "The head file's graph is not the one that its labels and weights give: it was edited "
             "or damaged. Restore it, or publish it anew from the head it was made from."
@@ -279,7 +280,8 @@ class _GraphWriter:
     def _flat_roll_up(self, flat: Sequence[int], every: str, offsets: dict[int, int]) -> str:
         """Log-sum-exp of the competitors below every flat split, `(batch, flat splits)`."""
         tree = self.head.tree
-        below = [[c for c in tree.descendants(f) if c in set(tree.competitors)] for f in flat]
+        competitors = set(tree.competitors)
+        below = [[c for c in tree.descendants(f) if c in competitors] for f in flat]
         width = max(map(len, below))
         index = np.array([[offsets[c] for c in row] + [0] * (width - len(row)) for row in below])
         mask = np.array(

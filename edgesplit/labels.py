@@ -33,6 +33,8 @@ __all__ = [
 Composition = Literal["gated", "flat"]
 COMPOSITIONS: tuple[str, ...] = get_args(Composition)
 MAX_LABEL_CHARS = 500
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
+"""Beyond these, float32 scores overflow, or the padding of a graph's segments gains weight."""
 
 
 def words(text: str) -> list[str]:
@@ -153,8 +155,11 @@ class LabelTree:
             )
         if node.composition not in (None, *COMPOSITIONS):
             raise HeadError(f"Column {column}: unknown composition {node.composition!r}.")
-        if not 0 < node.temperature < float("inf"):
-            raise HeadError(f"Column {column}: the temperature {node.temperature} is not positive.")
+        if not MIN_TEMPERATURE <= node.temperature <= MAX_TEMPERATURE:
+            raise HeadError(
+                f"Column {column}: the temperature {node.temperature} is not within "
+                f"{MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}."
+            )
         if node.temperature != 1.0 and node.composition != "gated":
             raise HeadError(f"Column {column}: only a gated split carries a temperature.")
         if node.parent is None:
@@ -211,14 +216,18 @@ class LabelTree:
 
     def path(self, column: int) -> tuple[int, ...]:
         """Columns from the root class down to `column`, which is the last."""
-        parent = self.nodes[column].parent
-        return (*(() if parent is None else self.path(parent)), column)
+        path = [column]
+        while (parent := self.nodes[path[-1]].parent) is not None:
+            path.append(parent)
+        return tuple(reversed(path))
 
     def descendants(self, column: int) -> list[int]:
         """All columns below `column`, parents before children."""
         below: list[int] = []
-        for child in self.children(column):
-            below += [child, *self.descendants(child)]
+        waiting = [*reversed(self.children(column))]
+        while waiting:  # no recursion: a tree may be deeper than Python's stack
+            below.append(waiting.pop())
+            waiting += reversed(self.children(below[-1]))
         return below
 
     def find(self, name: str, *, among: Sequence[int] | None = None) -> int:

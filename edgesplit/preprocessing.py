@@ -8,12 +8,24 @@ from typing import Any, Literal, get_args
 
 from edgesplit.errors import BundleError
 
-__all__ = ["LAYOUTS", "SAMPLINGS", "Layout", "Preprocessing", "Sampling", "sample_frames"]
+__all__ = [
+    "INTERPOLATIONS",
+    "LAYOUTS",
+    "SAMPLINGS",
+    "Interpolation",
+    "Layout",
+    "Preprocessing",
+    "Sampling",
+    "sample_frames",
+]
 
 Layout = Literal["ncthw", "ntchw"]
 Sampling = Literal["uniform", "dense"]
+Interpolation = Literal["bilinear", "bicubic", "area"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
+INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
+_CHOICES = {"layout": LAYOUTS, "sampling": SAMPLINGS, "interpolation": INTERPOLATIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,8 @@ class Preprocessing:
     resize: int | None = None
     """Scale the short side to this many pixels, then crop the centre; None: scale the whole
     frame to height x width."""
+    interpolation: Interpolation = "bilinear"
+    """How frames are scaled (FFmpeg's swscale)."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Already folded into the backbone; recorded for the reader."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -42,11 +56,10 @@ class Preprocessing:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
-        for name, kind in (("layout", Layout), ("sampling", Sampling)):
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(
-                    f"{name} must be one of {get_args(kind)}, got {getattr(self, name)!r}"
-                )
+        for name, choices in _CHOICES.items():
+            got = getattr(self, name)
+            if got not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {got!r}")
         if self.resize is not None and self.resize < max(self.height, self.width):
             raise ValueError(
                 f"resize {self.resize} is smaller than the crop {self.height}x{self.width}"

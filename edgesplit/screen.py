@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -34,13 +35,14 @@ __all__ = [
     "show_report",
 ]
 
+WIDE = 200
 SHORT = 12
 """Characters of a digest that people see."""
 
 
 def console() -> Console:
-    """Where results go: standard output."""
-    return Console(highlight=False, soft_wrap=True)
+    """Where results go: standard output, never cut to a width when it is not a terminal."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 
 
 def notes() -> Console:

@@ -112,8 +112,10 @@ def lock(folder: Path) -> Iterator[None]:
         ConflictError: another process holds it for longer than `LOCK_TIMEOUT_S`.
         BundleError: the lock file cannot be made.
     """
-    guard = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_S, mode=0o666)
+    guard = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_S)  # a mode would override the umask
     with map_os_errors("write to", folder):
+        if not folder.is_dir():  # FileLock would make it
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         try:
             guard.acquire()
         except Timeout as error:

@@ -35,7 +35,9 @@ def main() -> None:
         require(importlib.util.find_spec(name) is None, f"{name} is not installed")
     home = Path(edgesplit.__file__).resolve()
     require("site-packages" in home.parts, "edgesplit comes from the wheel")
-    tops = {file.parts[0] for file in files("edgesplit") or [] if not file.parts[0].startswith("..")}
+    tops = {
+        file.parts[0] for file in files("edgesplit") or [] if not file.parts[0].startswith("..")
+    }
     packages = {top for top in tops if not top.endswith((".dist-info", ".data"))}
     require(packages == {"edgesplit"}, f"the wheel installs one package: {sorted(packages)}")
     require("Commands:" in run("--help"), "edgesplit --help works")

@@ -1,0 +1,1 @@
+"""Benchmarks: one script per question; results are committed per machine under results/."""

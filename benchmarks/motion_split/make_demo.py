@@ -1,0 +1,125 @@
+"""Makes what `edgesplit demo` ships, from a trained model's folder.
+
+    python -m benchmarks.motion_split.make_demo [cache/A-0]
+
+Writes edgesplit/assets/demo: the bundle of head A's model, a dozen held-out clips as H.264, and
+the held-out features. The clips of each listed class are the first held-out ones that the exported,
+unedited head decides correctly after decoding; the held-out features are all of them.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+
+from benchmarks.motion_split.classes import FINE_CLASSES, FINE_LABELS, FineClass, head_label
+from benchmarks.motion_split.data import CACHE
+from benchmarks.motion_split.features import load_model
+from benchmarks.motion_split.model import MEAN, N_FRAMES, SIZE, STD
+from benchmarks.motion_split.videos import heldout_video, write_video
+from edgesplit.clips import read_clip
+from edgesplit.demo import ASSETS, BUNDLE
+from edgesplit.export import export_model
+from edgesplit.preprocessing import Preprocessing
+from edgesplit.runtime import Runtime
+
+TARGET = "pushing something"
+CLIPS = {
+    "pushing something left": 2,
+    "pushing something right": 2,
+    "pulling something left": 1,
+    "pulling something right": 1,
+    "rolling something right": 1,
+    "turning the camera left": 1,
+    "putting something into something": 1,
+    "spinning something clockwise": 1,
+    "poking something so that it falls over": 1,
+    "lifting something a lot": 1,
+}
+SEARCHED = 20
+"""How many held-out clips of a class are looked at."""
+
+
+def main_label(fine: FineClass) -> str:
+    """What an ideal edited head says: the fine label for the target's clips, else head A's."""
+    return fine.label if fine.coarse == TARGET else head_label(fine, "A")
+
+
+def export_demo(directory: Path, bundle: Path) -> None:
+    """Exports the trained model; statistics and the gate's features are the unlabelled clips'."""
+    report = export_model(
+        load_model(directory),
+        labels=json.loads((directory / "labels.json").read_text()),
+        output=bundle,
+        preprocessing=Preprocessing(
+            frames=N_FRAMES, height=SIZE, width=SIZE, interpolation="area", mean=MEAN, std=STD
+        ),
+        features=np.load(directory / "unlabelled.npz")["features"],
+        progress=click.echo,
+    )
+    click.echo(f"parity with torch: {report.parity}")
+
+
+def write_clips(runtime: Runtime, folder: Path) -> None:
+    """Writes the clips and truth.json, {file name: label}."""
+    folder.mkdir()
+    truth = {}
+    for label, count in CLIPS.items():
+        fine = FINE_CLASSES[FINE_LABELS.index(label)]
+        for number, index in enumerate(_decided_correctly(runtime, fine, folder, count), start=1):
+            path = folder / f"{label.replace(' ', '-')}-{number}.mp4"
+            write_video(heldout_video(fine, index), path)
+            truth[path.name] = main_label(fine)
+            click.echo(f"{path.name}: held-out clip {index}, {path.stat().st_size} bytes")
+    (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n")
+
+
+def _decided_correctly(
+    runtime: Runtime, fine: FineClass, folder: Path, count: int
+) -> Iterator[int]:
+    trial = folder / "trial.mp4"
+    for index in range(SEARCHED):
+        write_video(heldout_video(fine, index), trial)
+        clip = read_clip(trial, runtime.bundle.preprocessing)
+        trial.unlink()
+        if runtime.predict(clip).label == head_label(fine, "A"):
+            yield index
+            count -= 1
+            if not count:
+                return
+    raise click.ClickException(f"head A decides too few of {SEARCHED} clips of {fine.label!r}")
+
+
+def write_features(directory: Path, path: Path) -> None:
+    """Writes the held-out features with the label that an ideal edited head gives."""
+    arrays = np.load(directory / "heldout.npz")
+    labels = np.array([main_label(FINE_CLASSES[index]) for index in arrays["fine"]])
+    np.savez(path, features=arrays["features"], labels=labels)
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path), default=CACHE / "A-0")
+def main(directory: Path) -> None:
+    """Make the demo's files from the model in DIRECTORY; trains it when it is not there."""
+    if not (directory / "heldout.npz").exists():
+        for module, arguments in (
+            ("train", ["--half", "A", "--seed", "0", "--out", str(directory)]),
+            ("features", [str(directory)]),
+        ):
+            command = [sys.executable, "-m", f"benchmarks.motion_split.{module}", *arguments]
+            subprocess.run(command, check=True)
+    shutil.rmtree(ASSETS, ignore_errors=True)
+    ASSETS.mkdir(parents=True)
+    export_demo(directory, ASSETS / BUNDLE)
+    with Runtime(ASSETS / BUNDLE) as runtime:
+        write_clips(runtime, ASSETS / "clips")
+    write_features(directory, ASSETS / "heldout.npz")
+
+
+if __name__ == "__main__":
+    main()

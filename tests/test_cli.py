@@ -1,0 +1,279 @@
+"""The command line: what is typed, what is printed, what is written, how it ends."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edgesplit.bundle import Bundle
+from edgesplit.cli import main
+from edgesplit.head import Head
+
+
+@pytest.fixture
+def here(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder holds one bundle."""
+    monkeypatch.chdir(bundle.path.parent)
+    return bundle.path.parent
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def run_json(*arguments: str | Path) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    # The lock file says only that somebody once held it.
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def write_video(path: Path, n_frames: int = 4) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for index in range(n_frames):
+            picture = np.full((32, 32, 3), 40 * index, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+EDIT = ("edit", "--class", "pushing", "--into", "left,right")
+
+
+def test_edit_makes_the_new_head_live_and_says_where_rows_came_from(
+    here: Path, bundle: Bundle
+) -> None:
+    before = bundle.live
+    result = run(*EDIT)
+    assert result.exit_code == 0, result.output
+    assert "pulling something left" in result.stdout
+    assert bundle.live != before
+    assert f"head {before[:12]} -> {bundle.live[:12]} is live" in result.stdout
+    assert set(bundle.head().labels) >= {"pushing something left", "pushing something right"}
+
+
+def test_edit_json_holds_the_whole_report(here: Path, bundle: Bundle) -> None:
+    content = run_json(*EDIT)
+    assert content["published"]
+    assert content["head"] == bundle.live
+    rows = content["report"]["rows"]
+    assert [row["modifier"] for row in rows] == ["left", "right"]
+    assert rows[0]["sources"][0]["label"] == "pulling something left"
+
+
+def test_dry_run_prints_the_report_and_writes_nothing(here: Path, bundle: Bundle) -> None:
+    before = contents(here)
+    result = run(*EDIT, "--dry-run")
+    assert result.exit_code == 0
+    assert "dry run" in result.stdout
+    assert contents(here) == before
+
+
+def test_head_edited_elsewhere_is_published_from_its_file(here: Path, bundle: Bundle) -> None:
+    old = bundle.live
+    assert run(*EDIT, "--output", "head.onnx").exit_code == 0
+    assert bundle.live == old
+    head = Head.from_bytes((here / "head.onnx").read_bytes())
+    assert run("publish", "head.onnx").exit_code == 0
+    assert bundle.live == head.digest
+
+
+def test_output_overwrites_nothing(here: Path) -> None:
+    (here / "head.onnx").write_bytes(b"mine")
+    result = run(*EDIT, "--output", "head.onnx")
+    assert result.exit_code == 1
+    assert "exists already" in result.stderr
+    assert (here / "head.onnx").read_bytes() == b"mine"
+
+
+def test_rollback_and_merge_bring_the_parents_very_bytes_back(here: Path, bundle: Bundle) -> None:
+    parent, first = bundle.live, bundle.head().to_bytes()
+    run(*EDIT)
+    assert run("rollback").exit_code == 0
+    assert (bundle.live, bundle.head().to_bytes()) == (parent, first)
+    run(*EDIT)
+    assert run("merge", "--class", "pushing something").exit_code == 0
+    assert (bundle.live, bundle.head().to_bytes()) == (parent, first)
+
+
+def test_log_lists_the_versions_the_newest_first(here: Path, bundle: Bundle) -> None:
+    run(*EDIT)
+    versions = run_json("log")
+    assert [version["to"] for version in versions] == [bundle.live, bundle.head().parent]
+    assert "split 'pushing something' into 'left', 'right'" in run("log").stdout
+
+
+def test_show_prints_the_label_tree(here: Path) -> None:
+    run(*EDIT)
+    shown = run("show")
+    assert "pushing something (gated)" in shown.stdout
+    nodes = run_json("show")["nodes"]
+    assert nodes[-1]["provenance"]["rule"] == "alignment"
+
+
+def test_diff_names_what_an_edit_added(here: Path, bundle: Bundle) -> None:
+    old = bundle.live
+    run(*EDIT)
+    difference = run_json("diff", old[:8])
+    assert [n["label"] for n in difference["added"]] == [
+        "pushing something left",
+        "pushing something right",
+    ]
+    assert (difference["removed"], difference["changed"]) == ([], [])
+    assert "+ pushing something left" in run("diff", old[:8]).stdout
+
+
+def test_predict_prints_a_line_per_clip(here: Path, bundle: Bundle) -> None:
+    clips = [write_video(here / name) for name in ("a.mp4", "b.mp4")]
+    result = run("predict", *clips, "--json")
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [Path(line["clip"]).name for line in lines] == ["a.mp4", "b.mp4"]
+    assert {line["head_digest"] for line in lines} == {bundle.live}
+
+
+def test_verify_ends_with_one_when_a_head_is_damaged(here: Path, bundle: Bundle) -> None:
+    assert run("verify").exit_code == 0
+    path = bundle.path / "heads" / f"{bundle.live}.onnx"
+    path.write_bytes(path.read_bytes()[:-1])
+    result = run("verify")
+    assert result.exit_code == 1
+    assert "damaged" in result.stderr
+    assert run("verify", "--json").exit_code == 1
+
+
+WRONG = {
+    "unknown class": (["edit", "--class", "pusing", "--into", "left,right"], "pushing something"),
+    "ambiguous class": (["edit", "--class", "pulling", "--into", "a,b"], "matches 2 classes"),
+    "duplicate subcategory": (["edit", "--class", "pushing", "--into", "left,Left"], "twice"),
+    "empty subcategory": (["edit", "--class", "pushing", "--into", "left,"], "not a label"),
+    "single subcategory": (["edit", "--class", "pushing", "--into", "left"], "at least two"),
+    "existing label": (
+        ["edit", "--class", "pushing", "--into", "pulling something left=left,x=right"],
+        "already",
+    ),
+    "nothing alike": (["edit", "--class", "pushing", "--into", "red,blue"], "--force"),
+    "not split": (["merge", "--class", "pushing"], "not split"),
+    "no earlier head": (["rollback"], "first head"),
+    "unknown digest": (["show", "ffffffff"], "No head of"),
+    "not a bundle": (["show", "--bundle", "empty"], "not a bundle"),
+    "no such bundle": (["show", "--bundle", "nowhere"], "does not exist"),
+    "not a head": (["publish", "text.mp4"], "not an ONNX file"),
+    "no video": (["predict", "text.mp4"], "not a video"),
+    "empty video": (["predict", "empty.mp4"], "empty"),
+    "missing video": (["predict", "missing.mp4"], "no video"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_things_end_with_one_message_and_nothing_written(
+    here: Path, arguments: list[str], said: str
+) -> None:
+    (here / "empty").mkdir()
+    (here / "text.mp4").write_text("this is not a video\n" * 20)
+    (here / "empty.mp4").touch()
+    if "--bundle" not in arguments:
+        arguments = [*arguments, "--bundle", "lab.bundle"]
+    before = contents(here)
+    result = run(*arguments)
+    assert result.exit_code == 1, result.output
+    assert said in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert contents(here) == before
+
+
+def test_head_of_another_feature_space_is_refused(here: Path, bundle: Bundle, head: Head) -> None:
+    other = Head(head.tree, head.weight, head.bias, "0" * 64, bundle.live)
+    (here / "other.onnx").write_bytes(other.to_bytes())
+    before = contents(bundle.path)
+    result = run("publish", "other.onnx")
+    assert result.exit_code == 1
+    assert "feature space" in result.stderr
+    assert contents(bundle.path) == before
+
+
+DAMAGE = {
+    "truncated": (lambda data: data[: len(data) // 2], "not an ONNX file"),
+    "edited graph": (lambda data: data.replace(b"LogSoftmax", b"LogSoftmin"), "edited or damaged"),
+    "edited class": (lambda data: data.replace(b"holding", b"folding"), "other root classes"),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_head_file_is_refused(
+    here: Path, bundle: Bundle, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    run(*EDIT, "--output", "head.onnx")
+    (here / "head.onnx").write_bytes(damage((here / "head.onnx").read_bytes()))
+    before = contents(bundle.path)
+    result = run("publish", "head.onnx")
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert contents(bundle.path) == before
+
+
+def test_labels_with_commas_are_quoted_as_csv(here: Path, bundle: Bundle) -> None:
+    result = run("edit", "--class", "pushing", "--into", '"left, a bit",right', "--force")
+    assert result.exit_code == 0, result.output
+    assert "pushing something left, a bit" in bundle.head().labels
+
+
+def test_mixed_ways_of_naming_subcategories_are_a_usage_error(here: Path) -> None:
+    result = run("edit", "--class", "pushing", "--into", "left,a=right")
+    assert result.exit_code == 2
+    assert "LABEL=MODIFIER" in result.stderr
+
+
+def test_taxonomy_file_replaces_the_groups(here: Path, bundle: Bundle) -> None:
+    moving = {"moving something up": "left", "moving something down": "right"}
+    (here / "taxonomy.json").write_text(json.dumps({"moving": moving}))
+    rows = run_json(*EDIT, "--taxonomy", "taxonomy.json")["report"]["rows"]
+    assert rows[0]["sources"][0]["label"] == "moving something up"
+
+
+def test_taxonomy_that_is_none_is_refused(here: Path) -> None:
+    (here / "taxonomy.json").write_text("[1, 2]")
+    result = run(*EDIT, "--taxonomy", "taxonomy.json")
+    assert result.exit_code == 1
+    assert "not a taxonomy" in result.stderr
+
+
+def commands() -> dict[str, click.Command]:
+    return dict(main.commands)
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_has_a_summary_an_example_and_json(name: str) -> None:
+    command = commands()[name]
+    assert command.help
+    assert "Example:" in command.help
+    assert f"edgesplit {name}" in command.help
+    assert any("--json" in parameter.opts for parameter in command.params)
+
+
+def test_edit_runs_without_torch(bundle: Bundle) -> None:
+    code = (
+        "import sys; sys.modules.update(torch=None, transformers=None)\n"
+        "from edgesplit.cli import main\n"
+        f"main(['edit', '--class', 'pushing', '--into', 'left,right', '--bundle', '{bundle.path}'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

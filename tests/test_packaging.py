@@ -1,0 +1,63 @@
+"""The checkout and the wheel agree on what edgesplit is."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import edgesplit
+
+ROOT = Path(__file__).parent.parent
+STAGES = ("export", "runtime")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_link_points_at_the_top_level_folder(stage: str) -> None:
+    assert (ROOT / "edgesplit" / stage).samefile(ROOT / stage)
+
+
+def test_wheel_holds_every_module_and_asset_under_one_name(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", str(tmp_path), str(ROOT)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
+    assert {name.split("/")[0] for name in names} == {"edgesplit"}
+    core = {f"edgesplit/{p.relative_to(ROOT / 'edgesplit')}" for p in core_files()}
+    stages = {f"edgesplit/{p.relative_to(ROOT)}" for s in STAGES for p in (ROOT / s).glob("*.py")}
+    assert names == core | stages
+
+
+def core_files() -> list[Path]:
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "edgesplit"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    return [ROOT / name for name in tracked if not (ROOT / name).is_symlink()]
+
+
+def test_stages_load_without_torch_or_onnx() -> None:
+    code = "import sys; sys.modules.update(torch=None, onnx=None); import edgesplit.runtime"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
+
+
+def test_help_loads_neither_numpy_nor_onnx() -> None:
+    code = (
+        "import sys; sys.argv = ['edgesplit', '--help']\n"
+        "from edgesplit.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'rich', 'av', 'torch'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd="/", stdout=subprocess.DEVNULL)
+
+
+def test_version_of_the_package_is_the_distributions() -> None:
+    from importlib.metadata import version
+
+    assert edgesplit.__version__ == version("edgesplit")

@@ -1,0 +1,215 @@
+"""The runtime serves one head at a time, follows HEAD, and never mixes two heads."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.errors import BackendError, BundleError
+from edgesplit.head import Head
+from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, ServingHead
+
+Floats = npt.NDArray[np.float32]
+
+
+@pytest.fixture
+def clip(bundle: Bundle) -> Floats:
+    return np.random.default_rng(3).random(bundle.preprocessing.clip_shape, np.float32)
+
+
+@pytest.fixture
+def runtime(bundle: Bundle) -> Iterator[Runtime]:
+    with Runtime(bundle, poll_s=0.02) as runtime:
+        yield runtime
+
+
+def publish_split(bundle: Bundle) -> str:
+    return bundle.publish(bundle.split_class("pushing", into=["left", "right"])).digest
+
+
+def wait_for(runtime: Runtime, digest: str) -> None:
+    deadline = time.monotonic() + 10
+    while runtime.head_digest != digest and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert runtime.head_digest == digest
+
+
+def pushing_clip(runtime: Runtime) -> Floats:
+    """A clip that is decided for the coarse class or below it; some random one is."""
+    rng = np.random.default_rng(4)
+    for _ in range(500):
+        clip = rng.random(runtime.clip_shape, np.float32)
+        if runtime.predict(clip).path[0].label == "pushing something":
+            return clip
+    raise AssertionError("no random clip is decided for the coarse class")
+
+
+def test_prediction_agrees_with_the_head_in_numpy(runtime: Runtime, clip: Floats) -> None:
+    prediction = runtime.predict(clip)
+    head = runtime.bundle.head()
+    assert prediction.head_digest == head.digest
+    assert [prediction.label] == head.classify(runtime.extract(clip))
+    assert prediction.score == prediction.path[-1].probability
+    assert prediction.timings.backbone_ms > 0
+
+
+def test_json_of_a_prediction_holds_every_level(runtime: Runtime, clip: Floats) -> None:
+    publish_split(runtime.bundle)
+    runtime.swap_head()
+    content = runtime.predict(pushing_clip(runtime)).to_json()
+    assert [step["label"] for step in content["path"]] == ["pushing something", content["label"]]
+
+
+def test_what_another_process_publishes_goes_live_by_itself(runtime: Runtime) -> None:
+    clip = pushing_clip(runtime)
+    other = open_bundle(runtime.bundle.path)
+    digest = publish_split(other)
+    wait_for(runtime, digest)
+    prediction = runtime.predict(clip)
+    assert prediction.label in ("pushing something left", "pushing something right")
+    assert prediction.head_digest == digest
+
+
+def test_swap_serves_until_head_changes_on_disk(runtime: Runtime) -> None:
+    first = runtime.head_digest
+    second = publish_split(runtime.bundle)
+    wait_for(runtime, second)
+    assert runtime.swap_head(first[:8]) == first
+    time.sleep(0.1)  # five turns of the watcher: HEAD has not changed, so the swap stands
+    assert runtime.head_digest == first
+    runtime.bundle.rollback(first)
+    third = publish_split(runtime.bundle)
+    assert third == second  # the same edit of the same head gives the same bytes
+    wait_for(runtime, second)
+
+
+def test_refused_head_leaves_the_old_one_serving(runtime: Runtime, clip: Floats) -> None:
+    old = runtime.head_digest
+    edit = runtime.bundle.split_class("pushing", into=["left", "right"])
+    (runtime.bundle.path / "heads" / f"{edit.head.digest}.onnx").write_bytes(b"not a head")
+    (runtime.bundle.path / "HEAD").write_text(edit.head.digest)
+    deadline = time.monotonic() + 10
+    while not runtime.refusal and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "damaged" in runtime.refusal
+    assert runtime.predict(clip).head_digest == old
+    with pytest.raises(BundleError, match="damaged"):
+        runtime.swap_head(edit.head.digest)
+
+
+def test_swaps_under_load_never_mix_two_heads(runtime: Runtime) -> None:
+    first = runtime.head_digest
+    second = publish_split(runtime.bundle)
+    feature = runtime.extract(pushing_clip(runtime))
+    expected: dict[str, tuple[str, ...]] = {}
+    for digest in (first, second):
+        runtime.swap_head(digest)
+        expected[digest] = labels_of(runtime.decide(feature))
+    assert expected[first] != expected[second]
+    stop, mixed, seen = threading.Event(), [], set()
+
+    def predict() -> None:
+        while not stop.is_set():
+            prediction = runtime.decide(feature)
+            seen.add(prediction.head_digest)
+            if labels_of(prediction) != expected[prediction.head_digest]:
+                mixed.append(prediction)
+
+    threads = [threading.Thread(target=predict) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for turn in range(50):
+        runtime.swap_head((first, second)[turn % 2])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not mixed
+    assert seen == {first, second}
+
+
+def labels_of(prediction: Prediction) -> tuple[str, ...]:
+    return tuple(step.label for step in prediction.path)
+
+
+def test_mean_feature_of_windows_decides_at_the_root_as_the_unsplit_head(runtime: Runtime) -> None:
+    # Scores are linear in the feature at every level, so smoothing is averaging features.
+    rng = np.random.default_rng(5)
+    windows = rng.standard_normal((40, 5, runtime.bundle.dim)).astype(np.float32)
+    before = [runtime.decide(feature.mean(axis=0)).label for feature in windows]
+    runtime.swap_head(publish_split(runtime.bundle))
+    after = [runtime.decide(feature.mean(axis=0)).path[0].label for feature in windows]
+    assert after == before
+
+
+def test_function_backend_serves_without_onnx_runtime_for_the_backbone(bundle: Bundle) -> None:
+    def features(clips: Floats) -> Floats:
+        return np.tile(clips.mean(axis=(1, 2, 3, 4))[:, None], (1, bundle.dim))
+
+    with Runtime(bundle, backend=FunctionBackend(features)) as runtime:
+        clip = np.full(runtime.clip_shape, 0.5, np.float32)
+        assert runtime.extract(clip) == pytest.approx(np.full(bundle.dim, 0.5))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_backbone_that_gives_no_number_is_an_error(bundle: Bundle, value: float) -> None:
+    broken = FunctionBackend(lambda clips: np.full((1, bundle.dim), value, np.float32))
+    with (
+        Runtime(bundle, backend=broken) as runtime,
+        pytest.raises(BackendError, match="finite"),
+    ):
+        runtime.predict(np.zeros(runtime.clip_shape, np.float32))
+
+
+def test_clip_of_another_shape_is_the_callers_mistake(runtime: Runtime) -> None:
+    with pytest.raises(ValueError, match=r"shape \(3, 4, 4\), want \(3, 2, 4, 4\)"):
+        runtime.predict(np.zeros((3, 4, 4), np.float32))
+
+
+def test_closed_runtime_says_so(bundle: Bundle) -> None:
+    runtime = Runtime(bundle)
+    runtime.close()
+    runtime.close()
+    with pytest.raises(BackendError, match="closed"):
+        runtime.predict(np.zeros(runtime.clip_shape, np.float32))
+
+
+def test_closed_backend_says_so(bundle: Bundle) -> None:
+    backend = OrtBackend(bundle.backbone())
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.run(np.zeros((1, *bundle.preprocessing.clip_shape), np.float32))
+
+
+def test_provider_that_does_not_start_is_an_error_not_a_fallback(bundle: Bundle) -> None:
+    with pytest.raises(BackendError, match="CUDAExecutionProvider"):
+        OrtBackend(bundle.backbone(), providers=["CUDAExecutionProvider"])
+
+
+def test_polling_slower_than_a_second_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="poll_s"):
+        Runtime(bundle, poll_s=5)
+
+
+def test_head_that_computes_something_else_in_onnx_runtime_is_refused(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class WrongSession:
+        def run(self, outputs: list[str], feeds: dict[str, Floats]) -> list[npt.NDArray[Any]]:
+            right = head.evaluate(feeds["features"])
+            return [right.logits + 1, right.probabilities, right.class_index]
+
+    monkeypatch.setattr("edgesplit.runtime.swap.open_session", lambda *_, **__: WrongSession())
+    with pytest.raises(BackendError, match="differ from numpy's"):
+        ServingHead(head)
+
+
+def test_runtime_needs_no_write_access(bundle: Bundle) -> None:
+    before = {path: path.stat().st_mtime_ns for path in bundle.path.rglob("*")}
+    with Runtime(bundle) as runtime:
+        runtime.predict(np.zeros(runtime.clip_shape, np.float32))
+    assert {path: path.stat().st_mtime_ns for path in bundle.path.rglob("*")} == before
