@@ -39,7 +39,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    r"""Split a class of a deployed video classifier, on the device, in milliseconds.
+    """Split a class of a deployed video classifier, on the device, in milliseconds.
 
     Most commands work on a bundle: --bundle, else EDGESPLIT_BUNDLE, else the one in the current
     folder. `edgesplit demo` makes one to try.
@@ -126,7 +126,7 @@ def edit(
     bundle_path: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Split a class into subcategories and make the new head live.
+    """Split a class into subcategories and make the new head live.
 
     \b
     Example:
@@ -219,7 +219,7 @@ def _write_new(path: Path, content: bytes) -> None:
 def merge(
     name: str, dry_run: bool, output: Path | None, bundle_path: Path | None, as_json: bool
 ) -> None:
-    r"""Undo the split of a class.
+    """Undo the split of a class.
 
     \b
     Example:
@@ -236,7 +236,7 @@ def merge(
 @_bundle_option
 @_json_option
 def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
-    r"""Make a head that was edited elsewhere live here.
+    """Make a head that was edited elsewhere live here.
 
     The live head must be the one it was made from.
 
@@ -257,7 +257,7 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
 @_bundle_option
 @_json_option
 def rollback(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
-    r"""Make an earlier head live again; by default the one before the present one.
+    """Make an earlier head live again; by default the one before the present one.
 
     \b
     Example:
@@ -282,7 +282,7 @@ def _show_version(version: Version, as_json: bool) -> None:
 @_bundle_option
 @_json_option
 def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) -> None:
-    r"""Say what happens in video files; with --json one object a line.
+    """Say what happens in video files; with --json one object a line.
 
     \b
     Example:
@@ -308,7 +308,7 @@ def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) ->
 @_bundle_option
 @_json_option
 def log(bundle_path: Path | None, as_json: bool) -> None:
-    r"""List the heads that went live, the newest first.
+    """List the heads that went live, the newest first.
 
     \b
     Example:
@@ -328,7 +328,7 @@ def log(bundle_path: Path | None, as_json: bool) -> None:
 @_bundle_option
 @_json_option
 def show(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
-    r"""Show the bundle and the label tree of a head; the live one by default.
+    """Show the bundle and the label tree of a head; the live one by default.
 
     \b
     Example:
@@ -363,7 +363,7 @@ def show(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
 @_bundle_option
 @_json_option
 def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> None:
-    r"""Compare two heads; the second is the live one by default.
+    """Compare two heads; the second is the live one by default.
 
     \b
     Example:
@@ -385,7 +385,7 @@ def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> 
 @_bundle_option
 @_json_option
 def verify(bundle_path: Path | None, as_json: bool) -> None:
-    r"""Check every file of the bundle against its digest; exit 1 when something is wrong.
+    """Check every file of the bundle against its digest; exit 1 when something is wrong.
 
     \b
     Example:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,24 +20,20 @@ __all__ = ["demo", "export"]
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-class _Numbers(click.ParamType[tuple[Any, ...]]):
-    """Numbers divided by commas (or `x`): `0.5,0.5,0.5`, `112x112`."""
+def _numbers(kind: type, *counts: int) -> Callable[[Any, Any, str], tuple[Any, ...]]:
+    """A callback that reads numbers divided by commas or `x`: `0.5,0.5,0.5`, `112x112`."""
 
-    name = "numbers"
-
-    def __init__(self, kind: type, counts: tuple[int, ...]) -> None:
-        self.kind, self.counts = kind, counts
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Any, ...]:
-        if isinstance(value, tuple):
-            return value
+    def read(context: click.Context, parameter: click.Parameter, text: str) -> tuple[Any, ...]:
         try:
-            numbers = tuple(self.kind(part) for part in str(value).replace("x", ",").split(","))
+            numbers = tuple(kind(part) for part in text.replace("x", ",").split(","))
         except ValueError:
             numbers = ()
-        if len(numbers) not in self.counts:
-            self.fail(f"{value!r} is not {' or '.join(map(str, self.counts))} numbers", param, ctx)
+        if len(numbers) not in counts:
+            wanted = " or ".join(map(str, counts))
+            raise click.BadParameter(f"{text!r} is not {wanted} numbers", context, parameter)
         return numbers
+
+    return read
 
 
 @click.command()
@@ -52,7 +49,11 @@ class _Numbers(click.ParamType[tuple[Any, ...]]):
 @click.option("--checkpoint", type=_FILE, help="Weights: a state dict saved by torch.save.")
 @click.option("--frames", required=True, type=click.IntRange(min=1), help="Frames in a clip.")
 @click.option(
-    "--size", required=True, type=_Numbers(int, (1, 2)), metavar="H[xW]", help="Frame size, pixels."
+    "--size",
+    required=True,
+    callback=_numbers(int, 1, 2),
+    metavar="H[xW]",
+    help="Frame size in pixels.",
 )
 @click.option(
     "--sampling",
@@ -78,14 +79,14 @@ class _Numbers(click.ParamType[tuple[Any, ...]]):
 )
 @click.option(
     "--mean",
-    type=_Numbers(float, (3,)),
+    callback=_numbers(float, 3),
     default="0,0,0",
     show_default=True,
     metavar="R,G,B",
     help="Of the training's normalisation, for pixels in 0..1; folded into the backbone.",
 )
 @click.option(
-    "--std", type=_Numbers(float, (3,)), default="1,1,1", show_default=True, metavar="R,G,B"
+    "--std", callback=_numbers(float, 3), default="1,1,1", show_default=True, metavar="R,G,B"
 )
 @click.option("--head-layer", help="Dotted name of the last linear layer; found when not given.")
 @click.option(
@@ -105,11 +106,11 @@ def export(
     size: tuple[int, ...],
     **spec: Any,
 ) -> None:
-    r"""Turn a trained torch classifier into a bundle, once; needs the export extra.
+    """Turn a trained torch classifier into a bundle, once; needs the export extra.
 
     \b
     Example:
-        edgesplit export mymodels.r3d:factory --checkpoint r3d.pt --labels labels.txt \
+        edgesplit export mymodels.r3d:factory --checkpoint r3d.pt --labels labels.txt \\
             --frames 8 --size 112 --sampling uniform -o lab.bundle
     """
     from dataclasses import asdict
@@ -145,7 +146,7 @@ def export(
 @click.option("--no-edit", is_flag=True, help="Only put the bundle and its clips there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
-    r"""Predict clips, split a class from another process, and watch the answers change.
+    """Predict clips, split a class from another process, and watch the answers change.
 
     \b
     Example:

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Composition = Literal["gated", "flat"]
-COMPOSITIONS: tuple[str, ...] = get_args(Composition)
+COMPOSITIONS: tuple[Composition, ...] = get_args(Composition)
 MAX_LABEL_CHARS = 500
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
 """Beyond these, float32 scores overflow, or the padding of a graph's segments gains weight."""

@@ -21,6 +21,8 @@ class Score:
 
     generality: float
     """Accuracy on the clips of the new subcategories."""
+    in_group: float
+    """The same clips: the right one among the new subcategories, whatever the rest says."""
     locality: float
     """Correct on all other clips after the edit / before it, the unedited head free to answer
     the coarse class."""
@@ -32,6 +34,7 @@ class Score:
     n_target: int
     """Clips of the new subcategories."""
     n_other: int
+    """All other clips."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the fields."""
@@ -65,12 +68,22 @@ def score_split(
     correct = (new == truth)[~target].sum()
     return Score(
         generality=_ratio((new == truth)[target].sum(), target.sum()),
+        in_group=_ratio((_among(after, column, batch) == truth)[target].sum(), target.sum()),
         locality=_ratio(correct, (old == truth)[~target].sum()),
         locality_paper=_ratio(correct, (_masked(before, name, batch) == truth)[~target].sum()),
         churn=int((np.where(np.isin(new, children), after.tree[column].label, new) != old).sum()),
         n_target=int(target.sum()),
         n_other=int((~target).sum()),
     )
+
+
+def _among(head: Head, column: int, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """The best child of a split for every feature, as if nothing else could win."""
+    children = head.tree.children(column)
+    labels = np.array([head.tree[child].label for child in children], dtype=object)
+    scores = head.evaluate(batch).logits[:, children.start : children.stop]
+    best: npt.NDArray[Any] = labels[np.argmax(scores, axis=1)]
+    return best
 
 
 def _masked(head: Head, name: str, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:

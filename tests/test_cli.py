@@ -265,6 +265,7 @@ def test_every_command_has_a_summary_an_example_and_json(name: str) -> None:
     command = commands()[name]
     assert command.help
     assert "Example:" in command.help
+    assert "\b\nExample:" in command.help  # click would fill the lines into one otherwise
     assert f"edgesplit {name}" in command.help
     assert any("--json" in parameter.opts for parameter in command.params)
 
