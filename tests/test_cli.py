@@ -264,8 +264,8 @@ def commands() -> dict[str, click.Command]:
 def test_every_command_has_a_summary_an_example_and_json(name: str) -> None:
     command = commands()[name]
     assert command.help
-    assert "Example:" in command.help
-    assert "\b\nExample:" in command.help  # click would fill the lines into one otherwise
+    # The mark keeps click from filling the example's lines into one.
+    assert "\b\nExample:" in command.help
     assert f"edgesplit {name}" in command.help
     assert any("--json" in parameter.opts for parameter in command.params)
 

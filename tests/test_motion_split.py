@@ -2,7 +2,10 @@
 
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from benchmarks.motion_split.classes import (
@@ -13,6 +16,8 @@ from benchmarks.motion_split.classes import (
     FINE_LABELS,
     FROZEN_DIGEST,
     TEST_SEEDS,
+    Category,
+    FineClass,
     Half,
     clip_seed,
     head_labels,
@@ -20,7 +25,12 @@ from benchmarks.motion_split.classes import (
     mirrored,
     taxonomy,
 )
+from benchmarks.motion_split.data import label_indices, mirror_indices
+from benchmarks.motion_split.programs import PROGRAMS
+from benchmarks.motion_split.render import render_clip
+from benchmarks.motion_split.videos import N_FRAMES, heldout_video, read_video, write_video
 
+BY_LABEL = {fine.label: fine for fine in FINE_CLASSES}
 HALVES: tuple[Half, ...] = ("A", "B")
 
 
@@ -75,9 +85,8 @@ def test_a_head_names_its_own_half_coarsely_and_the_other_finely(half: Half) -> 
 
 
 def test_a_mirror_keeps_the_category_and_undoes_itself() -> None:
-    by_label = {fine.label: fine for fine in FINE_CLASSES}
     for fine in FINE_CLASSES:
-        seen = by_label[mirrored(fine)]
+        seen = BY_LABEL[mirrored(fine)]
         assert seen.coarse == fine.coarse
         assert mirrored(seen) == fine.label
 
@@ -89,3 +98,64 @@ def test_no_clip_is_in_two_splits_or_used_by_two_backbones() -> None:
         for seed in (*DEV_SEEDS, *TEST_SEEDS)
     )
     assert all(last < first for (_, last), (first, _) in pairwise(spans))
+
+
+def render(fine: FineClass, seed: int) -> npt.NDArray[np.uint8]:
+    return render_clip(fine, seed, size=16, n_frames=4)
+
+
+def test_every_program_is_used() -> None:
+    assert {fine.program for fine in FINE_CLASSES} == set(PROGRAMS)
+
+
+@pytest.mark.filterwarnings("error")  # a NaN would warn when it is cast to uint8
+@pytest.mark.parametrize("fine", FINE_CLASSES, ids=lambda fine: fine.label)
+def test_a_class_renders_and_its_seed_decides_the_clip(fine: FineClass) -> None:
+    clip = render(fine, 1)
+    assert clip.shape == (4, 16, 16, 3)
+    assert clip.std() > 1  # not one colour
+    np.testing.assert_array_equal(clip, render(fine, 1))
+    assert (clip != render(fine, 2)).any()
+
+
+@pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.coarse)
+def test_the_fine_classes_of_a_category_look_different(category: Category) -> None:
+    clips = [render(BY_LABEL[label], 1).tobytes() for label in category.fine]
+    assert len(set(clips)) == len(clips)
+
+
+def test_a_scene_does_not_depend_on_size_and_frames() -> None:
+    small = render_clip(FINE_CLASSES[0], 3, size=32, n_frames=4)
+    large = render_clip(FINE_CLASSES[0], 3, size=64, n_frames=12)[1::3]
+    averaged = large.reshape(4, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    # Edges and noise differ by a few levels; another scene differs by dozens.
+    assert np.abs(averaged - small).mean() < 6
+
+
+def test_index_tables_follow_the_labels() -> None:
+    classes = label_indices("A")
+    assert {head_labels("A")[index] for index in classes} == set(head_labels("A"))
+    np.testing.assert_array_equal(mirror_indices()[mirror_indices()], np.arange(len(FINE_LABELS)))
+
+
+def test_a_video_file_shows_the_clip_that_was_written(tmp_path: Path) -> None:
+    path, again = tmp_path / "clip.mp4", tmp_path / "again.mp4"
+    frames = heldout_video(BY_LABEL["pushing something left"], 0)
+    write_video(frames, path)
+    write_video(frames, again)
+    assert path.read_bytes() == again.read_bytes()
+    read = read_video(path, size=frames.shape[1], n_frames=N_FRAMES)
+    assert read.shape == frames.shape
+    # 4:2:0 chroma and quantisation cost a few levels.
+    assert np.abs(read.astype(float) - frames).mean() < 6
+
+
+@pytest.mark.torch
+def test_the_model_gives_one_logit_per_class() -> None:
+    torch = pytest.importorskip("torch")
+    from benchmarks.motion_split.model import N_FRAMES, SIZE, factory, normalised_batches
+
+    model = factory(len(head_labels("A"))).eval()
+    (clips,) = normalised_batches(np.zeros((2, N_FRAMES, SIZE, SIZE, 3), np.uint8))
+    with torch.inference_mode():
+        assert model(clips).shape == (2, len(head_labels("A")))
