@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ def score_split(
     batch = np.asarray(features, np.float32)
     truth = np.asarray(labels, dtype=object)
     column = after.tree.find(name)
+    label = after.tree[column].label
     children = [after.tree[child].label for child in after.tree.children(column)]
     if not children:
         raise EditError(f"{name!r} is not split in the edited head.")
@@ -66,12 +67,13 @@ def score_split(
     old = np.asarray(before.classify(batch), dtype=object)
     new = np.asarray(after.classify(batch), dtype=object)
     correct = (new == truth)[~target].sum()
+    below = [after.tree[inner].label for inner in after.tree.descendants(column)]
     return Score(
         generality=_ratio((new == truth)[target].sum(), target.sum()),
         in_group=_ratio((_among(after, column, batch) == truth)[target].sum(), target.sum()),
         locality=_ratio(correct, (old == truth)[~target].sum()),
-        locality_paper=_ratio(correct, (_masked(before, name, batch) == truth)[~target].sum()),
-        churn=int((np.where(np.isin(new, children), after.tree[column].label, new) != old).sum()),
+        locality_paper=_ratio(correct, (_masked(before, label, batch) == truth)[~target].sum()),
+        churn=int((np.where(np.isin(new, below), label, new) != old).sum()),
         n_target=int(target.sum()),
         n_other=int((~target).sum()),
     )
@@ -86,13 +88,12 @@ def _among(head: Head, column: int, batch: npt.NDArray[np.float32]) -> npt.NDArr
     return best
 
 
-def _masked(head: Head, name: str, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """The unsplit head's decisions when it may not answer `name`."""
-    logits = head.evaluate(batch).logits[:, head.tree.leaves].copy()
-    logits[:, head.labels.index(head.tree[head.tree.find(name)].label)] = -np.inf
-    labels = np.asarray(head.labels, dtype=object)
-    decided: npt.NDArray[Any] = labels[np.argmax(logits, axis=1)]
-    return decided
+def _masked(head: Head, label: str, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """The head's decisions when it may not answer `label`."""
+    column = head.tree.find(label)
+    weight, bias = head.weight.copy(), head.bias.copy()
+    weight[column], bias[column] = 0, -1e9  # finite, and below every score
+    return np.asarray(replace(head, weight=weight, bias=bias).classify(batch), dtype=object)
 
 
 def _ratio(part: Any, whole: Any) -> float:

@@ -1,5 +1,6 @@
 """The command line: what is typed, what is printed, what is written, how it ends."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -265,7 +266,7 @@ def test_every_command_has_a_summary_an_example_and_json(name: str) -> None:
     command = commands()[name]
     assert command.help
     # The mark keeps click from filling the example's lines into one.
-    assert "\b\nExample:" in command.help
+    assert "\b\nExample:" in inspect.cleandoc(command.help)
     assert f"edgesplit {name}" in command.help
     assert any("--json" in parameter.opts for parameter in command.params)
 
