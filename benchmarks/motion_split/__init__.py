@@ -2,11 +2,12 @@
 
 Run from the root of the checkout::
 
-    python -m benchmarks.motion_split.sheet cache/sheets       # look at the classes
+    python -m benchmarks.motion_split.sheet DIR                # look at the classes
     python -m benchmarks.motion_split.train --half A --seed 0  # render, train, evaluate
     python -m benchmarks.motion_split.features DIR             # features of held-out clips
     python -m benchmarks.motion_split.videos DIR               # held-out clips as MP4
 
 ``classes`` says what there is (frozen, with its digest), ``programs`` how each action moves,
-``scene`` what is in a clip, ``render`` how it looks; ``data`` turns seeds into arrays.
+``moves`` what they share, ``scene`` what is in a clip, ``render`` how it looks; ``data`` turns
+seeds into arrays.
 """

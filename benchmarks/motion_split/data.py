@@ -1,0 +1,105 @@
+"""Seeds to arrays: the clips of a split, rendered once and cached."""
+
+import hashlib
+import multiprocessing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from benchmarks.motion_split.classes import (
+    FINE_CLASSES,
+    FINE_LABELS,
+    Half,
+    Split,
+    clip_seed,
+    head_label,
+    head_labels,
+    mirrored,
+)
+from benchmarks.motion_split.render import render_clip
+
+CACHE = Path(__file__).parent / "cache"
+_CHUNK = 85
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """Rendered clips and what they show.
+
+    Attributes:
+        frames: ``(n, n_frames, size, size, 3)`` uint8.
+        fine: ``(n,)`` int64 index into ``FINE_LABELS``.
+    """
+
+    frames: npt.NDArray[np.uint8]
+    fine: npt.NDArray[np.int64]
+
+
+def load_clips(split: Split, seed: int, n_clips: int, *, size: int, n_frames: int) -> Clips:
+    """The first clips of a split, every fine class in turn; rendered by two processes, cached."""
+    fine = np.arange(n_clips) % len(FINE_CLASSES)
+    name = f"{split}-{seed}-{n_clips}x{n_frames}x{size}-{_appearance_digest()}.npy"
+    path = CACHE / "clips" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, _render_all(split, seed, n_clips, size, n_frames))
+        partial.rename(path)
+    return Clips(np.load(path, mmap_mode="r"), fine)
+
+
+def label_indices(half: Half) -> npt.NDArray[np.int64]:
+    """For each fine class, the index of its class in head ``half``."""
+    labels = head_labels(half)
+    return np.array([labels.index(head_label(fine, half)) for fine in FINE_CLASSES])
+
+
+def mirror_indices() -> npt.NDArray[np.int64]:
+    """For each fine class, the index of the fine class that its mirrored clips show."""
+    return np.array([FINE_LABELS.index(mirrored(fine)) for fine in FINE_CLASSES])
+
+
+def _render_all(
+    split: Split, seed: int, n_clips: int, size: int, n_frames: int
+) -> npt.NDArray[np.uint8]:
+    frames = np.empty((n_clips, n_frames, size, size, 3), np.uint8)
+    starts = range(0, n_clips, _CHUNK)
+    jobs = [
+        (split, seed, range(start, min(start + _CHUNK, n_clips)), size, n_frames)
+        for start in starts
+    ]
+    # Not forked: the caller may hold torch's threads.
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        rendered = pool.imap(_render_some, jobs)
+        for start, part in track(
+            zip(starts, rendered, strict=True), f"render {split}", total=len(jobs)
+        ):
+            frames[start : start + len(part)] = part
+    return frames
+
+
+def _render_some(job: tuple[Split, int, range, int, int]) -> npt.NDArray[np.uint8]:
+    split, seed, indices, size, n_frames = job
+    return np.stack(
+        [
+            render_clip(
+                FINE_CLASSES[index % len(FINE_CLASSES)],
+                clip_seed(split, seed, index),
+                size=size,
+                n_frames=n_frames,
+            )
+            for index in indices
+        ]
+    )
+
+
+def _appearance_digest() -> str:
+    """Changes with everything that decides how a clip looks, so that no stale clip is used."""
+    sources = [Path(__file__).with_name(f"{name}.py") for name in _APPEARANCE]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+_APPEARANCE = ("classes", "scene", "moves", "programs", "render")

@@ -1,0 +1,62 @@
+"""Features of held-out and unlabelled clips under a trained model.
+
+    python -m benchmarks.motion_split.features cache/A-0
+
+Reads ``checkpoint.pt``, ``labels.json`` and ``train.json`` of the folder; writes ``heldout.npz``
+and ``unlabelled.npz`` with ``features`` (float32, ``[n, FEATURE_DIM]``) and ``fine`` (index into
+``classes.FINE_LABELS``).
+"""
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.motion_split.classes import Split
+from benchmarks.motion_split.data import Clips, load_clips
+from benchmarks.motion_split.model import (
+    N_FRAMES,
+    SIZE,
+    Classifier,
+    factory,
+    normalised_batches,
+)
+
+# About 4,000 and 2,000, the same number of each fine class.
+N_CLIPS: dict[Split, int] = {"heldout": 47 * 85, "unlabelled": 24 * 85}
+
+
+def load_model(directory: Path) -> Classifier:
+    """The trained model of a folder, in evaluation mode."""
+    model = factory(len(json.loads((directory / "labels.json").read_text())))
+    model.load_state_dict(torch.load(directory / "checkpoint.pt", weights_only=True))
+    return model.eval()
+
+
+def extract_features(model: Classifier, clips: Clips) -> npt.NDArray[np.float32]:
+    """``(n, FEATURE_DIM)`` float32, one row per clip."""
+    with torch.inference_mode():
+        parts = [model.features(pictures) for pictures in normalised_batches(clips.frames)]
+    features: npt.NDArray[np.float32] = torch.cat(parts).numpy()
+    return features
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path, exists=True))
+def main(directory: Path) -> None:
+    """Write the features of the model in DIRECTORY beside it."""
+    torch.set_num_threads(2)
+    model = load_model(directory)
+    seed = json.loads((directory / "train.json").read_text())["seed"]
+    for split, n_clips in N_CLIPS.items():
+        clips = load_clips(split, seed, n_clips, size=SIZE, n_frames=N_FRAMES)
+        path = directory / f"{split}.npz"
+        np.savez(path, features=extract_features(model, clips), fine=clips.fine)
+        click.echo(f"{path}: {n_clips} clips")
+
+
+if __name__ == "__main__":
+    main()

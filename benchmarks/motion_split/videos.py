@@ -1,0 +1,76 @@
+"""Held-out clips as H.264 files, and such files back as arrays.
+
+python -m benchmarks.motion_split.videos DIR --label "pushing something left" --index 0
+"""
+
+from pathlib import Path
+
+import av
+import click
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import Interpolation
+
+from benchmarks.motion_split.classes import FINE_CLASSES, FINE_LABELS, FineClass, clip_seed
+from benchmarks.motion_split.render import render_clip
+
+SIZE = 192
+N_FRAMES = 24
+FPS = 12
+
+
+def heldout_video(fine: FineClass, index: int, *, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Held-out clip ``index`` of a class as it is filmed: ``(N_FRAMES, SIZE, SIZE, 3)`` uint8.
+
+    The same scene as clip ``index * 85 + class`` of ``data.load_clips("heldout", seed, ...)``.
+    """
+    position = index * len(FINE_CLASSES) + FINE_CLASSES.index(fine)
+    return render_clip(fine, clip_seed("heldout", seed, position), size=SIZE, n_frames=N_FRAMES)
+
+
+def write_video(frames: npt.NDArray[np.uint8], path: Path) -> None:
+    """Write an MP4; the same frames give the same bytes with the same libx264."""
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+        # One thread: x264's rate control depends on the number of threads.
+        options = {"crf": "24", "threads": "1", "flags": "+bitexact"}
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def read_video(
+    path: Path, *, size: int, n_frames: int, interpolation: Interpolation = Interpolation.AREA
+) -> npt.NDArray[np.uint8]:
+    """Uniformly sampled frames of a video, scaled: ``(n_frames, size, size, 3)`` uint8."""
+    with av.open(str(path)) as container:
+        decoded = list(container.decode(video=0))
+    chosen = (np.arange(n_frames) + 0.5) * len(decoded) / n_frames
+    return np.stack(
+        [
+            decoded[int(index)]
+            .reformat(size, size, format="rgb24", interpolation=interpolation)
+            .to_ndarray()
+            for index in chosen
+        ]
+    )
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--label", type=click.Choice(FINE_LABELS), multiple=True, help="Default: all.")
+@click.option("--index", default=0, show_default=True, help="Which held-out clip of the class.")
+def main(directory: Path, label: tuple[str, ...], index: int) -> None:
+    """Write held-out clips of the labels into DIRECTORY."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for fine in FINE_CLASSES:
+        if fine.label in (label or FINE_LABELS):
+            path = directory / f"{fine.label.replace(' ', '-')}-{index}.mp4"
+            write_video(heldout_video(fine, index), path)
+            click.echo(f"{path}: {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
