@@ -34,7 +34,7 @@ tests: .venv/ready
 
 # The wheel is tested as a user gets it: in an environment of its own, away from the checkout.
 wheel: .venv/ready
-	rm -rf dist build/wheel-check
+	rm -rf dist build
 	$(DEV)/python -m pip wheel -q --no-deps -w dist .
 	$(PYTHON) -m venv --clear .venv-wheel
 	$(WHEEL)/python -m pip install -q "$$(ls $(CURDIR)/dist/*.whl)[cpu]"
@@ -59,5 +59,6 @@ clean:
 
 .venv-demo/ready: $(SOURCES)
 	$(PYTHON) -m venv .venv-demo
+	rm -rf build
 	$(DEMO)/python -m pip install -q ".[cpu]"
 	touch $@

@@ -185,7 +185,7 @@ def create_bundle(
             text = json.dumps(content, indent=2, sort_keys=True) + "\n"
             store.replace_file(part / "bundle.json", text.encode())
             _go_live(part, head, before="", action="export")
-            os.rename(part, target)
+            store.rename_folder(part, target)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
@@ -334,7 +334,6 @@ class Bundle:
             like=like,
             force=force,
             encoder=self.text_encoder,
-            statistics=self.statistics,
         )
 
     def merge_class(self, name: str) -> Edit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import click
 from edgesplit.preprocessing import INTERPOLATIONS, LAYOUTS, SAMPLINGS, Preprocessing
 
 if TYPE_CHECKING:
+    from edgesplit.report import Report
     from edgesplit.runtime import Prediction
 
 __all__ = ["demo", "export"]
@@ -162,17 +163,17 @@ def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
     if no_edit:
         return
 
-    def on_step(step: str, content: Any) -> None:
-        if step == "before":
-            answers: dict[str, Prediction] = content
-            out.print("\nA runtime predicts the clips, over and over:")
-            for name, prediction in answers.items():
-                screen.show_prediction(out, name, prediction)
-        else:
-            command = shlex.join(["edgesplit", *edit_command(folder)])
-            out.print(f"\nMeanwhile, in another process:\n[bold]$ {command}[/]")
+    def on_before(answers: Mapping[str, Prediction]) -> None:
+        out.print("\nA runtime predicts the clips, over and over:")
+        for name, prediction in answers.items():
+            screen.show_prediction(out, name, prediction)
+        command = shlex.join(["edgesplit", *edit_command(folder)])
+        out.print(f"\nMeanwhile, in another process:\n[bold]$ {command}[/]")
 
-    result = run_demo(folder, on_step=on_step)
+    def on_edit(report: Report) -> None:
+        screen.show_report(out, report)
+
+    result = run_demo(folder, on_before=on_before, on_edit=on_edit)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
     else:

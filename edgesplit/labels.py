@@ -280,6 +280,10 @@ class LabelTree:
             EditError: `column` is split already, or flat was asked for inside a gated split.
             LabelError: a child's label is taken.
         """
+        if composition not in COMPOSITIONS:
+            raise ValueError(
+                f"composition must be one of {', '.join(COMPOSITIONS)}, got {composition!r}"
+            )
         node = self.nodes[column]
         if node.composition is not None:
             below = ", ".join(repr(self.nodes[c].label) for c in self.children(column))

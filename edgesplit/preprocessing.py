@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -60,12 +61,19 @@ class Preprocessing:
             got = getattr(self, name)
             if got not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {got!r}")
-        if self.resize is not None and self.resize < max(self.height, self.width):
-            raise ValueError(
-                f"resize {self.resize} is smaller than the crop {self.height}x{self.width}"
-            )
+        if self.resize is not None:
+            if not isinstance(self.resize, int):
+                raise ValueError(f"resize must be a whole number or None, got {self.resize!r}")
+            if self.resize < max(self.height, self.width):
+                raise ValueError(
+                    f"resize {self.resize} is smaller than the crop {self.height}x{self.width}"
+                )
         for name in ("mean", "std"):
             object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+        if len(self.mean) != 3 or not all(map(math.isfinite, self.mean)):
+            raise ValueError(f"mean must be three finite numbers, got {self.mean}")
+        if len(self.std) != 3 or not all(0 < value < math.inf for value in self.std):
+            raise ValueError(f"std must be three positive numbers, got {self.std}")
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:

@@ -24,7 +24,6 @@ from edgesplit.sources import (
     match_sources,
     score,
 )
-from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder, packaged_encoder
 
 __all__ = ["Edit", "Into", "merge_class", "split_class"]
@@ -61,7 +60,6 @@ def split_class(
     like: str | None = None,
     force: bool = False,
     encoder: TextEncoder | None = None,
-    statistics: Statistics | None = None,
 ) -> Edit:
     """Splits a class into subcategories, from texts alone.
 
@@ -76,7 +74,6 @@ def split_class(
         like: the one group of known labels to learn from, as "pulling something".
         force: accept sources that the text encoder cannot tell apart.
         encoder: the text encoder; the packaged one by default.
-        statistics: of the feature space; rules that need none ignore them.
 
     Raises:
         LabelError: the class does not exist or is ambiguous, or a subcategory's name is not
@@ -84,7 +81,6 @@ def split_class(
         EditError: the split cannot be made as asked.
         UncertainSourceError: the text encoder cannot tell the sources and `force` is off.
     """
-    del statistics  # none of the present rules needs them
     tree = head.tree
     column = _splittable(tree, name)
     subcategories = _subcategories(tree[column].label, into)

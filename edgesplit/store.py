@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from edgesplit.errors import BundleError, ConflictError
 
-__all__ = ["append_line", "lock", "map_os_errors", "read_bytes", "replace_file"]
+__all__ = ["append_line", "lock", "map_os_errors", "read_bytes", "rename_folder", "replace_file"]
 
 LOCK_TIMEOUT_S = 10.0
 
@@ -71,6 +71,16 @@ def replace_file(path: Path, data: bytes) -> None:
             part.unlink()
         raise
     _fsync_folder(path.parent)
+
+
+def rename_folder(source: Path, target: Path) -> None:
+    """Renames a folder durably; everything in it must be on disk already.
+
+    Raises:
+        OSError: nothing was renamed.
+    """
+    os.rename(source, target)
+    _fsync_folder(target.parent)
 
 
 def append_line(path: Path, line: str) -> None:
