@@ -7,6 +7,7 @@ float32 in 0..1.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,9 +58,14 @@ def read_clip(path: str | Path, preprocessing: Preprocessing) -> npt.NDArray[np.
 
 
 def _count_packets(path: Path) -> int:
-    """Number of video packets, without decoding."""
-    with _open(path) as container:
-        return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+    """Number of video packets up to the end or the first damage, without decoding."""
+    import av
+
+    count = 0
+    with _open(path) as container, contextlib.suppress(av.FFmpegError):
+        for packet in container.demux(container.streams.video[0]):
+            count += packet.size > 0
+    return count
 
 
 def _decode(

@@ -31,6 +31,8 @@ Integers = npt.NDArray[np.int64]
 
 PADDING = np.float32(-1e30)
 """Score of the columns that pad a level's splits to one width: exp of it is 0."""
+MAX_WEIGHT = 1e18
+"""Keeps every score far above `PADDING`: below it, padding would win the decision."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +119,8 @@ class Head:
 
     def __post_init__(self) -> None:
         for name, shape in (("weight", (len(self.tree), None)), ("bias", (len(self.tree),))):
-            array = np.array(getattr(self, name), np.float32, order="C")
+            with np.errstate(over="ignore"):  # infinity is refused below
+                array = np.array(getattr(self, name), np.float32, order="C")
             if array.ndim != len(shape) or array.shape[0] != shape[0] or array.size == 0:
                 raise HeadError(
                     f"{name} has shape {array.shape}; {len(self.tree)} labels need "
@@ -125,6 +128,8 @@ class Head:
                 )
             if not np.isfinite(array).all():
                 raise HeadError(f"{name} holds NaN or infinity. Export the head again.")
+            if (np.abs(array) > MAX_WEIGHT).any():
+                raise HeadError(f"{name} holds numbers beyond {MAX_WEIGHT:g}. Scale the head.")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
@@ -151,8 +156,8 @@ class Head:
         """
         return cls(
             tree=LabelTree.from_labels(labels),
-            weight=np.asarray(weight, np.float32),
-            bias=np.asarray(bias, np.float32),
+            weight=cast(Floats, weight),
+            bias=cast(Floats, bias),
             feature_space=feature_space,
         )
 

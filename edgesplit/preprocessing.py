@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -68,12 +68,8 @@ class Preprocessing:
                 raise ValueError(
                     f"resize {self.resize} is smaller than the crop {self.height}x{self.width}"
                 )
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
-        if len(self.mean) != 3 or not all(map(math.isfinite, self.mean)):
-            raise ValueError(f"mean must be three finite numbers, got {self.mean}")
-        if len(self.std) != 3 or not all(0 < value < math.inf for value in self.std):
-            raise ValueError(f"std must be three positive numbers, got {self.std}")
+        object.__setattr__(self, "mean", _three("mean", self.mean, above=-math.inf))
+        object.__setattr__(self, "std", _three("std", self.std, above=0.0))
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
@@ -104,6 +100,13 @@ class Preprocessing:
             return cls(**content)
         except (TypeError, ValueError) as error:
             raise BundleError(f"The bundle's preprocessing is not valid: {error}.") from error
+
+
+def _three(name: str, values: Iterable[float], *, above: float) -> tuple[float, ...]:
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != 3 or not all(above < number < math.inf for number in numbers):
+        raise ValueError(f"{name} must be three finite numbers above {above:g}, got {numbers}")
+    return numbers
 
 
 def sample_frames(n_frames: int, preprocessing: Preprocessing) -> list[int]:

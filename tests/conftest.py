@@ -57,7 +57,7 @@ class WordEncoder(TextEncoder):
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         rows = np.stack([sum(map(self._word, words(text)), np.zeros(self.dim)) for text in texts])
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
     def _word(self, word: str) -> npt.NDArray[np.float64]:
         return np.random.default_rng(zlib.crc32(word.encode())).standard_normal(self.dim)

@@ -1,0 +1,237 @@
+"""The rooms of the house stand only on rooms below them, and the front door is light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import edgesplit
+
+PACKAGE = Path(edgesplit.__file__).parent
+STAGES = ("edgesplit.export", "edgesplit.runtime")
+APPLICATIONS = ("edgesplit.cli", "edgesplit.cli_make", "edgesplit.demo", "edgesplit.screen")
+"""What may stand on the stages: the command line and what it shows."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One module named by an import statement."""
+
+    importer: str
+    imported: str
+    when: str
+    """`module` at import, `function` when a function runs, `types` for type checkers only."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name; the stages are reached through their links."""
+    files = [*PACKAGE.glob("*.py"), *PACKAGE.glob("[!_]*/*.py")]
+    names = {}
+    for file in files:
+        parts = ("edgesplit", *file.relative_to(PACKAGE).with_suffix("").parts)
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return names
+
+
+MODULES = modules()
+
+
+def imports_of(name: str) -> Iterator[Import]:
+    yield from _walk(name, ast.parse(MODULES[name].read_text()), "module")
+
+
+def _walk(name: str, parent: ast.AST, when: str) -> Iterator[Import]:
+    for node in ast.iter_child_nodes(parent):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(name, alias.name, when)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} has a relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield Import(name, inner if inner in MODULES else str(node.module), when)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield from _walk(name, node, "types" if when == "types" else "function")
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for statement in node.body:
+                yield from _walk(name, ast.Module([statement], []), "types")
+            for statement in node.orelse:
+                yield from _walk(name, ast.Module([statement], []), when)
+        else:
+            yield from _walk(name, node, when)
+
+
+IMPORTS = [found for name in MODULES for found in imports_of(name)]
+
+
+def within(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def listed(found: list[Import]) -> list[str]:
+    return [f"{one.importer} imports {one.imported} ({one.when})" for one in found]
+
+
+def test_the_test_sees_the_house() -> None:
+    assert {"edgesplit", "edgesplit.head", "edgesplit.rules.retrieval"} <= set(MODULES)
+    assert Import("edgesplit.headfile", "edgesplit.head", "module") in IMPORTS
+    assert Import("edgesplit.head", "edgesplit.headfile", "function") in IMPORTS
+    assert Import("edgesplit.clips", "av", "types") in IMPORTS
+
+
+def test_the_core_never_imports_a_stage() -> None:
+    broken = [
+        one
+        for one in IMPORTS
+        if within(one.imported, *STAGES) and not within(one.importer, *STAGES, *APPLICATIONS)
+    ]
+    assert listed(broken) == []
+
+
+def test_applications_import_a_stage_only_when_they_use_it() -> None:
+    broken = [
+        one
+        for one in IMPORTS
+        if within(one.importer, *APPLICATIONS)
+        and within(one.imported, *STAGES)
+        and one.when == "module"
+    ]
+    assert listed(broken) == []
+
+
+def test_stages_never_import_each_other_or_an_application() -> None:
+    broken = [
+        one
+        for one in IMPORTS
+        for stage in STAGES
+        if within(one.importer, stage)
+        and within(one.imported, *APPLICATIONS, *(other for other in STAGES if other != stage))
+    ]
+    assert listed(broken) == []
+
+
+def test_only_the_export_stage_knows_torch() -> None:
+    heavy = ("torch", "torchvision", "transformers", "onnxscript")
+    broken = [
+        one
+        for one in IMPORTS
+        if within(one.imported, *heavy) and not within(one.importer, "edgesplit.export")
+    ]
+    assert listed(broken) == []
+
+
+def test_rooms_form_no_circle() -> None:
+    graph = {
+        name: {
+            one.imported
+            for one in IMPORTS
+            if one.importer == name and one.when == "module" and one.imported in MODULES
+        }
+        for name in MODULES
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+# Who may stand on whom in the core, from the bottom; each room on those in rows above it here.
+FLOORS = (
+    ("errors",),
+    ("labels", "store", "cache", "sessions", "preprocessing"),
+    ("clips", "text", "head"),
+    ("headfile", "metrics", "knowledge", "stats", "gate", "diff"),
+    ("report", "rules.transfer"),
+    ("rules.alignment", "rules.retrieval", "rules", "sources"),
+    ("split",),
+    ("bundle",),
+)
+FLOOR = {f"edgesplit.{room}": floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def test_rooms_stand_on_rooms_below_them() -> None:
+    broken = [
+        one
+        for one in IMPORTS
+        if one.when == "module"
+        and one.importer in FLOOR
+        and one.imported in MODULES
+        and FLOOR.get(one.imported, len(FLOORS)) >= FLOOR[one.importer]
+    ]
+    assert listed(broken) == []
+
+
+def test_every_room_has_a_floor() -> None:
+    homeless = [
+        name
+        for name in MODULES
+        if name not in FLOOR
+        and not within(name, *STAGES, *APPLICATIONS)
+        and name not in ("edgesplit", "edgesplit.__main__")
+    ]
+    assert homeless == [], "name the floor of a new module in FLOORS"
+
+
+# The front door
+
+
+def test_all_names_exactly_what_can_be_had() -> None:
+    assert edgesplit.__all__ == sorted(edgesplit.__all__, key=lambda n: (n.islower(), n))
+    assert set(edgesplit.__all__) == set(dir(edgesplit))
+    for name in edgesplit.__all__:
+        assert getattr(edgesplit, name) is not None
+    homes = {name for names in edgesplit._HOMES.values() for name in names}
+    assert homes == set(edgesplit.__all__) - {"__version__"}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'edgesplit' has no attribute 'Haed'"):
+        _ = edgesplit.Haed
+
+
+def test_names_are_the_ones_of_their_modules() -> None:
+    for home, names in edgesplit._HOMES.items():
+        module = import_module(f"edgesplit.{home}")
+        assert set(names) <= set(module.__all__), home
+        for name in names:
+            assert getattr(edgesplit, name) is getattr(module, name)
+
+
+def test_every_module_lists_its_public_names() -> None:
+    for name, file in MODULES.items():
+        tree = ast.parse(file.read_text())
+        assert ast.get_docstring(tree), f"{name} has no docstring"
+        targets = [
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ]
+        assert "__all__" in targets or name == "edgesplit.__main__", f"{name} has no __all__"
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import edgesplit", ("numpy", "onnx", "onnxruntime", "av", "torch")),
+        ("import edgesplit.runtime", ("onnx", "onnxruntime", "torch", "transformers")),
+        (
+            "from edgesplit import Bundle, Head, read_clip, split_class",
+            ("onnxruntime", "av", "torch", "transformers", "tokenizers"),
+        ),
+    ],
+)
+def test_imports_are_light(statement: str, absent: tuple[str, ...]) -> None:
+    code = f"{statement}; import sys; print(*({set(absent)!r} & set(sys.modules)))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=PACKAGE.parent,
+    ).stdout
+    assert loaded.split() == []

@@ -1,0 +1,777 @@
+"""The bundle: publishing, history, and what a crash, a full disk or a stranger may leave there."""
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import edgesplit
+from edgesplit.bundle import (
+    MAX_GOLDEN,
+    Bundle,
+    create_bundle,
+    feature_space,
+    find_bundle,
+    open_bundle,
+)
+from edgesplit.errors import (
+    BundleError,
+    ConflictError,
+    EditError,
+    FeatureSpaceError,
+    GateError,
+    HeadError,
+)
+from edgesplit.head import Head
+from edgesplit.labels import Node
+from edgesplit.preprocessing import Preprocessing
+from edgesplit.split import Edit
+from edgesplit.stats import Statistics
+
+Snapshot = dict[str, bytes]
+
+
+def split(bundle: Bundle, name: str = "pushing something") -> Edit:
+    return bundle.split_class(name, into=["left", "right"], like="pulling something", force=True)
+
+
+def contents(folder: Path) -> Snapshot:
+    """Every file but the lock, with its content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def digests(bundle: Bundle) -> list[str]:
+    return [version.digest for version in bundle.history()]
+
+
+def log_lines(bundle: Bundle) -> list[str]:
+    return (bundle.path / "log.jsonl").read_text().splitlines()
+
+
+def head_file(bundle: Bundle, digest: str) -> Path:
+    return bundle.path / "heads" / f"{digest}.onnx"
+
+
+# Creating and opening
+
+
+def test_a_new_bundle_has_the_documented_files(bundle: Bundle, head: Head) -> None:
+    assert sorted(contents(bundle.path)) == [
+        "HEAD",
+        "backbone.onnx",
+        "bundle.json",
+        "golden.npz",
+        f"heads/{head.digest}.onnx",
+        "log.jsonl",
+        "stats.npz",
+    ]
+    assert (bundle.path / "HEAD").read_text() == f"{head.digest}\n"
+    assert os.listdir(bundle.path.parent) == [bundle.path.name]
+
+
+def test_opening_gives_back_what_was_put_in(
+    bundle: Bundle,
+    head: Head,
+    backbone: bytes,
+    preprocessing: Preprocessing,
+    features: npt.NDArray[np.float32],
+) -> None:
+    opened = open_bundle(bundle.path)
+    assert opened.live == head.digest
+    assert opened.head().to_bytes() == head.to_bytes()
+    assert opened.backbone() == backbone
+    assert opened.preprocessing == preprocessing
+    assert opened.feature_space == head.feature_space
+    assert opened.dim == head.dim
+    np.testing.assert_array_equal(opened.golden, features)
+    statistics = opened.statistics
+    assert statistics is not None
+    assert statistics.to_bytes() == Statistics.from_features(head, features).to_bytes()
+    assert opened.verify() == []
+
+
+def test_statistics_and_golden_features_are_optional(
+    tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
+) -> None:
+    bundle = create_bundle(
+        tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing
+    )
+    assert bundle.statistics is None
+    assert bundle.golden is None
+    bundle.publish(split_by_hand(head))
+    assert bundle.verify() == []
+
+
+def test_only_the_first_golden_features_are_kept(
+    tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
+) -> None:
+    many = np.random.default_rng(0).standard_normal((MAX_GOLDEN + 5, head.dim)).astype(np.float32)
+    bundle = create_bundle(
+        tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing, golden=many
+    )
+    np.testing.assert_array_equal(bundle.golden, many[:MAX_GOLDEN])
+
+
+def test_feature_space_depends_on_backbone_and_preprocessing_alone(
+    backbone: bytes, preprocessing: Preprocessing
+) -> None:
+    space = feature_space(backbone, preprocessing)
+    assert space == feature_space(bytes(backbone), replace(preprocessing))
+    others = {
+        feature_space(backbone + b"\0", preprocessing),
+        feature_space(backbone, replace(preprocessing, sampling="dense")),
+        feature_space(backbone, replace(preprocessing, mean=(0.5, 0.5, 0.5))),
+    }
+    assert len(others - {space}) == 3
+
+
+def test_creating_over_something_is_refused(
+    bundle: Bundle, backbone: bytes, head: Head, preprocessing: Preprocessing
+) -> None:
+    before = contents(bundle.path)
+    with pytest.raises(BundleError, match=r"exists already. Choose another name"):
+        create_bundle(bundle.path, backbone=backbone, head=head, preprocessing=preprocessing)
+    assert contents(bundle.path) == before
+
+
+def test_creating_with_a_foreign_head_leaves_nothing(
+    tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
+) -> None:
+    foreign = replace(head, feature_space="")
+    with pytest.raises(FeatureSpaceError, match="belongs to no feature space"):
+        create_bundle(tmp_path / "b", backbone=backbone, head=foreign, preprocessing=preprocessing)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("call", ["fsync", "replace", "rename", "mkdir"])
+def test_a_failed_creation_leaves_nothing(
+    tmp_path: Path,
+    backbone: bytes,
+    head: Head,
+    preprocessing: Preprocessing,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    code: int,
+) -> None:
+    monkeypatch.setattr(os, call, failing(code))
+    with pytest.raises(BundleError, match=r"Cannot create .*/b: "):
+        create_bundle(tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    create_bundle(tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "does not exist. `edgesplit export` makes a bundle"),
+        (lambda path: path.mkdir(), "is not a bundle"),
+        (lambda path: path.write_text("{}"), "is not a bundle"),
+    ],
+    ids=["missing", "empty folder", "file"],
+)
+def test_what_is_not_a_bundle_is_not_opened(
+    tmp_path: Path, make: Callable[[Path], object], message: str
+) -> None:
+    make(tmp_path / "b")
+    with pytest.raises(BundleError, match=message):
+        open_bundle(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "bundle format 2, this edgesplit reads 1. Use the edgesplit release"),
+        ({"format": None}, "bundle format None"),
+        ({"dim": "many"}, "is damaged"),
+        ({"dim": None}, "is damaged"),
+        ({"preprocessing": 7}, "is damaged"),
+        ({"preprocessing": {}}, "lacks or does not know"),
+        ({"preprocessing": {"frames": 0}}, "lacks or does not know"),
+    ],
+    ids=str,
+)
+def test_bundle_json_that_is_not_right_is_refused(
+    bundle: Bundle, change: dict[str, Any], message: str
+) -> None:
+    file = bundle.path / "bundle.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(BundleError, match=message):
+        open_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", "\ufffd", '{"format":1}'])
+def test_bundle_json_that_is_something_else_is_refused(bundle: Bundle, text: str) -> None:
+    (bundle.path / "bundle.json").write_text(text)
+    with pytest.raises(BundleError, match=r"is damaged.*Restore it from a copy"):
+        open_bundle(bundle.path)
+
+
+# Finding
+
+
+def test_bundle_is_found_by_argument_environment_folder_and_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(name: str) -> Path:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "bundle.json").touch()
+        return tmp_path / name
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match=r"no bundle in .*EDGESPLIT_BUNDLE.*edgesplit demo"):
+        find_bundle()
+    child = make("child.bundle")
+    assert find_bundle() == child
+    make("other.bundle")
+    with pytest.raises(BundleError, match=r"several bundles: child\.bundle, other\.bundle\. Name"):
+        find_bundle()
+    (tmp_path / "bundle.json").touch()
+    assert find_bundle() == tmp_path
+    monkeypatch.setenv("EDGESPLIT_BUNDLE", "elsewhere")
+    assert find_bundle() == Path("elsewhere")
+    assert find_bundle("given") == Path("given")
+
+
+# Publishing
+
+
+def test_publish_makes_an_edit_live_and_logs_it(bundle: Bundle, head: Head) -> None:
+    edit = split(bundle)
+    assert bundle.live == head.digest  # nothing is live before publish
+    version = bundle.publish(edit)
+    assert bundle.live == version.digest == edit.head.digest
+    assert version.before == head.digest
+    assert version.action == "split 'pushing something' into 'left', 'right' (gated)"
+    assert bundle.head().labels == edit.head.labels
+    assert bundle.history()[-1] == version
+    assert json.loads(log_lines(bundle)[-1]) == version.to_json()
+    assert bundle.verify() == []
+
+
+def test_publish_is_seen_by_a_bundle_opened_before(bundle: Bundle) -> None:
+    other = open_bundle(bundle.path)
+    version = bundle.publish(split(bundle))
+    assert other.live == version.digest
+    assert other.history() == bundle.history()
+
+
+def test_a_head_that_was_edited_elsewhere_goes_live(bundle: Bundle) -> None:
+    data = split(bundle).head.to_bytes()
+    version = bundle.publish(Head.from_bytes(data), action="from the lab")
+    assert version.action == "from the lab"
+    assert bundle.head().to_bytes() == data
+
+
+def test_publish_touches_nothing_but_head_log_and_the_new_head(bundle: Bundle) -> None:
+    before = contents(bundle.path)
+    version = bundle.publish(split(bundle))
+    after = contents(bundle.path)
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"HEAD", "log.jsonl", f"heads/{version.digest}.onnx"}
+    assert after["log.jsonl"].startswith(before["log.jsonl"])
+
+
+def test_steps_of_publishing_are_on_disk_in_order(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit = split(bundle)
+    seen: list[tuple[bool, bool, bool]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        fsync(descriptor)
+        state = (
+            head_file(bundle, edit.head.digest).exists(),
+            len(log_lines(bundle)) == 2,
+            bundle.live == edit.head.digest,
+        )
+        seen.append(state)
+
+    monkeypatch.setattr(os, "fsync", note)
+    bundle.publish(edit)
+    head, log, live = (True, False, False), (True, True, False), (True, True, True)
+    # head: file, folder; log line: file; HEAD: file, folder. The first of each pair is synced
+    # before the rename makes it visible.
+    assert seen == [(False, False, False), head, log, log, live]
+
+
+def test_second_publisher_gets_a_conflict_and_changes_nothing(bundle: Bundle) -> None:
+    ours, theirs = split(bundle), split(bundle, "holding something")
+    bundle.publish(theirs)
+    before = contents(bundle.path)
+    with pytest.raises(ConflictError, match=r"somebody published in between. Make the edit again"):
+        bundle.publish(ours)
+    assert contents(bundle.path) == before
+
+
+def test_a_head_without_a_parent_is_a_conflict(bundle: Bundle) -> None:
+    orphan = replace(split(bundle).head, parent="")
+    with pytest.raises(ConflictError, match="was made from nothing"):
+        bundle.publish(orphan)
+
+
+def test_publishing_the_live_head_again_is_refused(bundle: Bundle) -> None:
+    edit = split(bundle)
+    bundle.publish(edit)
+    with pytest.raises(EditError, match="is live already; nothing was published"):
+        bundle.publish(edit)
+    assert len(log_lines(bundle)) == 2
+
+
+def split_by_hand(head: Head, **changes: Any) -> Head:
+    """`head` with its class 4 split, published as if it came from elsewhere."""
+    rows = np.ones((2, head.dim), np.float32)
+    return Head(
+        tree=head.tree.split(4, [Node("x"), Node("y")], composition="gated"),
+        weight=changes.get("weight", np.concatenate([head.weight, rows])),
+        bias=changes.get("bias", np.concatenate([head.bias, [0, 0]])),
+        feature_space=changes.get("feature_space", head.feature_space),
+        parent=head.digest,
+    )
+
+
+def test_a_head_of_another_feature_space_is_refused(bundle: Bundle, head: Head) -> None:
+    before = contents(bundle.path)
+    with pytest.raises(FeatureSpaceError, match=r"feature space 0{12}, the bundle has .*another"):
+        bundle.publish(split_by_hand(head, feature_space="0" * 64))
+    assert contents(bundle.path) == before
+
+
+def test_a_head_of_another_size_is_refused(bundle: Bundle, head: Head) -> None:
+    smaller = split_by_hand(head, weight=np.ones((8, 5)))
+    with pytest.raises(FeatureSpaceError, match="features of 5 values, the backbone gives 8"):
+        bundle.publish(smaller)
+
+
+def test_a_changed_root_row_does_not_pass_the_gate(bundle: Bundle, head: Head) -> None:
+    weight = np.concatenate([head.weight, np.ones((2, head.dim))])
+    weight[1, 0] += 1e-6
+    before = contents(bundle.path)
+    with pytest.raises(GateError, match=r"1 classes.*'pulling something right'"):
+        bundle.publish(split_by_hand(head, weight=weight))
+    assert contents(bundle.path) == before
+
+
+def test_golden_features_that_do_not_fit_are_refused_at_creation(
+    tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
+) -> None:
+    with pytest.raises(ValueError, match=r"golden has shape \(4, 9\), want \(clips, 8\)"):
+        create_bundle(
+            tmp_path / "b",
+            backbone=backbone,
+            head=head,
+            preprocessing=preprocessing,
+            golden=np.zeros((4, head.dim + 1)),
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+# History, rollback, merge
+
+
+def test_rollback_brings_the_very_bytes_back(bundle: Bundle, head: Head) -> None:
+    first = bundle.publish(split(bundle))
+    before = contents(bundle.path)
+    version = bundle.rollback()
+    assert bundle.live == head.digest
+    assert bundle.head().to_bytes() == head.to_bytes()
+    assert version.action == f"rollback to {head.digest[:12]}"
+    assert digests(bundle) == [head.digest, first.digest, head.digest]
+    heads = {name for name in contents(bundle.path) if name.startswith("heads/")}
+    assert heads == {name for name in before if name.startswith("heads/")}
+
+
+def test_rollback_twice_goes_back_and_forth(bundle: Bundle) -> None:
+    version = bundle.publish(split(bundle))
+    bundle.rollback()
+    assert bundle.rollback().digest == version.digest
+
+
+def test_rollback_to_a_named_head(bundle: Bundle, head: Head) -> None:
+    bundle.publish(split(bundle))
+    bundle.publish(split(bundle, "holding something"))
+    assert bundle.rollback(head.digest[:8]).digest == head.digest
+
+
+def test_first_head_cannot_be_rolled_back(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="nothing to roll back to"):
+        bundle.rollback()
+
+
+def test_rollback_to_an_unknown_head_names_the_log(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"No head of .* starts with 'abcdef'. `edgesplit log`"):
+        bundle.rollback("abcdef")
+
+
+def test_rollback_to_the_live_head_is_refused(bundle: Bundle, head: Head) -> None:
+    with pytest.raises(EditError, match="is live already"):
+        bundle.rollback(head.digest)
+
+
+def test_merging_the_last_split_brings_the_parents_digest_back(bundle: Bundle) -> None:
+    first = bundle.publish(split(bundle))
+    second = bundle.publish(split(bundle, "holding something"))
+    assert bundle.publish(bundle.merge_class("holding something")).digest == first.digest
+    assert digests(bundle)[-2:] == [second.digest, first.digest]
+
+
+def test_merging_an_earlier_split_keeps_the_later_one(bundle: Bundle) -> None:
+    bundle.publish(split(bundle))
+    bundle.publish(split(bundle, "holding something"))
+    version = bundle.publish(bundle.merge_class("pushing something"))
+    labels = bundle.head(version.digest).labels
+    assert "pushing something" in labels
+    assert "holding something left" in labels
+
+
+def test_merging_without_the_parents_file_still_works(bundle: Bundle, head: Head) -> None:
+    bundle.publish(split(bundle))
+    head_file(bundle, head.digest).unlink()
+    merged = bundle.merge_class("pushing something").head
+    assert merged.labels == head.labels
+    assert merged.parent == bundle.live
+
+
+@pytest.mark.parametrize("length", [4, 12, 64])
+def test_a_head_is_named_by_the_start_of_its_digest(
+    bundle: Bundle, head: Head, length: int
+) -> None:
+    assert bundle.head(head.digest[:length]).digest == head.digest
+
+
+@pytest.mark.parametrize("prefix", ["", "abc", "../HEAD", "x" * 64, "*"])
+def test_other_names_of_heads_are_refused(bundle: Bundle, prefix: str) -> None:
+    with pytest.raises(BundleError, match=r"heads? of .* starts? with"):
+        bundle.head(prefix)
+
+
+def test_an_ambiguous_prefix_is_refused(bundle: Bundle) -> None:
+    for tail in "12":
+        head_file(bundle, "abcd" + tail * 60).touch()
+    with pytest.raises(BundleError, match=r"2 heads of .* start with 'abcd'"):
+        bundle.head("abcd")
+
+
+# Crashes
+
+
+def test_a_torn_last_line_is_ignored_and_never_joined(bundle: Bundle, head: Head) -> None:
+    with (bundle.path / "log.jsonl").open("a") as log:
+        log.write('{"time": "2026-01-01T00:00:00.000Z", "from": "')
+    assert digests(bundle) == [head.digest]
+    version = bundle.publish(split(bundle))
+    assert digests(bundle) == [head.digest, version.digest]
+    assert bundle.verify() == []
+
+
+@pytest.mark.parametrize("line", ["7", "[]", "null", '{"to": "x"}', "\x00" * 80, '{"to": 1'])
+def test_foreign_lines_in_the_log_are_passed_over(bundle: Bundle, head: Head, line: str) -> None:
+    with (bundle.path / "log.jsonl").open("a") as log:
+        log.write(f"{line}\n")
+    version = bundle.publish(split(bundle))
+    assert digests(bundle) == [head.digest, version.digest]
+
+
+class PowerCutError(BaseException):
+    """Ends a publish at some step, without the clean-up that an error gets."""
+
+
+@pytest.fixture
+def power_cut(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Cuts the power at the n-th fsync from now on."""
+    fsync = os.fsync
+
+    def after(n: int) -> None:
+        left = iter(range(n))
+
+        def cut(descriptor: int) -> None:
+            fsync(descriptor)
+            if next(left, None) is None:
+                raise PowerCutError("power cut")
+
+        monkeypatch.setattr(os, "fsync", cut)
+
+    yield after
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_a_publish_cut_anywhere_happened_or_did_not(
+    bundle: Bundle,
+    head: Head,
+    power_cut: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+) -> None:
+    edit = split(bundle)
+    power_cut(step)
+    with pytest.raises(PowerCutError, match="power cut"):
+        bundle.publish(edit)
+    monkeypatch.undo()
+    # Step 4 is the fsync of the folder behind HEAD's rename: there it did happen.
+    happened = step == 4
+    assert bundle.live == (edit.head.digest if happened else head.digest)
+    assert digests(bundle) == [head.digest, edit.head.digest][: 1 + happened]
+    assert bundle.verify() == []
+    other = (
+        split_by_hand(bundle.head()) if not happened else split(bundle, "holding something").head
+    )
+    version = bundle.publish(other)
+    assert digests(bundle)[-1] == version.digest
+    assert edit.head.digest not in digests(bundle)[1 + happened :]
+
+
+def test_an_attempt_that_head_never_followed_is_not_history(bundle: Bundle, head: Head) -> None:
+    lost = {"time": "2026-01-01T00:00:00.000Z", "from": head.digest, "to": "f" * 64, "action": "x"}
+    with (bundle.path / "log.jsonl").open("a") as log:
+        log.write(json.dumps(lost) + "\n")
+    assert digests(bundle) == [head.digest]
+    version = bundle.publish(split(bundle))
+    assert digests(bundle) == [head.digest, version.digest]
+
+
+def test_a_zero_length_head_is_repaired_by_its_next_publish(bundle: Bundle) -> None:
+    edit = split(bundle)
+    head_file(bundle, edit.head.digest).write_bytes(b"")  # as a power cut can leave it
+    bundle.publish(edit)
+    assert bundle.head().to_bytes() == edit.head.to_bytes()
+    assert bundle.verify() == []
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage"], ids=["empty", "garbage"])
+def test_a_damaged_head_is_refused(bundle: Bundle, head: Head, data: bytes) -> None:
+    bundle.publish(split(bundle))
+    head_file(bundle, head.digest).write_bytes(data)
+    before = contents(bundle.path)
+    with pytest.raises(BundleError, match="is damaged: its content has another digest"):
+        bundle.rollback()
+    assert contents(bundle.path) == before
+    assert len(bundle.verify()) == 1
+
+
+def test_a_head_file_that_is_no_head_is_refused_under_its_own_digest(bundle: Bundle) -> None:
+    data = b"something else"
+    digest = hashlib.sha256(data).hexdigest()
+    head_file(bundle, digest).write_bytes(data)
+    with pytest.raises(HeadError, match="not an ONNX file"):
+        bundle.rollback(digest)
+
+
+@pytest.mark.parametrize("text", ["", "abc", "X" * 64, "../" + "0" * 61, "\x00" * 65])
+def test_a_damaged_head_pointer_is_named(bundle: Bundle, text: str) -> None:
+    (bundle.path / "HEAD").write_text(text)
+    with pytest.raises(BundleError, match=r"HEAD does not hold a digest. `edgesplit log`"):
+        bundle.head()
+    assert bundle.verify() != []
+
+
+def test_a_head_pointer_moved_by_hand_can_be_rolled_back(bundle: Bundle, head: Head) -> None:
+    # "write one's digest into HEAD" is what the message about a damaged HEAD says.
+    edit = split(bundle)
+    head_file(bundle, edit.head.digest).write_bytes(edit.head.to_bytes())
+    (bundle.path / "HEAD").write_text(edit.head.digest)
+    assert bundle.head().digest == edit.head.digest
+    with pytest.raises(BundleError, match=r"HEAD was set without the log.*Name the head"):
+        bundle.rollback()
+    assert bundle.rollback(head.digest).digest == head.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (name, damage)
+        for name in ("backbone.onnx", "golden.npz", "stats.npz", "HEAD", "log.jsonl")
+        for damage in ("flip", "cut", "remove")
+        # The log is words; a flipped letter of it is not found, and decides nothing.
+        if (name, damage) != ("log.jsonl", "flip")
+    ],
+)
+def test_verify_finds_a_damaged_file(bundle: Bundle, name: str, damage: str) -> None:
+    file = bundle.path / name
+    if damage == "remove":
+        file.unlink()
+    else:
+        data = file.read_bytes()
+        half = len(data) // 2
+        flipped = data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :]
+        file.write_bytes(flipped if damage == "flip" else data[:half])
+    fresh = open_bundle(bundle.path)
+    if damage == "remove" and name in ("golden.npz", "stats.npz"):
+        assert fresh.verify() == []  # optional files
+    else:
+        assert fresh.verify() != []
+
+
+def test_golden_features_of_another_space_are_refused(bundle: Bundle, head: Head) -> None:
+    file = bundle.path / "golden.npz"
+    np.savez(file, features=np.zeros((2, head.dim)), feature_space=np.array("0" * 64))
+    with pytest.raises(FeatureSpaceError, match="features of another feature space, 000000000000"):
+        open_bundle(bundle.path).publish(split_by_hand(head))
+
+
+# A disk that does not take it
+
+
+def failing(code: int) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+@pytest.fixture
+def read_only_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes every way of writing fail as on a read-only file system; the tests run as root."""
+    os_open, path_open = os.open, Path.open
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+    def guarded_os_open(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        return failing(errno.EROFS)() if flags & writing else os_open(path, flags, *args, **kwargs)
+
+    def guarded_path_open(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        read_only = set(mode) <= set("rbt")
+        return path_open(path, mode, *args, **kwargs) if read_only else failing(errno.EROFS)()
+
+    def mount() -> None:
+        monkeypatch.setattr(os, "open", guarded_os_open)
+        monkeypatch.setattr(Path, "open", guarded_path_open)
+        for call in ("mkdir", "rename", "replace", "unlink"):
+            monkeypatch.setattr(os, call, failing(errno.EROFS))
+
+    return mount
+
+
+@pytest.mark.parametrize("lock_exists", [False, True])
+def test_a_read_only_bundle_refuses_every_change_and_answers_every_question(
+    bundle: Bundle,
+    head: Head,
+    read_only_disk: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    lock_exists: bool,
+) -> None:
+    first = bundle.publish(split(bundle))
+    if not lock_exists:
+        (bundle.path / ".lock").unlink(missing_ok=True)
+    before = contents(bundle.path)
+    edit = split(bundle, "holding something")
+    read_only_disk()
+    message = r"Cannot write to .*Read-only file system.*copy the bundle to a writable place"
+    with pytest.raises(BundleError, match=message):
+        bundle.publish(edit)
+    with pytest.raises(BundleError, match=message):
+        bundle.rollback()
+    assert open_bundle(bundle.path).head().digest == first.digest
+    assert digests(bundle) == [head.digest, first.digest]
+    assert bundle.verify() == []
+    monkeypatch.undo()
+    assert contents(bundle.path) == before
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_a_full_disk_changes_nothing_and_a_later_publish_succeeds(
+    bundle: Bundle, head: Head, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    edit = split(bundle)
+    fsync, left = os.fsync, iter(range((0, 2, 3)[step]))  # head file, log line, HEAD
+
+    def full(descriptor: int) -> None:
+        if next(left, None) is None:
+            failing(errno.ENOSPC)()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BundleError, match=r"Cannot publish to .*disk is full: free some space"):
+        bundle.publish(edit)
+    monkeypatch.undo()
+    monkeypatch.setattr("edgesplit.bundle.packaged_encoder", lambda: None)
+    assert bundle.live == head.digest
+    assert digests(bundle) == [head.digest]
+    assert not list(bundle.path.rglob("*.part"))
+    assert bundle.publish(edit).digest == edit.head.digest
+    assert digests(bundle) == [head.digest, edit.head.digest]
+    assert bundle.verify() == []
+
+
+# Two publishers
+
+
+PUBLISHER = """
+import sys
+import numpy as np
+from edgesplit import Head, open_bundle
+from edgesplit.errors import ConflictError
+from edgesplit.labels import Node
+
+bundle, name = open_bundle(sys.argv[1]), sys.argv[2]
+for round in range(int(sys.argv[3])):
+    head = bundle.head()
+    edited = Head(
+        tree=head.tree.split(4, [Node(f"{name} {round}"), Node("other")], composition="gated"),
+        weight=np.concatenate([head.weight, np.ones((2, head.dim))]),
+        bias=np.concatenate([head.bias, [0, 0]]),
+        feature_space=head.feature_space,
+        parent=head.digest,
+    )
+    print("ready", flush=True)
+    sys.stdin.readline()
+    try:
+        bundle.publish(edited)
+        print(edited.digest, flush=True)
+    except ConflictError:
+        print("conflict", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_of_two_processes_that_publish_at_once_one_wins(bundle: Bundle, head: Head) -> None:
+    rounds = 20
+    command = [sys.executable, "-c", PUBLISHER, str(bundle.path)]
+    publishers = [
+        subprocess.Popen(
+            [*command, name, str(rounds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=Path(edgesplit.__file__).parents[1],
+            text=True,
+            bufsize=1,
+        )
+        for name in ("ours", "theirs")
+    ]
+
+    def say() -> None:
+        for publisher in publishers:
+            assert publisher.stdin is not None
+            publisher.stdin.write("\n")
+
+    def hear() -> list[str]:
+        return [p.stdout.readline().strip() for p in publishers if p.stdout is not None]
+
+    expected = [head.digest]
+    for _ in range(rounds):
+        assert hear() == ["ready", "ready"]
+        say()
+        winners = [answer for answer in hear() if answer != "conflict"]
+        assert len(winners) == 1
+        expected += [winners[0], bundle.rollback().digest]
+        say()
+    for publisher in publishers:
+        publisher.communicate()
+        assert publisher.returncode == 0
+    assert digests(bundle) == expected
+    assert bundle.verify() == []

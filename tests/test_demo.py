@@ -1,0 +1,106 @@
+"""What is shipped does what the README's first lines say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from edgesplit.bundle import Bundle
+from edgesplit.clips import read_clip
+from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
+from edgesplit.errors import BundleError
+from edgesplit.metrics import score_split
+from edgesplit.rules import RULES
+from edgesplit.runtime import ServingHead
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Bundle:
+    return unpack_demo(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def heldout() -> dict[str, npt.NDArray[Any]]:
+    with np.load(ASSETS / "heldout.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "into", [["left", "right"], ["right", "left"], ["up", "down"], ["down", "up"]], ids=",".join
+)
+def test_each_row_is_learned_from_the_matching_direction(
+    demo: Bundle, rule: str, into: list[str]
+) -> None:
+    report = demo.split_class(CLASS, into=into, rule=rule).report
+    for row, modifier in zip(report.rows, into, strict=True):
+        assert row.sources
+        for source in row.sources:
+            assert source.label.endswith(f" {modifier}")
+
+
+def test_edit_changes_no_decision_outside_the_class_on_all_heldout_clips(
+    demo: Bundle, heldout: dict[str, npt.NDArray[Any]]
+) -> None:
+    edit = demo.split_class(CLASS, into=INTO)
+    before, after = ServingHead(edit.before), ServingHead(edit.head)
+    old, new = before.evaluate(heldout["features"]), after.evaluate(heldout["features"])
+    n_root = len(edit.before.tree)
+    # In ONNX Runtime, to the bit: logits, probabilities, and the decision with its subcategories
+    # counted as the class.
+    assert new.logits[:, :n_root].tobytes() == old.logits.tobytes()
+    assert new.probabilities[:, :n_root].tobytes() == old.probabilities.tobytes()
+    at_root = [edit.head.tree.path(int(column))[0] for column in new.class_index]
+    assert at_root == old.class_index.tolist()
+    assert len(old.class_index) > 3000
+
+
+def test_shipped_head_splits_pushing_far_better_than_chance(
+    demo: Bundle, heldout: dict[str, npt.NDArray[Any]]
+) -> None:
+    edit = demo.split_class(CLASS, into=INTO)
+    name = edit.report.label
+    score = score_split(
+        edit.before, edit.head, name, heldout["features"], heldout["labels"].tolist()
+    )
+    # Two subcategories: chance is 0.5. With some 90 clips its standard error is 0.05.
+    assert score.in_group > 0.7
+    assert (score.churn, score.locality) == (0, 1.0)
+
+
+def test_shipped_clips_are_decided_for_their_class(demo: Bundle) -> None:
+    from edgesplit.runtime import Runtime
+
+    folder = demo.path.parent / "clips"
+    truth = json.loads((folder / "truth.json").read_text())
+    assert len(truth) == 12
+    with Runtime(demo) as runtime:
+        for name, label in truth.items():
+            said = runtime.predict(read_clip(folder / name, demo.preprocessing)).label
+            assert label.startswith(said)  # "pushing something left" is said as "pushing something"
+
+
+def test_demo_shows_answers_change_where_they_should(tmp_path: Path, demo: Bundle) -> None:
+    said = []
+    result = run_demo(tmp_path, on_before=said.append, on_edit=said.append)
+    assert len(said) == 2
+    for answer in result.answers:
+        if answer.before.label == "pushing something":
+            assert answer.after.path[0].label == "pushing something"
+            assert answer.after.label in ("pushing something left", "pushing something right")
+        else:
+            assert answer.after.label == answer.before.label
+            assert answer.after.score == answer.before.score
+    assert result.score.churn == 0
+    assert result.n_predictions > 0
+    json.dumps(result.to_json())
+
+
+def test_demo_overwrites_nothing_unless_told(tmp_path: Path, demo: Bundle) -> None:
+    with pytest.raises(BundleError, match="exists already"):
+        unpack_demo(tmp_path)
+    unpack_demo(tmp_path, force=True)
+    assert demo.verify() == []

@@ -1,0 +1,93 @@
+"""The gate lets an edit pass, and nothing that changes what the edit must leave alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from edgesplit.errors import GateError
+from edgesplit.gate import N_MADE, pass_gate
+from edgesplit.head import Head
+from edgesplit.labels import Composition, LabelTree, Node
+from edgesplit.split import merge_class
+
+Floats = npt.NDArray[np.float32]
+
+
+def split(head: Head, column: int, composition: Composition) -> Head:
+    children = [Node(f"{column} {side}") for side in ("left", "right")]
+    rng = np.random.default_rng(column)
+    return Head(
+        tree=head.tree.split(column, children, composition=composition),
+        weight=np.concatenate([head.weight, rng.standard_normal((2, head.dim))]),
+        bias=np.concatenate([head.bias, rng.standard_normal(2)]),
+        feature_space=head.feature_space,
+        parent=head.digest,
+    )
+
+
+@pytest.mark.parametrize(
+    ("composition", "n_untouched"), [("gated", 6), ("flat", 5)], ids=["gated", "flat"]
+)
+def test_splits_and_their_merges_pass(
+    head: Head, features: Floats, composition: Composition, n_untouched: int
+) -> None:
+    after = split(head, 4, composition)
+    gate = pass_gate(head, after, features)
+    assert (gate.n_features, gate.n_untouched) == (len(features), n_untouched)
+    merged = merge_class(after, "pushing something").head
+    assert pass_gate(after, merged, features).n_untouched == n_untouched
+
+
+def test_a_split_beside_and_below_other_splits_passes(head: Head, features: Floats) -> None:
+    flat = split(head, 4, "flat")
+    assert pass_gate(flat, split(flat, 0, "gated"), features).n_untouched == 5
+    assert pass_gate(flat, split(flat, 6, "flat"), features).n_untouched == 5
+    assert pass_gate(flat, split(flat, 7, "gated"), features).n_untouched == 5
+
+
+def test_features_are_made_up_where_there_are_none(head: Head) -> None:
+    assert pass_gate(head, split(head, 4, "gated"), None).n_features == N_MADE
+
+
+@pytest.mark.parametrize("column", [0, 4], ids=["another class", "the class itself"])
+@pytest.mark.parametrize("part", ["weight", "bias"])
+@pytest.mark.parametrize("composition", ["gated", "flat"])
+def test_a_moved_root_row_does_not_pass(
+    head: Head, features: Floats, composition: Composition, part: str, column: int
+) -> None:
+    after = split(head, 4, composition)
+    rows = getattr(after, part).copy()
+    rows[column] = np.nextafter(rows[column], np.float32(np.inf))
+    with pytest.raises(GateError, match=rf"change 1 classes .*{head.tree[column].label!r}"):
+        pass_gate(head, replace(after, **{part: rows}), features)
+
+
+def test_a_moved_row_that_no_golden_feature_shows_does_not_pass(head: Head) -> None:
+    weight = head.weight.copy()
+    weight[2, 3] += 1
+    with pytest.raises(GateError, match="'moving something up'"):
+        pass_gate(head, replace(head, weight=weight), np.zeros((4, head.dim), np.float32))
+
+
+@pytest.mark.parametrize("change", ["renamed", "reordered", "dropped", "added"])
+def test_other_root_classes_do_not_pass(head: Head, features: Floats, change: str) -> None:
+    labels = list(head.labels)
+    weight = head.weight
+    if change == "renamed":
+        labels[0] = "something else"
+    elif change == "reordered":
+        labels[0], labels[1] = labels[1], labels[0]
+    elif change == "dropped":
+        labels, weight = labels[1:], weight[1:]
+    else:
+        labels, weight = [*labels, "new"], np.concatenate([weight, weight[:1]])
+    other = Head(LabelTree.from_labels(labels), weight, np.zeros(len(labels), np.float32))
+    with pytest.raises(GateError, match="other root classes than the live one"):
+        pass_gate(head, other, features)
+
+
+def test_many_changed_classes_are_cut_short(head: Head, features: Floats) -> None:
+    with pytest.raises(GateError, match=r"6 classes .*, …. Nothing was published"):
+        pass_gate(head, replace(head, bias=head.bias + 1), features)

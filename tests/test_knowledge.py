@@ -1,0 +1,270 @@
+"""Groups and modifiers, induced from label texts or told by a taxonomy."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgesplit.errors import BundleError, EditError
+from edgesplit.knowledge import (
+    Group,
+    differing_words,
+    induce_groups,
+    known_groups,
+    load_taxonomy,
+)
+from edgesplit.labels import LabelTree, Node, Provenance, Source
+
+
+def grouped(labels: list[str]) -> dict[str, dict[str, str]]:
+    """{group: {label: modifier}} of what is induced."""
+    return told(induce_groups(enumerate(labels)))
+
+
+def told(groups: tuple[Group, ...]) -> dict[str, dict[str, str]]:
+    return {group.name: {m.label: m.modifier for m in group.members} for group in groups}
+
+
+# Induction
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (
+            ["Moving something up", "Moving something down", "Holding something"],
+            {"Moving something": {"Moving something up": "up", "Moving something down": "down"}},
+        ),
+        (
+            ["Pulling something from left to right", "Pulling something from right to left"],
+            {
+                "Pulling something from": {
+                    "Pulling something from left to right": "left to right",
+                    "Pulling something from right to left": "right to left",
+                }
+            },
+        ),
+        (
+            [
+                "Turning the camera left while filming something",
+                "Turning the camera right while filming something",
+            ],
+            {
+                "Turning the camera": {
+                    "Turning the camera left while filming something": "left",
+                    "Turning the camera right while filming something": "right",
+                }
+            },
+        ),
+        (
+            [
+                "Holding something",
+                "Holding something behind something",
+                "Holding something over it",
+            ],
+            {
+                "Holding something": {
+                    "Holding something behind something": "behind something",
+                    "Holding something over it": "over it",
+                }
+            },
+        ),
+        (
+            ["Poking a hole into soft stuff", "Poking a stack of something"],
+            {},
+        ),
+        (
+            ["Pretending to put it down", "Pretending to throw it down"],
+            {},
+        ),
+        (
+            ["Lifting something up, then letting it drop", "Lifting something up without it"],
+            {
+                "Lifting something": {
+                    "Lifting something up, then letting it drop": "then letting it drop",
+                    "Lifting something up without it": "without it",
+                }
+            },
+        ),
+        (["Bending something", "Tearing something"], {}),
+        (["Bending", "Tearing"], {}),
+        (["Moving something up", "MOVING Something UP!"], {}),
+        (["Throwing something", "Throwing something up"], {}),
+        ([], {}),
+    ],
+    ids=[
+        "suffix",
+        "shared preposition",
+        "shared ending",
+        "label that is the action",
+        "article goes on",
+        "pretending to",
+        "comma",
+        "lone",
+        "one word",
+        "same words",
+        "one modifier",
+        "nothing",
+    ],
+)
+def test_groups_are_induced_from_label_texts(
+    labels: list[str], expected: dict[str, dict[str, str]]
+) -> None:
+    assert grouped(labels) == expected
+
+
+def test_columns_are_those_of_the_labels() -> None:
+    (group,) = induce_groups([(7, "moving it up"), (9, "hold"), (3, "moving it down")])
+    assert [(member.column, member.modifier) for member in group.members] == [
+        (7, "up"),
+        (3, "down"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["a b c", "a d c"], ["b", "d"]),
+        (["a b", "a b c"], ["", "c"]),
+        (["A b", "a c"], ["b", "c"]),
+        (["a, b", "a c"], ["b", "c"]),
+        (["x", "y"], ["x", "y"]),
+        (["a a", "a a a"], ["", "a"]),
+        (["only one"], [""]),
+    ],
+)
+def test_differing_words_are_what_begins_and_ends_do_not_share(
+    labels: list[str], expected: list[str]
+) -> None:
+    assert differing_words(labels) == expected
+
+
+# What a split may learn from
+
+
+@pytest.fixture
+def tree() -> LabelTree:
+    return LabelTree.from_labels(
+        [
+            "pushing something",
+            "pulling something left",
+            "pulling something right",
+            "moving something up",
+            "moving something down",
+            "holding something",
+        ]
+    )
+
+
+def test_induced_groups_are_known(tree: LabelTree) -> None:
+    assert set(told(known_groups(tree, target=0))) == {"pulling something", "moving something"}
+
+
+def test_the_target_is_no_knowledge(tree: LabelTree) -> None:
+    assert set(told(known_groups(tree, target=1))) == {"moving something"}
+
+
+def test_zero_shot_rows_are_never_knowledge(tree: LabelTree) -> None:
+    made = Provenance("alignment", (Source("pulling something left", 1.0, 1.0),))
+    children = [
+        Node(f"holding something {side}", modifier=side, provenance=made)
+        for side in ("left", "right")
+    ]
+    split = tree.split(5, children, composition="gated")
+    assert known_groups(split, target=0) == known_groups(tree, target=0)
+    taxonomy = {"holding": {"holding something left": "left", "holding something right": "right"}}
+    with pytest.raises(EditError, match="no two known labels of one category"):
+        known_groups(split, target=0, taxonomy=taxonomy)
+
+
+def test_a_class_stays_knowledge_after_its_own_split(tree: LabelTree) -> None:
+    made = Provenance("alignment")
+    children = [Node(name, modifier=name, provenance=made) for name in ("slow", "fast")]
+    split = tree.split(1, children, composition="gated")
+    assert told(known_groups(split, target=0)) == told(known_groups(tree, target=0))
+
+
+@pytest.mark.parametrize("like", ["pulling something", "PULLING", "pulling"])
+def test_like_names_one_group(tree: LabelTree, like: str) -> None:
+    assert set(told(known_groups(tree, target=0, like=like))) == {"pulling something"}
+
+
+@pytest.mark.parametrize(
+    ("like", "message"),
+    [
+        ("throwing", "'throwing' is no group.*'pulling something', 'moving something'"),
+        ("holding something", "is no group of known labels"),
+        ("pulling something left", "is no group of known labels"),
+        ("", "matches several groups"),
+    ],
+)
+def test_like_that_names_no_group_lists_the_groups(
+    tree: LabelTree, like: str, message: str
+) -> None:
+    with pytest.raises(EditError, match=message):
+        known_groups(tree, target=0, like=like)
+
+
+def test_a_taxonomy_replaces_the_induced_groups(tree: LabelTree) -> None:
+    taxonomy = {
+        "sideways": {"Pulling Something Left": "to the left", "moving something up": "upwards"},
+        "alone": {"holding something": "still"},
+        "elsewhere": {"throwing something left": "left", "throwing something right": "right"},
+    }
+    assert told(known_groups(tree, target=0, taxonomy=taxonomy)) == {
+        "sideways": {"pulling something left": "to the left", "moving something up": "upwards"}
+    }
+
+
+def test_a_taxonomy_of_other_labels_is_refused(tree: LabelTree) -> None:
+    with pytest.raises(EditError, match="names no two known labels of one category"):
+        known_groups(tree, target=0, taxonomy={"x": {"a": "b", "c": "d"}})
+
+
+def test_a_taxonomys_target_is_no_knowledge(tree: LabelTree) -> None:
+    taxonomy = {"x": {"pushing something": "away", "pulling something left": "left"}}
+    with pytest.raises(EditError, match="names no two known labels"):
+        known_groups(tree, target=0, taxonomy=taxonomy)
+
+
+# Taxonomy files
+
+
+def test_taxonomy_file_is_read(tmp_path: Path) -> None:
+    content = {"推": {"推動左": "左", "推動右": "右"}}
+    file = tmp_path / "taxonomy.json"
+    file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    assert load_taxonomy(file) == content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "is not a taxonomy"),
+        (7, "is not a taxonomy"),
+        ({"a": "b"}, "'a' does not map labels to modifiers"),
+        ({"a": ["b"]}, "'a' does not map labels to modifiers"),
+        ({"a": {"b": 1}}, "'a' does not map labels to modifiers"),
+        ({"a": {"b": {}}}, "'a' does not map labels to modifiers"),
+    ],
+    ids=str,
+)
+def test_what_is_no_taxonomy_is_refused(tmp_path: Path, content: Any, message: str) -> None:
+    file = tmp_path / "taxonomy.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(EditError, match=rf"{message}.*Write {{"):
+        load_taxonomy(file)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe"], ids=["empty", "torn", "binary"])
+def test_what_is_no_json_is_refused(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "taxonomy.json"
+    file.write_bytes(data)
+    with pytest.raises(EditError, match=r"is not JSON \("):
+        load_taxonomy(file)
+
+
+def test_missing_taxonomy_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"Cannot read .*none\.json"):
+        load_taxonomy(tmp_path / "none.json")

@@ -1,0 +1,192 @@
+"""The split rules, worked by hand and against their textbook forms."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from edgesplit.errors import EditError
+from edgesplit.rules import DEFAULT_RULE, RULES, get_rule
+from edgesplit.rules.alignment import RIDGE, alignment
+from edgesplit.rules.retrieval import retrieval
+from edgesplit.rules.transfer import Request, Texts
+
+Floats = npt.NDArray[np.float32]
+
+
+def texts(modifiers: npt.ArrayLike, labels: npt.ArrayLike, siblings: npt.ArrayLike) -> Texts:
+    return Texts(
+        np.asarray(modifiers, np.float32),
+        np.asarray(labels, np.float32),
+        np.asarray(siblings, np.int64),
+    )
+
+
+def request_with(similarities: npt.ArrayLike) -> Request:
+    """A request whose retrieval similarities are the given `(wanted, known)` numbers.
+
+    Known texts are the axes, so that a wanted text's coordinates are its cosines.
+    """
+    wanted = np.asarray(similarities, np.float32)
+    n_wanted, n_known = wanted.shape
+    axes = np.eye(n_known)
+    return Request(
+        wanted=texts(wanted, wanted, np.zeros(n_wanted)),
+        known=texts(axes, axes, np.zeros(n_known)),
+        vectors=np.diag(np.arange(1, n_known + 1)).astype(np.float32),
+    )
+
+
+@pytest.fixture
+def request_() -> Request:
+    """Three wanted texts; eight known ones in groups of 2, 3 and 3."""
+    rng = np.random.default_rng(0)
+
+    def unit(n: int) -> Floats:
+        rows = rng.standard_normal((n, 16)).astype(np.float32)
+        length = np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.asarray(rows / length, np.float32)
+
+    return Request(
+        wanted=Texts(unit(3), unit(3), np.zeros(3, np.int64)),
+        known=Texts(unit(8), unit(8), np.array([0, 0, 1, 1, 1, 2, 2, 2])),
+        vectors=rng.standard_normal((8, 5)).astype(np.float32),
+    )
+
+
+# The table of rules
+
+
+def test_every_name_has_its_rule() -> None:
+    assert [get_rule(name) for name in RULES] == [alignment, retrieval]
+    assert DEFAULT_RULE in RULES
+
+
+def test_an_unknown_rule_is_a_mistake_of_the_program() -> None:
+    with pytest.raises(ValueError, match="one of alignment, retrieval, got 'magic'"):
+        get_rule("magic")
+
+
+# Texts
+
+
+def test_centred_texts_are_differences_among_siblings() -> None:
+    rows = texts([[1, 0], [0, 1], [3, 4], [5, 5]], np.eye(4, 2), [0, 0, 1, 2])
+    half = np.sqrt(0.5)
+    np.testing.assert_allclose(
+        rows.centred, [[half, -half], [-half, half], [0, 0], [0, 0]], atol=1e-7
+    )
+
+
+def test_centring_leaves_the_texts_alone(request_: Request) -> None:
+    before = request_.known.modifiers.copy()
+    assert request_.known.centred is not request_.known.modifiers
+    np.testing.assert_array_equal(request_.known.modifiers, before)
+
+
+# Retrieval
+
+
+def test_retrieval_takes_the_largest_similarity_of_all_first() -> None:
+    transfer = retrieval(
+        request_with(
+            [
+                [0.9, 0.8, 0.1, 0.0],  # would like 0, which the second row likes more
+                [1.0, 0.2, 0.3, 0.0],
+                [0.7, 0.75, 0.6, 0.5],  # would like 1, which the first row then takes
+            ]
+        )
+    )
+    assert transfer.weights.tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
+    # The vector of known i is (i + 1) times axis i.
+    assert transfer.rows.tolist() == [[0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 3, 0]]
+
+
+def test_retrieval_takes_the_first_of_a_tie() -> None:
+    transfer = retrieval(request_with([[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]))
+    assert transfer.weights.tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_retrieval_compares_modifiers_and_labels_by_half() -> None:
+    known = np.array([[1, 0], [0, 1], [0.6, 0.8]])
+    transfer = retrieval(
+        Request(
+            wanted=texts([[1, 0]], [[0, 1]], [0]),
+            known=texts(known, known, [0, 0, 0]),
+            vectors=np.eye(3, dtype=np.float32),
+        )
+    )
+    np.testing.assert_allclose(transfer.similarities, [[0.5, 0.5, 0.7]], rtol=1e-6)
+    assert transfer.weights.tolist() == [[0, 0, 1]]
+
+
+def test_retrieval_needs_a_source_for_each() -> None:
+    retrieval(request_with(np.ones((3, 3))))
+    with pytest.raises(EditError, match=r"each of the 3 subcategories, there are 2. Use --rule"):
+        retrieval(request_with(np.ones((3, 2))))
+
+
+# Alignment
+
+
+def test_alignment_is_ridge_regression(request_: Request) -> None:
+    # The primal form: the matrix M, (text dim, dim), that minimises
+    # |X M - V|^2 + RIDGE |M|^2 is (X'X + RIDGE I)^-1 X'V.
+    x = request_.known.centred.astype(np.float64)
+    matrix = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ request_.vectors)
+    transfer = alignment(request_)
+    # Computed in float64 from float32 texts, stored as float32: a dozen roundings of 6e-8.
+    np.testing.assert_allclose(transfer.rows, request_.wanted.centred @ matrix, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        transfer.rows, transfer.weights @ request_.vectors, rtol=0, atol=1e-6
+    )
+
+
+def test_alignment_on_a_known_direction_gives_most_of_its_vector() -> None:
+    both = texts(np.eye(2), np.eye(2), [0, 0])
+    vectors = np.array([[1, 2], [-1, -2]], np.float32)
+    transfer = alignment(Request(both, both, vectors))
+    # Centred, left = -right, and K has the eigenvalues 2 and 0: shrinkage 2 / (2 + RIDGE).
+    np.testing.assert_allclose(transfer.rows, vectors * 2 / (2 + RIDGE), rtol=1e-5)
+
+
+# Laws of every rule
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("order", [[1, 0, 2], [2, 1, 0], [1, 2, 0]], ids=str)
+def test_order_of_the_subcategories_does_not_matter(
+    request_: Request, rule: str, order: list[int]
+) -> None:
+    wanted = request_.wanted
+    permuted = Request(
+        Texts(wanted.modifiers[order], wanted.labels[order], wanted.siblings),
+        request_.known,
+        request_.vectors,
+    )
+    plain, moved = get_rule(rule)(request_), get_rule(rule)(permuted)
+    # The mean of the siblings is summed in another order: one rounding.
+    np.testing.assert_allclose(moved.rows, plain.rows[order], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(moved.weights, plain.weights[order], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(moved.similarities, plain.similarities[order], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_order_of_the_known_labels_does_not_matter(request_: Request, rule: str) -> None:
+    order = np.random.default_rng(1).permutation(8)
+    known = request_.known
+    permuted = Request(
+        request_.wanted,
+        Texts(known.modifiers[order], known.labels[order], known.siblings[order]),
+        request_.vectors[order],
+    )
+    plain, moved = get_rule(rule)(request_), get_rule(rule)(permuted)
+    np.testing.assert_allclose(moved.rows, plain.rows, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_answer_in_float32_and_alike_every_time(request_: Request, rule: str) -> None:
+    first, second = (get_rule(rule)(request_) for _ in range(2))
+    for name, shape in (("rows", (3, 5)), ("weights", (3, 8)), ("similarities", (3, 8))):
+        array = getattr(first, name)
+        assert (array.dtype, array.shape) == (np.float32, shape)
+        assert array.tobytes() == getattr(second, name).tobytes()

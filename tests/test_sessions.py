@@ -1,0 +1,44 @@
+"""ONNX Runtime sessions: what was asked for, or an error."""
+
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edgesplit.errors import BackendError, MissingExtraError
+from edgesplit.head import Head
+from edgesplit.sessions import open_session
+
+ABSENT = "TensorrtExecutionProvider"
+
+
+def test_session_runs_the_model(head: Head) -> None:
+    (logits,) = open_session(head.to_bytes(), threads=2).run(
+        ["logits"], {"features": np.zeros((1, head.dim), np.float32)}
+    )
+    np.testing.assert_array_equal(logits[0], head.bias)
+
+
+@pytest.mark.parametrize("model", [b"", b"not a model"], ids=["empty", "garbage"])
+def test_a_refused_model_is_a_backend_error(model: bytes) -> None:
+    version = onnxruntime.__version__
+    with pytest.raises(BackendError, match=f"ONNX Runtime {version} refuses the model"):
+        open_session(model)
+
+
+@pytest.mark.skipif(
+    ABSENT in onnxruntime.get_available_providers(), reason=f"{ABSENT} is there on this machine"
+)
+@pytest.mark.filterwarnings("ignore:Specified provider")  # ONNX Runtime's own word on it
+def test_a_missing_provider_is_an_error_and_not_a_slow_fallback(head: Head) -> None:
+    with pytest.raises(
+        BackendError, match=f"could not start {ABSENT}; it would run on CPUExecutionProvider"
+    ):
+        open_session(head.to_bytes(), providers=(ABSENT, "CPUExecutionProvider"))
+
+
+def test_missing_onnx_runtime_names_the_extra(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'edgesplit\[cpu\]'"):
+        open_session(head.to_bytes())

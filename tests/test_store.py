@@ -1,0 +1,198 @@
+"""Files that survive a crash, and the lock."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgesplit
+from edgesplit import store
+from edgesplit.errors import BundleError, ConflictError
+
+HOLD = """
+import sys
+from pathlib import Path
+from edgesplit import store
+with store.lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], None]]:
+    """Sets the umask for one test."""
+    before = os.umask(0o022)
+    yield lambda mask: (os.umask(mask), None)[1]
+    os.umask(before)
+
+
+def failing(code: int) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+# Replacing
+
+
+def test_replace_writes_and_overwrites(tmp_path: Path) -> None:
+    file = tmp_path / "HEAD"
+    store.replace_file(file, b"old")
+    store.replace_file(file, b"new")
+    assert file.read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["HEAD"]
+
+
+def test_replace_is_durable_before_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def note_fsync(descriptor: int) -> None:
+        folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        steps.append("fsync folder" if folder else "fsync file")
+        fsync(descriptor)
+
+    def note_replace(source: Path, target: Path) -> None:
+        steps.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    store.replace_file(tmp_path / "HEAD", b"x")
+    assert steps == ["fsync file", "rename", "fsync folder"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_failed_replace_keeps_the_old_file_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    file = tmp_path / "HEAD"
+    file.write_bytes(b"old")
+    monkeypatch.setattr(os, call, failing(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"):
+        store.replace_file(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["HEAD"]
+
+
+def test_reader_of_the_old_file_keeps_reading_it(tmp_path: Path) -> None:
+    file = tmp_path / "HEAD"
+    file.write_bytes(b"old")
+    with file.open("rb") as reader:
+        store.replace_file(file, b"new")
+        assert reader.read() == b"old"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+def test_files_get_the_mode_that_the_umask_gives(
+    tmp_path: Path, umask: Callable[[int], None], mask: int
+) -> None:
+    umask(mask)
+    store.replace_file(tmp_path / "HEAD", b"x")
+    store.append_line(tmp_path / "log", "x")
+    with store.lock(tmp_path):
+        pass
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(modes, 0o666 & ~mask)
+
+
+# Appending
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, b"new\n"),
+        (b"", b"new\n"),
+        (b"old\n", b"old\nnew\n"),
+        (b"old\nto", b"old\nto\nnew\n"),
+        (b"to", b"to\nnew\n"),
+    ],
+    ids=["no file", "empty", "whole", "torn", "torn first"],
+)
+def test_append_never_joins_a_torn_line(tmp_path: Path, before: bytes | None, after: bytes) -> None:
+    log = tmp_path / "log"
+    if before is not None:
+        log.write_bytes(before)
+    store.append_line(log, "new")
+    assert log.read_bytes() == after
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (errno.EROFS, "Read-only file system.*copy the bundle to a writable place"),
+        (errno.ENOSPC, "disk is full: free some space"),
+        (errno.EACCES, "Permission denied.*Change its permissions"),
+        (errno.EIO, "Input/output error. Check the disk"),
+    ],
+    ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
+)
+def test_os_errors_say_what_to_do(tmp_path: Path, code: int, hint: str) -> None:
+    with (
+        pytest.raises(BundleError, match=rf"Cannot publish to {tmp_path}: .*{hint}"),
+        store.map_os_errors("publish to", tmp_path),
+    ):
+        failing(code)()
+
+
+def test_missing_file_is_a_bundle_error(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"Cannot read .*HEAD: No such file.*does not exist"):
+        store.read_bytes(tmp_path / "HEAD")
+
+
+# The lock
+
+
+def test_lock_of_another_process_is_waited_for_and_then_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LOCK_TIMEOUT_S", 0.2)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(edgesplit.__file__).parents[1],
+        text=True,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(
+                ConflictError, match=f"Another process has been publishing to {tmp_path}"
+            ),
+            store.lock(tmp_path),
+        ):
+            pass
+        holder.communicate()
+    with store.lock(tmp_path):
+        pass  # free again
+
+
+def test_lock_is_released_when_its_holder_fails(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="half way"), store.lock(tmp_path):
+        raise RuntimeError("half way")
+    with store.lock(tmp_path):
+        pass
+
+
+def test_lock_in_a_missing_folder_is_a_bundle_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BundleError, match=r"Cannot write to .*gone"),
+        store.lock(tmp_path / "gone"),
+    ):
+        pass
