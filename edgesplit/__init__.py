@@ -8,10 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgesplit.bundle import Bundle, Version, create_bundle, open_bundle
+    from edgesplit.bundle import Bundle, create_bundle, open_bundle
     from edgesplit.clips import read_clip
     from edgesplit.errors import EdgesplitError
     from edgesplit.head import Evaluation, Head
+    from edgesplit.history import Version
     from edgesplit.labels import LabelTree
     from edgesplit.metrics import Score, score_split
     from edgesplit.preprocessing import Preprocessing
@@ -45,10 +46,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bundle": ("Bundle", "Version", "create_bundle", "open_bundle"),
+    "bundle": ("Bundle", "create_bundle", "open_bundle"),
     "clips": ("read_clip",),
     "errors": ("EdgesplitError",),
     "head": ("Evaluation", "Head"),
+    "history": ("Version",),
     "labels": ("LabelTree",),
     "metrics": ("Score", "score_split"),
     "preprocessing": ("Preprocessing",),

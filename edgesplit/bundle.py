@@ -18,11 +18,9 @@ did not happen. Readers take no lock.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,9 +37,10 @@ from edgesplit.errors import (
     EditError,
     FeatureSpaceError,
 )
-from edgesplit.gate import Gate, pass_gate
+from edgesplit.gate import Gate, pass_gate, read_golden, write_golden
 from edgesplit.head import Head
 from edgesplit.headfile import head_digest
+from edgesplit.history import Version, append_version, new_version, read_history
 from edgesplit.knowledge import Taxonomy
 from edgesplit.labels import Composition
 from edgesplit.preprocessing import Preprocessing
@@ -54,25 +53,6 @@ __all__ = ["Bundle", "Version", "create_bundle", "feature_space", "find_bundle",
 
 FORMAT_VERSION = 1
 ENVIRONMENT = "EDGESPLIT_BUNDLE"
-MAX_GOLDEN = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One entry of a bundle's history: a head that went live."""
-
-    digest: str
-    """The head that went live."""
-    time: str
-    """UTC, ISO 8601 with milliseconds."""
-    action: str
-    """What was done, in words."""
-    before: str
-    """Digest of the head that was live until then; empty for the first."""
-
-    def to_json(self) -> dict[str, str]:
-        """A JSON object, as in log.jsonl."""
-        return {"time": self.time, "from": self.before, "to": self.digest, "action": self.action}
 
 
 def feature_space(backbone: bytes, preprocessing: Preprocessing) -> str:
@@ -153,7 +133,8 @@ def create_bundle(
         head: the first head, of this backbone's feature space.
         preprocessing: how a video becomes a clip.
         statistics: of this head's feature space.
-        golden: `(clips, dim)` features for the gate; the first `MAX_GOLDEN` are kept.
+        golden: `(clips, dim)` features for the gate, at least one; the first
+            `edgesplit.gate.MAX_GOLDEN` are kept.
 
     Raises:
         BundleError: `path` exists or cannot be written.
@@ -165,6 +146,8 @@ def create_bundle(
     space = feature_space(backbone, preprocessing)
     if head.feature_space != space:
         raise FeatureSpaceError(_other_space(head, space))
+    if statistics is not None and statistics.feature_space != space:
+        raise FeatureSpaceError("The statistics were made with a head of another feature space.")
     if golden is not None and np.shape(golden)[1:] != (head.dim,):
         raise ValueError(f"golden has shape {np.shape(golden)}, want (clips, {head.dim})")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -181,7 +164,9 @@ def create_bundle(
             if statistics is not None:
                 store.replace_file(part / "stats.npz", statistics.to_bytes())
             if golden is not None:
-                store.replace_file(part / "golden.npz", _write_golden(golden, space))
+                store.replace_file(
+                    part / "golden.npz", write_golden(np.asarray(golden, np.float32), space)
+                )
             text = json.dumps(content, indent=2, sort_keys=True) + "\n"
             store.replace_file(part / "bundle.json", text.encode())
             _go_live(part, head, before="", action="export")
@@ -196,8 +181,8 @@ def create_bundle(
 class Bundle:
     """An open bundle. Reading is safe from any thread; publishing takes the folder's lock.
 
-    Nothing of the folder is kept in memory but bundle.json, so another process's publish is
-    seen at the next call.
+    Only files that never change are kept in memory, so another process's publish is seen at the
+    next call.
     """
 
     path: Path
@@ -237,7 +222,7 @@ class Bundle:
         if head_digest(data) != full:
             raise BundleError(
                 f"{path} is damaged: its content has another digest than its name. Restore it "
-                "from a copy, or publish the same edit again."
+                "from a copy, or roll back and make the same edit again."
             )
         head = Head.from_bytes(data)
         self._check_space(head)
@@ -271,13 +256,20 @@ class Bundle:
     def statistics(self) -> Statistics | None:
         """Class means and covariance; None when the bundle was exported without clips."""
         path = self.path / "stats.npz"
-        return Statistics.from_bytes(store.read_bytes(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        statistics = Statistics.from_bytes(store.read_bytes(path))
+        if statistics.feature_space != self.feature_space:
+            raise FeatureSpaceError(f"{path} belongs to another bundle. Restore it from a copy.")
+        return statistics
 
     @cached_property
     def golden(self) -> npt.NDArray[np.float32] | None:
         """`(clips, dim)` features for the gate; None when exported without clips."""
         path = self.path / "golden.npz"
-        return _read_golden(path, self.feature_space) if path.exists() else None
+        if not path.exists():
+            return None
+        return read_golden(store.read_bytes(path), feature_space=self.feature_space, dim=self.dim)
 
     @cached_property
     def text_encoder(self) -> TextEncoder:
@@ -287,27 +279,7 @@ class Bundle:
 
     def history(self) -> tuple[Version, ...]:
         """The heads that went live, oldest first; the last is the live one."""
-        versions: list[Version] = []
-        entries = self._log()
-        followers = [entry.before for entry in entries[1:]] + [self.live]
-        for entry, follower in zip(entries, followers, strict=True):
-            if entry.digest == follower:
-                versions.append(entry)
-        return tuple(versions)
-
-    def _log(self) -> list[Version]:
-        entries = []
-        for line in store.read_bytes(self.path / "log.jsonl").splitlines():
-            try:
-                content = json.loads(line)
-                entries.append(
-                    Version(content["to"], content["time"], content["action"], content["from"])
-                )
-            except (ValueError, KeyError, TypeError):
-                continue  # a line torn by a crash: what it was to record never happened
-        if not entries:
-            raise BundleError(f"{self.path / 'log.jsonl'} holds no entry. Restore it from a copy.")
-        return entries
+        return read_history(self.path, self.live)
 
     def split_class(
         self,
@@ -421,12 +393,20 @@ class Bundle:
 
         attempt(self.backbone)
         attempt(self.head)
-        attempt(self.history)
+        attempt(self._check_history)
         attempt(lambda: self.golden)
         attempt(lambda: self.statistics)
         for path in sorted((self.path / "heads").glob("*.onnx")):
             attempt(lambda path=path: self.head(path.stem))  # type: ignore[misc]
         return list(dict.fromkeys(problems))
+
+    def _check_history(self) -> None:
+        history, live = self.history(), self.live
+        if not history or history[-1].digest != live:
+            raise BundleError(
+                f"The log does not say how {live[:12]} went live: HEAD was set by hand, or the log "
+                "is incomplete. Publish or roll back to go on from here."
+            )
 
     def _check_space(self, head: Head) -> None:
         if head.feature_space != self.feature_space:
@@ -446,15 +426,10 @@ def _go_live(folder: Path, head: Head, *, before: str, action: str) -> Version:
     # A file of that name is re-hashed: a power cut can leave it empty.
     if not path.exists() or head_digest(path.read_bytes()) != head.digest:
         store.replace_file(path, head.to_bytes())
-    version = Version(head.digest, _now(), action, before)
-    store.append_line(folder / "log.jsonl", json.dumps(version.to_json(), ensure_ascii=False))
+    version = new_version(head.digest, before=before, action=action)
+    append_version(folder, version)
     store.replace_file(folder / "HEAD", f"{head.digest}\n".encode())
     return version
-
-
-def _now() -> str:
-    now = time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
 
 
 def _other_space(head: Head, space: str) -> str:
@@ -463,23 +438,3 @@ def _other_space(head: Head, space: str) -> str:
         f"The head belongs to {mine}, the bundle has {space[:12]}: it was trained on another "
         "backbone or preprocessing. Use a head that was exported with this bundle."
     )
-
-
-def _write_golden(golden: npt.ArrayLike, space: str) -> bytes:
-    buffer = io.BytesIO()
-    features = np.asarray(golden, np.float32)[:MAX_GOLDEN]
-    np.savez(buffer, features=features, feature_space=np.array(space))
-    return buffer.getvalue()
-
-
-def _read_golden(path: Path, space: str) -> npt.NDArray[np.float32]:
-    data = store.read_bytes(path)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            features = arrays["features"].astype(np.float32)
-            mine = str(arrays["feature_space"])
-    except Exception as error:  # numpy raises many kinds on a damaged file
-        raise BundleError(f"{path} is damaged ({error}). Restore it from a copy.") from error
-    if mine != space:
-        raise FeatureSpaceError(f"{path} holds features of another feature space, {mine[:12]}.")
-    return np.asarray(features)

@@ -18,7 +18,8 @@ from edgesplit.labels import COMPOSITIONS
 from edgesplit.rules import DEFAULT_RULE, RULES
 
 if TYPE_CHECKING:
-    from edgesplit.bundle import Bundle, Version
+    from edgesplit.bundle import Bundle
+    from edgesplit.history import Version
     from edgesplit.split import Edit, Into
 
 __all__ = ["main"]

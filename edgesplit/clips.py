@@ -110,7 +110,8 @@ def _open(path: Path) -> av.container.InputContainer:
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")
     try:
-        container = av.open(str(path))
+        # A playlist with a video's name must not make FFmpeg fetch what it lists.
+        container = av.open(str(path), options={"protocol_whitelist": "file"})
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ClipError(f"{path} is not a video that FFmpeg can open: {reason}.") from error

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.errors import GateError
+from edgesplit.errors import BundleError, GateError
 from edgesplit.head import Head
 from edgesplit.sessions import open_session
 
-__all__ = ["Gate", "pass_gate"]
+__all__ = ["MAX_GOLDEN", "Gate", "pass_gate", "read_golden", "write_golden"]
+
+MAX_GOLDEN = 256
+"""Golden features that a bundle keeps at most."""
 
 N_MADE = 64
 """Features made up for the gate when a bundle has no golden ones."""
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +32,19 @@ class Gate:
     """Root classes whose logits were compared, bit for bit."""
 
 
-def pass_gate(before: Head, after: Head, golden: npt.NDArray[np.float32] | None) -> Gate:
-    """Lets `after` pass if its untouched root logits equal those of `before` to the bit.
+def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
+    """Lets `after` pass if it changes nothing that both heads have.
 
-    Both heads run in ONNX Runtime on the golden features. A root class is touched when it is, or
-    was, split flat: only then may its logit change.
+    Labels of both must have the same place, row and temperature. Root logits, computed by ONNX
+    Runtime on the golden features, must be equal to the bit, but for classes that are, or were,
+    split flat.
 
     Raises:
-        GateError: a root class is missing, new, moved, or has another row or logit.
+        GateError: a root class is missing, new or moved, or something differs.
     """
     old, new = before.tree, after.tree
     if [old[c].label for c in old.roots] != [new[c].label for c in new.roots]:
-        raise GateError(
-            "The head has other root classes than the live one; it is not an edit of it."
-        )
-    roots = len(old.roots)
-    same = (before.weight[:roots] == after.weight[:roots]).all(axis=1)
-    same &= before.bias[:roots] == after.bias[:roots]
+        raise GateError("The head has other root classes than the live one: it is no edit of it.")
     untouched = [
         column
         for column in old.roots
@@ -55,16 +57,69 @@ def pass_gate(before: Head, after: Head, golden: npt.NDArray[np.float32] | None)
     ]
     # Compared as integers: equal to the bit, and a NaN equals itself.
     equal = (logits[0].view(np.int32) == logits[1].view(np.int32)).all(axis=0)
-    wrong = [c for c, kept in zip(untouched, equal, strict=True) if not kept or not same[c]]
-    wrong += [c for c in old.roots if not same[c] and c not in wrong]
-    if wrong:
-        listed = ", ".join(repr(old[column].label) for column in wrong[:5])
+    changed = _changed_labels(before, after)
+    changed += [old[c].label for c, kept in zip(untouched, equal, strict=True) if not kept]
+    if changed:
+        listed = ", ".join(map(repr, dict.fromkeys(changed[:5])))
         raise GateError(
-            f"The head would change {len(wrong)} classes that its edit must leave alone: {listed}"
-            f"{', …' if len(wrong) > 5 else ''}. Nothing was published; make the edit again."
+            f"The head would change what its edit must leave alone: {listed}"
+            f"{', …' if len(changed) > 5 else ''}. Nothing was published; make the edit again."
         )
     return Gate(n_features=len(features), n_untouched=len(untouched))
 
 
-def _made(dim: int) -> npt.NDArray[np.float32]:
+def _changed_labels(before: Head, after: Head) -> list[str]:
+    """Labels of both heads whose row, parent or (still split) temperature differs."""
+
+    def facts(head: Head, column: int) -> tuple[object, ...]:
+        parent = head.tree[column].parent
+        return (
+            head.weight[column].tobytes(),
+            head.bias[column].tobytes(),
+            None if parent is None else head.tree[parent].label,
+        )
+
+    places = {node.label: column for column, node in enumerate(after.tree)}
+    changed = []
+    for column, node in enumerate(before.tree):
+        if node.label not in places:
+            continue
+        now = after.tree[places[node.label]]
+        still_split = node.composition is not None and now.composition is not None
+        if facts(before, column) != facts(after, places[node.label]) or (
+            still_split
+            and (node.composition, node.temperature) != (now.composition, now.temperature)
+        ):
+            changed.append(node.label)
+    return changed
+
+
+def _made(dim: int) -> Floats:
     return np.random.default_rng(0).standard_normal((N_MADE, dim), np.float32)
+
+
+def write_golden(golden: Floats, feature_space: str) -> bytes:
+    """golden.npz: the first `MAX_GOLDEN` of `(clips, dim)` features."""
+    buffer = io.BytesIO()
+    np.savez(buffer, features=golden[:MAX_GOLDEN], feature_space=np.array(feature_space))
+    return buffer.getvalue()
+
+
+def read_golden(data: bytes, *, feature_space: str, dim: int) -> Floats:
+    """The features of golden.npz, `(clips, dim)` float32.
+
+    Raises:
+        BundleError: the bytes are damaged, or hold features of another feature space or size.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            features: Floats = arrays["features"].astype(np.float32)
+            mine = str(arrays["feature_space"])
+    except Exception as error:  # numpy raises many kinds on a damaged file
+        raise BundleError(f"golden.npz is damaged ({error}). Restore it from a copy.") from error
+    if mine != feature_space or features.ndim != 2 or features.shape[1] != dim or not len(features):
+        raise BundleError(
+            f"golden.npz holds features {features.shape} of feature space {mine[:12]}, the bundle "
+            f"has (clips, {dim}) of {feature_space[:12]}. Restore it from a copy."
+        )
+    return features

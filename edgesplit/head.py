@@ -31,6 +31,9 @@ Integers = npt.NDArray[np.int64]
 
 PADDING = np.float32(-1e30)
 """Score of the columns that pad a level's splits to one width: exp of it is 0."""
+
+MAX_PADDED = 2**18
+"""Columns of one level, padding included: a small hostile file must not ask for gigabytes."""
 MAX_WEIGHT = 1e18
 """Keeps every score far above `PADDING`: below it, padding would win the decision."""
 
@@ -63,6 +66,11 @@ def levels(tree: LabelTree) -> tuple[Level, ...]:
 def _level(tree: LabelTree, parents: Sequence[int]) -> Level:
     parents = sorted(parents, key=lambda parent: tree.children(parent).start)
     width = max(len(tree.children(parent)) for parent in parents)
+    if len(parents) * width > MAX_PADDED:
+        raise HeadError(
+            f"{len(parents)} splits of one depth, the widest with {width} children, would take "
+            f"{len(parents) * width} columns; the limit is {MAX_PADDED}."
+        )
     columns = np.full((len(parents), width), -1, np.int64)
     for row, parent in enumerate(parents):
         children = tree.children(parent)
@@ -256,12 +264,13 @@ class Head:
         """From the winner at the root level down to a leaf, by the largest relative score.
 
         The relative scores decide, not the logits: adding the parent's logit rounds, and a
-        temperature must never change a decision.
+        temperature must never change a decision. A flat split's node is never where a walk is:
+        its children compete at the root level.
         """
         for level in self.levels:
-            for row, parent in enumerate(level.parents):
+            for parent in level.parents:
                 here = current == parent
-                if here.any() and not level.flat[row]:
+                if here.any():
                     children = self.tree.children(int(parent))
                     scores = relative[here, children.start : children.stop]
                     current[here] = children.start + np.argmax(scores, axis=1)

@@ -9,6 +9,7 @@ classes first, then the children of each split as one block.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -56,8 +57,11 @@ def check_label(text: str) -> str:
             f"The label {label[:40]!r}… has {len(label)} characters, the limit is "
             f"{MAX_LABEL_CHARS}. Shorten it."
         )
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") for character in label):
-        raise LabelError(f"The label {label!r} contains control characters. Remove them.")
+    # Invisible characters would make two labels that look the same; the joiners are part of how
+    # some scripts are written.
+    visible = label.replace("\u200c", "").replace("\u200d", "")
+    if any(unicodedata.category(character).startswith("C") for character in visible):
+        raise LabelError(f"The label {label!r} contains invisible characters. Remove them.")
     return label
 
 
@@ -70,6 +74,10 @@ class Source:
     """Cosine between the wanted and the known modifier's text, as the rule compares them."""
     weight: float
     """How much of the known modifier vector went into the row."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.similarity) and math.isfinite(self.weight)):
+            raise HeadError(f"The source {self.label!r} has a similarity or weight of no number.")
 
 
 @dataclass(frozen=True, slots=True)

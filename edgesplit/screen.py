@@ -13,11 +13,12 @@ from rich.text import Text
 from rich.tree import Tree
 
 if TYPE_CHECKING:
-    from edgesplit.bundle import Bundle, Version
+    from edgesplit.bundle import Bundle
     from edgesplit.demo import DemoResult
     from edgesplit.diff import HeadDiff
     from edgesplit.export import ExportReport
     from edgesplit.head import Head
+    from edgesplit.history import Version
     from edgesplit.labels import Source
     from edgesplit.report import Report
     from edgesplit.runtime.runtime import Prediction

@@ -42,16 +42,19 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; warnings about providers are checked below
+    absent = [name for name in providers if name not in onnxruntime.get_available_providers()]
+    if absent:
+        raise BackendError(
+            f"{version} is built without {', '.join(absent)}. Name another provider."
+        )
     try:
         session = onnxruntime.InferenceSession(model, options, providers=list(providers))
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise BackendError(
-            f"ONNX Runtime {onnxruntime.__version__} refuses the model: {error}"
-        ) from error
+        raise BackendError(f"{version} refuses the model: {error}") from error
     missing = [name for name in providers if name not in session.get_providers()]
     if missing:
-        # ONNX Runtime falls back without an error; a device that was meant to use its GPU would
-        # silently be ten times slower.
+        # Being listed means nothing: ONNX Runtime falls back without an error, and a device that
+        # was meant to use its GPU would silently be ten times slower.
         raise BackendError(
             f"{version} could not start {', '.join(missing)}; it would run on "
             f"{', '.join(session.get_providers())}. Check the driver, or name another provider."

@@ -302,12 +302,10 @@ def _doubts(
     """Why the sources may be the wrong ones, in sentences; empty when they can be trusted."""
     modifiers = " | ".join(row.modifier for row in rows)
     if not match.score >= (MIN_SCORE_NAMED if named else MIN_SCORE):
-        nearest = (
-            f"; the nearest are {_listing(row.match for row in rows)}" if match.sources else ""
-        )
+        nearest = _listing(row.match for row in rows) if match.sources else "none"
         return [
             f"no known labels differ as {modifiers} do (likeness {match.score:.2f}, "
-            f"{MIN_SCORE_NAMED if named else MIN_SCORE} is needed; the nearest: {nearest})"
+            f"{MIN_SCORE_NAMED if named else MIN_SCORE} is needed; the nearest are {nearest})"
         ]
     doubts = [
         f"{row.modifier!r} is as near to {row.match!r} as to {row.runner_up!r} (margin "

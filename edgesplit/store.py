@@ -57,7 +57,8 @@ def replace_file(path: Path, data: bytes) -> None:
     mode that the umask gives, not a temporary file's private one.
 
     Raises:
-        OSError: nothing was changed.
+        OSError: nothing was changed; or, when only the folder's fsync failed, the new content is
+            there but may not survive a power cut.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from edgesplit.bundle import MAX_GOLDEN, create_bundle, feature_space
+from edgesplit.bundle import create_bundle, feature_space
 from edgesplit.clips import read_clip
 from edgesplit.errors import ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
@@ -25,6 +25,7 @@ from edgesplit.export.parity import (
     random_clips,
     run_session,
 )
+from edgesplit.gate import MAX_GOLDEN
 from edgesplit.head import Head
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.sessions import open_session

@@ -143,7 +143,7 @@ FLOORS = (
     ("errors",),
     ("labels", "store", "cache", "sessions", "preprocessing"),
     ("clips", "text", "head"),
-    ("headfile", "metrics", "knowledge", "stats", "gate", "diff"),
+    ("headfile", "metrics", "knowledge", "stats", "gate", "diff", "history"),
     ("report", "rules.transfer"),
     ("rules.alignment", "rules.retrieval", "rules", "sources"),
     ("split",),

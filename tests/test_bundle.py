@@ -17,7 +17,6 @@ import pytest
 
 import edgesplit
 from edgesplit.bundle import (
-    MAX_GOLDEN,
     Bundle,
     create_bundle,
     feature_space,
@@ -32,6 +31,7 @@ from edgesplit.errors import (
     GateError,
     HeadError,
 )
+from edgesplit.gate import MAX_GOLDEN
 from edgesplit.head import Head
 from edgesplit.labels import Node
 from edgesplit.preprocessing import Preprocessing

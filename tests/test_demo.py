@@ -84,7 +84,7 @@ def test_shipped_clips_are_decided_for_their_class(demo: Bundle) -> None:
 
 
 def test_demo_shows_answers_change_where_they_should(tmp_path: Path, demo: Bundle) -> None:
-    said = []
+    said: list[object] = []
     result = run_demo(tmp_path, on_before=said.append, on_edit=said.append)
     assert len(said) == 2
     for answer in result.answers:
