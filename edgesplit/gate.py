@@ -60,10 +60,11 @@ def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
     changed = _changed_labels(before, after)
     changed += [old[c].label for c, kept in zip(untouched, equal, strict=True) if not kept]
     if changed:
-        listed = ", ".join(map(repr, dict.fromkeys(changed[:5])))
+        labels = list(dict.fromkeys(changed))
+        listed = ", ".join(map(repr, labels[:5])) + (", …" if len(labels) > 5 else "")
         raise GateError(
-            f"The head would change what its edit must leave alone: {listed}"
-            f"{', …' if len(changed) > 5 else ''}. Nothing was published; make the edit again."
+            f"The head would change {len(labels)} labels that its edit must leave alone: {listed}. "
+            "Nothing was published; make the edit again."
         )
     return Gate(n_features=len(features), n_untouched=len(untouched))
 

@@ -60,7 +60,7 @@ def check_label(text: str) -> str:
     # Invisible characters would make two labels that look the same; the joiners are part of how
     # some scripts are written.
     visible = label.replace("\u200c", "").replace("\u200d", "")
-    if any(unicodedata.category(character).startswith("C") for character in visible):
+    if not visible.isprintable():
         raise LabelError(f"The label {label!r} contains invisible characters. Remove them.")
     return label
 

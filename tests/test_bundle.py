@@ -363,7 +363,7 @@ def test_a_changed_root_row_does_not_pass_the_gate(bundle: Bundle, head: Head) -
     weight = np.concatenate([head.weight, np.ones((2, head.dim))])
     weight[1, 0] += 1e-6
     before = contents(bundle.path)
-    with pytest.raises(GateError, match=r"1 classes.*'pulling something right'"):
+    with pytest.raises(GateError, match=r"1 labels.*'pulling something right'"):
         bundle.publish(split_by_hand(head, weight=weight))
     assert contents(bundle.path) == before
 
@@ -621,7 +621,7 @@ def test_verify_finds_a_damaged_file(bundle: Bundle, name: str, damage: str) -> 
 def test_golden_features_of_another_space_are_refused(bundle: Bundle, head: Head) -> None:
     file = bundle.path / "golden.npz"
     np.savez(file, features=np.zeros((2, head.dim)), feature_space=np.array("0" * 64))
-    with pytest.raises(FeatureSpaceError, match="features of another feature space, 000000000000"):
+    with pytest.raises(BundleError, match=r"features \(2, 8\) of feature space 000000000000"):
         open_bundle(bundle.path).publish(split_by_hand(head))
 
 

@@ -60,7 +60,7 @@ def test_a_moved_root_row_does_not_pass(
     after = split(head, 4, composition)
     rows = getattr(after, part).copy()
     rows[column] = np.nextafter(rows[column], np.float32(np.inf))
-    with pytest.raises(GateError, match=rf"change 1 classes .*{head.tree[column].label!r}"):
+    with pytest.raises(GateError, match=rf"change 1 labels .*{head.tree[column].label!r}"):
         pass_gate(head, replace(after, **{part: rows}), features)
 
 
@@ -69,6 +69,26 @@ def test_a_moved_row_that_no_golden_feature_shows_does_not_pass(head: Head) -> N
     weight[2, 3] += 1
     with pytest.raises(GateError, match="'moving something up'"):
         pass_gate(head, replace(head, weight=weight), np.zeros((4, head.dim), np.float32))
+
+
+@pytest.mark.parametrize("part", ["weight", "bias", "temperature"])
+def test_a_subcategory_that_another_edit_made_does_not_move(
+    head: Head, features: Floats, part: str
+) -> None:
+    before = split(head, 4, "gated")
+    after = split(before, 0, "gated")
+    if part == "temperature":
+        nodes = list(after.tree.nodes)
+        nodes[4] = replace(nodes[4], temperature=2.0)
+        after = replace(after, tree=LabelTree(tuple(nodes)))
+        changed = "pushing something"
+    else:
+        rows = getattr(after, part).copy()
+        rows[6] += 1
+        after = replace(after, **{part: rows})
+        changed = "4 left"
+    with pytest.raises(GateError, match=f"change 1 labels .*'{changed}'"):
+        pass_gate(before, after, features)
 
 
 @pytest.mark.parametrize("change", ["renamed", "reordered", "dropped", "added"])
@@ -89,5 +109,5 @@ def test_other_root_classes_do_not_pass(head: Head, features: Floats, change: st
 
 
 def test_many_changed_classes_are_cut_short(head: Head, features: Floats) -> None:
-    with pytest.raises(GateError, match=r"6 classes .*, …. Nothing was published"):
+    with pytest.raises(GateError, match=r"6 labels .*, …. Nothing was published"):
         pass_gate(head, replace(head, bias=head.bias + 1), features)

@@ -49,12 +49,24 @@ def test_labels_are_kept_in_one_form(text: str, expected: str) -> None:
         ("", "no word in it"),
         (" \n", "no word in it"),
         ("…!", "no word in it"),
-        ("a\x00b", "control characters"),
-        ("a\x1b[31mb", "control characters"),
-        ("a\ud800b", "control characters"),
+        ("a\x00b", "invisible characters"),
+        ("a\x1b[31mb", "invisible characters"),
+        ("push\u200bing", "invisible characters"),
+        ("a\u202eb", "invisible characters"),
+        ("a\ud800b", "invisible characters"),
         ("x" * (MAX_LABEL_CHARS + 1), "has 501 characters, the limit is 500"),
     ],
-    ids=["empty", "blank", "punctuation", "nul", "escape", "surrogate", "long"],
+    ids=[
+        "empty",
+        "blank",
+        "punctuation",
+        "nul",
+        "escape",
+        "zero width",
+        "right to left",
+        "surrogate",
+        "long",
+    ],
 )
 def test_texts_that_are_no_labels_are_refused(text: str, message: str) -> None:
     with pytest.raises(LabelError, match=message):

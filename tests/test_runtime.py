@@ -13,6 +13,7 @@ from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import BackendError, BundleError
 from edgesplit.head import Head
 from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, ServingHead
+from edgesplit.store import replace_file
 
 Floats = npt.NDArray[np.float32]
 
@@ -92,7 +93,7 @@ def test_refused_head_leaves_the_old_one_serving(runtime: Runtime, clip: Floats)
     old = runtime.head_digest
     edit = runtime.bundle.split_class("pushing", into=["left", "right"])
     (runtime.bundle.path / "heads" / f"{edit.head.digest}.onnx").write_bytes(b"not a head")
-    (runtime.bundle.path / "HEAD").write_text(edit.head.digest)
+    replace_file(runtime.bundle.path / "HEAD", edit.head.digest.encode())
     deadline = time.monotonic() + 10
     while not runtime.refusal and time.monotonic() < deadline:
         time.sleep(0.01)

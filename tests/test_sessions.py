@@ -30,12 +30,27 @@ def test_a_refused_model_is_a_backend_error(model: bytes) -> None:
 @pytest.mark.skipif(
     ABSENT in onnxruntime.get_available_providers(), reason=f"{ABSENT} is there on this machine"
 )
-@pytest.mark.filterwarnings("ignore:Specified provider")  # ONNX Runtime's own word on it
-def test_a_missing_provider_is_an_error_and_not_a_slow_fallback(head: Head) -> None:
+def test_a_provider_that_the_build_lacks_is_an_error(head: Head) -> None:
+    with pytest.raises(BackendError, match=f"is built without {ABSENT}"):
+        open_session(head.to_bytes(), providers=(ABSENT, "CPUExecutionProvider"))
+
+
+def test_a_provider_that_falls_back_is_an_error_and_not_a_slow_session(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the GPU wheel does on a machine without a GPU: listed, asked for, and silently left out.
+    listed = [ABSENT, "CPUExecutionProvider"]
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda model, options, providers: real(model, options, providers=listed[1:]),
+    )
     with pytest.raises(
         BackendError, match=f"could not start {ABSENT}; it would run on CPUExecutionProvider"
     ):
-        open_session(head.to_bytes(), providers=(ABSENT, "CPUExecutionProvider"))
+        open_session(head.to_bytes(), providers=listed)
 
 
 def test_missing_onnx_runtime_names_the_extra(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
