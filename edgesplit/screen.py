@@ -184,3 +184,7 @@ def show_demo(out: Console, result: DemoResult) -> None:
         figures.add_row(name, text)
     out.print(f"\nOver {result.n_heldout} held-out clips (shipped as features):")
     out.print(figures)
+    out.print(
+        "\nGo on in that folder: edgesplit log, show, rollback, predict clips/*.mp4, or another "
+        "edit."
+    )
