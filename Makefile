@@ -15,7 +15,7 @@ help:
 	@echo "make demo          predict, split a class, swap it in: in under a minute, without torch"
 	@echo "make test          everything CI runs"
 	@echo "make soak          the long counts; writes benchmarks/results/"
-	@echo "make motion-split  render, train and export the demo's model anew (an hour)"
+	@echo "make motion-split  render, train and export the demo's model anew (half an hour)"
 
 demo: .venv-demo/ready
 	$(DEMO)/edgesplit demo demo --force

@@ -3,26 +3,21 @@
 Writes benchmarks/results/soak.json with commit, machine and date. Documents quote it with these.
 """
 
-import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from benchmarks.results import ROOT, write_result
 from edgesplit.demo import BUNDLE, unpack_demo
 from edgesplit.runtime import Runtime
-
-ROOT = Path(__file__).parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "soak.json"
 
 
 def random_trees(examples: int) -> dict[str, Any]:
@@ -65,24 +60,11 @@ def swaps(count: int) -> dict[str, Any]:
 @click.option("--swaps", "n_swaps", default=5000, show_default=True)
 def main(examples: int, n_swaps: int) -> None:
     """Run the long counts and write their result."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    result = {
-        "commit": commit,
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
+    content = {
         "random_trees": random_trees(examples),
         "swaps": swaps(n_swaps),
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    click.echo(json.dumps(result, indent=2))
+    click.echo(write_result("soak", content).read_text())
 
 
 if __name__ == "__main__":

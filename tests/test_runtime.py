@@ -84,6 +84,7 @@ def test_swap_serves_until_head_changes_on_disk(runtime: Runtime) -> None:
     time.sleep(0.1)  # five turns of the watcher: HEAD has not changed, so the swap stands
     assert runtime.head_digest == first
     runtime.bundle.rollback(first)
+    time.sleep(0.1)  # the watcher sees that, too: HEAD names what is being served
     third = publish_split(runtime.bundle)
     assert third == second  # the same edit of the same head gives the same bytes
     wait_for(runtime, second)

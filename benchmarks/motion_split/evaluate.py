@@ -3,7 +3,8 @@
     python -m benchmarks.motion_split.evaluate benchmarks/motion_split/cache/A-0
 
 Splits every collapsed category of the half, one at a time, with every rule and composition, and
-scores it on the features that `features` wrote. Chance is one over the number of subcategories.
+scores it on the features that `features` wrote; --save also writes every row to
+benchmarks/results. Chance is one over the number of subcategories.
 """
 
 import json
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.motion_split.classes import FINE_CLASSES, head_label, taxonomy
+from benchmarks.results import write_result
 from edgesplit.errors import EdgesplitError
 from edgesplit.head import Head
 from edgesplit.labels import COMPOSITIONS, Composition
@@ -74,7 +76,8 @@ def _refusal(head: Head, coarse: str, fine: dict[str, str], rule: str) -> str:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table("rule", "composition", "generality", "in group", "locality", "(paper)", "churn")
+    names = ("rule", "composition", "generality", "in group", "locality", "(paper)", "churn")
+    table = Table(*names, box=None, pad_edge=False)
     for rule in RULES:
         for composition in COMPOSITIONS:
             scores = [r.score for r in rows if (r.rule, r.composition) == (rule, composition)]
@@ -88,15 +91,16 @@ def _table(rows: list[Row]) -> Table:
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, exists=True))
-@click.option("--json", "as_json", is_flag=True, help="Print every category's row as JSON.")
-def main(directory: Path, as_json: bool) -> None:
+@click.option("--save", is_flag=True, help="Write every row to benchmarks/results.")
+def main(directory: Path, save: bool) -> None:
     """Score every rule on the model in DIRECTORY."""
     rows = list(evaluate(directory))
-    if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
-        return
+    if save:
+        trained = json.loads((directory / "train.json").read_text())
+        content = {"train": trained, "rows": [asdict(row) for row in rows]}
+        write_result(f"motion_split-{directory.name}", content)
     chance = np.mean([1 / row.n_subcategories for row in rows])
-    out = Console()
+    out = Console(width=100)
     out.print(
         f"{directory}: mean over {len({r.category for r in rows})} categories, "
         f"chance in the group {chance:.3f}"

@@ -1,0 +1,43 @@
+"""Where committed results go, and what makes them repeatable: commit, machine, date, versions."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "benchmarks" / "results"
+
+
+def write_result(name: str, content: dict[str, Any]) -> Path:
+    """Writes `results/<name>.json`: where and when, then `content`."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    path.write_text(json.dumps({"made": _made(), **content}, indent=2) + "\n")
+    return path
+
+
+def _made() -> dict[str, str]:
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = subprocess.run(describe, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    packages = ("numpy", "onnx", "onnxruntime")
+    return {
+        "commit": commit.strip(),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
