@@ -12,7 +12,7 @@ SOURCES := pyproject.toml $(shell git ls-files edgesplit export runtime 2>/dev/n
 .PHONY: help demo test lint types tests wheel soak motion-split clean
 
 help:
-	@echo "make demo          predict, split a class, swap it in: in under a minute, without torch"
+	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
 	@echo "make test          everything CI runs"
 	@echo "make soak          the long counts; writes benchmarks/results/"
 	@echo "make motion-split  render, train and export the demo's model anew (half an hour)"

@@ -22,7 +22,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -38,11 +38,11 @@ from edgesplit.errors import (
     FeatureSpaceError,
 )
 from edgesplit.gate import Gate, pass_gate, read_golden, write_golden
-from edgesplit.head import Head
-from edgesplit.headfile import head_digest
+from edgesplit.head import Head, head_digest
 from edgesplit.history import Version, append_version, new_version, read_history
 from edgesplit.knowledge import Taxonomy
 from edgesplit.labels import Composition
+from edgesplit.metrics import count_flips
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.rules import DEFAULT_RULE
 from edgesplit.split import Edit, Into, merge_class, split_class
@@ -52,6 +52,7 @@ from edgesplit.text import TextEncoder, packaged_encoder
 __all__ = ["Bundle", "Version", "create_bundle", "feature_space", "find_bundle", "open_bundle"]
 
 FORMAT_VERSION = 1
+MIN_PREFIX = 4
 ENVIRONMENT = "EDGESPLIT_BUNDLE"
 
 
@@ -111,9 +112,12 @@ def open_bundle(path: str | Path) -> Bundle:
             feature_space=str(content["feature_space"]),
             dim=int(content["dim"]),
             preprocessing=Preprocessing.from_json(content["preprocessing"]),
+            text_encoder_digest=str(content["text_encoder"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{file} is damaged ({error!r}). Restore it from a copy.") from error
+    except KeyError as error:
+        raise BundleError(f"{file} has no {error}. Restore it from a copy.") from error
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"{file} is damaged. Restore it from a copy.") from error
 
 
 def create_bundle(
@@ -148,7 +152,7 @@ def create_bundle(
         raise FeatureSpaceError(_other_space(head, space))
     if statistics is not None and statistics.feature_space != space:
         raise FeatureSpaceError("The statistics were made with a head of another feature space.")
-    if golden is not None and np.shape(golden)[1:] != (head.dim,):
+    if golden is not None and (np.shape(golden)[1:] != (head.dim,) or not np.size(golden)):
         raise ValueError(f"golden has shape {np.shape(golden)}, want (clips, {head.dim})")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     with store.map_os_errors("create", target):
@@ -159,6 +163,7 @@ def create_bundle(
                 "feature_space": space,
                 "dim": head.dim,
                 "preprocessing": preprocessing.to_json(),
+                "text_encoder": packaged_encoder().digest,
             }
             store.replace_file(part / "backbone.onnx", backbone)
             if statistics is not None:
@@ -189,6 +194,8 @@ class Bundle:
     feature_space: str
     dim: int
     preprocessing: Preprocessing
+    text_encoder_digest: str
+    """Of the text encoder that the bundle was exported beside."""
 
     @property
     def live(self) -> str:
@@ -201,9 +208,15 @@ class Bundle:
         if len(text) != 64 or set(text) - set("0123456789abcdef"):
             raise BundleError(
                 f"{self.path / 'HEAD'} does not hold a digest. `edgesplit log` lists the heads; "
-                "write one's digest into HEAD."
+                "`edgesplit rollback DIGEST` makes one live."
             )
         return text
+
+    def _live_or_none(self) -> str | None:
+        try:
+            return self.live
+        except BundleError:
+            return None
 
     def head(self, digest: str | None = None) -> Head:
         """A head of this bundle, verified; the live one when no digest is given.
@@ -229,18 +242,19 @@ class Bundle:
         return head
 
     def find_head(self, prefix: str) -> str:
-        """The whole digest that starts with `prefix` (4 characters at least)."""
-        found = sorted(
-            p.stem for p in (self.path / "heads").glob("*.onnx") if p.stem.startswith(prefix)
-        )
-        if len(prefix) >= 4 and len(found) == 1:
+        """The whole digest that starts with `prefix`, which has 4 characters at least."""
+        if len(prefix) < MIN_PREFIX:
+            raise BundleError(f"{prefix!r} is too short: give {MIN_PREFIX} characters of a digest.")
+        heads = sorted(path.stem for path in (self.path / "heads").glob("*.onnx"))
+        found = [digest for digest in heads if digest.startswith(prefix)]
+        if len(found) == 1:
             return found[0]
-        several = (
+        what = (
             f"{len(found)} heads of {self.path} start"
             if found
             else f"No head of {self.path} starts"
         )
-        raise BundleError(f"{several} with {prefix!r}. `edgesplit log` lists them.")
+        raise BundleError(f"{what} with {prefix[:12]!r}. `edgesplit log` lists them.")
 
     def backbone(self) -> bytes:
         """The fp32 backbone's ONNX bytes, checked against the feature space."""
@@ -278,8 +292,11 @@ class Bundle:
         return TextEncoder.open(folder) if folder.exists() else packaged_encoder()
 
     def history(self) -> tuple[Version, ...]:
-        """The heads that went live, oldest first; the last is the live one."""
-        return read_history(self.path, self.live)
+        """The heads that went live, oldest first; the last is the live one.
+
+        While HEAD is damaged, every entry of the log, of which none is live.
+        """
+        return read_history(self.path, self._live_or_none())
 
     def split_class(
         self,
@@ -296,7 +313,8 @@ class Bundle:
 
         Nothing is live before `publish`.
         """
-        return split_class(
+        encoder = self.text_encoder
+        edit = split_class(
             self.head(),
             name,
             into=into,
@@ -305,8 +323,20 @@ class Bundle:
             taxonomy=taxonomy,
             like=like,
             force=force,
-            encoder=self.text_encoder,
+            encoder=encoder,
         )
+        warnings = [*edit.report.warnings]
+        if encoder.digest != self.text_encoder_digest:
+            warnings.append(
+                f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "
+                f"{self.text_encoder_digest[:12]}: the same edit gave other rows there"
+            )
+        if composition == "flat" and self.golden is not None:
+            flips = count_flips(edit.before, edit.head, self.golden)
+            warnings.append(
+                f"flat flips {flips} of {len(self.golden)} decisions on the bundle's clips"
+            )
+        return replace(edit, report=replace(edit.report, warnings=tuple(warnings)))
 
     def merge_class(self, name: str) -> Edit:
         """Undoes the split of `name` on the live head.
@@ -323,7 +353,8 @@ class Bundle:
         """Makes a head live: at once, durably, and only on top of the head it was made from.
 
         Args:
-            edit: an edit of the live head, or a head whose parent is the live one.
+            edit: an edit of the live head, or a head whose parent is the live one, or the live
+                head's own parent.
             action: what the log says; the edit's own words by default.
 
         Raises:
@@ -332,46 +363,60 @@ class Bundle:
             GateError: the head would change logits that the edit must leave alone.
             BundleError: the folder cannot be written; nothing was changed.
         """
-        head = edit.head if isinstance(edit, Edit) else edit
-        before = edit.before.digest if isinstance(edit, Edit) else head.parent
-        words = action or (edit.action if isinstance(edit, Edit) else "publish")
+        if isinstance(edit, Edit):
+            head, before, words = edit.head, edit.before.digest, edit.action
+        else:
+            head, before, words = edit, edit.parent, "publish"
+            live = self.head()
+            if head.digest == live.parent:  # a merge that gave the live head's parent back
+                before = live.digest
         self._check_space(head)
-        return self._publish(head, words, expect=before, check=self._gate)
+        return self._publish(head, action or words, expect=before, check=self._gate)
+
+    def check(self, edit: Edit) -> Gate:
+        """Runs the gate that `publish` runs, and publishes nothing; errors as there."""
+        self._check_space(edit.head)
+        return self._gate(edit.before, edit.head)
 
     def rollback(self, digest: str | None = None) -> Version:
         """Makes an earlier head live again, byte for byte.
 
         Args:
-            digest: the head; by default the one that was live before the present one.
+            digest: the head; by default the one that the live head was made from, so that
+                repeating it walks back through the edits.
 
         Raises:
             BundleError: there is no earlier head, or the folder cannot be written.
         """
-        live = self.live
-        if digest is None:
-            history = self.history()
-            if not history or history[-1].digest != live:
-                raise BundleError(
-                    "HEAD was set without the log, which cannot say what was live before. Name the "
-                    "head to go back to; `edgesplit log` lists them."
-                )
-            if not history[-1].before:
+        live = self._live_or_none() if digest else self.live
+        if not digest:
+            digest = self.head().parent
+            if not digest:
                 raise BundleError("The first head is live: there is nothing to roll back to.")
-            digest = history[-1].before
         head = self.head(digest)
         return self._publish(head, f"rollback to {head.digest[:12]}", expect=live, check=None)
 
     def _publish(
-        self, head: Head, action: str, *, expect: str, check: Callable[[Head, Head], Gate] | None
+        self,
+        head: Head,
+        action: str,
+        *,
+        expect: str | None,
+        check: Callable[[Head, Head], Gate] | None,
     ) -> Version:
         with store.lock(self.path):
-            live = self.live
+            live = self._live_or_none() or ""
             if head.digest == live:
                 raise EditError(f"{head.digest[:12]} is live already; nothing was published.")
-            if live != expect:
+            if live != (expect or ""):
+                if self._head_file(head.digest).exists():
+                    raise ConflictError(
+                        f"{head.digest[:12]} is an earlier head of this bundle. "
+                        f"`edgesplit rollback {head.digest[:12]}` makes it live again."
+                    )
                 raise ConflictError(
-                    f"The head was made from {expect[:12] or 'nothing'}, but {live[:12]} is live: "
-                    "somebody published in between. Make the edit again on top of the live head."
+                    f"The head was made from {(expect or 'nothing')[:12]}, but {live[:12]} is "
+                    "live: somebody published in between. Make the edit again on top of it."
                 )
             if check is not None:
                 check(self.head(live), head)
@@ -396,16 +441,24 @@ class Bundle:
         attempt(self._check_history)
         attempt(lambda: self.golden)
         attempt(lambda: self.statistics)
+        attempt(lambda: self.text_encoder.check())
         for path in sorted((self.path / "heads").glob("*.onnx")):
             attempt(lambda path=path: self.head(path.stem))  # type: ignore[misc]
         return list(dict.fromkeys(problems))
 
     def _check_history(self) -> None:
-        history, live = self.history(), self.live
+        live = self.live
+        history = read_history(self.path, live)
         if not history or history[-1].digest != live:
             raise BundleError(
                 f"The log does not say how {live[:12]} went live: HEAD was set by hand, or the log "
                 "is incomplete. Publish or roll back to go on from here."
+            )
+        gone = [v.digest[:12] for v in history if not self._head_file(v.digest).exists()]
+        if gone:
+            raise BundleError(
+                f"{len(gone)} heads of the log are gone, such as {gone[0]}: it is not possible to "
+                "roll back to them. Restore them from a copy."
             )
 
     def _check_space(self, head: Head) -> None:
@@ -424,7 +477,9 @@ def _go_live(folder: Path, head: Head, *, before: str, action: str) -> Version:
     """Head, log line, HEAD: each is on disk before the next is begun."""
     path = folder / "heads" / f"{head.digest}.onnx"
     # A file of that name is re-hashed: a power cut can leave it empty.
-    if not path.exists() or head_digest(path.read_bytes()) != head.digest:
+    if path.exists() and head_digest(path.read_bytes()) == head.digest:
+        store.sync_file(path)  # whoever wrote it may have been cut off before it was durable
+    else:
         store.replace_file(path, head.to_bytes())
     version = new_version(head.digest, before=before, action=action)
     append_version(folder, version)

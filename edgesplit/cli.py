@@ -13,7 +13,7 @@ import click
 
 from edgesplit import __version__
 from edgesplit.cli_make import demo, export
-from edgesplit.errors import EdgesplitError, EditError
+from edgesplit.errors import EdgesplitError, EditError, LabelError
 from edgesplit.labels import COMPOSITIONS
 from edgesplit.rules import DEFAULT_RULE, RULES
 
@@ -33,7 +33,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except EdgesplitError as error:
+        except (EdgesplitError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -151,13 +151,23 @@ def edit(
 
 def _parse_into(values: tuple[str, ...]) -> Into:
     """CSV texts, or a mapping when every one is LABEL=MODIFIER."""
-    texts = [text for row in csv.reader(values, skipinitialspace=True) for text in row]
-    named = [text for text in texts if "=" in text]
+    try:
+        texts = [
+            text for row in csv.reader(values, skipinitialspace=True, strict=True) for text in row
+        ]
+    except csv.Error as error:
+        raise click.UsageError(f"--into is not CSV ({error}).") from error
+    parts = [text.rpartition("=") for text in texts]
+    named = [(label, modifier) for label, equals, modifier in parts if equals]
     if not named:
         return texts
     if len(named) < len(texts):
         raise click.UsageError("--into: give every subcategory as LABEL=MODIFIER, or none.")
-    return dict(text.rsplit("=", 1) for text in texts)
+    labels = [label for label, _ in named]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise LabelError(f"The subcategory {label!r} appears twice. Name each one once.")
+    return dict(named)
 
 
 def _finish(
@@ -172,6 +182,10 @@ def _finish(
     """Publishes an edit, or writes it to a file, or neither; then prints the report."""
     edit_ms = 1000 * (time.perf_counter() - start)
     publish_ms = None
+    if dry_run and output is not None:
+        raise click.UsageError("--dry-run writes nothing; leave out --output.")
+    if dry_run:
+        bundle.check(made)
     if output is not None and not dry_run:
         _write_new(output, made.head.to_bytes())
     elif not dry_run:
@@ -190,6 +204,8 @@ def _finish(
             }
         )
         return
+    from rich.markup import escape
+
     from edgesplit import screen
 
     out = screen.console()
@@ -198,7 +214,8 @@ def _finish(
     if publish_ms is not None:
         out.print(f"{digests} is live  (edit {edit_ms:.0f} ms, publish {publish_ms:.0f} ms)")
     elif output is not None and not dry_run:
-        out.print(f"{digests} written to {output}; `edgesplit publish {output}` makes it live")
+        shown = escape(str(output))
+        out.print(f"{digests} written to {shown}; `edgesplit publish {shown}` makes it live")
     else:
         out.print(f"{digests} not published (dry run)")
 
@@ -245,12 +262,17 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
     Example:
         edgesplit publish head.onnx
     """
+    from edgesplit.diff import diff_heads
     from edgesplit.head import Head
     from edgesplit.store import read_bytes
 
     bundle = _open(bundle_path)
     head = Head.from_bytes(read_bytes(file))
-    _show_version(bundle.publish(head, action=f"publish {file.name}"), as_json)
+    difference = diff_heads(bundle.head(), head)
+    parts = [f"+ {node.label!r}" for node in difference.added]
+    parts += [f"- {label!r}" for label in difference.removed]
+    action = f"publish {file.name}: {', '.join(parts) or 'no other labels'}"
+    _show_version(bundle.publish(head, action=action), as_json)
 
 
 @main.command()
@@ -258,7 +280,7 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
 @_bundle_option
 @_json_option
 def rollback(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
-    """Make an earlier head live again; by default the one before the present one.
+    """Make an earlier head live again; by default the one the live head was made from.
 
     \b
     Example:
@@ -285,24 +307,34 @@ def _show_version(version: Version, as_json: bool) -> None:
 def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) -> None:
     """Say what happens in video files; with --json one object a line.
 
+    The score of each level is its probability. A file that cannot be read is reported, the others
+    go on, and the exit code is 1.
+
     \b
     Example:
         edgesplit predict clips/*.mp4
     """
     from edgesplit import screen
     from edgesplit.clips import read_clip
+    from edgesplit.errors import ClipError
     from edgesplit.runtime import Runtime
 
     out = screen.console()
     with Runtime(_open(bundle_path)) as runtime:
+        failed = 0
         for path in clips:
-            clip = read_clip(path, runtime.bundle.preprocessing)
-            prediction = runtime.predict(clip)
+            try:
+                prediction = runtime.predict(read_clip(path, runtime.bundle.preprocessing))
+            except ClipError as error:
+                click.echo(f"Error: {error}", err=True)
+                failed += 1
+                continue
             if as_json:
                 content = {"clip": str(path), **prediction.to_json()}
                 click.echo(json.dumps(content, ensure_ascii=False))
             else:
                 screen.show_prediction(out, path.name, prediction)
+    click.get_current_context().exit(1 if failed else 0)
 
 
 @main.command()
@@ -315,13 +347,20 @@ def log(bundle_path: Path | None, as_json: bool) -> None:
     Example:
         edgesplit log
     """
-    versions = _open(bundle_path).history()
+    from edgesplit import screen
+    from edgesplit.errors import BundleError
+
+    bundle = _open(bundle_path)
+    versions = bundle.history()
     if as_json:
         _print_json([version.to_json() for version in reversed(versions)])
         return
-    from edgesplit import screen
-
-    screen.show_history(screen.console(), versions)
+    try:
+        live = bundle.live
+    except BundleError as error:
+        screen.notes().print(f"warning: {error}", markup=False)
+        live = ""
+    screen.show_history(screen.console(), versions, live=live)
 
 
 @main.command()
@@ -403,7 +442,9 @@ def verify(bundle_path: Path | None, as_json: bool) -> None:
         return
     if problems:
         raise BundleError("\n".join(problems))
-    click.echo(f"{bundle.path}: backbone, {len(bundle.history())} versions and HEAD are sound")
+    click.echo(
+        f"{bundle.path}: backbone, {len(bundle.history())} log entries, heads and HEAD are sound"
+    )
 
 
 main.add_command(export)

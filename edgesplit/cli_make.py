@@ -124,6 +124,10 @@ def export(
         preprocessing = Preprocessing(height=size[0], width=size[-1], **spec)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if max(preprocessing.mean) > 1 or max(preprocessing.std) > 1:
+        click.echo("warning: --mean and --std are for pixels in 0..1; divide by 255?", err=True)
+    if checkpoint is None:
+        click.echo("warning: no --checkpoint: exporting the weights the factory makes", err=True)
     labels = load_labels(labels_path)
     with screen.notes().status("loading the model") as status:
         report = export_model(
@@ -159,7 +163,7 @@ def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
     out = screen.notes() if as_json else screen.console()
     bundle = unpack_demo(folder, force=force)
     n_clips = len(list((folder / "clips").glob("*.mp4")))
-    out.print(f"[bold]{bundle.path}[/] and {n_clips} clips in {folder / 'clips'}")
+    out.print(f"{bundle.path} and {n_clips} clips in {folder / 'clips'}", markup=False)
     if no_edit:
         return
 

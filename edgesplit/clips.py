@@ -106,16 +106,23 @@ def _open(path: Path) -> av.container.InputContainer:
     import av
 
     if not path.is_file():
-        raise ClipError(f"There is no video {path}. Check the path.")
+        what = "is not a file" if path.exists() else "does not exist"
+        raise ClipError(f"{path} {what}. Give a video file; cameras and URLs are not read yet.")
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")
     try:
         # A playlist with a video's name must not make FFmpeg fetch what it lists.
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        # "file:" keeps a name like 10:30.mp4 from being read as a protocol.
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ClipError(f"{path} is not a video that FFmpeg can open: {reason}.") from error
+        raise ClipError(
+            f"{path} is not a video that FFmpeg can open ({reason}). Convert or copy it."
+        ) from error
     if not container.streams.video:
         container.close()
-        raise ClipError(f"{path} has no video stream.")
+        raise ClipError(f"{path} has no video stream. Give a file with pictures.")
+    if container.streams.video[0].codec_context is None:  # PyAV before 18 crashes on decoding it
+        container.close()
+        raise ClipError(f"{path} holds video of a codec that this FFmpeg does not know.")
     return container

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ __all__ = ["CLASS", "INTO", "ClipAnswer", "DemoResult", "run_demo", "unpack_demo
 
 ASSETS = Path(__file__).parent / "assets" / "demo"
 BUNDLE = "motion.bundle"
+PARTS = (BUNDLE, "clips")
 CLASS = "pushing"
 INTO = ("left", "right")
 SWAP_TIMEOUT_S = 30.0
@@ -83,12 +84,9 @@ class DemoResult:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
-        plain = {key: getattr(self, key) for key in self.__slots__ if key not in ("answers",)}
-        return {
-            **plain,
-            "score": asdict(self.score),
-            "answers": [answer.to_json() for answer in self.answers],
-        }
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        answers = [answer.to_json() for answer in self.answers]
+        return plain | {"score": self.score.to_json(), "answers": answers}
 
 
 def unpack_demo(folder: Path, *, force: bool = False) -> Bundle:
@@ -96,20 +94,47 @@ def unpack_demo(folder: Path, *, force: bool = False) -> Bundle:
 
     Args:
         folder: made when it does not exist.
-        force: replace a bundle and clips that are there already.
+        force: replace a demo that is there already; nothing else is ever replaced.
 
     Raises:
-        BundleError: there is something already and `force` is off, or the disk refuses.
+        BundleError: there is something already, or the disk refuses.
     """
-    for name in (BUNDLE, "clips"):
-        target = folder / name
-        if target.exists() and not force:
-            raise BundleError(f"{target} exists already. Name another folder, or use --force.")
+    there = [folder / name for name in PARTS if (folder / name).exists()]
+    if there and not force:
+        raise BundleError(f"{there[0]} exists already. Name another folder, or use --force.")
+    for part in there:
+        if not _is_ours(part):
+            raise BundleError(f"{part} is not a demo's, so it stays. Name another folder.")
     with store.map_os_errors("write", folder):
-        for name in (BUNDLE, "clips"):
+        for name in PARTS:
             shutil.rmtree(folder / name, ignore_errors=True)
-            shutil.copytree(ASSETS / name, folder / name)
+            try:
+                _copy_files(ASSETS / name, folder / name)
+            except OSError:
+                shutil.rmtree(folder / name, ignore_errors=True)
+                raise
     return open_bundle(folder / BUNDLE)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    # Not shutil.copytree, which copies the installed files' modes and wraps errors in a list.
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+
+
+def _is_ours(part: Path) -> bool:
+    """Whether a folder holds what a demo put there, and nothing of the user's."""
+    if part.name == BUNDLE:
+        try:
+            return open_bundle(part).feature_space == open_bundle(ASSETS / BUNDLE).feature_space
+        except BundleError:
+            return False
+    return {path.name for path in part.iterdir()} <= {
+        p.name for p in (ASSETS / part.name).iterdir()
+    }
 
 
 def run_demo(

@@ -8,7 +8,17 @@ from typing import Any
 from edgesplit.head import Head
 from edgesplit.labels import Node
 
-__all__ = ["HeadDiff", "diff_heads"]
+__all__ = ["HeadDiff", "Resplit", "diff_heads"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resplit:
+    """A label of both heads whose split differs; empty texts where it is not split."""
+
+    label: str
+    before: str
+    """Composition and temperature in the first head, as "gated, temperature 1"."""
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +30,11 @@ class HeadDiff:
     removed: tuple[str, ...]
     """Labels that only the first head has."""
     changed: tuple[str, ...]
-    """Labels of both whose own row or bias differs."""
+    """Labels of both whose own row, bias, parent, modifier or provenance differs."""
+    resplit: tuple[Resplit, ...]
+    """Labels of both that are split in one head only, or otherwise."""
     n_equal: int
-    """Labels of both whose own row and bias are the same bits."""
+    """Labels of both that are in neither `changed` nor `resplit`."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -40,15 +52,24 @@ def diff_heads(old: Head, new: Head) -> HeadDiff:
     before = {node.label: column for column, node in enumerate(old.tree)}
     after = {node.label: column for column, node in enumerate(new.tree)}
     both = [label for label in before if label in after]
-    changed = [
-        label
-        for label in both
-        if old.weight[before[label]].tobytes() != new.weight[after[label]].tobytes()
-        or old.bias[before[label]].tobytes() != new.bias[after[label]].tobytes()
-    ]
+    changed = [x for x in both if _row(old, before[x]) != _row(new, after[x])]
+    splits = [Resplit(x, _split(old.tree[before[x]]), _split(new.tree[after[x]])) for x in both]
+    resplit = [split for split in splits if split.before != split.after]
     return HeadDiff(
         added=tuple(new.tree[column] for label, column in after.items() if label not in before),
         removed=tuple(label for label in before if label not in after),
         changed=tuple(changed),
-        n_equal=len(both) - len(changed),
+        resplit=tuple(resplit),
+        n_equal=len(set(both) - set(changed) - {split.label for split in resplit}),
     )
+
+
+def _row(head: Head, column: int) -> tuple[object, ...]:
+    node = head.tree[column]
+    parent = None if node.parent is None else head.tree[node.parent].label
+    numbers = (head.weight[column].tobytes(), head.bias[column].tobytes())
+    return (*numbers, parent, node.modifier, node.provenance)
+
+
+def _split(node: Node) -> str:
+    return f"{node.composition}, temperature {node.temperature:g}" if node.composition else ""

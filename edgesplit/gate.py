@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.diff import diff_heads
 from edgesplit.errors import BundleError, GateError
 from edgesplit.head import Head
+from edgesplit.labels import LabelTree
 from edgesplit.sessions import open_session
 
 __all__ = ["MAX_GOLDEN", "Gate", "pass_gate", "read_golden", "write_golden"]
@@ -35,9 +37,10 @@ class Gate:
 def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
     """Lets `after` pass if it changes nothing that both heads have.
 
-    Labels of both must have the same place, row and temperature. Root logits, computed by ONNX
-    Runtime on the golden features, must be equal to the bit, but for classes that are, or were,
-    split flat.
+    Labels of both must have the same row, parent, modifier and provenance, and a split of both
+    the same composition and temperature. Root logits, computed by ONNX Runtime on the golden
+    features, must be equal to the bit, but for classes that are, or were, split flat; where no
+    class is, so must the root probabilities.
 
     Raises:
         GateError: a root class is missing, new or moved, or something differs.
@@ -51,14 +54,14 @@ def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
         if "flat" not in (old[column].composition, new[column].composition)
     ]
     features = _made(before.dim) if golden is None else golden
-    logits = [
-        open_session(head.to_bytes()).run(["logits"], {"features": features})[0][:, untouched]
-        for head in (before, after)
-    ]
-    # Compared as integers: equal to the bit, and a NaN equals itself.
-    equal = (logits[0].view(np.int32) == logits[1].view(np.int32)).all(axis=0)
-    changed = _changed_labels(before, after)
-    changed += [old[c].label for c, kept in zip(untouched, equal, strict=True) if not kept]
+    results = _run(before, after, features)
+    logits, probabilities = (
+        [np.ascontiguousarray(result[kind][:, untouched]).view(np.int32) for result in results]
+        for kind in (0, 1)
+    )
+    changed = _changed_labels(before, after) + _differing(old, untouched, logits)
+    if not changed and len(untouched) == len(old.roots):
+        changed = _differing(old, untouched, probabilities)
     if changed:
         labels = list(dict.fromkeys(changed))
         listed = ", ".join(map(repr, labels[:5])) + (", …" if len(labels) > 5 else "")
@@ -69,30 +72,27 @@ def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
     return Gate(n_features=len(features), n_untouched=len(untouched))
 
 
+def _run(before: Head, after: Head, features: Floats) -> list[list[Floats]]:
+    """Logits and probabilities of both heads in ONNX Runtime."""
+    outputs = ["logits", "probabilities"]
+    return [
+        open_session(head.to_bytes()).run(outputs, {"features": features})
+        for head in (before, after)
+    ]
+
+
+def _differing(
+    tree: LabelTree, columns: list[int], values: list[npt.NDArray[np.int32]]
+) -> list[str]:
+    """Labels of the columns whose values differ; as integers, so to the bit, NaN included."""
+    equal = (values[0] == values[1]).all(axis=0)
+    return [tree[c].label for c, same in zip(columns, equal, strict=True) if not same]
+
+
 def _changed_labels(before: Head, after: Head) -> list[str]:
-    """Labels of both heads whose row, parent or (still split) temperature differs."""
-
-    def facts(head: Head, column: int) -> tuple[object, ...]:
-        parent = head.tree[column].parent
-        return (
-            head.weight[column].tobytes(),
-            head.bias[column].tobytes(),
-            None if parent is None else head.tree[parent].label,
-        )
-
-    places = {node.label: column for column, node in enumerate(after.tree)}
-    changed = []
-    for column, node in enumerate(before.tree):
-        if node.label not in places:
-            continue
-        now = after.tree[places[node.label]]
-        still_split = node.composition is not None and now.composition is not None
-        if facts(before, column) != facts(after, places[node.label]) or (
-            still_split
-            and (node.composition, node.temperature) != (now.composition, now.temperature)
-        ):
-            changed.append(node.label)
-    return changed
+    """Labels of both heads whose row differs, or whose split, if both have it split."""
+    difference = diff_heads(before, after)
+    return [*difference.changed, *(r.label for r in difference.resplit if r.before and r.after)]
 
 
 def _made(dim: int) -> Floats:
@@ -117,7 +117,7 @@ def read_golden(data: bytes, *, feature_space: str, dim: int) -> Floats:
             features: Floats = arrays["features"].astype(np.float32)
             mine = str(arrays["feature_space"])
     except Exception as error:  # numpy raises many kinds on a damaged file
-        raise BundleError(f"golden.npz is damaged ({error}). Restore it from a copy.") from error
+        raise BundleError("golden.npz is damaged. Restore it from a copy.") from error
     if mine != feature_space or features.ndim != 2 or features.shape[1] != dim or not len(features):
         raise BundleError(
             f"golden.npz holds features {features.shape} of feature space {mine[:12]}, the bundle "

@@ -1,18 +1,21 @@
 """The head: a label tree with a row of weights per node, and its evaluation in numpy.
 
-A root class has an absolute row, every other node a row relative to its parent's. With u the
-affine scores of a split's children and z the score ("logit") of a node:
+A root class has an absolute row, every other node a row relative to its parent's. With x the
+feature and u the affine scores of a split's children, a node's own score s is
 
-    gated    z_child = z_parent + log_softmax(u / temperature)
-    flat     z_child = z_parent + u                 (the paper's w_c + v_s, at the root level)
+    root     s = w x + b
+    gated    s_child = s_parent + log_softmax(u / temperature)
+    flat     s_child = s_parent + u                 (the paper's w_c + v_s, at the root level)
 
-Nodes that compete at the root level are the root classes and the children of flat splits. An
-inner node's logit is the log-sum-exp of its children's, so its probability is the sum over its
-leaves. `headfile` writes the same computation as an ONNX graph.
+Nodes that compete at the root level are the root classes and, in place of a flat split, its
+children. A node's logit is its own score; only a flat split's node has the log-sum-exp of the
+competitors below it instead. So an inner node's probability is always the sum over its leaves.
+`headfile` writes the same computation as an ONNX graph.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import HeadError
-from edgesplit.labels import LabelTree, Provenance
+from edgesplit.labels import LabelTree
 
-__all__ = ["Evaluation", "Head", "Level", "PathStep", "levels"]
+__all__ = ["Evaluation", "Head", "Level", "PathStep", "head_digest", "levels"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -36,6 +39,11 @@ MAX_PADDED = 2**18
 """Columns of one level, padding included: a small hostile file must not ask for gigabytes."""
 MAX_WEIGHT = 1e18
 """Keeps every score far above `PADDING`: below it, padding would win the decision."""
+
+
+def head_digest(data: bytes) -> str:
+    """sha256 of a head file, in hex."""
+    return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,7 +195,7 @@ class Head:
 
     @cached_property
     def _file(self) -> tuple[bytes, str]:
-        from edgesplit.headfile import head_digest, write_head  # as in from_bytes
+        from edgesplit.headfile import write_head  # as in from_bytes
 
         data = write_head(self)
         return data, head_digest(data)
@@ -248,17 +256,9 @@ class Head:
             share = np.where(level.flat[:, None], scores, shared)
             z = logits[:, level.parents, None] + share
             logits[:, level.columns[used]] = z[:, used]
-        for column in self._flat_nodes:
-            logits[:, column] = _log_sum_exp(logits[:, self._competitors_below(column)])
+        for column, below in self.tree.flat_splits:
+            logits[:, column] = _log_sum_exp(logits[:, below])
         return logits, relative
-
-    @property
-    def _flat_nodes(self) -> list[int]:
-        return [c for c, node in enumerate(self.tree) if node.composition == "flat"]
-
-    def _competitors_below(self, column: int) -> list[int]:
-        competitors = set(self.tree.competitors)
-        return [c for c in self.tree.descendants(column) if c in competitors]
 
     def _walk(self, current: Integers, relative: Floats) -> Integers:
         """From the winner at the root level down to a leaf, by the largest relative score.
@@ -291,14 +291,6 @@ class Head:
             PathStep(self.tree[column].label, float(probabilities[column]))
             for column in self.tree.path(class_index)
         )
-
-    def row(self, column: int) -> Floats:
-        """The absolute row of a node: its own and its ancestors' rows added up, `(dim,)`."""
-        return cast(Floats, self.weight[list(self.tree.path(column))].sum(axis=0))
-
-    def provenance(self, column: int) -> Provenance:
-        """Where the row of a column comes from."""
-        return self.tree[column].provenance
 
 
 def _log_softmax(scores: Floats) -> Floats:

@@ -8,7 +8,6 @@ domains never occur. docs/format.md specifies the bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,10 +18,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit.errors import EdgesplitError, HeadError
-from edgesplit.head import PADDING, Head, Level
+from edgesplit.head import PADDING, Head, Level, levels
 from edgesplit.labels import LabelTree, Node, Provenance, Source
 
-__all__ = ["FORMAT_VERSION", "IR_VERSION", "OPSET", "head_digest", "read_head", "write_head"]
+__all__ = ["FORMAT_VERSION", "IR_VERSION", "OPSET", "read_head", "write_head"]
 
 FORMAT_VERSION = 1
 OPSET = 17
@@ -30,11 +29,6 @@ OPSET = 17
 IR_VERSION = 8
 
 _METADATA_KEY = "edgesplit"
-
-
-def head_digest(data: bytes) -> str:
-    """sha256 of a head file, in hex."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def write_head(head: Head) -> bytes:
@@ -106,8 +100,8 @@ def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
     entries = {entry.key: entry.value for entry in model.metadata_props}
     if _METADATA_KEY not in entries:
         raise HeadError(
-            "This ONNX file is not an edgesplit head (it carries no edgesplit metadata). "
-            "`edgesplit export` makes one."
+            "This is not an edgesplit head: it carries no edgesplit metadata. `edgesplit edit -o "
+            "FILE` writes one."
         )
     try:
         metadata = json.loads(entries[_METADATA_KEY])
@@ -185,11 +179,15 @@ def _read_rows(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     root = _floats(tensors, "weight", 2)
+    if root.shape[0] != len(tree.roots):  # before an array of the claimed size is made
+        raise HeadError(
+            f"The head file holds {root.shape[0]} root rows for {len(tree.roots)} root classes."
+        )
     weight = np.zeros((len(tree), root.shape[1]), np.float32)
     bias = np.zeros(len(tree), np.float32)
     _place(weight, root, np.arange(len(tree.roots)), "weight")
     _place(bias, _floats(tensors, "bias", 1), np.arange(len(tree.roots)), "bias")
-    for depth, level in enumerate(Head(tree, weight, bias).levels, start=1):
+    for depth, level in enumerate(levels(tree), start=1):
         columns = level.columns.ravel()
         _place(weight, _floats(tensors, f"split{depth}.weight", 2), columns, "weight")
         _place(bias, _floats(tensors, f"split{depth}.bias", 1), columns, "bias")
@@ -262,13 +260,13 @@ class _GraphWriter:
     def _logits(self, parts: list[str], offsets: dict[int, int], width: int) -> str:
         """Writes `logits` and returns the scores that compete at the root level."""
         tree = self.head.tree
-        flat = [column for column, node in enumerate(tree) if node.composition == "flat"]
+        flat = tree.flat_splits
         if not self.head.levels:
             return parts[0]
         if flat:
             every = self._node("Concat", parts, "own", axis=1)
-            parts = [every, self._flat_roll_up(flat, every, offsets)]
-            offsets = offsets | {column: width + row for row, column in enumerate(flat)}
+            parts = [every, self._flat_roll_up(every, offsets)]
+            offsets = offsets | {column: width + row for row, (column, _) in enumerate(flat)}
         joined = self._node("Concat", parts, "columns.padded", axis=1)
         order = self._constant("columns", np.array([offsets[c] for c in range(len(tree))]))
         logits = self._node("Gather", [joined, order], "logits", axis=1)
@@ -277,11 +275,9 @@ class _GraphWriter:
         competitors = self._constant("competitors", np.array(tree.competitors))
         return self._node("Gather", [logits, competitors], "competitors.logits", axis=1)
 
-    def _flat_roll_up(self, flat: Sequence[int], every: str, offsets: dict[int, int]) -> str:
+    def _flat_roll_up(self, every: str, offsets: dict[int, int]) -> str:
         """Log-sum-exp of the competitors below every flat split, `(batch, flat splits)`."""
-        tree = self.head.tree
-        competitors = set(tree.competitors)
-        below = [[c for c in tree.descendants(f) if c in competitors] for f in flat]
+        below = [competitors for _, competitors in self.head.tree.flat_splits]
         width = max(map(len, below))
         index = np.array([[offsets[c] for c in row] + [0] * (width - len(row)) for row in below])
         mask = np.array(

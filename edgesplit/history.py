@@ -54,12 +54,12 @@ def append_version(folder: Path, version: Version) -> None:
     store.append_line(folder / LOG, json.dumps(version.to_json(), ensure_ascii=False))
 
 
-def read_history(folder: Path, live: str) -> tuple[Version, ...]:
+def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
     """The heads that went live, oldest first, without attempts that did not happen.
 
     Args:
         folder: the bundle.
-        live: what HEAD says.
+        live: what HEAD says; None when it says nothing, which gives every entry.
 
     Raises:
         BundleError: the log cannot be read or holds no entry.
@@ -67,6 +67,8 @@ def read_history(folder: Path, live: str) -> tuple[Version, ...]:
     entries = _entries(store.read_bytes(folder / LOG))
     if not entries:
         raise BundleError(f"{folder / LOG} holds no entry. Restore it from a copy.")
+    if live is None:
+        return tuple(entries)
     followers = [*(entry.before for entry in entries[1:]), live]
     return tuple(e for e, follower in zip(entries, followers, strict=True) if e.digest == follower)
 

@@ -110,7 +110,10 @@ def _group(members: Sequence[tuple[int, str]]) -> Group | None:
     if not all(modifiers) or len({m.casefold() for m in modifiers}) < len(modifiers):
         return None
     first = texts[0].split()
-    name = " ".join(first[: _common([text.casefold().split() for text in texts], len(first))])
+    n_common = _common([text.casefold().split() for text in texts], len(first))
+    while n_common > 1 and first[n_common - 1].casefold() in _FUNCTION_WORDS:
+        n_common -= 1
+    name = " ".join(first[:n_common])
     return Group(
         name=name,
         members=tuple(

@@ -171,7 +171,7 @@ class LabelTree:
         if node.temperature != 1.0 and node.composition != "gated":
             raise HeadError(f"Column {column}: only a gated split carries a temperature.")
         if node.parent is None:
-            if column != len([n for n in self.nodes[:column] if n.parent is None]):
+            if column >= len(self.roots):
                 raise HeadError(f"Column {column} is a root class behind a split's children.")
         elif not 0 <= node.parent < column:
             raise HeadError(f"Column {column} has the impossible parent {node.parent}.")
@@ -212,6 +212,16 @@ class LabelTree:
             for column, node in enumerate(self.nodes)
             if node.composition != "flat"
             and (node.parent is None or self.nodes[node.parent].composition == "flat")
+        )
+
+    @cached_property
+    def flat_splits(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Column of every flat split, and the competitors below it."""
+        competitors = set(self.competitors)
+        return tuple(
+            (column, tuple(c for c in self.descendants(column) if c in competitors))
+            for column, node in enumerate(self.nodes)
+            if node.composition == "flat"
         )
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from edgesplit.errors import EditError
 from edgesplit.head import Head
 
-__all__ = ["Score", "score_split"]
+__all__ = ["Score", "count_flips", "score_split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class Score:
     """All other clips."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of the fields."""
-        return asdict(self)
+        """A JSON object of the fields; NaN becomes null."""
+        return {key: None if value != value else value for key, value in asdict(self).items()}
 
 
 def score_split(
@@ -58,6 +59,8 @@ def score_split(
     """
     batch = np.asarray(features, np.float32)
     truth = np.asarray(labels, dtype=object)
+    if len(batch) != len(truth):
+        raise ValueError(f"there are {len(batch)} features and {len(truth)} labels")
     column = after.tree.find(name)
     label = after.tree[column].label
     children = [after.tree[child].label for child in after.tree.children(column)]
@@ -67,16 +70,37 @@ def score_split(
     old = np.asarray(before.classify(batch), dtype=object)
     new = np.asarray(after.classify(batch), dtype=object)
     correct = (new == truth)[~target].sum()
-    below = [after.tree[inner].label for inner in after.tree.descendants(column)]
     return Score(
         generality=_ratio((new == truth)[target].sum(), target.sum()),
         in_group=_ratio((_among(after, column, batch) == truth)[target].sum(), target.sum()),
         locality=_ratio(correct, (old == truth)[~target].sum()),
         locality_paper=_ratio(correct, (_masked(before, label, batch) == truth)[~target].sum()),
-        churn=int((np.where(np.isin(new, below), label, new) != old).sum()),
+        churn=count_flips(before, after, batch),
         n_target=int(target.sum()),
         n_other=int((~target).sum()),
     )
+
+
+def count_flips(before: Head, after: Head, features: npt.ArrayLike) -> int:
+    """How many of `(clips, dim)` features the two heads decide for different classes.
+
+    A subcategory and the class it belongs to are no difference.
+    """
+    batch = np.asarray(features, np.float32)
+    decisions = zip(
+        before.evaluate(batch).class_index.tolist(),
+        after.evaluate(batch).class_index.tolist(),
+        strict=True,
+    )
+    flips = 0
+    for pair, count in Counter(decisions).items():
+        old, new = (
+            [head.tree[column].label for column in head.tree.path(decided)]
+            for head, decided in zip((before, after), pair, strict=True)
+        )
+        if old[-1] not in new and new[-1] not in old:
+            flips += count
+    return flips
 
 
 def _among(head: Head, column: int, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:

@@ -40,6 +40,9 @@ class Report:
     """Root classes whose rows and logits the edit leaves alone, to the bit."""
     rule: str = ""
     composition: str = ""
+    likeness: float = float("nan")
+    """How alike the new modifiers and the matched known ones differ, as texts: a cosine, 1 for the
+    same words. It says nothing about the clips."""
     rows: tuple[NewRow, ...] = ()
     roll_up_growth: float = 0.0
     """Flat only: by how much the class's logit grows when its subcategories are equally likely,
@@ -49,6 +52,6 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """A JSON object; NaN becomes null."""
         content = asdict(self)
-        for row in content["rows"]:
-            row["margin"] = None if row["margin"] != row["margin"] else row["margin"]
+        for part, key in ((content, "likeness"), *((row, "margin") for row in content["rows"])):
+            part[key] = None if part[key] != part[key] else part[key]
         return content

@@ -59,19 +59,21 @@ def show_report(out: Console, report: Report) -> None:
         into = " | ".join(escape(row.modifier) for row in report.rows)
         out.print(f"split [bold]{escape(report.label)}[/] into [bold]{into}[/]")
         out.print(f"  rule {report.rule}, composition {report.composition}")
-        table = Table("new class", "learned from", "similarity", "margin", box=None, pad_edge=False)
+        table = Table("new class", "learned from", "margin", box=None, pad_edge=False)
         for row in report.rows:
-            margin = "" if row.margin != row.margin else f"{row.margin:+.2f}"
-            near = f"{row.sources[0].similarity:.2f}" if row.sources else ""
+            margin = f"{row.margin:+.2f} over {row.runner_up}" if row.runner_up else ""
             mark = " [yellow]near tie[/]" if row.near_tie else ""
-            table.add_row(escape(row.label), _sources(row.sources), near, margin + mark)
+            table.add_row(escape(row.label), _sources(row.sources), escape(margin) + mark)
         out.print(table)
+        out.print(
+            f"  likeness {report.likeness:.2f} of texts; whether clips agree, only clips tell"
+        )
     if report.composition == "flat":
         out.print(
             f"  [yellow]flat[/]: the class's logit grows by up to {report.roll_up_growth:.2f} "
             "(log of the number of subcategories), so it wins more often than before"
         )
-    out.print(f"  untouched: {report.n_untouched} root classes, bit for bit")
+    out.print(f"  logits of {report.n_untouched} root classes untouched, bit for bit")
     for warning in report.warnings:
         out.print(f"  [yellow]warning[/]: {escape(warning)}")
 
@@ -93,19 +95,19 @@ def show_prediction(out: Console, name: str, prediction: Prediction) -> None:
     out.print(line)
 
 
-def show_history(out: Console, versions: Sequence[Version]) -> None:
-    """Prints the history, the newest first."""
+def show_history(out: Console, versions: Sequence[Version], *, live: str) -> None:
+    """Prints the history, the newest first; `live` is the live head's digest."""
     table = Table("", "head", "time (UTC)", "action", box=None, pad_edge=False)
     for place, version in enumerate(reversed(versions)):
-        live = "[green]live[/]" if place == 0 else ""
-        table.add_row(live, version.digest[:SHORT], version.time[:19], escape(version.action))
+        mark = "[green]live[/]" if place == 0 and version.digest == live else ""
+        table.add_row(mark, version.digest[:SHORT], version.time[:19], escape(version.action))
     out.print(table)
 
 
 def show_bundle(out: Console, bundle: Bundle, head: Head) -> None:
     """Prints a bundle's identity and its label tree."""
     out.print(
-        f"[bold]{bundle.path}[/]  head {head.digest[:SHORT]}  "
+        f"[bold]{escape(str(bundle.path))}[/]  head {head.digest[:SHORT]}  "
         f"feature space {bundle.feature_space[:SHORT]}"
     )
     shape = "x".join(map(str, bundle.preprocessing.clip_shape))
@@ -132,12 +134,15 @@ def show_diff(out: Console, diff: HeadDiff) -> None:
         out.print(f"[red]- {escape(label)}[/]")
     for label in diff.changed:
         out.print(f"[yellow]~ {escape(label)}[/]  row changed")
-    out.print(f"{diff.n_equal} labels have the same row, bit for bit")
+    for split in diff.resplit:
+        change = f"{split.before or 'not split'} -> {split.after or 'not split'}"
+        out.print(f"[cyan]/ {escape(split.label)}[/]  [dim]{change}[/]")
+    out.print(f"{diff.n_equal} labels are the same, bit for bit")
 
 
 def show_export(out: Console, report: ExportReport) -> None:
     """Prints what was exported and how well it agrees with torch."""
-    out.print(f"[bold]{report.path}[/]  feature space {report.feature_space[:SHORT]}")
+    out.print(f"[bold]{escape(str(report.path))}[/]  feature space {report.feature_space[:SHORT]}")
     out.print(
         f"  backbone {report.backbone_bytes / 1e6:.1f} MB, {report.feature_dim} features; head "
         f"{report.head_layer!r}, {report.n_classes} classes"
@@ -150,7 +155,9 @@ def show_export(out: Console, report: ExportReport) -> None:
     if report.n_features:
         out.print(f"  statistics and golden features from {report.n_features} clips")
     else:
-        out.print("  no statistics: export with --calibrate CLIPS to have them")
+        out.print(
+            "  no statistics, and no clips for the gate: export with --calibrate CLIPS to have both"
+        )
 
 
 def show_demo(out: Console, result: DemoResult) -> None:
@@ -173,7 +180,7 @@ def show_demo(out: Console, result: DemoResult) -> None:
         ("edit", f"{result.edit_ms:.0f} ms; {result.edit_again_ms:.0f} ms with the texts embedded"),
         ("publish", f"{result.publish_ms:.0f} ms, the gate included"),
         ("swap", f"{result.swap_ms:.1f} ms to build and check, beside the predictions"),
-        ("predictions", f"{result.n_predictions} meanwhile, none lost"),
+        ("predictions", f"{result.n_predictions} meanwhile"),
         (
             "shipped",
             f"{result.head_bytes / 1e3:.0f} kB head; the {result.backbone_bytes / 1e6:.1f} "
@@ -185,6 +192,6 @@ def show_demo(out: Console, result: DemoResult) -> None:
     out.print(f"\nOver {result.n_heldout} held-out clips (shipped as features):")
     out.print(figures)
     out.print(
-        "\nGo on in that folder: edgesplit log, show, rollback, predict clips/*.mp4, or another "
+        "\nGo on in that folder: edgesplit log, show, predict clips/*.mp4, rollback, then another "
         "edit."
     )

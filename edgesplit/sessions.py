@@ -5,6 +5,7 @@ A session is made from bytes that were verified, never from a path that may have
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ def open_session(
         MissingExtraError: ONNX Runtime is not installed.
         BackendError: ONNX Runtime refuses the model, or a provider is not to be had.
     """
+    # From 1.32 on, ONNX Runtime's wheels look up a telemetry host and write an identity below
+    # ~/.cache unless this is set before the import. A device has no business doing either.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

@@ -14,9 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.rules.transfer import Request
+from edgesplit.rules.transfer import Request, match_one_to_one
 
-__all__ = ["ENCODER_ERROR", "MIN_SCORE", "MIN_SCORE_NAMED", "SourceMatch", "match_sources", "score"]
+__all__ = [
+    "ENCODER_ERROR",
+    "MIN_SCORE",
+    "MIN_SCORE_NAMED",
+    "SourceMatch",
+    "match_sources",
+    "pair_cosines",
+]
 
 ENCODER_ERROR = 0.10
 """Margins below this are a near tie. Differences of unrelated modifiers have cosines of 0.09 (root
@@ -56,16 +63,20 @@ def match_sources(request: Request) -> SourceMatch:
     return max(matches, key=lambda match: match.score, default=none)
 
 
-def score(wanted: Floats, sources: Floats) -> float:
-    """How alike the differences among `wanted` and among `sources`, `(n, text dim)`, are."""
-    n = len(wanted)
-    return float(_scores(_cosines(wanted, sources), np.arange(n)[None])[0])
+def pair_cosines(wanted: Floats, sources: Floats) -> Floats:
+    """How alike each difference among `wanted` and among `sources`, `(n, text dim)`, is.
+
+    Returns:
+        `(pairs,)` cosines; their mean is the score of taking source i for subcategory i.
+    """
+    p, q = np.triu_indices(len(wanted), 1)
+    return np.asarray(_cosines(wanted, sources)[p, q, p, q])
 
 
 def _match(wanted: Floats, known: Floats, group: Integers) -> SourceMatch:
     """The best assignment within one group, by steepest ascent from a greedy start."""
     cosines = _cosines(wanted, known)
-    best = _greedy(wanted - wanted.mean(axis=0), known - known.mean(axis=0))
+    best = match_one_to_one((wanted - wanted.mean(axis=0)) @ (known - known.mean(axis=0)).T)
     value = float(_scores(cosines, best[None])[0])
     while True:
         others = _neighbours(best, len(known))
@@ -98,17 +109,6 @@ def _scores(cosines: Floats, assignments: Integers) -> Floats:
     """Mean cosine over pairs, for assignments `(n, wanted)`."""
     p, q = np.triu_indices(assignments.shape[1], 1)
     return np.asarray(cosines[p, q, assignments[:, p], assignments[:, q]].mean(axis=1))
-
-
-def _greedy(wanted: Floats, known: Floats) -> Integers:
-    """One to one, the most alike first."""
-    left = wanted @ known.T
-    assignment = np.zeros(len(wanted), np.int64)
-    for _ in range(len(wanted)):
-        subcategory, source = np.unravel_index(np.argmax(left), left.shape)
-        assignment[subcategory] = source
-        left[subcategory, :] = left[:, source] = -np.inf
-    return assignment
 
 
 def _neighbours(assignment: Integers, n_known: int) -> Integers:

@@ -22,7 +22,7 @@ from edgesplit.sources import (
     MIN_SCORE_NAMED,
     SourceMatch,
     match_sources,
-    score,
+    pair_cosines,
 )
 from edgesplit.text import TextEncoder, packaged_encoder
 
@@ -84,6 +84,9 @@ def split_class(
     tree = head.tree
     column = _splittable(tree, name)
     subcategories = _subcategories(tree[column].label, into)
+    for text in into:
+        if any(node.label.casefold() == check_label(text).casefold() for node in tree):
+            raise LabelError(f"There already is a class {text!r}. Give a modifier or a new label.")
     bare = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
     tree.split(column, bare, composition=composition)  # refuses before the slow part
     groups = known_groups(tree, target=column, taxonomy=taxonomy, like=like)
@@ -123,6 +126,7 @@ def split_class(
         n_untouched=len(tree.roots) - flat,
         rule=rule,
         composition=composition,
+        likeness=round(match.score, 4),
         rows=tuple(rows),
         roll_up_growth=math.log(len(rows)) if flat else 0.0,
         warnings=(*doubts, *_warnings(rows, transfer, request)),
@@ -301,11 +305,14 @@ def _doubts(
 ) -> list[str]:
     """Why the sources may be the wrong ones, in sentences; empty when they can be trusted."""
     modifiers = " | ".join(row.modifier for row in rows)
-    if not match.score >= (MIN_SCORE_NAMED if named else MIN_SCORE):
-        nearest = _listing(row.match for row in rows) if match.sources else "none"
+    needed = MIN_SCORE_NAMED if named else MIN_SCORE
+    if not match.sources:
+        return [f"no group of known labels has as many members as there are in {modifiers}"]
+    if match.score < needed:
+        nearest = _listing(row.match for row in rows)
         return [
-            f"no known labels differ as {modifiers} do (likeness {match.score:.2f}, "
-            f"{MIN_SCORE_NAMED if named else MIN_SCORE} is needed; the nearest are {nearest})"
+            f"no known labels differ as {modifiers} do (likeness {match.score:.2f}, {needed} is "
+            f"needed; the nearest are {nearest})"
         ]
     doubts = [
         f"{row.modifier!r} is as near to {row.match!r} as to {row.runner_up!r} (margin "
@@ -313,12 +320,15 @@ def _doubts(
         for row in rows
         if row.near_tie
     ]
+    # The rule looks at all known labels, not at one group; what it takes must differ alike too.
     strongest = request.known.modifiers[np.argmax(transfer.weights, axis=1)]
-    agreement = score(request.wanted.modifiers, strongest)
-    if not doubts and agreement < ENCODER_ERROR:
+    alike = pair_cosines(request.wanted.modifiers, strongest)
+    if not doubts and (alike.mean() < needed or alike.min() < ENCODER_ERROR):
         doubts.append(
             f"the rule would take {_listing(row.sources[0].label for row in rows if row.sources)} "
-            f"for {modifiers}, but these differ another way (likeness {agreement:+.2f})"
+            f"for {modifiers}, which differ another way (likeness {alike.mean():.2f}, of the worst "
+            f"pair {alike.min():+.2f}; {needed} is needed); {_listing(row.match for row in rows)} "
+            "differ more alike"
         )
     return doubts
 

@@ -88,6 +88,4 @@ class Statistics:
                     feature_space=str(arrays["feature_space"]),
                 )
         except Exception as error:  # numpy raises many kinds on a damaged file
-            raise BundleError(
-                f"stats.npz is damaged ({error}). Export the bundle again."
-            ) from error
+            raise BundleError("stats.npz is damaged. Restore it from a copy.") from error

@@ -17,7 +17,15 @@ from filelock import FileLock, Timeout
 
 from edgesplit.errors import BundleError, ConflictError
 
-__all__ = ["append_line", "lock", "map_os_errors", "read_bytes", "rename_folder", "replace_file"]
+__all__ = [
+    "append_line",
+    "lock",
+    "map_os_errors",
+    "read_bytes",
+    "rename_folder",
+    "replace_file",
+    "sync_file",
+]
 
 LOCK_TIMEOUT_S = 10.0
 
@@ -38,7 +46,7 @@ def map_os_errors(what: str, path: Path) -> Iterator[None]:
             errno.EACCES: "Change its permissions, or work as its owner.",
             errno.EPERM: "Change its permissions, or work as its owner.",
             errno.ENOSPC: "The disk is full: free some space and try again. Nothing was changed.",
-            errno.ENOENT: "It does not exist.",
+            errno.ENOENT: "Check the path, or restore the file from a copy.",
         }
         hint = hints.get(error.errno or 0, "Check the disk and try again.")
         raise BundleError(f"Cannot {what} {path}: {error.strerror or error}. {hint}") from error
@@ -71,6 +79,13 @@ def replace_file(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+    _fsync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Makes a file that is there already, and its name, durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
     _fsync_folder(path.parent)
 
 

@@ -135,6 +135,14 @@ class TextEncoder:
             row[:] = self._model[1].run(["embedding"], feeds)[0][0]
         return rows
 
+    def check(self) -> None:
+        """Reads the files and compares them with the digest.
+
+        Raises:
+            BundleError: a file is missing or damaged.
+        """
+        _read_files(self.folder, self.digest)
+
     def _tokenize(self, text: str) -> npt.NDArray[np.int64]:
         encoding = self._model[0].encode(text)
         if all(encoding.special_tokens_mask):
@@ -151,18 +159,24 @@ class TextEncoder:
         """Tokenizer and session; two threads may both make them, and either pair will do."""
         from tokenizers import Tokenizer
 
-        try:
-            encoder = (self.folder / ENCODER_FILE).read_bytes()
-            tokenizer = (self.folder / TOKENIZER_FILE).read_bytes()
-        except OSError as error:
-            message = f"The text encoder in {self.folder} cannot be read ({error}). "
-            raise BundleError(message + "Export it again, or reinstall.") from error
-        if (found := encoder_digest(encoder, tokenizer)) != self.digest:
-            raise BundleError(
-                f"The text encoder in {self.folder} has digest {found[:12]}, its {MANIFEST_FILE} "
-                f"says {self.digest[:12]}: a file is damaged. Export it again, or reinstall."
-            )
+        encoder, tokenizer = _read_files(self.folder, self.digest)
         return Tokenizer.from_buffer(tokenizer), open_session(encoder, threads=1)
+
+
+def _read_files(folder: Path, digest: str) -> tuple[bytes, bytes]:
+    """The bytes of encoder and tokenizer, checked against the digest."""
+    try:
+        encoder = (folder / ENCODER_FILE).read_bytes()
+        tokenizer = (folder / TOKENIZER_FILE).read_bytes()
+    except OSError as error:
+        message = f"The text encoder in {folder} cannot be read ({error}). "
+        raise BundleError(message + "Export it again, or reinstall.") from error
+    if (found := encoder_digest(encoder, tokenizer)) != digest:
+        raise BundleError(
+            f"The text encoder in {folder} has digest {found[:12]}, its {MANIFEST_FILE} "
+            f"says {digest[:12]}: a file is damaged. Export it again, or reinstall."
+        )
+    return encoder, tokenizer
 
 
 def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, _Array]:

@@ -31,7 +31,6 @@ __all__ = [
     "Parity",
     "check_parity",
     "measure_parity",
-    "open_session",
     "random_clips",
     "run_session",
 ]

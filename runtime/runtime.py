@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.bundle import Bundle, open_bundle
-from edgesplit.errors import BackendError, EdgesplitError
+from edgesplit.errors import BackendError
 from edgesplit.head import PathStep
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.swap import ServingHead
@@ -29,6 +29,8 @@ __all__ = ["Prediction", "Runtime", "Timings"]
 
 POLL_S = 0.25
 MAX_POLL_S = 1.0
+RETRY_S = 2.0
+"""How long a refused head is left alone: its file may still be on its way to a shared folder."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +86,8 @@ class Runtime:
             bundle: the bundle or its folder; it may be read-only.
             backend: runs the backbone; ONNX Runtime on the CPU by default. The runtime closes it.
             poll_s: how often HEAD is re-read, in seconds; at most `MAX_POLL_S`.
-            on_swap: called after each swap, on the thread that made it.
+            on_swap: called after each swap, on the thread that made it; its exceptions are
+                logged.
 
         Raises:
             BundleError: the bundle is damaged.
@@ -102,7 +105,7 @@ class Runtime:
         self._closed = threading.Event()
         self._swapping = threading.Lock()
         self.refusal = ""
-        """Why the head that HEAD names is not being served; empty when it is."""
+        """Why the watcher does not follow HEAD; empty when it does."""
         self._watcher = threading.Thread(target=self._watch, name="edgesplit-watch", daemon=True)
         self._watcher.start()
 
@@ -129,7 +132,7 @@ class Runtime:
             clip: `clip_shape` float32 in 0..1, as `edgesplit.read_clip` gives it.
 
         Raises:
-            ValueError: the clip has another shape.
+            ValueError: the clip has another shape, or holds whole numbers.
             BackendError: the backbone failed, or the runtime is closed.
         """
         start = time.perf_counter()
@@ -138,18 +141,25 @@ class Runtime:
 
     def extract(self, clip: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The feature of one clip, `(dim,)` float32; arguments and errors as in `predict`."""
-        batch = np.ascontiguousarray(clip, np.float32)[None]
+        given = np.asarray(clip)
+        if given.dtype.kind != "f":
+            raise ValueError(f"the clip is {given.dtype}, want float32 in 0..1; divide by 255")
+        batch = np.ascontiguousarray(given, np.float32)[None]
         if batch.shape[1:] != self.clip_shape:
             raise ValueError(f"the clip has shape {batch.shape[1:]}, want {self.clip_shape}")
         if self._closed.is_set():
             raise BackendError("The runtime is closed. Open a new one.")
         features = self._backend.run(batch)
-        if features.shape != (1, self.bundle.dim) or not np.isfinite(features).all():
+        if features.shape != (1, self.bundle.dim):
             raise BackendError(
-                f"The backbone gave {features.shape} values that are not all finite numbers, want "
-                f"(1, {self.bundle.dim}). Check the clip, then the backend."
+                f"The backbone gave {features.shape} values, want (1, {self.bundle.dim}). The "
+                "backend runs another model than the bundle's."
             )
         feature: npt.NDArray[np.float32] = features[0]
+        if not np.isfinite(feature).all():
+            raise BackendError(
+                "The backbone gave a feature that is not finite. Check the clip for NaN."
+            )
         return feature
 
     def decide(self, feature: npt.NDArray[np.float32], *, backbone_ms: float = 0.0) -> Prediction:
@@ -159,9 +169,12 @@ class Runtime:
         in the feature at every level of the label tree, so that averages each level before the
         walk.
         """
+        batch = np.asarray(feature, np.float32)[None]
+        if batch.shape != (1, self.bundle.dim) or not np.isfinite(batch).all():
+            raise ValueError(f"the feature must be {self.bundle.dim} finite numbers")
         serving = self._serving  # taken once: a swap meanwhile does not touch this call
         start = time.perf_counter()
-        result = serving.evaluate(np.asarray(feature, np.float32)[None])
+        result = serving.evaluate(batch)
         head_ms = 1000 * (time.perf_counter() - start)
         path = serving.head.path(int(result.class_index[0]), result.probabilities[0])
         return Prediction(
@@ -176,7 +189,7 @@ class Runtime:
         """Serves another head of the bundle; returns its digest.
 
         The head is built, checked and warmed here; the threads that predict never wait. It serves
-        until the next swap, or until HEAD changes on disk.
+        until the next swap, or until HEAD names another head than it does now.
 
         Args:
             digest: the head, or the beginning of its digest; by default the one HEAD names.
@@ -185,10 +198,10 @@ class Runtime:
             EdgesplitError: the head is refused; the old one goes on serving.
         """
         with self._swapping:
-            serving = ServingHead(self.bundle.head(digest))
-            self._serving = serving
-        if self._on_swap is not None:
-            self._on_swap(serving)
+            live = self.bundle.live
+            serving = ServingHead(self.bundle.head(digest or live))
+            self._serving, self._seen, self.refusal = serving, live, ""
+        self._tell(serving)
         return serving.digest
 
     def close(self) -> None:
@@ -199,13 +212,33 @@ class Runtime:
         self._backend.close()
 
     def _watch(self) -> None:
+        refused, tried = "", 0.0
         while not self._closed.wait(self._poll_s):
+            swapped = None
             try:
-                live = self.bundle.live
-                if live != self._seen:
-                    self.swap_head(live)
-                    self._seen, self.refusal = live, ""
-            except EdgesplitError as error:
-                if str(error) != self.refusal:  # said once, tried again at every turn
-                    self.refusal = str(error)
-                    _log.warning("%s goes on serving: %s", self.head_digest[:12], error)
+                with self._swapping:
+                    live = self.bundle.live
+                    again = live != refused or time.monotonic() - tried >= RETRY_S
+                    if live != self._seen and again:
+                        refused, tried = live, time.monotonic()
+                        swapped = ServingHead(self.bundle.head(live))
+                        self._serving, self._seen = swapped, live
+                    if live == self._seen:
+                        refused = self.refusal = ""
+            except Exception as error:  # a watcher that dies would leave the device deaf
+                self._refuse(error)
+            if swapped is not None:
+                self._tell(swapped)
+
+    def _refuse(self, error: Exception) -> None:
+        if str(error) != self.refusal:
+            self.refusal = str(error)
+            _log.warning("%s goes on serving: %s", self.head_digest[:12], error)
+
+    def _tell(self, serving: ServingHead) -> None:
+        if self._on_swap is None:
+            return
+        try:
+            self._on_swap(serving)
+        except Exception:  # the head serves already; the callback's trouble must not undo that
+            _log.exception("on_swap failed for %s", serving.digest[:12])

@@ -38,9 +38,16 @@ class ServingHead:
         """How long building, checking and warming took."""
 
     def evaluate(self, features: npt.NDArray[np.float32]) -> Evaluation:
-        """What the head says about `(batch, dim)` float32 features."""
+        """What the head says about `(batch, dim)` float32 features.
+
+        Raises:
+            BackendError: ONNX Runtime failed.
+        """
         outputs = ["logits", "probabilities", "class_index"]
-        return Evaluation(*self._session.run(outputs, {"features": features}))
+        try:
+            return Evaluation(*self._session.run(outputs, {"features": features}))
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            raise BackendError(f"Head {self.digest[:12]} failed: {error}") from error
 
     def _check(self) -> None:
         features = np.random.default_rng(0).standard_normal((N_WARM_UP, self.head.dim), np.float32)

@@ -218,7 +218,7 @@ def test_bundle_json_that_is_not_right_is_refused(
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", "\ufffd", '{"format":1}'])
 def test_bundle_json_that_is_something_else_is_refused(bundle: Bundle, text: str) -> None:
     (bundle.path / "bundle.json").write_text(text)
-    with pytest.raises(BundleError, match=r"is damaged.*Restore it from a copy"):
+    with pytest.raises(BundleError, match=r"(is damaged|has no).*Restore it from a copy"):
         open_bundle(bundle.path)
 
 
@@ -397,10 +397,13 @@ def test_rollback_brings_the_very_bytes_back(bundle: Bundle, head: Head) -> None
     assert heads == {name for name in before if name.startswith("heads/")}
 
 
-def test_rollback_twice_goes_back_and_forth(bundle: Bundle) -> None:
-    version = bundle.publish(split(bundle))
-    bundle.rollback()
-    assert bundle.rollback().digest == version.digest
+def test_rollback_walks_back_through_the_edits(bundle: Bundle, head: Head) -> None:
+    first = bundle.publish(split(bundle))
+    bundle.publish(split(bundle, "holding something"))
+    assert bundle.rollback().digest == first.digest
+    assert bundle.rollback().digest == head.digest
+    with pytest.raises(BundleError, match="nothing to roll back to"):
+        bundle.rollback()
 
 
 def test_rollback_to_a_named_head(bundle: Bundle, head: Head) -> None:
@@ -457,7 +460,7 @@ def test_a_head_is_named_by_the_start_of_its_digest(
 
 @pytest.mark.parametrize("prefix", ["", "abc", "../HEAD", "x" * 64, "*"])
 def test_other_names_of_heads_are_refused(bundle: Bundle, prefix: str) -> None:
-    with pytest.raises(BundleError, match=r"heads? of .* starts? with"):
+    with pytest.raises(BundleError, match=r"heads? of .* starts? with|is too short"):
         bundle.head(prefix)
 
 
@@ -582,14 +585,44 @@ def test_a_damaged_head_pointer_is_named(bundle: Bundle, text: str) -> None:
 
 
 def test_a_head_pointer_moved_by_hand_can_be_rolled_back(bundle: Bundle, head: Head) -> None:
-    # "write one's digest into HEAD" is what the message about a damaged HEAD says.
     edit = split(bundle)
     head_file(bundle, edit.head.digest).write_bytes(edit.head.to_bytes())
     (bundle.path / "HEAD").write_text(edit.head.digest)
     assert bundle.head().digest == edit.head.digest
-    with pytest.raises(BundleError, match=r"HEAD was set without the log.*Name the head"):
-        bundle.rollback()
-    assert bundle.rollback(head.digest).digest == head.digest
+    assert "HEAD was set by hand" in bundle.verify()[0]
+    assert bundle.rollback().digest == head.digest
+    assert bundle.verify() == []
+
+
+def test_verify_misses_a_head_that_is_gone(bundle: Bundle, head: Head) -> None:
+    bundle.publish(split(bundle))
+    head_file(bundle, head.digest).unlink()
+    assert "1 heads of the log are gone" in bundle.verify()[0]
+
+
+def test_an_earlier_head_is_rolled_back_to_not_published(bundle: Bundle, head: Head) -> None:
+    bundle.publish(split(bundle))
+    bundle.publish(split(bundle, "holding something"))
+    with pytest.raises(ConflictError, match=f"edgesplit rollback {head.digest[:12]}"):
+        bundle.publish(head)
+
+
+def test_check_runs_the_gate_and_publishes_nothing(bundle: Bundle) -> None:
+    before = contents(bundle.path)
+    assert bundle.check(split(bundle)).n_untouched == 6
+    assert contents(bundle.path) == before
+
+
+def test_a_flat_split_says_how_many_decisions_it_flips(bundle: Bundle) -> None:
+    edit = bundle.split_class("pushing", into=["left", "right"], composition="flat")
+    assert "decisions on the bundle's clips" in edit.report.warnings[0]
+
+
+def test_another_text_encoder_than_the_exports_is_named(bundle: Bundle) -> None:
+    file = bundle.path / "bundle.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"text_encoder": "other"}))
+    edit = open_bundle(bundle.path).split_class("pushing", into=["left", "right"])
+    assert "exported beside other" in edit.report.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,14 @@ def test_predict_prints_a_line_per_clip(here: Path, bundle: Bundle) -> None:
     assert {line["head_digest"] for line in lines} == {bundle.live}
 
 
+def test_predict_goes_on_after_a_file_that_is_no_video(here: Path) -> None:
+    clips = [write_video(here / "a.mp4"), here / "none.mp4", write_video(here / "b.mp4")]
+    result = run("predict", *clips, "--json")
+    assert result.exit_code == 1
+    assert "none.mp4 does not exist" in result.stderr
+    assert len(result.stdout.splitlines()) == 2
+
+
 def test_verify_ends_with_one_when_a_head_is_damaged(here: Path, bundle: Bundle) -> None:
     assert run("verify").exit_code == 0
     path = bundle.path / "heads" / f"{bundle.live}.onnx"
@@ -171,6 +179,15 @@ WRONG = {
         ["edit", "--class", "pushing", "--into", "pulling something left=left,x=right"],
         "already",
     ),
+    "existing label as modifier": (
+        ["edit", "--class", "pushing", "--into", "pulling something left,right"],
+        "already is a class",
+    ),
+    "duplicate label": (
+        ["edit", "--class", "pushing", "--into", "a b=left,a b=right,c d=up"],
+        "appears twice",
+    ),
+    "too many": (["edit", "--class", "pushing", "--into", "a,b,c"], "as many members"),
     "nothing alike": (["edit", "--class", "pushing", "--into", "red,blue"], "--force"),
     "not split": (["merge", "--class", "pushing"], "not split"),
     "no earlier head": (["rollback"], "first head"),
@@ -180,7 +197,7 @@ WRONG = {
     "not a head": (["publish", "text.mp4"], "not an ONNX file"),
     "no video": (["predict", "text.mp4"], "not a video"),
     "empty video": (["predict", "empty.mp4"], "empty"),
-    "missing video": (["predict", "missing.mp4"], "no video"),
+    "missing video": (["predict", "missing.mp4"], "does not exist"),
 }
 
 
@@ -255,6 +272,43 @@ def test_taxonomy_that_is_none_is_refused(here: Path) -> None:
     result = run(*EDIT, "--taxonomy", "taxonomy.json")
     assert result.exit_code == 1
     assert "not a taxonomy" in result.stderr
+
+
+def test_merge_written_to_a_file_is_published_from_it(here: Path, bundle: Bundle) -> None:
+    first = bundle.live
+    run(*EDIT)
+    assert run("merge", "--class", "pushing something", "-o", "merged.onnx").exit_code == 0
+    result = run("publish", "merged.onnx")
+    assert result.exit_code == 0, result.output
+    assert bundle.live == first
+
+
+def test_damaged_head_pointer_is_repaired_by_naming_a_head(here: Path, bundle: Bundle) -> None:
+    run(*EDIT)
+    live, first = bundle.live, bundle.head().parent
+    (bundle.path / "HEAD").write_text("garbage")
+    listed = run("log")
+    assert listed.exit_code == 0
+    assert live[:12] in listed.stdout
+    assert "live " not in listed.stdout
+    assert "does not hold a digest" in run("rollback").stderr
+    assert run("rollback", live[:8]).exit_code == 0
+    assert bundle.live == live
+    assert run("rollback", first[:8]).exit_code == 0
+    assert run("verify").exit_code == 0
+
+
+def test_subcategories_over_two_lines_are_a_usage_error_or_read(here: Path) -> None:
+    result = run("edit", "--class", "pushing", "--into", 'left\r"x', "--dry-run")
+    assert result.exit_code in (1, 2)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize("name", ["[cam1].bundle", "10:30.bundle"])
+def test_odd_folder_names_are_shown_as_they_are(here: Path, bundle: Bundle, name: str) -> None:
+    bundle.path.rename(here / name)
+    shown = run("show", "--bundle", here / name)
+    assert name in shown.stdout
 
 
 def commands() -> dict[str, click.Command]:

@@ -11,7 +11,7 @@ import pytest
 from edgesplit.bundle import Bundle
 from edgesplit.clips import read_clip
 from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
-from edgesplit.errors import BundleError
+from edgesplit.errors import BundleError, UncertainSourceError
 from edgesplit.metrics import score_split
 from edgesplit.rules import RULES
 from edgesplit.runtime import ServingHead
@@ -40,6 +40,29 @@ def test_each_row_is_learned_from_the_matching_direction(
         assert row.sources
         for source in row.sources:
             assert source.label.endswith(f" {modifier}")
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("name", "into"),
+    [
+        ("rolling", ["upwards", "downwards"]),
+        ("shaking", ["slow", "quick"]),
+        ("lifting", ["high", "low"]),
+        ("rolling", ["to the left", "to the right"]),
+    ],
+)
+def test_other_words_are_never_silently_learned_from_something_else(
+    demo: Bundle, name: str, into: list[str], rule: str
+) -> None:
+    meant = {"upwards": "up", "downwards": "down", "slow": "slowly", "quick": "quickly"}
+    meant |= {"high": "up", "low": "down"}
+    try:
+        rows = demo.split_class(name, into=into, rule=rule).report.rows
+    except UncertainSourceError:
+        return  # it asks, which is fine
+    for row in rows:
+        assert row.sources[0].label.endswith(f" {meant[row.modifier]}")
 
 
 def test_edit_changes_no_decision_outside_the_class_on_all_heldout_clips(
@@ -97,6 +120,15 @@ def test_demo_shows_answers_change_where_they_should(tmp_path: Path, demo: Bundl
     assert result.score.churn == 0
     assert result.n_predictions > 0
     json.dumps(result.to_json())
+
+
+def test_demo_never_replaces_the_users_own_files(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "my.mp4").write_bytes(b"mine")
+    with pytest.raises(BundleError, match="not a demo's"):
+        unpack_demo(tmp_path, force=True)
+    assert (tmp_path / "clips" / "my.mp4").read_bytes() == b"mine"
+    assert not (tmp_path / "motion.bundle").exists()
 
 
 def test_demo_overwrites_nothing_unless_told(tmp_path: Path, demo: Bundle) -> None:

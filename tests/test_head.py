@@ -203,14 +203,3 @@ def test_no_features_give_no_answers() -> None:
 
 def test_labels_are_the_leaves_in_column_order() -> None:
     assert split_head("gated").labels == ("a", "x", "y")
-
-
-def test_row_adds_up_the_path() -> None:
-    assert split_head("gated").row(3).tolist() == [6]
-    assert split_head("gated").row(0).tolist() == [1]
-
-
-def test_provenance_tells_trained_rows_from_made_ones() -> None:
-    head = split_head("gated")
-    assert head.provenance(0) == Provenance()
-    assert head.provenance(3).sources[0].label == "a"

@@ -15,8 +15,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgesplit.errors import HeadError
-from edgesplit.head import Head
-from edgesplit.headfile import head_digest
+from edgesplit.head import Head, head_digest
 from edgesplit.labels import LabelTree, Node, Provenance, Source
 from edgesplit.sessions import open_session
 
@@ -351,10 +350,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "huge dims": (reshaped(2**40, 2**40), "holds another number of values than its shape"),
     "overflowing dims": (reshaped(2**32, 2**32), "holds another number of values than its shape"),
     "negative dims": (reshaped(-3, -4), METADATA),
-    "other dims": (reshaped(4, 3), "rows of shape"),
+    "other dims": (reshaped(4, 3), "root rows for 3 root classes"),
     "rank 1": (reshaped(12), "not a float32 tensor of rank 2"),
     "no feature": (reshaped(0, 4), "holds another number"),
-    "one row more": (one_row_more, r"weight rows of shape \(4, 4\), its labels need \(3, 4\)"),
+    "one row more": (one_row_more, r"4 root rows for 3 root classes"),
     "float16": (typed(TensorProto.FLOAT16), "not a float32 tensor of rank 2"),
     "no weight": (dropped("weight"), "no initializer 'weight'"),
     "no split row": (dropped("split2.bias"), r"no initializer 'split2\.bias'"),
@@ -459,7 +458,7 @@ def test_bytes_that_are_no_onnx_file_are_refused(data: bytes, message: str) -> N
 
 
 def test_an_onnx_file_that_is_no_head_is_refused(backbone: bytes) -> None:
-    with pytest.raises(HeadError, match=r"not an edgesplit head.*`edgesplit export` makes one"):
+    with pytest.raises(HeadError, match=r"not an edgesplit head.*`edgesplit edit -o FILE`"):
         Head.from_bytes(backbone)
 
 

@@ -1,5 +1,6 @@
 """The checkout and the wheel agree on what edgesplit is."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -42,8 +43,11 @@ def core_files() -> list[Path]:
     return [ROOT / name for name in tracked if not (ROOT / name).is_symlink()]
 
 
-def test_stages_load_without_torch_or_onnx() -> None:
-    code = "import sys; sys.modules.update(torch=None, onnx=None); import edgesplit.runtime"
+def test_runtime_loads_without_torch() -> None:
+    code = (
+        "import sys; sys.modules.update(torch=None, transformers=None)\n"
+        "from edgesplit.runtime import Runtime"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
 
 
@@ -63,3 +67,12 @@ def test_version_of_the_package_is_the_distributions() -> None:
     from importlib.metadata import version
 
     assert edgesplit.__version__ == version("edgesplit")
+
+
+def test_readme_map_names_every_module() -> None:
+    code_map = (ROOT / "README.md").read_text().split("## Code map")[1]
+    words = set(re.findall(r"[\w]+", code_map))
+    modules = [*(ROOT / "edgesplit").glob("*.py"), *(ROOT / "edgesplit" / "rules").glob("*.py")]
+    modules += [path for stage in STAGES for path in (ROOT / stage).glob("*.py")]
+    missing = {path.stem for path in modules if not path.stem.startswith("__")} - words
+    assert not missing, "give each module a line in README's code map"

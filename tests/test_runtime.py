@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,10 +34,14 @@ def publish_split(bundle: Bundle) -> str:
 
 
 def wait_for(runtime: Runtime, digest: str) -> None:
+    wait_until(lambda: runtime.head_digest == digest)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while runtime.head_digest != digest and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert runtime.head_digest == digest
+    assert condition()
 
 
 def pushing_clip(runtime: Runtime) -> Floats:
@@ -95,13 +99,71 @@ def test_refused_head_leaves_the_old_one_serving(runtime: Runtime, clip: Floats)
     edit = runtime.bundle.split_class("pushing", into=["left", "right"])
     (runtime.bundle.path / "heads" / f"{edit.head.digest}.onnx").write_bytes(b"not a head")
     replace_file(runtime.bundle.path / "HEAD", edit.head.digest.encode())
-    deadline = time.monotonic() + 10
-    while not runtime.refusal and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert "damaged" in runtime.refusal
+    wait_until(lambda: "damaged" in runtime.refusal)
     assert runtime.predict(clip).head_digest == old
     with pytest.raises(BundleError, match="damaged"):
         runtime.swap_head(edit.head.digest)
+
+
+def test_refusal_ends_when_head_names_what_is_served_again(runtime: Runtime) -> None:
+    head_file = runtime.bundle.path / "HEAD"
+    replace_file(head_file, b"garbage")
+    wait_until(lambda: "does not hold a digest" in runtime.refusal)
+    replace_file(head_file, runtime.head_digest.encode())
+    wait_until(lambda: not runtime.refusal)
+
+
+def test_manual_swap_stands_although_another_was_published_before(runtime: Runtime) -> None:
+    first = runtime.head_digest
+    second = publish_split(runtime.bundle)
+    runtime.swap_head(second)
+    runtime.swap_head(first)
+    time.sleep(0.2)  # ten turns of the watcher: HEAD has not changed since
+    assert runtime.head_digest == first
+
+
+def test_callback_that_fails_neither_stops_nor_repeats_a_swap(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = []
+
+    def fail(serving: ServingHead) -> None:
+        told.append(serving.digest)
+        raise ZeroDivisionError
+
+    with Runtime(bundle, poll_s=0.02, on_swap=fail) as runtime:
+        second = publish_split(bundle)
+        wait_for(runtime, second)
+        first = bundle.rollback().digest
+        wait_for(runtime, first)
+        wait_until(lambda: len(told) == 2)
+    assert told == [second, first]
+    assert "on_swap failed" in caplog.text
+
+
+def test_unexpected_trouble_leaves_the_watcher_watching(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Bundle, digest: str | None = None) -> Head:
+        raise MemoryError("no memory for that")
+
+    publish_split(runtime.bundle)
+    first = runtime.bundle.rollback().digest
+    wait_for(runtime, first)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bundle, "head", fail)
+        second = bundle_digest(runtime)
+        wait_until(lambda: "no memory" in runtime.refusal)
+        assert runtime.head_digest == first
+    wait_for(runtime, second)  # tried again after RETRY_S
+
+
+def bundle_digest(runtime: Runtime) -> str:
+    """Publishes by writing HEAD, since `Bundle.head` is out of order."""
+    heads = {path.stem for path in (runtime.bundle.path / "heads").glob("*.onnx")}
+    (other,) = heads - {runtime.head_digest}
+    replace_file(runtime.bundle.path / "HEAD", other.encode())
+    return other
 
 
 def test_swaps_under_load_never_mix_two_heads(runtime: Runtime) -> None:
@@ -162,7 +224,7 @@ def test_backbone_that_gives_no_number_is_an_error(bundle: Bundle, value: float)
     broken = FunctionBackend(lambda clips: np.full((1, bundle.dim), value, np.float32))
     with (
         Runtime(bundle, backend=broken) as runtime,
-        pytest.raises(BackendError, match="finite"),
+        pytest.raises(BackendError, match="not finite"),
     ):
         runtime.predict(np.zeros(runtime.clip_shape, np.float32))
 
@@ -170,6 +232,18 @@ def test_backbone_that_gives_no_number_is_an_error(bundle: Bundle, value: float)
 def test_clip_of_another_shape_is_the_callers_mistake(runtime: Runtime) -> None:
     with pytest.raises(ValueError, match=r"shape \(3, 4, 4\), want \(3, 2, 4, 4\)"):
         runtime.predict(np.zeros((3, 4, 4), np.float32))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, bool])
+def test_clip_of_whole_numbers_is_refused(runtime: Runtime, kind: type) -> None:
+    with pytest.raises(ValueError, match="divide by 255"):
+        runtime.predict(np.zeros(runtime.clip_shape, kind))
+
+
+def test_feature_of_another_size_or_without_numbers_is_refused(runtime: Runtime) -> None:
+    for feature in (np.zeros(3, np.float32), np.full(runtime.bundle.dim, np.nan, np.float32)):
+        with pytest.raises(ValueError, match="finite numbers"):
+            runtime.decide(feature)
 
 
 def test_closed_runtime_says_so(bundle: Bundle) -> None:

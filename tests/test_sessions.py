@@ -1,5 +1,6 @@
 """ONNX Runtime sessions: what was asked for, or an error."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -57,3 +58,17 @@ def test_missing_onnx_runtime_names_the_extra(head: Head, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'edgesplit\[cpu\]'"):
         open_session(head.to_bytes())
+
+
+def test_onnx_runtime_sends_no_telemetry(head: Head) -> None:
+    # From 1.32 on its wheels look up a host and write an identity unless the variable is set
+    # before the import, which a fresh process shows.
+    code = (
+        "import os, sys; os.environ.pop('ORT_DISABLE_TELEMETRY', None)\n"
+        "from edgesplit.sessions import open_session\n"
+        "try: open_session(b'')\n"
+        "except Exception: pass\n"
+        "assert 'onnxruntime' in sys.modules\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.rules.transfer import Request, Texts
-from edgesplit.sources import ENCODER_ERROR, MIN_SCORE, match_sources, score
+from edgesplit.sources import ENCODER_ERROR, MIN_SCORE, match_sources, pair_cosines
 from edgesplit.text import TextEncoder, packaged_encoder
 
 MODIFIERS = Path(__file__).parent / "data" / "text" / "modifiers.json"
@@ -86,7 +86,7 @@ def share_words(left: list[str], right: list[str]) -> bool:
 
 def brute_force(wanted: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> float:
     return max(
-        score(wanted, known[list(chosen)])
+        float(pair_cosines(wanted, known[list(chosen)]).mean())
         for chosen in itertools.permutations(range(len(known)), len(wanted))
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgesplit.errors import EditError
-from edgesplit.rules.transfer import Request, Transfer, cosines
+from edgesplit.rules.transfer import Request, Transfer, cosines, match_one_to_one
 
 __all__ = ["retrieval"]
 
@@ -28,9 +28,5 @@ def retrieval(request: Request) -> Transfer:
             f"there are {similarities.shape[1]}. Use --rule alignment, or fewer subcategories."
         )
     weights = np.zeros_like(similarities)
-    left = similarities.copy()
-    for _ in range(len(left)):
-        subcategory, source = np.unravel_index(np.argmax(left), left.shape)
-        weights[subcategory, source] = 1
-        left[subcategory, :] = left[:, source] = -np.inf
+    weights[np.arange(len(weights)), match_one_to_one(similarities)] = 1
     return Transfer(rows=weights @ request.vectors, weights=weights, similarities=similarities)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Request", "Rule", "Texts", "Transfer", "cosines"]
+__all__ = ["Request", "Rule", "Texts", "Transfer", "cosines", "match_one_to_one"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -72,6 +72,20 @@ Rule = Callable[[Request], Transfer]
 def cosines(left: Floats, right: Floats) -> Floats:
     """`(n, m)` cosines of rows that have length 1 already."""
     return np.asarray(left @ right.T, np.float32)
+
+
+def match_one_to_one(similarities: Floats) -> npt.NDArray[np.int64]:
+    """The column that each row of `(n, m)` gets, n <= m; greedy, the most alike first.
+
+    The largest similarity of all is assigned, its row and column are removed, and so on.
+    """
+    left = similarities.copy()
+    columns = np.zeros(len(left), np.int64)
+    for _ in range(len(left)):
+        row, column = np.unravel_index(np.argmax(left), left.shape)
+        columns[row] = column
+        left[row, :] = left[:, column] = -np.inf
+    return columns
 
 
 def _normalise(rows: Floats) -> Floats:
