@@ -4,19 +4,21 @@ Writes benchmarks/results/soak.json with commit, machine and date. Documents quo
 """
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.results import ROOT, write_result
-from edgesplit.demo import BUNDLE, unpack_demo
+from edgesplit.demo import unpack_demo
+from edgesplit.head import Head
 from edgesplit.runtime import Runtime
 
 
@@ -31,28 +33,60 @@ def random_trees(examples: int) -> dict[str, Any]:
 
 
 def swaps(count: int) -> dict[str, Any]:
-    """Swaps between two heads of the demo bundle while the clips' features keep coming."""
+    """Swaps between two heads of the demo bundle while two threads go on deciding a feature."""
     with tempfile.TemporaryDirectory() as folder:
         bundle = unpack_demo(Path(folder))
         edit = bundle.split_class("pushing", into=["left", "right"])
         digests = (edit.before.digest, bundle.publish(edit).digest)
-        with Runtime(Path(folder) / BUNDLE) as runtime:
-            feature = np.random.default_rng(0).standard_normal(bundle.dim).astype(np.float32)
-            times, mixed, memory_kb = [], 0, []
+        feature = _feature_of(edit.before, "pushing something")
+        with Runtime(bundle) as runtime:
+            expected = {}
+            for digest in digests:
+                runtime.swap_head(digest)
+                expected[digest] = runtime.decide(feature).label
+            stop, counts, mixed = threading.Event(), [0, 0], [0, 0]
+
+            def decide(thread: int) -> None:
+                while not stop.is_set():
+                    prediction = runtime.decide(feature)
+                    counts[thread] += 1
+                    mixed[thread] += prediction.label != expected[prediction.head_digest]
+
+            threads = [threading.Thread(target=decide, args=(index,)) for index in range(2)]
+            for thread in threads:
+                thread.start()
+            times, memory_mib = [], []
             for index in range(count):
+                if index % max(1, count // 10) == 0:
+                    memory_mib.append(_resident_mib())
                 start = time.perf_counter()
-                digest = runtime.swap_head(digests[index % 2])
+                runtime.swap_head(digests[index % 2])
                 times.append(1000 * (time.perf_counter() - start))
-                mixed += runtime.decide(feature).head_digest != digest
-                if index % (count // 10) == 0:
-                    memory_kb.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            stop.set()
+            for thread in threads:
+                thread.join()
     return {
         "swaps": count,
         "median_ms": round(float(np.median(times)), 3),
         "p99_ms": round(float(np.percentile(times, 99)), 3),
-        "mixed": mixed,
-        "peak_memory_kb_by_tenth": memory_kb,
+        "decisions_meanwhile": sum(counts),
+        "mixed": sum(mixed),
+        "resident_mib_by_tenth": memory_mib,
     }
+
+
+def _feature_of(head: Head, label: str) -> npt.NDArray[np.float32]:
+    """A feature that the head decides for a class: its row, scaled up."""
+    row = head.weight[head.tree.find(label)]
+    feature: npt.NDArray[np.float32] = 30 * row / np.linalg.norm(row)
+    if head.classify(feature) != [label]:
+        raise click.ClickException(f"no feature was found for {label!r}")
+    return feature
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
 @click.command()

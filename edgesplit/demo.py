@@ -143,7 +143,7 @@ def run_demo(
     on_before: Callable[[Mapping[str, Prediction]], None],
     on_edit: Callable[[Report], None],
 ) -> DemoResult:
-    """Runs the demo in a folder that `unpack_demo` filled.
+    """Runs the demo in a folder that `unpack_demo` filled, and rolls its edit back at the end.
 
     Args:
         folder: holds the bundle and the clips.
@@ -171,7 +171,7 @@ def run_demo(
     if again.head.digest != bundle.live:
         raise EdgesplitError("The same edit gave another head in another process; please report.")
     on_edit(again.report)
-    return DemoResult(
+    result = DemoResult(
         answers=tuple(ClipAnswer(name, truth[name], before[name], after[name]) for name in truth),
         **_score(bundle, old),
         n_predictions=n_predictions,
@@ -182,6 +182,8 @@ def run_demo(
         head_bytes=len(bundle.head().to_bytes()),
         backbone_bytes=len(bundle.backbone()),
     )
+    bundle.rollback()
+    return result
 
 
 def edit_command(folder: Path) -> list[str]:

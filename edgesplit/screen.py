@@ -61,9 +61,9 @@ def show_report(out: Console, report: Report) -> None:
         out.print(f"  rule {report.rule}, composition {report.composition}")
         table = Table("new class", "learned from", "margin", box=None, pad_edge=False)
         for row in report.rows:
-            margin = f"{row.margin:+.2f} over {row.runner_up}" if row.runner_up else ""
-            mark = " [yellow]near tie[/]" if row.near_tie else ""
-            table.add_row(escape(row.label), _sources(row.sources), escape(margin) + mark)
+            margin = f"{row.margin:+.2f}" if row.runner_up else ""
+            tie = f" [yellow]near tie with {escape(row.runner_up)}[/]" if row.near_tie else ""
+            table.add_row(escape(row.label), _sources(row.sources), margin + tie)
         out.print(table)
         out.print(
             f"  likeness {report.likeness:.2f} of texts; whether clips agree, only clips tell"
@@ -192,6 +192,7 @@ def show_demo(out: Console, result: DemoResult) -> None:
     out.print(f"\nOver {result.n_heldout} held-out clips (shipped as features):")
     out.print(figures)
     out.print(
-        "\nGo on in that folder: edgesplit log, show, predict clips/*.mp4, rollback, then another "
-        "edit."
+        "\nThe edit was rolled back, byte for byte. Now you, in that folder:\n"
+        "$ edgesplit edit --class pushing --into left,right\n"
+        "$ edgesplit predict clips/*.mp4"
     )

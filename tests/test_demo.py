@@ -107,6 +107,7 @@ def test_shipped_clips_are_decided_for_their_class(demo: Bundle) -> None:
 
 
 def test_demo_shows_answers_change_where_they_should(tmp_path: Path, demo: Bundle) -> None:
+    exported = demo.live
     said: list[object] = []
     result = run_demo(tmp_path, on_before=said.append, on_edit=said.append)
     assert len(said) == 2
@@ -120,6 +121,8 @@ def test_demo_shows_answers_change_where_they_should(tmp_path: Path, demo: Bundl
     assert result.score.churn == 0
     assert result.n_predictions > 0
     json.dumps(result.to_json())
+    assert demo.live == exported  # rolled back, for the user to try
+    assert len(demo.history()) == 3
 
 
 def test_demo_never_replaces_the_users_own_files(tmp_path: Path) -> None:

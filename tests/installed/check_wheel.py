@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import files
@@ -50,11 +51,15 @@ def main() -> None:
         "only answers that said 'pushing something' change",
     )
     require(result["score"]["churn"] == 0, "no held-out decision flips outside the split")
-    before = json.loads(run("log", "--bundle", "demo/motion.bundle", "--json"))
-    run("rollback", "--bundle", "demo/motion.bundle")
-    after = json.loads(run("log", "--bundle", "demo/motion.bundle", "--json"))
-    require(after[0]["to"] == before[-1]["to"], "rollback brings the exported head back")
-    require("sound" in run("verify", "--bundle", "demo/motion.bundle"), "the bundle verifies")
+    os.chdir("demo")
+    exported = json.loads(run("log", "--json"))[-1]["to"]
+    run("edit", "--class", "pushing", "--into", "left,right")
+    require(json.loads(run("log", "--json"))[0]["to"] != exported, "the edit works as typed")
+    said = run("predict", "clips/pushing-something-left-1.mp4")
+    require("pushing something left" in said, "predict says left")
+    run("rollback")
+    require(json.loads(run("log", "--json"))[0]["to"] == exported, "rollback brings it back")
+    require("sound" in run("verify"), "the bundle verifies")
 
 
 if __name__ == "__main__":
