@@ -9,7 +9,11 @@ DEMO := .venv-demo/bin
 WHEEL := .venv-wheel/bin
 SOURCES := pyproject.toml $(shell git ls-files edgesplit export runtime 2>/dev/null)
 
-.PHONY: help demo test lint types tests wheel soak motion-split clean
+# The oldest lane wants the oldest Python; it takes the usual one where there is no 3.10.
+OLDEST_PYTHON ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/python $(PYTHON); \
+	do $$p -c "" 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help demo test lint types tests oldest wheel soak motion-split clean
 
 help:
 	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
@@ -20,7 +24,7 @@ help:
 demo: .venv-demo/ready
 	$(DEMO)/edgesplit demo demo --force
 
-test: lint types tests wheel
+test: lint types tests oldest wheel
 
 lint: .venv/ready
 	$(DEV)/ruff check .
@@ -31,6 +35,11 @@ types: .venv/ready
 
 tests: .venv/ready
 	$(DEV)/python -m pytest -q
+
+# JetPack 6's ONNX Runtime and numpy, and the oldest of all that pyproject.toml admits; no torch.
+oldest: .venv-oldest/ready
+	EDGESPLIT_EXAMPLES=50 .venv-oldest/bin/python -m pytest -q -m "not torch" \
+		--ignore=tests/test_packaging.py --ignore=tests/test_motion_split.py
 
 # The wheel is tested as a user gets it: in an environment of its own, away from the checkout.
 wheel: .venv/ready
@@ -48,13 +57,20 @@ motion-split: .venv/ready
 	$(DEV)/python -m benchmarks.motion_split.make_demo
 
 clean:
-	rm -rf .venv .venv-demo .venv-wheel build dist demo *.egg-info
+	rm -rf .venv .venv-demo .venv-oldest .venv-wheel build dist demo *.egg-info
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(DEV)/python -m pip install -q --upgrade pip
 	$(DEV)/python -m pip install -q "$(TORCH)"
 	$(DEV)/python -m pip install -q -e ".[export]" --group dev
+	touch $@
+
+.venv-oldest/ready: pyproject.toml tests/oldest.txt
+	$(OLDEST_PYTHON) -m venv --clear .venv-oldest
+	.venv-oldest/bin/python -m pip install -q --upgrade pip
+	rm -rf build
+	.venv-oldest/bin/python -m pip install -q -c tests/oldest.txt -e . onnxruntime hypothesis pytest
 	touch $@
 
 .venv-demo/ready: $(SOURCES)

@@ -168,7 +168,8 @@ def test_a_failed_creation_leaves_nothing(
     call: str,
     code: int,
 ) -> None:
-    monkeypatch.setattr(os, call, failing(code))
+    # Python 3.10's pathlib holds its own reference to os.mkdir.
+    monkeypatch.setattr(Path if call == "mkdir" else os, call, failing(code))
     with pytest.raises(BundleError, match=r"Cannot create .*/b: "):
         create_bundle(tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing)
     monkeypatch.undo()
