@@ -56,15 +56,17 @@ def swaps(count: int) -> dict[str, Any]:
             for thread in threads:
                 thread.start()
             times, memory_mib = [], []
-            for index in range(count):
-                if index % max(1, count // 10) == 0:
-                    memory_mib.append(_resident_mib())
-                start = time.perf_counter()
-                runtime.swap_head(digests[index % 2])
-                times.append(1000 * (time.perf_counter() - start))
-            stop.set()
-            for thread in threads:
-                thread.join()
+            try:
+                for index in range(count):
+                    if index % max(1, count // 10) == 0:
+                        memory_mib.append(_resident_mib())
+                    start = time.perf_counter()
+                    runtime.swap_head(digests[index % 2])
+                    times.append(1000 * (time.perf_counter() - start))
+            finally:
+                stop.set()
+                for thread in threads:
+                    thread.join()
     return {
         "swaps": count,
         "median_ms": round(float(np.median(times)), 3),

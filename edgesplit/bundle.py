@@ -1,7 +1,7 @@
 """The bundle: a folder with one backbone, every head there ever was, and which one is live.
 
     lab.bundle/
-      bundle.json          format version, feature space, preprocessing
+      bundle.json          format version, feature space, preprocessing, text encoder digest
       backbone.onnx        exported once, never touched again
       heads/<digest>.onnx  every version ever made
       HEAD                 digest of the live head
@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit import store
+from edgesplit.diff import diff_heads
 from edgesplit.errors import (
     BundleError,
     ConflictError,
@@ -213,6 +214,10 @@ class Bundle:
         return text
 
     def _live_or_none(self) -> str | None:
+        """As `live`, but None when HEAD is missing or holds no digest."""
+        path = self.path / "HEAD"
+        if path.exists():
+            store.read_bytes(path)  # an unreadable HEAD is not a damaged one
         try:
             return self.live
         except BundleError:
@@ -326,7 +331,7 @@ class Bundle:
             encoder=encoder,
         )
         warnings = [*edit.report.warnings]
-        if encoder.digest != self.text_encoder_digest:
+        if encoder is packaged_encoder() and encoder.digest != self.text_encoder_digest:
             warnings.append(
                 f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "
                 f"{self.text_encoder_digest[:12]}: the same edit gave other rows there"
@@ -353,9 +358,8 @@ class Bundle:
         """Makes a head live: at once, durably, and only on top of the head it was made from.
 
         Args:
-            edit: an edit of the live head, or a head whose parent is the live one, or the live
-                head's own parent.
-            action: what the log says; the edit's own words by default.
+            edit: an edit of the live head, or a head whose parent is the live one.
+            action: what the log says; the edit's own words by default. A head's labels are added.
 
         Raises:
             ConflictError: another head went live since the edit was made.
@@ -363,15 +367,13 @@ class Bundle:
             GateError: the head would change logits that the edit must leave alone.
             BundleError: the folder cannot be written; nothing was changed.
         """
-        if isinstance(edit, Edit):
-            head, before, words = edit.head, edit.before.digest, edit.action
-        else:
-            head, before, words = edit, edit.parent, "publish"
-            live = self.head()
-            if head.digest == live.parent:  # a merge that gave the live head's parent back
-                before = live.digest
+        head = edit.head if isinstance(edit, Edit) else edit
         self._check_space(head)
-        return self._publish(head, action or words, expect=before, check=self._gate)
+        if isinstance(edit, Edit):
+            before, words = edit.before.digest, action or edit.action
+        else:
+            before, words = head.parent, f"{action or 'publish'}: {_in_words(self.head(), head)}"
+        return self._publish(head, words, expect=before, check=self._gate)
 
     def check(self, edit: Edit) -> Gate:
         """Runs the gate that `publish` runs, and publishes nothing; errors as there."""
@@ -388,8 +390,8 @@ class Bundle:
         Raises:
             BundleError: there is no earlier head, or the folder cannot be written.
         """
-        live = self._live_or_none() if digest else self.live
-        if not digest:
+        live = self.live if digest is None else self._live_or_none()
+        if digest is None:
             digest = self.head().parent
             if not digest:
                 raise BundleError("The first head is live: there is nothing to roll back to.")
@@ -405,23 +407,32 @@ class Bundle:
         check: Callable[[Head, Head], Gate] | None,
     ) -> Version:
         with store.lock(self.path):
-            live = self._live_or_none() or ""
+            # A named rollback is how a damaged HEAD is repaired; an edit must know what is live.
+            live = self.live if check is not None else self._live_or_none()
             if head.digest == live:
                 raise EditError(f"{head.digest[:12]} is live already; nothing was published.")
-            if live != (expect or ""):
-                if self._head_file(head.digest).exists():
-                    raise ConflictError(
-                        f"{head.digest[:12]} is an earlier head of this bundle. "
-                        f"`edgesplit rollback {head.digest[:12]}` makes it live again."
-                    )
-                raise ConflictError(
-                    f"The head was made from {(expect or 'nothing')[:12]}, but {live[:12]} is "
-                    "live: somebody published in between. Make the edit again on top of it."
-                )
+            if live != expect:
+                raise ConflictError(self._conflict(head, expect, live))
             if check is not None:
                 check(self.head(live), head)
+            before = live or self._logged_last()
             with store.map_os_errors("publish to", self.path):
-                return _go_live(self.path, head, before=live, action=action)
+                return _go_live(self.path, head, before=before, action=action)
+
+    def _conflict(self, head: Head, expect: str | None, live: str | None) -> str:
+        if any(version.digest == head.digest for version in self.history()):
+            return (
+                f"{head.digest[:12]} was live in this bundle before. "
+                f"`edgesplit rollback {head.digest[:12]}` makes it live again."
+            )
+        return (
+            f"The head was made from {(expect or 'nothing')[:12]}, but {(live or 'nothing')[:12]} "
+            "is live: somebody published in between. Make the edit again on top of it."
+        )
+
+    def _logged_last(self) -> str:
+        """The last head of the log, which a damaged HEAD most likely named."""
+        return read_history(self.path, None)[-1].digest
 
     def _gate(self, before: Head, after: Head) -> Gate:
         return pass_gate(before, after, self.golden)
@@ -485,6 +496,13 @@ def _go_live(folder: Path, head: Head, *, before: str, action: str) -> Version:
     append_version(folder, version)
     store.replace_file(folder / "HEAD", f"{head.digest}\n".encode())
     return version
+
+
+def _in_words(live: Head, head: Head) -> str:
+    difference = diff_heads(live, head)
+    parts = [f"+ {node.label!r}" for node in difference.added]
+    parts += [f"- {label!r}" for label in difference.removed]
+    return ", ".join(parts) or "the same labels"
 
 
 def _other_space(head: Head, space: str) -> str:

@@ -33,6 +33,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # `edgesplit show | head`: click ends quietly
         except (EdgesplitError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
@@ -61,13 +63,22 @@ def _json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def _no_dry_run(context: click.Context, parameter: click.Parameter, path: Path | None) -> Any:
+    if path is not None and context.params.get("dry_run"):
+        raise click.UsageError("--dry-run writes nothing; leave out --output.")
+    return path
+
+
 def _edit_options(command: Command) -> Command:
     for option in (
-        click.option("--dry-run", is_flag=True, help="Print the report; change nothing."),
+        click.option(
+            "--dry-run", is_flag=True, is_eager=True, help="Print the report; change nothing."
+        ),
         click.option(
             "-o",
             "--output",
             type=click.Path(path_type=Path, dir_okay=False),
+            callback=_no_dry_run,
             help="Write the new head to this file instead of publishing it.",
         ),
     ):
@@ -182,13 +193,11 @@ def _finish(
     """Publishes an edit, or writes it to a file, or neither; then prints the report."""
     edit_ms = 1000 * (time.perf_counter() - start)
     publish_ms = None
-    if dry_run and output is not None:
-        raise click.UsageError("--dry-run writes nothing; leave out --output.")
     if dry_run:
         bundle.check(made)
-    if output is not None and not dry_run:
+    elif output is not None:
         _write_new(output, made.head.to_bytes())
-    elif not dry_run:
+    else:
         start = time.perf_counter()
         bundle.publish(made)
         publish_ms = 1000 * (time.perf_counter() - start)
@@ -213,9 +222,12 @@ def _finish(
     digests = f"head {made.before.digest[: screen.SHORT]} -> {made.head.digest[: screen.SHORT]}"
     if publish_ms is not None:
         out.print(f"{digests} is live  (edit {edit_ms:.0f} ms, publish {publish_ms:.0f} ms)")
-    elif output is not None and not dry_run:
+    elif output is not None:
         shown = escape(str(output))
-        out.print(f"{digests} written to {shown}; `edgesplit publish {shown}` makes it live")
+        how = f"publish {shown}"
+        if made.head.digest == made.before.parent:  # a merge that gave the parent itself back
+            how = f"rollback {made.head.digest[: screen.SHORT]}"
+        out.print(f"{digests} written to {shown}; `edgesplit {how}` makes it live")
     else:
         out.print(f"{digests} not published (dry run)")
 
@@ -262,17 +274,13 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
     Example:
         edgesplit publish head.onnx
     """
-    from edgesplit.diff import diff_heads
     from edgesplit.head import Head
     from edgesplit.store import read_bytes
 
     bundle = _open(bundle_path)
     head = Head.from_bytes(read_bytes(file))
-    difference = diff_heads(bundle.head(), head)
-    parts = [f"+ {node.label!r}" for node in difference.added]
-    parts += [f"- {label!r}" for label in difference.removed]
-    action = f"publish {file.name}: {', '.join(parts) or 'no other labels'}"
-    _show_version(bundle.publish(head, action=action), as_json)
+    version = bundle.publish(head, action=f"publish {file.name}")
+    _show_version(version, as_json)
 
 
 @main.command()

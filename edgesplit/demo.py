@@ -8,6 +8,7 @@ features.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def unpack_demo(folder: Path, *, force: bool = False) -> Bundle:
     Raises:
         BundleError: there is something already, or the disk refuses.
     """
-    there = [folder / name for name in PARTS if (folder / name).exists()]
+    there = [folder / name for name in PARTS if os.path.lexists(folder / name)]
     if there and not force:
         raise BundleError(f"{there[0]} exists already. Name another folder, or use --force.")
     for part in there:
@@ -107,7 +108,8 @@ def unpack_demo(folder: Path, *, force: bool = False) -> Bundle:
             raise BundleError(f"{part} is not a demo's, so it stays. Name another folder.")
     with store.map_os_errors("write", folder):
         for name in PARTS:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
             try:
                 _copy_files(ASSETS / name, folder / name)
             except OSError:
@@ -127,14 +129,20 @@ def _copy_files(source: Path, target: Path) -> None:
 
 def _is_ours(part: Path) -> bool:
     """Whether a folder holds what a demo put there, and nothing of the user's."""
-    if part.name == BUNDLE:
+    if part.is_symlink() or not part.is_dir():
+        return False
+    names = {path.name for path in part.iterdir() if path.name != ".lock"}
+    if not names <= {path.name for path in (ASSETS / part.name).iterdir()}:
+        return False
+    if part.name != BUNDLE:
+        return True
+    spaces = []
+    for folder in (part, ASSETS / BUNDLE):
         try:
-            return open_bundle(part).feature_space == open_bundle(ASSETS / BUNDLE).feature_space
-        except BundleError:
+            spaces.append(json.loads((folder / "bundle.json").read_bytes())["feature_space"])
+        except (OSError, ValueError, KeyError, TypeError):
             return False
-    return {path.name for path in part.iterdir()} <= {
-        p.name for p in (ASSETS / part.name).iterdir()
-    }
+    return bool(spaces[0] == spaces[1])
 
 
 def run_demo(

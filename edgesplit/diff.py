@@ -72,4 +72,4 @@ def _row(head: Head, column: int) -> tuple[object, ...]:
 
 
 def _split(node: Node) -> str:
-    return f"{node.composition}, temperature {node.temperature:g}" if node.composition else ""
+    return f"{node.composition}, temperature {node.temperature!r}" if node.composition else ""

@@ -133,7 +133,7 @@ def show_diff(out: Console, diff: HeadDiff) -> None:
     for label in diff.removed:
         out.print(f"[red]- {escape(label)}[/]")
     for label in diff.changed:
-        out.print(f"[yellow]~ {escape(label)}[/]  row changed")
+        out.print(f"[yellow]~ {escape(label)}[/]  changed")
     for split in diff.resplit:
         change = f"{split.before or 'not split'} -> {split.after or 'not split'}"
         out.print(f"[cyan]/ {escape(split.label)}[/]  [dim]{change}[/]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,10 +83,9 @@ def split_class(
     """
     tree = head.tree
     column = _splittable(tree, name)
-    subcategories = _subcategories(tree[column].label, into)
-    for text in into:
-        if any(node.label.casefold() == check_label(text).casefold() for node in tree):
-            raise LabelError(f"There already is a class {text!r}. Give a modifier or a new label.")
+    subcategories = _subcategories(
+        tree[column].label, into, {node.label.casefold() for node in tree}
+    )
     bare = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
     tree.split(column, bare, composition=composition)  # refuses before the slow part
     groups = known_groups(tree, target=column, taxonomy=taxonomy, like=like)
@@ -196,7 +195,7 @@ def _first_found(tree: LabelTree, name: str, first: Sequence[int], second: Seque
         raise
 
 
-def _subcategories(label: str, into: Into) -> list[tuple[str, str]]:
+def _subcategories(label: str, into: Into, existing: Collection[str]) -> list[tuple[str, str]]:
     """(full label, modifier) of every subcategory.
 
     A text that begins with the class's first word is a full label; any other is a modifier and
@@ -212,6 +211,12 @@ def _subcategories(label: str, into: Into) -> list[tuple[str, str]]:
         pairs = [(check_label(full), check_label(modifier)) for full, modifier in into.items()]
     else:
         texts = [check_label(text) for text in into]
+        taken = [text for text in texts if text.casefold() in existing and text != label]
+        if taken:
+            raise LabelError(
+                f"There already is a class {taken[0]!r}. If it is a modifier, say which label it "
+                f"makes: '{label} {taken[0]}={taken[0]}'."
+            )
         full = [words(text)[0] == words(label)[0] for text in texts]
         told_apart = iter(
             _modifiers(label, [t for t, is_full in zip(texts, full, strict=True) if is_full])
@@ -307,7 +312,7 @@ def _doubts(
     modifiers = " | ".join(row.modifier for row in rows)
     needed = MIN_SCORE_NAMED if named else MIN_SCORE
     if not match.sources:
-        return [f"no group of known labels has as many members as there are in {modifiers}"]
+        return [f"no group of known labels has {len(rows)} members, as many as {modifiers}"]
     if match.score < needed:
         nearest = _listing(row.match for row in rows)
         return [
@@ -324,11 +329,14 @@ def _doubts(
     strongest = request.known.modifiers[np.argmax(transfer.weights, axis=1)]
     alike = pair_cosines(request.wanted.modifiers, strongest)
     if not doubts and (alike.mean() < needed or alike.min() < ENCODER_ERROR):
+        taken = _listing(row.sources[0].label for row in rows if row.sources)
+        short = (
+            f"likeness {alike.mean():.2f}, {needed} is needed"
+            if alike.mean() < needed
+            else f"the worst pair {alike.min():+.2f}, {ENCODER_ERROR:.2f} is needed"
+        )
         doubts.append(
-            f"the rule would take {_listing(row.sources[0].label for row in rows if row.sources)} "
-            f"for {modifiers}, which differ another way (likeness {alike.mean():.2f}, of the worst "
-            f"pair {alike.min():+.2f}; {needed} is needed); {_listing(row.match for row in rows)} "
-            "differ more alike"
+            f"the rule would take {taken} for {modifiers}: they differ otherwise ({short})"
         )
     return doubts
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.bundle import Bundle, open_bundle
-from edgesplit.errors import BackendError
+from edgesplit.errors import BackendError, BundleError
 from edgesplit.head import PathStep
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.swap import ServingHead
@@ -104,6 +104,7 @@ class Runtime:
         self._poll_s = poll_s
         self._closed = threading.Event()
         self._swapping = threading.Lock()
+        self._refused = ""
         self.refusal = ""
         """Why the watcher does not follow HEAD; empty when it does."""
         self._watcher = threading.Thread(target=self._watch, name="edgesplit-watch", daemon=True)
@@ -168,6 +169,10 @@ class Runtime:
         For several windows of one event, decide on the mean of their features: scores are linear
         in the feature at every level of the label tree, so that averages each level before the
         walk.
+
+        Raises:
+            ValueError: the feature has another size or is not finite.
+            BackendError: the head failed.
         """
         batch = np.asarray(feature, np.float32)[None]
         if batch.shape != (1, self.bundle.dim) or not np.isfinite(batch).all():
@@ -198,9 +203,16 @@ class Runtime:
             EdgesplitError: the head is refused; the old one goes on serving.
         """
         with self._swapping:
-            live = self.bundle.live
-            serving = ServingHead(self.bundle.head(digest or live))
-            self._serving, self._seen, self.refusal = serving, live, ""
+            try:
+                live = self.bundle.live
+            except BundleError:
+                if digest is None:
+                    raise
+                live = self._seen  # a named head needs no HEAD
+            serving = ServingHead(self.bundle.head(live if digest is None else digest))
+            self._serving = serving
+            if live != self._refused or serving.digest == live:
+                self._seen = live  # what HEAD names now is settled; a refused head is not
         self._tell(serving)
         return serving.digest
 
@@ -212,27 +224,28 @@ class Runtime:
         self._backend.close()
 
     def _watch(self) -> None:
-        refused, tried = "", 0.0
+        tried = 0.0
         while not self._closed.wait(self._poll_s):
             swapped = None
             try:
                 with self._swapping:
                     live = self.bundle.live
-                    again = live != refused or time.monotonic() - tried >= RETRY_S
+                    again = live != self._refused or time.monotonic() - tried >= RETRY_S
                     if live != self._seen and again:
-                        refused, tried = live, time.monotonic()
+                        self._refused, tried = live, time.monotonic()
                         swapped = ServingHead(self.bundle.head(live))
                         self._serving, self._seen = swapped, live
                     if live == self._seen:
-                        refused = self.refusal = ""
+                        self._refused = self.refusal = ""
             except Exception as error:  # a watcher that dies would leave the device deaf
                 self._refuse(error)
             if swapped is not None:
                 self._tell(swapped)
 
     def _refuse(self, error: Exception) -> None:
-        if str(error) != self.refusal:
-            self.refusal = str(error)
+        reason = str(error) or repr(error)
+        if reason != self.refusal:
+            self.refusal = reason
             _log.warning("%s goes on serving: %s", self.head_digest[:12], error)
 
     def _tell(self, serving: ServingHead) -> None:

@@ -275,7 +275,7 @@ def test_publish_is_seen_by_a_bundle_opened_before(bundle: Bundle) -> None:
 def test_a_head_that_was_edited_elsewhere_goes_live(bundle: Bundle) -> None:
     data = split(bundle).head.to_bytes()
     version = bundle.publish(Head.from_bytes(data), action="from the lab")
-    assert version.action == "from the lab"
+    assert version.action.startswith("from the lab: + 'pushing something left', + ")
     assert bundle.head().to_bytes() == data
 
 

@@ -189,7 +189,7 @@ WRONG = {
         ["edit", "--class", "pushing", "--into", "a b=left,a b=right,c d=up"],
         "appears twice",
     ),
-    "too many": (["edit", "--class", "pushing", "--into", "a,b,c"], "as many members"),
+    "too many": (["edit", "--class", "pushing", "--into", "a,b,c"], "has 3 members"),
     "nothing alike": (["edit", "--class", "pushing", "--into", "red,blue"], "--force"),
     "not split": (["merge", "--class", "pushing"], "not split"),
     "no earlier head": (["rollback"], "first head"),
@@ -276,13 +276,51 @@ def test_taxonomy_that_is_none_is_refused(here: Path) -> None:
     assert "not a taxonomy" in result.stderr
 
 
-def test_merge_written_to_a_file_is_published_from_it(here: Path, bundle: Bundle) -> None:
+def test_merge_written_to_a_file_says_how_to_go_back(here: Path, bundle: Bundle) -> None:
     first = bundle.live
     run(*EDIT)
-    assert run("merge", "--class", "pushing something", "-o", "merged.onnx").exit_code == 0
-    result = run("publish", "merged.onnx")
-    assert result.exit_code == 0, result.output
-    assert bundle.live == first
+    result = run("merge", "--class", "pushing something", "-o", "merged.onnx")
+    assert f"`edgesplit rollback {first[:12]}` makes it live" in result.stdout
+    published = run("publish", "merged.onnx")
+    assert published.exit_code == 1
+    assert f"edgesplit rollback {first[:12]}" in published.stderr
+
+
+def test_an_old_head_file_never_undoes_a_newer_edit(here: Path, bundle: Bundle) -> None:
+    run(*EDIT, "-o", "head.onnx")
+    assert run("publish", "head.onnx").exit_code == 0
+    assert run("edit", "--class", "holding", "--into", "left,right").exit_code == 0
+    newest = bundle.live
+    result = run("publish", "head.onnx")
+    assert result.exit_code == 1
+    assert "was live in this bundle before" in result.stderr
+    assert bundle.live == newest
+
+
+def test_log_says_what_a_published_head_brought(here: Path) -> None:
+    run(*EDIT, "-o", "head.onnx")
+    run("publish", "head.onnx")
+    assert "publish head.onnx: + 'pushing something left', + 'pushing" in run("log").stdout
+
+
+def test_head_of_another_size_is_refused(here: Path, bundle: Bundle, head: Head) -> None:
+    small = Head(head.tree, head.weight[:, :3], head.bias, head.feature_space, bundle.live)
+    (here / "small.onnx").write_bytes(small.to_bytes())
+    result = run("publish", "small.onnx")
+    assert result.exit_code == 1
+    assert "features of 3 values" in result.stderr
+
+
+def test_dry_run_with_an_output_is_a_usage_error(here: Path) -> None:
+    assert run(*EDIT, "--dry-run", "-o", "head.onnx").exit_code == 2
+    assert run(*EDIT, "-o", "head.onnx", "--dry-run").exit_code == 2
+    assert not (here / "head.onnx").exists()
+
+
+def test_closed_pipe_is_no_error_message(bundle: Bundle) -> None:
+    command = f"{sys.executable} -m edgesplit show --json --bundle '{bundle.path}' | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Error" not in done.stderr
 
 
 def test_damaged_head_pointer_is_repaired_by_naming_a_head(here: Path, bundle: Bundle) -> None:
@@ -294,8 +332,11 @@ def test_damaged_head_pointer_is_repaired_by_naming_a_head(here: Path, bundle: B
     assert live[:12] in listed.stdout
     assert "live " not in listed.stdout
     assert "does not hold a digest" in run("rollback").stderr
+    entries = len(run_json("log"))
+    assert run("rollback", "").exit_code == 1
     assert run("rollback", live[:8]).exit_code == 0
     assert bundle.live == live
+    assert len(run_json("log")) == entries + 1  # the repair forgets nothing
     assert run("rollback", first[:8]).exit_code == 0
     assert run("verify").exit_code == 0
 

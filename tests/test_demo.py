@@ -134,6 +134,26 @@ def test_demo_never_replaces_the_users_own_files(tmp_path: Path) -> None:
     assert not (tmp_path / "motion.bundle").exists()
 
 
+@pytest.mark.parametrize("name", ["clips", "motion.bundle"])
+def test_demo_never_follows_a_link_or_replaces_a_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    for make in (
+        lambda: (tmp_path / name).symlink_to(tmp_path / "elsewhere"),
+        lambda: (tmp_path / name).write_text("mine"),
+    ):
+        make()
+        with pytest.raises(BundleError, match="not a demo's"):
+            unpack_demo(tmp_path, force=True)
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+        (tmp_path / name).unlink()
+
+
+def test_users_file_in_the_demos_bundle_stays(tmp_path: Path, demo: Bundle) -> None:
+    (demo.path / "notes.txt").write_text("mine")
+    with pytest.raises(BundleError, match="not a demo's"):
+        unpack_demo(tmp_path, force=True)
+
+
 def test_demo_overwrites_nothing_unless_told(tmp_path: Path, demo: Bundle) -> None:
     with pytest.raises(BundleError, match="exists already"):
         unpack_demo(tmp_path)

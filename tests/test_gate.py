@@ -1,6 +1,7 @@
 """The gate lets an edit pass, and nothing that changes what the edit must leave alone."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ import pytest
 from edgesplit.errors import GateError
 from edgesplit.gate import N_MADE, pass_gate
 from edgesplit.head import Head
-from edgesplit.labels import Composition, LabelTree, Node
+from edgesplit.labels import Composition, LabelTree, Node, Provenance
 from edgesplit.split import merge_class
 
 Floats = npt.NDArray[np.float32]
@@ -79,7 +80,7 @@ def test_a_subcategory_that_another_edit_made_does_not_move(
     after = split(before, 0, "gated")
     if part == "temperature":
         nodes = list(after.tree.nodes)
-        nodes[4] = replace(nodes[4], temperature=2.0)
+        nodes[4] = replace(nodes[4], temperature=1.000002)
         after = replace(after, tree=LabelTree(tuple(nodes)))
         changed = "pushing something"
     else:
@@ -89,6 +90,43 @@ def test_a_subcategory_that_another_edit_made_does_not_move(
         changed = "4 left"
     with pytest.raises(GateError, match=f"change 1 labels .*'{changed}'"):
         pass_gate(before, after, features)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"provenance": Provenance("made by hand")}, {"modifier": "elsewhere"}],
+    ids=["provenance", "modifier"],
+)
+def test_what_is_said_of_a_row_does_not_change(
+    head: Head, features: Floats, change: dict[str, Any]
+) -> None:
+    before = split(head, 4, "gated")
+    nodes = list(before.tree.nodes)
+    nodes[6] = replace(nodes[6], **change)
+    with pytest.raises(GateError, match=r"change 1 labels .*'4 left'"):
+        pass_gate(before, replace(before, tree=LabelTree(tuple(nodes))), features)
+
+
+def test_probabilities_are_compared_as_well(
+    head: Head, features: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Session:
+        """The logits agree, the second head's probabilities are one bit off."""
+
+        def __init__(self) -> None:
+            self.shift = len(sessions)
+            sessions.append(self)
+
+        def run(self, outputs: list[str], feeds: dict[str, Floats]) -> list[Floats]:
+            result = head.evaluate(feeds["features"])
+            probabilities = result.probabilities.copy()
+            probabilities.view(np.int32)[0, 3] += self.shift
+            return [result.logits, probabilities]
+
+    sessions: list[Session] = []
+    monkeypatch.setattr("edgesplit.gate.open_session", lambda model: Session())
+    with pytest.raises(GateError, match="'moving something down'"):
+        pass_gate(head, split(head, 4, "gated"), features)
 
 
 @pytest.mark.parametrize("change", ["renamed", "reordered", "dropped", "added"])
