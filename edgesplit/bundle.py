@@ -331,7 +331,7 @@ class Bundle:
             encoder=encoder,
         )
         warnings = [*edit.report.warnings]
-        if encoder is packaged_encoder() and encoder.digest != self.text_encoder_digest:
+        if encoder.digest != self.text_encoder_digest and not (self.path / "text").exists():
             warnings.append(
                 f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "
                 f"{self.text_encoder_digest[:12]}: the same edit gave other rows there"
