@@ -338,9 +338,8 @@ class Bundle:
             )
         if composition == "flat" and self.golden is not None:
             flips = count_flips(edit.before, edit.head, self.golden)
-            warnings.append(
-                f"flat flips {flips} of {len(self.golden)} decisions on the bundle's clips"
-            )
+            clips = f"{len(self.golden)} of the bundle's clips"
+            warnings += [f"flat flips {flips} decisions on {clips}"] if flips else []
         return replace(edit, report=replace(edit.report, warnings=tuple(warnings)))
 
     def merge_class(self, name: str) -> Edit:

@@ -616,7 +616,11 @@ def test_check_runs_the_gate_and_publishes_nothing(bundle: Bundle) -> None:
 
 def test_a_flat_split_says_how_many_decisions_it_flips(bundle: Bundle) -> None:
     edit = bundle.split_class("pushing", into=["left", "right"], composition="flat")
-    assert "decisions on the bundle's clips" in edit.report.warnings[0]
+    assert bundle.golden is not None
+    old, new = edit.before.classify(bundle.golden), edit.head.classify(bundle.golden)
+    flips = sum(not after.startswith(before) for before, after in zip(old, new, strict=True))
+    assert flips > 0
+    assert edit.report.warnings[0] == f"flat flips {flips} decisions on 64 of the bundle's clips"
 
 
 def test_another_text_encoder_than_the_exports_is_named(bundle: Bundle) -> None:
