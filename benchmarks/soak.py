@@ -92,7 +92,7 @@ def _resident_mib() -> float:
 
 
 @click.command()
-@click.option("--examples", default=3000, show_default=True)
+@click.option("--examples", default=1000, show_default=True)
 @click.option("--swaps", "n_swaps", default=5000, show_default=True)
 def main(examples: int, n_swaps: int) -> None:
     """Run the long counts and write their result."""
