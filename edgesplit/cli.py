@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgesplit import __version__
-from edgesplit.cli_make import demo, export
+from edgesplit.cli_make import demo, export, json_option
 from edgesplit.errors import EdgesplitError, EditError, LabelError
 from edgesplit.labels import COMPOSITIONS
 from edgesplit.rules import DEFAULT_RULE, RULES
@@ -57,10 +57,6 @@ def _bundle_option(command: Command) -> Command:
         help="The bundle; by default EDGESPLIT_BUNDLE or the one in the current folder.",
     )
     return option(command)
-
-
-def _json_option(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def _no_dry_run(context: click.Context, parameter: click.Parameter, path: Path | None) -> Any:
@@ -124,7 +120,7 @@ def _print_json(content: Any) -> None:
 @click.option("--force", is_flag=True, help="Accept sources that are a near tie.")
 @_edit_options
 @_bundle_option
-@_json_option
+@json_option
 def edit(
     name: str,
     into: tuple[str, ...],
@@ -245,7 +241,7 @@ def _write_new(path: Path, content: bytes) -> None:
 @click.option("--class", "name", required=True, help="The class that was split.")
 @_edit_options
 @_bundle_option
-@_json_option
+@json_option
 def merge(
     name: str, dry_run: bool, output: Path | None, bundle_path: Path | None, as_json: bool
 ) -> None:
@@ -264,7 +260,7 @@ def merge(
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @_bundle_option
-@_json_option
+@json_option
 def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
     """Make a head that was edited elsewhere live here.
 
@@ -286,7 +282,7 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
 @main.command()
 @click.argument("digest", required=False)
 @_bundle_option
-@_json_option
+@json_option
 def rollback(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
     """Make an earlier head live again; by default the one the live head was made from.
 
@@ -311,7 +307,7 @@ def _show_version(version: Version, as_json: bool) -> None:
 @main.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_bundle_option
-@_json_option
+@json_option
 def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) -> None:
     """Say what happens in video files; with --json one object a line.
 
@@ -347,7 +343,7 @@ def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) ->
 
 @main.command()
 @_bundle_option
-@_json_option
+@json_option
 def log(bundle_path: Path | None, as_json: bool) -> None:
     """List the heads that went live, the newest first.
 
@@ -374,7 +370,7 @@ def log(bundle_path: Path | None, as_json: bool) -> None:
 @main.command()
 @click.argument("digest", required=False)
 @_bundle_option
-@_json_option
+@json_option
 def show(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
     """Show the bundle and the label tree of a head; the live one by default.
 
@@ -409,7 +405,7 @@ def show(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
 @click.argument("old")
 @click.argument("new", required=False)
 @_bundle_option
-@_json_option
+@json_option
 def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> None:
     """Compare two heads; the second is the live one by default.
 
@@ -431,7 +427,7 @@ def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> 
 
 @main.command()
 @_bundle_option
-@_json_option
+@json_option
 def verify(bundle_path: Path | None, as_json: bool) -> None:
     """Check every file of the bundle against its digest; exit 1 when something is wrong.
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from edgesplit.report import Report
     from edgesplit.runtime import Prediction
 
-__all__ = ["demo", "export"]
+__all__ = ["demo", "export", "json_option"]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+"""Every command has it."""
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -95,7 +98,7 @@ def _numbers(kind: type, *counts: int) -> Callable[[Any, Any, str], tuple[Any, .
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of unlabelled videos: for statistics and the gate.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def export(
     model: str,
     labels_path: Path,
@@ -149,7 +152,7 @@ def export(
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="demo")
 @click.option("--force", is_flag=True, help="Replace a demo that is in the folder already.")
 @click.option("--no-edit", is_flag=True, help="Only put the bundle and its clips there.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
     """Predict clips, split a class from another process, and watch the answers change.
 

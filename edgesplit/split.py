@@ -106,18 +106,6 @@ def split_class(
             "learn from with --like, say it in its words (--into 'LABEL=MODIFIER,…'), give the "
             "modifiers with --taxonomy, or accept this with --force."
         )
-    children = [
-        Node(row.label, modifier=row.modifier, provenance=Provenance(rule, row.sources))
-        for row in rows
-    ]
-    grown = tree.split(column, children, composition=composition)
-    edited = Head(
-        tree=grown,
-        weight=np.concatenate([head.weight, transfer.rows]),
-        bias=np.concatenate([head.bias, np.zeros(len(rows), np.float32)]),
-        feature_space=head.feature_space,
-        parent=head.digest,
-    )
     flat = composition == "flat"
     report = Report(
         action="split",
@@ -131,7 +119,31 @@ def split_class(
         warnings=(*doubts, *_warnings(rows, transfer, request)),
     )
     made = ", ".join(repr(modifier) for _, modifier in subcategories)
+    edited = _append(head, column, rows, transfer.rows, rule=rule, composition=composition)
     return Edit(head, edited, report, f"split {tree[column].label!r} into {made} ({composition})")
+
+
+def _append(
+    head: Head,
+    column: int,
+    rows: Sequence[NewRow],
+    vectors: npt.NDArray[np.float32],
+    *,
+    rule: str,
+    composition: Composition,
+) -> Head:
+    """The head with `rows` below `column`; `vectors` are their `(rows, dim)` relative weights."""
+    children = [
+        Node(row.label, modifier=row.modifier, provenance=Provenance(rule, row.sources))
+        for row in rows
+    ]
+    return Head(
+        tree=head.tree.split(column, children, composition=composition),
+        weight=np.concatenate([head.weight, vectors]),
+        bias=np.concatenate([head.bias, np.zeros(len(rows), np.float32)]),
+        feature_space=head.feature_space,
+        parent=head.digest,
+    )
 
 
 def merge_class(head: Head, name: str, *, parent: Head | None = None) -> Edit:

@@ -24,7 +24,6 @@ Shape = Literal[
 ]
 Pattern = Literal["plain", "stripes", "dots", "halves"]
 
-DOWN: Vector = (0.0, -1.0)
 SKINS = ((0.95, 0.78, 0.66), (0.86, 0.65, 0.5), (0.7, 0.5, 0.36), (0.48, 0.32, 0.22))
 TABLES = (
     (0.62, 0.45, 0.3),

@@ -1,4 +1,4 @@
-"""Held-out clips as H.264 files, and such files back as arrays.
+"""Held-out clips as H.264 files.
 
 python -m benchmarks.motion_split.videos DIR --label "pushing something left" --index 0
 """
@@ -9,7 +9,6 @@ import av
 import click
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import Interpolation
 
 from benchmarks.motion_split.classes import FINE_CLASSES, FINE_LABELS, FineClass, clip_seed
 from benchmarks.motion_split.render import render_clip
@@ -39,23 +38,6 @@ def write_video(frames: npt.NDArray[np.uint8], path: Path) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-
-
-def read_video(
-    path: Path, *, size: int, n_frames: int, interpolation: Interpolation = Interpolation.AREA
-) -> npt.NDArray[np.uint8]:
-    """Uniformly sampled frames of a video, scaled: ``(n_frames, size, size, 3)`` uint8."""
-    with av.open(str(path)) as container:
-        decoded = list(container.decode(video=0))
-    chosen = (np.arange(n_frames) + 0.5) * len(decoded) / n_frames
-    return np.stack(
-        [
-            decoded[int(index)]
-            .reformat(size, size, format="rgb24", interpolation=interpolation)
-            .to_ndarray()
-            for index in chosen
-        ]
-    )
 
 
 @click.command()
