@@ -51,6 +51,7 @@ wheel: .venv/ready
 	cd build/wheel-check && ../../$(WHEEL)/python -I ../../tests/installed/check_wheel.py
 
 soak: .venv/ready
+	$(DEV)/python -m pip install -q --group fuzz
 	$(DEV)/python -m benchmarks.soak
 
 motion-split: .venv/ready

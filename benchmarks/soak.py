@@ -3,12 +3,14 @@
 Writes benchmarks/results/soak.json with commit, machine and date. Documents quote it with these.
 """
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,17 @@ def swaps(count: int) -> dict[str, Any]:
     }
 
 
+def fuzz(seconds: float) -> dict[str, Any] | str:
+    """Mutated head files, as many as the reader gets through; needs atheris."""
+    if find_spec("atheris") is None:
+        return "not run: atheris is not installed"
+    command = [sys.executable, "-m", "benchmarks.fuzz_head", "--seconds", str(seconds)]
+    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        return {"passed": False, "finding": "build/fuzz_head", "exit_code": done.returncode}
+    return {"passed": True, **json.loads(done.stdout.splitlines()[-1])}
+
+
 def _feature_of(head: Head, label: str) -> npt.NDArray[np.float32]:
     """A feature that the head decides for a class: its row, scaled up."""
     row = head.weight[head.tree.find(label)]
@@ -94,11 +107,13 @@ def _resident_mib() -> float:
 @click.command()
 @click.option("--examples", default=1000, show_default=True)
 @click.option("--swaps", "n_swaps", default=5000, show_default=True)
-def main(examples: int, n_swaps: int) -> None:
+@click.option("--fuzz-seconds", default=300.0, show_default=True)
+def main(examples: int, n_swaps: int, fuzz_seconds: float) -> None:
     """Run the long counts and write their result."""
     content = {
         "random_trees": random_trees(examples),
         "swaps": swaps(n_swaps),
+        "fuzz_head": fuzz(fuzz_seconds),
     }
     click.echo(write_result("soak", content).read_text())
 

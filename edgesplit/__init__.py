@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgesplit.bundle import Bundle, create_bundle, open_bundle
+    from edgesplit.bundle import Bundle, open_bundle
     from edgesplit.clips import read_clip
+    from edgesplit.create import create_bundle
+    from edgesplit.edit import Edit, drop_class, merge_class, rename_class
     from edgesplit.errors import EdgesplitError
     from edgesplit.head import Evaluation, Head
     from edgesplit.history import Version
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from edgesplit.metrics import Score, score_split
     from edgesplit.preprocessing import Preprocessing
     from edgesplit.report import Report
-    from edgesplit.split import Edit, merge_class, split_class
+    from edgesplit.split import split_class
     from edgesplit.stats import Statistics
     from edgesplit.text import TextEncoder
 
@@ -38,16 +40,20 @@ __all__ = [
     "Version",
     "__version__",
     "create_bundle",
+    "drop_class",
     "merge_class",
     "open_bundle",
     "read_clip",
+    "rename_class",
     "score_split",
     "split_class",
 ]
 
 _HOMES = {
-    "bundle": ("Bundle", "create_bundle", "open_bundle"),
+    "bundle": ("Bundle", "open_bundle"),
     "clips": ("read_clip",),
+    "create": ("create_bundle",),
+    "edit": ("Edit", "drop_class", "merge_class", "rename_class"),
     "errors": ("EdgesplitError",),
     "head": ("Evaluation", "Head"),
     "history": ("Version",),
@@ -55,7 +61,7 @@ _HOMES = {
     "metrics": ("Score", "score_split"),
     "preprocessing": ("Preprocessing",),
     "report": ("Report",),
-    "split": ("Edit", "merge_class", "split_class"),
+    "split": ("split_class",),
     "stats": ("Statistics",),
     "text": ("TextEncoder",),
 }

@@ -10,9 +10,7 @@
       golden.npz           features for the gate (when clips were given at export)
       text/                a text encoder of its own, when not the packaged one
 
-Only HEAD and log.jsonl are ever written twice. Publishing writes the head, then the log line,
-then HEAD, each durably before the next: a log line that HEAD never followed is an attempt that
-did not happen. Readers take no lock.
+Only HEAD and log.jsonl are ever written twice; `publish` writes them. Readers take no lock.
 """
 
 from __future__ import annotations
@@ -20,17 +18,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit import store
 from edgesplit.diff import diff_heads
+from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.errors import (
     BundleError,
     ConflictError,
@@ -38,19 +35,21 @@ from edgesplit.errors import (
     EditError,
     FeatureSpaceError,
 )
-from edgesplit.gate import Gate, pass_gate, read_golden, write_golden
+from edgesplit.gate import Gate, pass_gate, read_golden
 from edgesplit.head import Head, head_digest
-from edgesplit.history import Version, append_version, new_version, read_history
+from edgesplit.history import Version, read_history
 from edgesplit.knowledge import Taxonomy
 from edgesplit.labels import Composition
 from edgesplit.metrics import count_flips
 from edgesplit.preprocessing import Preprocessing
+from edgesplit.publish import go_live, head_file, head_files, prune, read_live
 from edgesplit.rules import DEFAULT_RULE
-from edgesplit.split import Edit, Into, merge_class, split_class
+from edgesplit.split import Into, split_class
 from edgesplit.stats import Statistics
+from edgesplit.store import Store, lock, map_os_errors, read_bytes
 from edgesplit.text import TextEncoder, packaged_encoder
 
-__all__ = ["Bundle", "Version", "create_bundle", "feature_space", "find_bundle", "open_bundle"]
+__all__ = ["Bundle", "check_space", "feature_space", "find_bundle", "open_bundle"]
 
 FORMAT_VERSION = 1
 MIN_PREFIX = 4
@@ -78,7 +77,7 @@ def find_bundle(path: str | Path | None = None) -> Path:
     here = Path.cwd()
     if (here / "bundle.json").is_file():
         return here
-    found = sorted(file.parent for file in here.glob("*/bundle.json"))
+    found = sorted(file.parent for file in here.glob("[!.]*/bundle.json"))
     if len(found) == 1:
         return found[0]
     how = f"Name one with --bundle or {ENVIRONMENT}."
@@ -89,8 +88,12 @@ def find_bundle(path: str | Path | None = None) -> Path:
     raise BundleError(f"There is no bundle in {here}. {how} `edgesplit demo` makes one to try.")
 
 
-def open_bundle(path: str | Path) -> Bundle:
+def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
     """Opens a bundle for reading and publishing.
+
+    Args:
+        path: the folder.
+        store: what writes; the file system's own by default.
 
     Raises:
         BundleError: the folder is not a bundle of a format this edgesplit reads.
@@ -101,7 +104,7 @@ def open_bundle(path: str | Path) -> Bundle:
         what = "does not exist" if not folder.exists() else "is not a bundle (no bundle.json in it)"
         raise BundleError(f"{folder} {what}. `edgesplit export` makes a bundle.")
     try:
-        content = json.loads(store.read_bytes(file))
+        content = json.loads(read_bytes(file))
         version = content["format"]
         if version != FORMAT_VERSION:
             raise BundleError(
@@ -114,73 +117,12 @@ def open_bundle(path: str | Path) -> Bundle:
             dim=int(content["dim"]),
             preprocessing=Preprocessing.from_json(content["preprocessing"]),
             text_encoder_digest=str(content["text_encoder"]),
+            store=store or Store(),
         )
     except KeyError as error:
         raise BundleError(f"{file} has no {error}. Restore it from a copy.") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BundleError(f"{file} is damaged. Restore it from a copy.") from error
-
-
-def create_bundle(
-    path: str | Path,
-    *,
-    backbone: bytes,
-    head: Head,
-    preprocessing: Preprocessing,
-    statistics: Statistics | None = None,
-    golden: npt.ArrayLike | None = None,
-) -> Bundle:
-    """Makes a bundle with `head` live; all of it appears at once or not at all.
-
-    Args:
-        path: a folder that does not exist yet.
-        backbone: the canonical fp32 ONNX file.
-        head: the first head, of this backbone's feature space.
-        preprocessing: how a video becomes a clip.
-        statistics: of this head's feature space.
-        golden: `(clips, dim)` features for the gate, at least one; the first
-            `edgesplit.gate.MAX_GOLDEN` are kept.
-
-    Raises:
-        BundleError: `path` exists or cannot be written.
-        FeatureSpaceError: the head belongs to another feature space.
-    """
-    target = Path(path)
-    if target.exists():
-        raise BundleError(f"{target} exists already. Choose another name, or remove it first.")
-    space = feature_space(backbone, preprocessing)
-    if head.feature_space != space:
-        raise FeatureSpaceError(_other_space(head, space))
-    if statistics is not None and statistics.feature_space != space:
-        raise FeatureSpaceError("The statistics were made with a head of another feature space.")
-    if golden is not None and (np.shape(golden)[1:] != (head.dim,) or not np.size(golden)):
-        raise ValueError(f"golden has shape {np.shape(golden)}, want (clips, {head.dim})")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with store.map_os_errors("create", target):
-        try:
-            (part / "heads").mkdir(parents=True)
-            content = {
-                "format": FORMAT_VERSION,
-                "feature_space": space,
-                "dim": head.dim,
-                "preprocessing": preprocessing.to_json(),
-                "text_encoder": packaged_encoder().digest,
-            }
-            store.replace_file(part / "backbone.onnx", backbone)
-            if statistics is not None:
-                store.replace_file(part / "stats.npz", statistics.to_bytes())
-            if golden is not None:
-                store.replace_file(
-                    part / "golden.npz", write_golden(np.asarray(golden, np.float32), space)
-                )
-            text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-            store.replace_file(part / "bundle.json", text.encode())
-            _go_live(part, head, before="", action="export")
-            store.rename_folder(part, target)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
-    return open_bundle(target)
 
 
 @dataclass(frozen=True)
@@ -197,6 +139,7 @@ class Bundle:
     preprocessing: Preprocessing
     text_encoder_digest: str
     """Of the text encoder that the bundle was exported beside."""
+    store: Store = field(default_factory=Store, repr=False, compare=False)
 
     @property
     def live(self) -> str:
@@ -205,19 +148,13 @@ class Bundle:
         Raises:
             BundleError: HEAD is missing or damaged.
         """
-        text = store.read_bytes(self.path / "HEAD").decode(errors="replace").strip()
-        if len(text) != 64 or set(text) - set("0123456789abcdef"):
-            raise BundleError(
-                f"{self.path / 'HEAD'} does not hold a digest. `edgesplit log` lists the heads; "
-                "`edgesplit rollback DIGEST` makes one live."
-            )
-        return text
+        return read_live(self.path)
 
     def _live_or_none(self) -> str | None:
         """As `live`, but None when HEAD is missing or holds no digest."""
         path = self.path / "HEAD"
         if path.exists():
-            store.read_bytes(path)  # an unreadable HEAD is not a damaged one
+            read_bytes(path)  # an unreadable HEAD is not a damaged one
         try:
             return self.live
         except BundleError:
@@ -235,8 +172,8 @@ class Bundle:
             FeatureSpaceError: the head belongs to another backbone.
         """
         full = self.live if digest is None else self.find_head(digest)
-        path = self._head_file(full)
-        data = store.read_bytes(path)
+        path = head_file(self.path, full)
+        data = read_bytes(path)
         if head_digest(data) != full:
             raise BundleError(
                 f"{path} is damaged: its content has another digest than its name. Restore it "
@@ -250,20 +187,23 @@ class Bundle:
         """The whole digest that starts with `prefix`, which has 4 characters at least."""
         if len(prefix) < MIN_PREFIX:
             raise BundleError(f"{prefix!r} is too short: give {MIN_PREFIX} characters of a digest.")
-        heads = sorted(path.stem for path in (self.path / "heads").glob("*.onnx"))
-        found = [digest for digest in heads if digest.startswith(prefix)]
+        found = [digest for digest in head_files(self.path) if digest.startswith(prefix)]
         if len(found) == 1:
             return found[0]
-        what = (
-            f"{len(found)} heads of {self.path} start"
-            if found
-            else f"No head of {self.path} starts"
-        )
+        if found:
+            what = f"{len(found)} heads of {self.path} start"
+        elif any(digest.startswith(prefix) for v in self.history() for digest in v.pruned):
+            raise BundleError(
+                f"The head {prefix[:12]} of {self.path} was pruned: only its entry in the log is "
+                "left. Publish it again from a copy, or make the edit again."
+            )
+        else:
+            what = f"No head of {self.path} starts"
         raise BundleError(f"{what} with {prefix[:12]!r}. `edgesplit log` lists them.")
 
     def backbone(self) -> bytes:
         """The fp32 backbone's ONNX bytes, checked against the feature space."""
-        data = store.read_bytes(self.path / "backbone.onnx")
+        data = read_bytes(self.path / "backbone.onnx")
         if feature_space(data, self.preprocessing) != self.feature_space:
             raise BundleError(
                 f"{self.path / 'backbone.onnx'} is not the backbone that this bundle was exported "
@@ -277,7 +217,7 @@ class Bundle:
         path = self.path / "stats.npz"
         if not path.exists():
             return None
-        statistics = Statistics.from_bytes(store.read_bytes(path))
+        statistics = Statistics.from_bytes(read_bytes(path))
         if statistics.feature_space != self.feature_space:
             raise FeatureSpaceError(f"{path} belongs to another bundle. Restore it from a copy.")
         return statistics
@@ -288,7 +228,7 @@ class Bundle:
         path = self.path / "golden.npz"
         if not path.exists():
             return None
-        return read_golden(store.read_bytes(path), feature_space=self.feature_space, dim=self.dim)
+        return read_golden(read_bytes(path), feature_space=self.feature_space, dim=self.dim)
 
     @cached_property
     def text_encoder(self) -> TextEncoder:
@@ -347,11 +287,24 @@ class Bundle:
 
         When that split was the head's last edit, the result is the parent itself, byte for byte.
         """
-        head = self.head()
-        parent = None
-        if head.parent and self._head_file(head.parent).exists():
-            parent = self.head(head.parent)
-        return merge_class(head, name, parent=parent)
+        return self._or_parent(merge_class(self.head(), name))
+
+    def rename_class(self, name: str, to: str, *, modifier: str | None = None) -> Edit:
+        """Gives `name` another label on the live head; see `edgesplit.rename_class`.
+
+        Taking back the head's last edit gives the parent itself, byte for byte.
+        """
+        return self._or_parent(rename_class(self.head(), name, to, modifier=modifier))
+
+    def drop_class(self, name: str) -> Edit:
+        """Leaves a subcategory of the live head out; see `edgesplit.drop_class`."""
+        return drop_class(self.head(), name)
+
+    def _or_parent(self, edit: Edit) -> Edit:
+        parent = edit.before.parent
+        if parent and head_file(self.path, parent).exists():
+            return restore_parent(edit, self.head(parent))
+        return edit
 
     def publish(self, edit: Edit | Head, *, action: str | None = None) -> Version:
         """Makes a head live: at once, durably, and only on top of the head it was made from.
@@ -387,7 +340,8 @@ class Bundle:
                 repeating it walks back through the edits.
 
         Raises:
-            BundleError: there is no earlier head, or the folder cannot be written.
+            BundleError: there is no earlier head, it was never live, or the folder cannot be
+                written.
         """
         live = self.live if digest is None else self._live_or_none()
         if digest is None:
@@ -395,7 +349,55 @@ class Bundle:
             if not digest:
                 raise BundleError("The first head is live: there is nothing to roll back to.")
         head = self.head(digest)
+        if not self._was_live(head.digest, live):
+            file = head_file(self.path, head.digest)
+            raise BundleError(
+                f"{head.digest[:12]} was never live here, so it never passed the gate. "
+                f"`edgesplit publish {file}` makes it live if it does."
+            )
         return self._publish(head, f"rollback to {head.digest[:12]}", expect=live, check=None)
+
+    def _was_live(self, digest: str, live: str | None) -> bool:
+        """Whether a head is an ancestor of the live one, whose digest vouches for it, or logged."""
+        ancestor = live
+        while ancestor and head_file(self.path, ancestor).exists():
+            ancestor = self.head(ancestor).parent
+            if ancestor == digest:
+                return True
+        return any(version.digest == digest for version in self.history())
+
+    def prune(self, keep: int, *, dry_run: bool = False) -> tuple[str, ...]:
+        """Removes the files of all heads but the last `keep` that were live.
+
+        The history keeps its entries; it is only no longer possible to roll back to those heads.
+
+        Args:
+            keep: heads to keep, the live one included; at least 1.
+            dry_run: only say which would go.
+
+        Returns:
+            Digests of the heads that went, in order.
+
+        Raises:
+            ValueError: `keep` is less than 1.
+            BundleError: HEAD is damaged, or the folder cannot be written.
+        """
+        if keep < 1:
+            raise ValueError(f"keep must be at least 1, got {keep}")
+        if dry_run:
+            return self._prunable(keep)
+        with lock(self.path):
+            digests = self._prunable(keep)
+            if digests:
+                with map_os_errors("prune", self.path):
+                    prune(self.store, self.path, digests, live=self.live)
+        return digests
+
+    def _prunable(self, keep: int) -> tuple[str, ...]:
+        live = self.live
+        newest = [live, *(version.digest for version in reversed(self.history()))]
+        kept = list(dict.fromkeys(newest))[:keep]
+        return tuple(digest for digest in head_files(self.path) if digest not in kept)
 
     def _publish(
         self,
@@ -405,7 +407,7 @@ class Bundle:
         expect: str | None,
         check: Callable[[Head, Head], Gate] | None,
     ) -> Version:
-        with store.lock(self.path):
+        with lock(self.path):
             # A named rollback is how a damaged HEAD is repaired; an edit must know what is live.
             live = self.live if check is not None else self._live_or_none()
             if head.digest == live:
@@ -415,8 +417,8 @@ class Bundle:
             if check is not None:
                 check(self.head(live), head)
             before = live or self._logged_last()
-            with store.map_os_errors("publish to", self.path):
-                return _go_live(self.path, head, before=before, action=action)
+            with map_os_errors("publish to", self.path):
+                return go_live(self.store, self.path, head, before=before, action=action)
 
     def _conflict(self, head: Head, expect: str | None, live: str | None) -> str:
         if any(version.digest == head.digest for version in self.history()):
@@ -452,8 +454,8 @@ class Bundle:
         attempt(lambda: self.golden)
         attempt(lambda: self.statistics)
         attempt(lambda: self.text_encoder.check())
-        for path in sorted((self.path / "heads").glob("*.onnx")):
-            attempt(lambda path=path: self.head(path.stem))  # type: ignore[misc]
+        for digest in head_files(self.path):
+            attempt(lambda digest=digest: self.head(digest))  # type: ignore[misc]
         return list(dict.fromkeys(problems))
 
     def _check_history(self) -> None:
@@ -464,7 +466,9 @@ class Bundle:
                 f"The log does not say how {live[:12]} went live: HEAD was set by hand, or the log "
                 "is incomplete. Publish or roll back to go on from here."
             )
-        gone = [v.digest[:12] for v in history if not self._head_file(v.digest).exists()]
+        pruned = {digest for version in history for digest in version.pruned}
+        heads = dict.fromkeys(version.digest for version in history)
+        gone = [d[:12] for d in heads if d not in pruned and not head_file(self.path, d).exists()]
         if gone:
             raise BundleError(
                 f"{len(gone)} heads of the log are gone, such as {gone[0]}: it is not possible to "
@@ -472,41 +476,31 @@ class Bundle:
             )
 
     def _check_space(self, head: Head) -> None:
-        if head.feature_space != self.feature_space:
-            raise FeatureSpaceError(_other_space(head, self.feature_space))
-        if head.dim != self.dim:
-            raise FeatureSpaceError(
-                f"The head takes features of {head.dim} values, the backbone gives {self.dim}."
-            )
-
-    def _head_file(self, digest: str) -> Path:
-        return self.path / "heads" / f"{digest}.onnx"
-
-
-def _go_live(folder: Path, head: Head, *, before: str, action: str) -> Version:
-    """Head, log line, HEAD: each is on disk before the next is begun."""
-    path = folder / "heads" / f"{head.digest}.onnx"
-    # A file of that name is re-hashed: a power cut can leave it empty.
-    if path.exists() and head_digest(path.read_bytes()) == head.digest:
-        store.sync_file(path)  # whoever wrote it may have been cut off before it was durable
-    else:
-        store.replace_file(path, head.to_bytes())
-    version = new_version(head.digest, before=before, action=action)
-    append_version(folder, version)
-    store.replace_file(folder / "HEAD", f"{head.digest}\n".encode())
-    return version
+        check_space(head, self.feature_space, self.dim)
 
 
 def _in_words(live: Head, head: Head) -> str:
     difference = diff_heads(live, head)
-    parts = [f"+ {node.label!r}" for node in difference.added]
+    parts = [f"{rename.before!r} -> {rename.after!r}" for rename in difference.renamed]
+    parts += [f"+ {node.label!r}" for node in difference.added]
     parts += [f"- {label!r}" for label in difference.removed]
     return ", ".join(parts) or "the same labels"
 
 
-def _other_space(head: Head, space: str) -> str:
-    mine = f"feature space {head.feature_space[:12]}" if head.feature_space else "no feature space"
-    return (
-        f"The head belongs to {mine}, the bundle has {space[:12]}: it was trained on another "
-        "backbone or preprocessing. Use a head that was exported with this bundle."
-    )
+def check_space(head: Head, feature_space: str, dim: int) -> None:
+    """Whether a head fits a backbone.
+
+    Raises:
+        FeatureSpaceError: it belongs to another one, or takes features of another size.
+    """
+    if head.feature_space != feature_space:
+        own = head.feature_space
+        mine = f"feature space {own[:12]}" if own else "no feature space"
+        raise FeatureSpaceError(
+            f"The head belongs to {mine}, the bundle has {feature_space[:12]}: it was trained on "
+            "another backbone or preprocessing. Use a head that was exported with this bundle."
+        )
+    if head.dim != dim:
+        raise FeatureSpaceError(
+            f"The head takes features of {head.dim} values, the backbone gives {dim}."
+        )

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgesplit import store
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.clips import read_clip
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.metrics import Score, score_split
 from edgesplit.split import split_class
+from edgesplit.store import map_os_errors, read_bytes
 
 if TYPE_CHECKING:
     from edgesplit.report import Report
@@ -106,7 +106,7 @@ def unpack_demo(folder: Path, *, force: bool = False) -> Bundle:
     for part in there:
         if not _is_ours(part):
             raise BundleError(f"{part} is not a demo's, so it stays. Name another folder.")
-    with store.map_os_errors("write", folder):
+    with map_os_errors("write", folder):
         for name in PARTS:
             if (folder / name).exists():
                 shutil.rmtree(folder / name)
@@ -164,7 +164,7 @@ def run_demo(
     from edgesplit.runtime import Runtime  # the demo is an application: it stands on all rooms
 
     bundle = open_bundle(folder / BUNDLE)
-    truth = json.loads(store.read_bytes(folder / "clips" / "truth.json"))
+    truth = json.loads(read_bytes(folder / "clips" / "truth.json"))
     clips = {name: read_clip(folder / "clips" / name, bundle.preprocessing) for name in truth}
     swaps: list[float] = []
     with Runtime(bundle, on_swap=lambda serving: swaps.append(serving.build_ms)) as runtime:

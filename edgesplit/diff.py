@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgesplit.head import Head
 from edgesplit.labels import Node
 
-__all__ = ["HeadDiff", "Resplit", "diff_heads"]
+__all__ = ["HeadDiff", "Rename", "Resplit", "diff_heads", "match_nodes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A node of both heads under two labels."""
+
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +25,7 @@ class Resplit:
     """A label of both heads whose split differs; empty texts where it is not split."""
 
     label: str
+    """As in the second head."""
     before: str
     """Composition and temperature in the first head, as "gated, temperature 1"."""
     after: str
@@ -29,10 +39,12 @@ class HeadDiff:
     """Labels that only the second head has, with the provenance of their rows."""
     removed: tuple[str, ...]
     """Labels that only the first head has."""
+    renamed: tuple[Rename, ...]
+    """Nodes that have another label, and all else the same but for the modifier."""
     changed: tuple[str, ...]
     """Labels of both whose own row, bias, parent, modifier or provenance differs."""
     resplit: tuple[Resplit, ...]
-    """Labels of both that are split in one head only, or otherwise."""
+    """Nodes of both that are split in one head only, or otherwise."""
     n_equal: int
     """Labels of both that are in neither `changed` nor `resplit`."""
 
@@ -42,33 +54,78 @@ class HeadDiff:
 
 
 def diff_heads(old: Head, new: Head) -> HeadDiff:
-    """Compares two heads label by label.
+    """Compares two heads node by node.
 
     Raises:
         ValueError: their features differ in size.
     """
     if old.dim != new.dim:
         raise ValueError(f"features of {old.dim} and of {new.dim} values cannot be compared")
-    before = {node.label: column for column, node in enumerate(old.tree)}
-    after = {node.label: column for column, node in enumerate(new.tree)}
-    both = [label for label in before if label in after]
-    changed = [x for x in both if _row(old, before[x]) != _row(new, after[x])]
-    splits = [Resplit(x, _split(old.tree[before[x]]), _split(new.tree[after[x]])) for x in both]
-    resplit = [split for split in splits if split.before != split.after]
+    pairs = match_nodes(old, new)
+    labels = {column: new.tree[pair].label for column, pair in pairs.items()}
+    renamed = [c for c, label in labels.items() if old.tree[c].label != label]
+    changed = [
+        column
+        for column, pair in pairs.items()
+        if column not in renamed and _differ(old, column, new, pair, pairs)
+    ]
+    resplit = {
+        column: Resplit(labels[column], before, after)
+        for column, pair in pairs.items()
+        if (before := _split(old.tree[column])) != (after := _split(new.tree[pair]))
+    }
+    matched = set(pairs.values())
     return HeadDiff(
-        added=tuple(new.tree[column] for label, column in after.items() if label not in before),
-        removed=tuple(label for label in before if label not in after),
-        changed=tuple(changed),
-        resplit=tuple(resplit),
-        n_equal=len(set(both) - set(changed) - {split.label for split in resplit}),
+        added=tuple(node for column, node in enumerate(new.tree) if column not in matched),
+        removed=tuple(node.label for column, node in enumerate(old.tree) if column not in pairs),
+        renamed=tuple(Rename(old.tree[column].label, labels[column]) for column in renamed),
+        changed=tuple(labels[column] for column in changed),
+        resplit=tuple(resplit.values()),
+        n_equal=len(set(pairs) - set(renamed) - set(changed) - set(resplit)),
     )
 
 
-def _row(head: Head, column: int) -> tuple[object, ...]:
-    node = head.tree[column]
-    parent = None if node.parent is None else head.tree[node.parent].label
+def match_nodes(old: Head, new: Head) -> dict[int, int]:
+    """Columns of the nodes that both heads have: `{column in old: column in new}`, ascending.
+
+    A label that both have is the same node. What is left was renamed where row, bias, parent and
+    provenance are the same; of several such, in order of columns.
+    """
+    by_label = {node.label: column for column, node in enumerate(new.tree)}
+    pairs = {
+        column: by_label[node.label]
+        for column, node in enumerate(old.tree)
+        if node.label in by_label
+    }
+    taken = set(pairs.values())
+    free: dict[tuple[object, ...], list[int]] = {}
+    for column in range(len(new.tree)):
+        if column not in taken:
+            free.setdefault(_content(new, column, new.tree[column].parent), []).append(column)
+    for column in range(len(old.tree)):  # parents come first
+        if column not in pairs:
+            alike = free.get(_content(old, column, _above(old, column, pairs)))
+            if alike:
+                pairs[column] = alike.pop(0)
+    return dict(sorted(pairs.items()))
+
+
+def _content(head: Head, column: int, parent: int | None) -> tuple[object, ...]:
+    """All of a node but its label, modifier and split; `parent` as a column of the second head."""
     numbers = (head.weight[column].tobytes(), head.bias[column].tobytes())
-    return (*numbers, parent, node.modifier, node.provenance)
+    return (*numbers, parent, head.tree[column].provenance)
+
+
+def _above(old: Head, column: int, pairs: Mapping[int, int]) -> int | None:
+    """The parent's column in the second head; -1 when it is not there."""
+    parent = old.tree[column].parent
+    return None if parent is None else pairs.get(parent, -1)
+
+
+def _differ(old: Head, column: int, new: Head, pair: int, pairs: Mapping[int, int]) -> bool:
+    here = _content(old, column, _above(old, column, pairs))
+    there = _content(new, pair, new.tree[pair].parent)
+    return here != there or old.tree[column].modifier != new.tree[pair].modifier
 
 
 def _split(node: Node) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.diff import diff_heads
+from edgesplit.diff import HeadDiff, diff_heads, match_nodes
 from edgesplit.errors import BundleError, GateError
 from edgesplit.head import Head
 from edgesplit.labels import LabelTree
@@ -37,17 +38,20 @@ class Gate:
 def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
     """Lets `after` pass if it changes nothing that both heads have.
 
-    Labels of both must have the same row, parent, modifier and provenance, and a split of both
-    the same composition and temperature. Root logits, computed by ONNX Runtime on the golden
-    features, must be equal to the bit, but for classes that are, or were, split flat; where no
-    class is, so must the root probabilities.
+    Nodes of both must have the same row, parent and provenance, and a split of both the same
+    composition and temperature and no further children. Root logits, computed by ONNX Runtime on
+    the golden features, must be equal to the bit, but for classes that are, or were, split flat;
+    where no class is, so must the root probabilities. A label that both heads have must be the same
+    node; one label may become a new one, if that is all.
 
     Raises:
         GateError: a root class is missing, new or moved, or something differs.
     """
     old, new = before.tree, after.tree
-    if [old[c].label for c in old.roots] != [new[c].label for c in new.roots]:
-        raise GateError("The head has other root classes than the live one: it is no edit of it.")
+    pairs = match_nodes(before, after)
+    _check_roots(before, after, pairs)
+    difference = diff_heads(before, after)
+    _check_renames(difference)
     untouched = [
         column
         for column in old.roots
@@ -59,7 +63,7 @@ def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
         [np.ascontiguousarray(result[kind][:, untouched]).view(np.int32) for result in results]
         for kind in (0, 1)
     )
-    changed = _changed_labels(before, after) + _differing(old, untouched, logits)
+    changed = _changed_labels(before, after, pairs, difference) + _differing(old, untouched, logits)
     if not changed and len(untouched) == len(old.roots):
         changed = _differing(old, untouched, probabilities)
     if changed:
@@ -76,7 +80,7 @@ def _run(before: Head, after: Head, features: Floats) -> list[list[Floats]]:
     """Logits and probabilities of both heads in ONNX Runtime."""
     outputs = ["logits", "probabilities"]
     return [
-        open_session(head.to_bytes()).run(outputs, {"features": features})
+        open_session(head.to_bytes(), optimize=False).run(outputs, {"features": features})
         for head in (before, after)
     ]
 
@@ -89,10 +93,44 @@ def _differing(
     return [tree[c].label for c, same in zip(columns, equal, strict=True) if not same]
 
 
-def _changed_labels(before: Head, after: Head) -> list[str]:
-    """Labels of both heads whose row differs, or whose split, if both have it split."""
-    difference = diff_heads(before, after)
-    return [*difference.changed, *(r.label for r in difference.resplit if r.before and r.after)]
+def _check_roots(before: Head, after: Head, pairs: Mapping[int, int]) -> None:
+    """Root classes are the same nodes in the same columns."""
+    old, new = before.tree, after.tree
+    if len(old.roots) != len(new.roots) or not pairs.keys() >= set(old.roots):
+        raise GateError("The head has other root classes than the live one: it is no edit of it.")
+    for column in old.roots:
+        if pairs[column] != column:
+            raise GateError(
+                f"The head has {old[column].label!r} in column {pairs[column]}, the live head in "
+                f"column {column}: labels were exchanged. Nothing was published; make the edit "
+                "again."
+            )
+
+
+def _check_renames(difference: HeadDiff) -> None:
+    """A label that changes beside other things was damaged, or meant for another head."""
+    others = (*difference.added, *difference.removed, *difference.resplit)
+    if difference.renamed and (others or len(difference.renamed) > 1):
+        rename = difference.renamed[0]
+        raise GateError(
+            f"The head calls {rename.before!r} {rename.after!r}, beside other changes. A rename is "
+            "an edit of its own: publish it by itself. Nothing was published."
+        )
+
+
+def _changed_labels(
+    before: Head, after: Head, pairs: Mapping[int, int], difference: HeadDiff
+) -> list[str]:
+    """Labels of nodes of both heads whose row differs, or whose split, if both have it split."""
+    resplit = [split.label for split in difference.resplit if split.before and split.after]
+    known = set(pairs.values())
+    grown = [
+        after.tree[pair].label
+        for column, pair in pairs.items()
+        if before.tree[column].composition is not None
+        and not known.issuperset(after.tree.children(pair))
+    ]
+    return [*difference.changed, *resplit, *grown]
 
 
 def _made(dim: int) -> Floats:

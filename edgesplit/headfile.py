@@ -9,6 +9,7 @@ domains never occur. docs/format.md specifies the bytes.
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,9 @@ OPSET = 17
 IR_VERSION = 8
 
 _METADATA_KEY = "edgesplit"
+
+_MAX_QUOTED = 500
+"""Characters of a message that quotes a damaged file, whose words can be of any length."""
 
 
 def write_head(head: Head) -> bytes:
@@ -70,18 +74,29 @@ def read_head(data: bytes) -> Head:
             parent=_text(metadata, "parent"),
         )
         rebuilt = head.to_bytes()
-    except HeadError:
-        raise
+    except HeadError as error:
+        raise HeadError(_cut(str(error))) from error
     except EdgesplitError as error:
-        raise HeadError(f"The head file's labels are not valid: {error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise HeadError(f"The head file's metadata is not valid: {error!r}.") from error
+        raise HeadError(f"The head file's labels are not valid: {_cut(str(error))}") from error
+    except _NOT_VALID as error:
+        raise HeadError(f"The head file's metadata is not valid: {_cut(repr(error))}.") from error
     if rebuilt != data:
         raise HeadError(
             "The head file's graph is not the one that its labels and weights give: it was edited "
             "or damaged. Restore it, or publish it anew from the head it was made from."
         )
     return head
+
+
+_NOT_VALID = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+"""What reading JSON of an unexpected shape raises."""
+
+
+def _cut(message: str) -> str:
+    """A message of bounded length; its end says what to do."""
+    if len(message) <= _MAX_QUOTED:
+        return message
+    return f"{message[: _MAX_QUOTED - 200]} … {message[-200:]}"
 
 
 def _parse(data: bytes) -> onnx.ModelProto:
@@ -107,12 +122,12 @@ def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
         metadata = json.loads(entries[_METADATA_KEY])
         version = metadata["format"]
         nodes = metadata["nodes"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise HeadError(f"The head file's metadata is damaged: {error!r}.") from error
+    except _NOT_VALID as error:
+        raise HeadError(f"The head file's metadata is damaged: {_cut(repr(error))}.") from error
     if version != FORMAT_VERSION:
         raise HeadError(
-            f"The head file has format {version!r}, this edgesplit reads format {FORMAT_VERSION}. "
-            "Use the edgesplit release that wrote it."
+            f"The head file has format {reprlib.repr(version)}, this edgesplit reads format "
+            f"{FORMAT_VERSION}. Use the edgesplit release that wrote it."
         )
     if not isinstance(nodes, list):
         raise HeadError("The head file's metadata is damaged: its nodes are not a list.")
@@ -122,7 +137,7 @@ def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
 def _text(metadata: Mapping[str, Any], key: str) -> str:
     value = metadata[key]
     if not isinstance(value, str):
-        raise TypeError(f"{key} is {value!r}")
+        raise TypeError(f"{key} is {reprlib.repr(value)}")
     return value
 
 
@@ -183,6 +198,8 @@ def _read_rows(
         raise HeadError(
             f"The head file holds {root.shape[0]} root rows for {len(tree.roots)} root classes."
         )
+    if _least_size(tree, root.shape[1]) > model.ByteSize():
+        raise HeadError("The head file is too small for its labels: it was edited or damaged.")
     weight = np.zeros((len(tree), root.shape[1]), np.float32)
     bias = np.zeros(len(tree), np.float32)
     _place(weight, root, np.arange(len(tree.roots)), "weight")
@@ -192,6 +209,24 @@ def _read_rows(
         _place(weight, _floats(tensors, f"split{depth}.weight", 2), columns, "weight")
         _place(bias, _floats(tensors, f"split{depth}.bias", 1), columns, "bias")
     return weight, bias
+
+
+def _least_size(tree: LabelTree, dim: int) -> int:
+    """Bytes that a file with these labels has at least, found in linear time.
+
+    Rows, the walk and the roll-up of flat splits are products of what the labels count: a small
+    hostile file must not make its reader build gigabytes before the two are compared.
+    """
+    depths = levels(tree)
+    rows = len(tree.roots) + sum(level.columns.size for level in depths)
+    walk = len(depths) ** 2 * len("split1.choice")  # every step names the choices of all depths
+    below = [1] * len(tree)
+    for column in reversed(range(len(tree))):
+        if tree[column].composition == "flat":
+            below[column] = sum(below[child] for child in tree.children(column))
+    flat = [below[column] for column, node in enumerate(tree) if node.composition == "flat"]
+    roll_up = len(flat) * max(flat, default=0) * (8 + 4)  # an index and a mask
+    return 4 * dim * rows + walk + roll_up
 
 
 def _floats(

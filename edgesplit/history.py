@@ -1,51 +1,75 @@
-"""log.jsonl: which head went live when. Lines are only ever appended.
+"""log.jsonl: which head went live when, and which were pruned. Lines are only ever appended.
 
 A line is written before HEAD follows it, so a line that nothing followed is an attempt that did
-not happen: the next line's `from`, or for the last line HEAD, is another head than its `to`.
+not happen: the next line's `from`, or for the last line HEAD, is another head than its `to`. A
+line of a prune names the live head twice.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from edgesplit import store
 from edgesplit.errors import BundleError
+from edgesplit.store import Store, read_bytes
 
-__all__ = ["LOG", "Version", "append_version", "new_version", "read_history"]
+__all__ = [
+    "LOG",
+    "Version",
+    "append_version",
+    "live_at",
+    "new_version",
+    "parse_moment",
+    "read_history",
+]
 
 LOG = "log.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One entry of a bundle's history: a head that went live."""
+    """One entry of a bundle's history: a head that went live, or stayed so in a prune."""
 
     digest: str
-    """The head that went live."""
+    """The head that is live from then on."""
     time: str
-    """UTC, ISO 8601 with milliseconds."""
+    """UTC, ISO 8601 with milliseconds, by the clock of whoever published."""
     action: str
     """What was done, in words."""
     before: str
     """Digest of the head that was live until then; empty for the first."""
+    pruned: tuple[str, ...] = ()
+    """Digests of heads that a prune removed."""
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str | list[str]]:
         """A JSON object, as in log.jsonl."""
-        return {"time": self.time, "from": self.before, "to": self.digest, "action": self.action}
+        fields = {"time": self.time, "from": self.before, "to": self.digest, "action": self.action}
+        return {**fields, "pruned": [*self.pruned]} if self.pruned else {**fields}
+
+    @property
+    def moment(self) -> datetime:
+        """`time` to reckon with; the earliest there is when a damaged log has no time there."""
+        try:
+            moment = datetime.fromisoformat(self.time.replace("Z", "+00:00"))
+        except ValueError:
+            return datetime.min.replace(tzinfo=timezone.utc)
+        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def new_version(digest: str, *, before: str, action: str) -> Version:
+def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] = ()) -> Version:
     """A version that goes live now."""
     now = time.time()
     second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-    return Version(digest, f"{second}.{int(now * 1000) % 1000:03d}Z", action, before)
+    moment = f"{second}.{int(now * 1000) % 1000:03d}Z"
+    return Version(digest, moment, action, before, tuple(pruned))
 
 
-def append_version(folder: Path, version: Version) -> None:
+def append_version(store: Store, folder: Path, version: Version) -> None:
     """Adds a line durably.
 
     Raises:
@@ -64,7 +88,7 @@ def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
     Raises:
         BundleError: the log cannot be read or holds no entry.
     """
-    entries = _entries(store.read_bytes(folder / LOG))
+    entries = _entries(read_bytes(folder / LOG))
     if not entries:
         raise BundleError(f"{folder / LOG} holds no entry. Restore it from a copy.")
     if live is None:
@@ -77,8 +101,59 @@ def _entries(content: bytes) -> Sequence[Version]:
     entries = []
     for line in content.splitlines():
         try:
-            fields = json.loads(line)
-            entries.append(Version(fields["to"], fields["time"], fields["action"], fields["from"]))
-        except (ValueError, KeyError, TypeError):
+            entries.append(_read_version(json.loads(line)))
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue  # torn by a crash: what it was to record never happened
     return entries
+
+
+def _read_version(fields: dict[str, str | list[str]]) -> Version:
+    texts = [fields[key] for key in ("to", "time", "action", "from")]
+    pruned = fields.get("pruned", [])
+    if not all(isinstance(text, str) for text in (*texts, *pruned)) or isinstance(pruned, str):
+        raise TypeError("not texts")
+    digest, moment, action, before = map(str, texts)
+    return Version(digest, moment, action, before, tuple(pruned))
+
+
+def live_at(history: Sequence[Version], moment: datetime) -> tuple[Version, ...]:
+    """The versions that may have been live at a moment, oldest first.
+
+    There is one, or none before the first; several only where the clock of a publisher went back,
+    as on a device that starts without the time: nobody can tell when between the two it did.
+
+    Args:
+        history: as from `read_history`.
+        moment: with a time zone.
+    """
+    found = []
+    for place, version in enumerate(history):
+        start = version.moment
+        end = history[place + 1].moment if place + 1 < len(history) else None
+        if end is None or start <= end:
+            live = start <= moment and (end is None or moment < end)
+        else:
+            live = start <= moment or moment < end
+        if live:
+            found.append(version)
+    return tuple(found)
+
+
+def parse_moment(text: str) -> datetime:
+    """A moment as people write it: `14:03`, `2026-11-22`, `2026-11-22 14:03`, ISO 8601; UTC.
+
+    A time alone is the last such time that has passed. A text with an offset says its own zone.
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    now = datetime.now(timezone.utc)
+    text = text.strip().upper().replace("Z", "+00:00")
+    if text[4:5] == "-":
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    if not re.match(r"\d\d:\d\d", text):
+        raise ValueError(f"{text!r} is no time of day")
+    moment = datetime.fromisoformat(f"{now.date()}T{text}")
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return moment if moment <= now else moment - timedelta(days=1)

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgesplit import store
 from edgesplit.errors import EditError
 from edgesplit.labels import LabelTree, Provenance, words
+from edgesplit.store import read_bytes
 
 __all__ = [
     "Group",
@@ -132,7 +132,7 @@ def load_taxonomy(path: str | Path) -> Taxonomy:
     """
     form = 'Write {"coarse category": {"fine label": "modifier", …}, …}.'
     try:
-        content = json.loads(store.read_bytes(Path(path)))
+        content = json.loads(read_bytes(Path(path)))
     except ValueError as error:
         raise EditError(f"{path} is not JSON ({error}). {form}") from error
     if not isinstance(content, dict):

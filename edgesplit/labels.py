@@ -202,6 +202,11 @@ class LabelTree:
         return tuple(c for c, node in enumerate(self.nodes) if node.composition is None)
 
     @cached_property
+    def inner(self) -> tuple[int, ...]:
+        """Columns of the nodes that are split, in ascending order."""
+        return tuple(c for c, node in enumerate(self.nodes) if node.composition is not None)
+
+    @cached_property
     def competitors(self) -> tuple[int, ...]:
         """Columns that compete at the root level, ascending.
 
@@ -319,10 +324,8 @@ class LabelTree:
                 f"{node.label!r} lies inside a gated split, where children share one score; flat "
                 "children would have to compete with the root classes. Use composition gated."
             )
-        taken = {n.label.casefold() for n in self.nodes}
         for child in children:
-            if child.label.casefold() in taken:
-                raise LabelError(f"There already is a class {child.label!r}. Choose another name.")
+            self._refuse_taken(child.label, self.nodes)
         grown = list(self.nodes)
         grown[column] = replace(node, composition=composition)
         grown += [replace(child, parent=column) for child in children]
@@ -337,14 +340,60 @@ class LabelTree:
         node = self.nodes[column]
         if node.composition is None:
             raise EditError(f"{node.label!r} is not split, so there is nothing to merge.")
-        gone = set(self.descendants(column))
-        kept = [c for c in range(len(self)) if c not in gone]
+        return self._without(self.descendants(column), leaf=column)
+
+    def drop(self, column: int) -> tuple[LabelTree, list[int]]:
+        """The tree without the subcategory `column`, and the columns that were kept.
+
+        Raises:
+            EditError: `column` is a root class, or has only one sibling.
+        """
+        node = self.nodes[column]
+        if node.parent is None:
+            raise EditError(
+                f"{node.label!r} is one of the model's own classes: without it, clips of it would "
+                "get another class's name. Only subcategories can be dropped."
+            )
+        if len(self.children(node.parent)) == 2:
+            above = self.nodes[node.parent].label
+            raise EditError(
+                f"{node.label!r} has only one sibling, and a split needs two. Undo it with "
+                f"`edgesplit merge --class {above!r}`."
+            )
+        return self._without([column, *self.descendants(column)])
+
+    def rename(self, column: int, label: str, modifier: str) -> LabelTree:
+        """The tree with another label and modifier at `column`.
+
+        Raises:
+            EditError: nothing would change.
+            LabelError: another class has that label.
+        """
+        old = self.nodes[column]
+        if (label, modifier) == (old.label, old.modifier):
+            raise EditError(f"{label!r} is called that already.")
+        self._refuse_taken(label, (node for node in self.nodes if node is not old))
+        nodes = list(self.nodes)
+        nodes[column] = replace(old, label=label, modifier=modifier)
+        return LabelTree(tuple(nodes))
+
+    def _refuse_taken(self, label: str, nodes: Iterable[Node]) -> None:
+        if label.casefold() in {node.label.casefold() for node in nodes}:
+            raise LabelError(f"There already is a class {label!r}. Choose another name.")
+
+    def _without(
+        self, gone: Iterable[int], *, leaf: int | None = None
+    ) -> tuple[LabelTree, list[int]]:
+        """The tree without the columns `gone`, and those that were kept; `leaf` becomes one."""
+        left_out = set(gone)
+        kept = [column for column in range(len(self)) if column not in left_out]
         place = {old: new for new, old in enumerate(kept)}
-        nodes = [
-            replace(n, parent=None if n.parent is None else place[n.parent])
-            for n in (self.nodes[c] for c in kept)
-        ]
-        nodes[place[column]] = replace(
-            node, composition=None, temperature=1.0, parent=nodes[place[column]].parent
-        )
+        nodes = []
+        for column in kept:
+            node = self.nodes[column]
+            if column == leaf:
+                node = replace(node, composition=None, temperature=1.0)
+            if node.parent is not None:
+                node = replace(node, parent=place[node.parent])
+            nodes.append(node)
         return LabelTree(tuple(nodes)), kept

@@ -98,7 +98,7 @@ class Preprocessing:
             raise BundleError(f"The bundle's preprocessing lacks or does not know {odd}.")
         try:
             return cls(**content)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BundleError(f"The bundle's preprocessing is not valid: {error}.") from error
 
 

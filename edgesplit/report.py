@@ -33,11 +33,13 @@ class Report:
     """The account of one edit."""
 
     action: str
-    """`split` or `merge`."""
+    """`split`, `merge`, `rename` or `drop`."""
     label: str
     """The class that was edited."""
     n_untouched: int
     """Root classes whose rows and logits the edit leaves alone, to the bit."""
+    to: str = ""
+    """Rename only: the new label."""
     rule: str = ""
     composition: str = ""
     likeness: float = float("nan")

@@ -53,8 +53,11 @@ def notes() -> Console:
 
 def show_report(out: Console, report: Report) -> None:
     """Prints what an edit did and how far to trust it."""
-    if report.action == "merge":
-        out.print(f"merged [bold]{escape(report.label)}[/]")
+    if report.action == "rename":
+        out.print(f"renamed [bold]{escape(report.label)}[/] to [bold]{escape(report.to)}[/]")
+    elif report.action != "split":
+        done = {"merge": "merged", "drop": "dropped"}[report.action]
+        out.print(f"{done} [bold]{escape(report.label)}[/]")
     else:
         into = " | ".join(escape(row.modifier) for row in report.rows)
         out.print(f"split [bold]{escape(report.label)}[/] into [bold]{into}[/]")
@@ -132,6 +135,8 @@ def show_diff(out: Console, diff: HeadDiff) -> None:
         out.print(f"[green]+ {escape(node.label)}[/]  [dim]{rule}[/]")
     for label in diff.removed:
         out.print(f"[red]- {escape(label)}[/]")
+    for rename in diff.renamed:
+        out.print(f"[cyan]= {escape(rename.before)}[/] -> {escape(rename.after)}")
     for label in diff.changed:
         out.print(f"[yellow]~ {escape(label)}[/]  changed")
     for split in diff.resplit:

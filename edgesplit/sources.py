@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.rules.transfer import Request, match_one_to_one
+from edgesplit.rules.transfer import Request, match_one_to_one, settled
 
 __all__ = [
     "ENCODER_ERROR",
@@ -35,7 +35,7 @@ MIN_SCORE = 0.33
 MIN_SCORE_NAMED = 0.2
 """The same where the user named the group, so that nothing was searched."""
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
@@ -99,16 +99,16 @@ def _cosines(wanted: Floats, known: Floats) -> Floats:
     def differences(rows: Floats) -> Floats:
         each = rows[:, None] - rows[None]
         length = np.linalg.norm(each, axis=-1, keepdims=True)
-        return np.asarray(each / np.maximum(length, 1e-6), np.float32)
+        return np.asarray(each / np.maximum(length, 1e-6))
 
     products = np.einsum("pqd,ijd->pqij", differences(wanted), differences(known), optimize=True)
-    return np.asarray(products, np.float32)
+    return np.asarray(products)
 
 
 def _scores(cosines: Floats, assignments: Integers) -> Floats:
-    """Mean cosine over pairs, for assignments `(n, wanted)`."""
+    """Mean cosine over pairs, for assignments `(n, wanted)`; settled."""
     p, q = np.triu_indices(assignments.shape[1], 1)
-    return np.asarray(cosines[p, q, assignments[:, p], assignments[:, q]].mean(axis=1))
+    return settled(cosines[p, q, assignments[:, p], assignments[:, q]].mean(axis=1))
 
 
 def _neighbours(assignment: Integers, n_known: int) -> Integers:

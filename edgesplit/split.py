@@ -1,21 +1,22 @@
-"""Editing a head: pure functions from a head and a request to an `Edit`. Nothing goes live here."""
+"""Splitting a class: a pure function from a head, a request and knowledge to an `Edit`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.edit import Edit, find_first
 from edgesplit.errors import EditError, LabelError, UncertainSourceError
 from edgesplit.head import Head
 from edgesplit.knowledge import Group, Taxonomy, differing_words, known_groups
 from edgesplit.labels import Composition, LabelTree, Node, Provenance, Source, check_label, words
 from edgesplit.report import NewRow, Report
 from edgesplit.rules import DEFAULT_RULE, get_rule
-from edgesplit.rules.transfer import Request, Texts, Transfer
+from edgesplit.rules.transfer import Request, Texts, Transfer, on_grid, settled
 from edgesplit.sources import (
     ENCODER_ERROR,
     MIN_SCORE,
@@ -26,7 +27,7 @@ from edgesplit.sources import (
 )
 from edgesplit.text import TextEncoder, packaged_encoder
 
-__all__ = ["Edit", "Into", "merge_class", "split_class"]
+__all__ = ["Into", "split_class"]
 
 Into = Sequence[str] | Mapping[str, str]
 """Modifiers ("left"), full labels ("pushing something left"), or {full label: modifier}."""
@@ -36,17 +37,6 @@ N_SOURCES = 3
 
 MIN_SHARE = 0.1
 """A source with less than this share of the strongest one's weight is not listed."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Edit:
-    """A new head and the account of how it came about."""
-
-    before: Head
-    head: Head
-    report: Report
-    action: str
-    """The edit in words, for the bundle's log."""
 
 
 def split_class(
@@ -127,7 +117,7 @@ def _append(
     head: Head,
     column: int,
     rows: Sequence[NewRow],
-    vectors: npt.NDArray[np.float32],
+    vectors: npt.NDArray[np.float64],
     *,
     rule: str,
     composition: Composition,
@@ -139,72 +129,15 @@ def _append(
     ]
     return Head(
         tree=head.tree.split(column, children, composition=composition),
-        weight=np.concatenate([head.weight, vectors]),
+        weight=np.concatenate([head.weight, on_grid(vectors)]),
         bias=np.concatenate([head.bias, np.zeros(len(rows), np.float32)]),
         feature_space=head.feature_space,
         parent=head.digest,
     )
 
 
-def merge_class(head: Head, name: str, *, parent: Head | None = None) -> Edit:
-    """Undoes the split of a class, with all splits below it.
-
-    Args:
-        head: the head to edit; it stays as it is.
-        name: the class that was split, as in `LabelTree.find`.
-        parent: the head that `head` was edited from. When merging gives just that head, it is
-            the result itself, so that undoing the last edit brings the same bytes back.
-
-    Raises:
-        LabelError: the class does not exist or is ambiguous.
-        EditError: the class is not split.
-    """
-    tree = head.tree
-    inner = [column for column, node in enumerate(tree) if node.composition is not None]
-    column = _first_found(tree, name, inner, range(len(tree)))
-    merged_tree, kept = tree.merge(column)
-    merged = Head(
-        tree=merged_tree,
-        weight=head.weight[kept],
-        bias=head.bias[kept],
-        feature_space=head.feature_space,
-        parent=head.digest,
-    )
-    if parent is not None and _same(merged, parent):
-        merged = parent
-    label = tree[column].label
-    flat = tree[column].composition == "flat"
-    report = Report(action="merge", label=label, n_untouched=len(tree.roots) - flat)
-    return Edit(head, merged, report, f"merge {label!r}")
-
-
-def _same(left: Head, right: Head) -> bool:
-    return (
-        left.tree.nodes == right.tree.nodes
-        and left.feature_space == right.feature_space
-        and left.weight.tobytes() == right.weight.tobytes()
-        and left.bias.tobytes() == right.bias.tobytes()
-    )
-
-
 def _splittable(tree: LabelTree, name: str) -> int:
-    inner = [column for column, node in enumerate(tree) if node.composition is not None]
-    return _first_found(tree, name, tree.leaves, inner)
-
-
-def _first_found(tree: LabelTree, name: str, first: Sequence[int], second: Sequence[int]) -> int:
-    """`name` among the first columns, else among the second, whose use then explains itself."""
-    exact = [column for column, node in enumerate(tree) if node.label == name]
-    if exact:
-        return exact[0]
-    try:
-        return tree.find(name, among=first)
-    except LabelError:
-        try:
-            return tree.find(name, among=second)
-        except LabelError:
-            pass
-        raise
+    return find_first(tree, name, tree.leaves, tree.inner)
 
 
 def _subcategories(label: str, into: Into, existing: Collection[str]) -> list[tuple[str, str]]:
@@ -271,9 +204,9 @@ def _request(
     labels = [label for label, _ in subcategories] + [member.label for member in members]
     modifiers = [text for _, text in subcategories] + [member.modifier for member in members]
     n_wanted = len(subcategories)
-    embedded = encoder.encode(labels + modifiers)
+    embedded = encoder.encode(labels + modifiers).astype(np.float64)
     of_labels, of_modifiers = embedded[: len(labels)], embedded[len(labels) :]
-    vectors = head.weight[[member.column for member in members]].copy()
+    vectors = head.weight[[member.column for member in members]].astype(np.float64)
     owner = np.array(siblings, np.int64)
     for index in range(len(groups)):
         vectors[owner == index] -= vectors[owner == index].mean(axis=0)
@@ -292,16 +225,15 @@ def _describe(
 ) -> list[NewRow]:
     rows = []
     for index, (label, modifier) in enumerate(subcategories):
-        weights = transfer.weights[index]
-        order = np.argsort(-weights, kind="stable")
-        # The row is made of all of them; people are told of those that matter.
-        matter = weights > max(0.0, MIN_SHARE * float(weights.max()))
-        best = order[: min(N_SOURCES, np.count_nonzero(matter))]
-        # Rounded, since these numbers are for people and become part of the head's bytes.
+        # Rounded before they are ordered, since they are for people and become part of the head's
+        # bytes, and equally good sources differ in their last bits. No -0.0, either.
         near, share = (
-            np.round(part[index].astype(np.float64), 4)
-            for part in (transfer.similarities, transfer.weights)
+            np.round(part[index], 4) + 0.0 for part in (transfer.similarities, transfer.weights)
         )
+        order = np.argsort(-share, kind="stable")
+        # The row is made of all of them; people are told of those that matter.
+        matter = share > max(0.0, MIN_SHARE * float(share.max()))
+        best = order[: min(N_SOURCES, np.count_nonzero(matter))]
         sources = tuple(Source(known[i], float(near[i]), float(share[i])) for i in best)
         row = NewRow(label, modifier, sources)
         if match.sources:
@@ -338,7 +270,7 @@ def _doubts(
         if row.near_tie
     ]
     # The rule looks at all known labels, not at one group; what it takes must differ alike too.
-    strongest = request.known.modifiers[np.argmax(transfer.weights, axis=1)]
+    strongest = request.known.modifiers[np.argmax(settled(transfer.weights), axis=1)]
     alike = pair_cosines(request.wanted.modifiers, strongest)
     if not doubts and (alike.mean() < needed or alike.min() < ENCODER_ERROR):
         taken = _listing(row.sources[0].label for row in rows if row.sources)
@@ -366,7 +298,7 @@ def _warnings(rows: Sequence[NewRow], transfer: Transfer, request: Request) -> l
             warnings.append(
                 f"{row.modifier!r} moves its row hardly at all: nothing known is like it."
             )
-    unit: npt.NDArray[np.float32] = transfer.rows / np.maximum(length, 1e-12)[:, None]
+    unit: npt.NDArray[np.float64] = transfer.rows / np.maximum(length, 1e-12)[:, None]
     alike = unit @ unit.T
     for i in range(len(rows)):
         for j in range(i):

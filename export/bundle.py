@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from edgesplit.bundle import create_bundle, feature_space
+from edgesplit.bundle import feature_space
 from edgesplit.clips import read_clip
+from edgesplit.create import create_bundle
 from edgesplit.errors import ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
 from edgesplit.export.canonical import IR_VERSION, OPSET

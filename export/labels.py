@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edgesplit import store
 from edgesplit.errors import LabelError
+from edgesplit.store import read_bytes
 
 __all__ = ["load_labels"]
 
@@ -21,7 +21,7 @@ def load_labels(path: Path) -> list[str]:
         BundleError: the file cannot be read.
         LabelError: it holds something else.
     """
-    text = store.read_bytes(path).decode("utf-8-sig", errors="replace")
+    text = read_bytes(path).decode("utf-8-sig", errors="replace")
     try:
         content = json.loads(text)
     except ValueError:

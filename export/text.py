@@ -2,10 +2,12 @@
 
     input_ids, attention_mask [N, L] int64  ->  BERT  ->  masked mean  ->  L2  ->  embedding [N, D]
 
-The graph is written by hand: a BERT encoder is fifteen kinds of nodes, and an exporter's output
-would have to be taken apart again to get at its weights. Weights are int8, arithmetic is float32:
+The graph is written by hand: a BERT encoder is twenty kinds of nodes, and an exporter's output
+would have to be taken apart again to get at its weights. Weights are int8, arithmetic is float64:
 dynamic int8 also rounds the activations, by an amount that depends on the batch a text is in, which
-was enough to swap left and right. The shipped encoder was made by
+was enough to swap left and right; float32 rounds otherwise in every ONNX Runtime and on every CPU,
+which `TextEncoder` can only take away when it is as small as float64's. The shipped encoder was
+made by
 
     write_text_encoder(Path(".../all-MiniLM-L6-v2"), destination=Path("edgesplit/assets/text"),
                        model="sentence-transformers/all-MiniLM-L6-v2")
@@ -14,6 +16,7 @@ was enough to swap left and right. The shipped encoder was made by
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,13 @@ _OPSET, _IR = 17, 8  # ONNX Runtime 1.23.2 on a JetPack 6 must load the file; 1.
 _MIN_COSINE = 0.98  # int8 weights keep 0.99; a graph that computes something else is far below
 _PROBES = ("left", "moving something from left to right", "Pretending to open a box, but failing.")
 
+# Abramowitz and Stegun 26.2.17, see `_gelu`
+_TAIL_P = 0.2316419
+_TAIL_B = tuple(
+    b / math.sqrt(2 * math.pi)
+    for b in (0.319381530, -0.356563782, 1.781477937, -1.821255978, 1.330274429)
+)
+
 _Array = npt.NDArray[np.float32]
 
 
@@ -48,7 +58,7 @@ def export_text_encoder(folder: Path) -> tuple[bytes, str]:
 
     Returns:
         The ONNX model (inputs `input_ids` and `attention_mask`, `(batch, tokens)` int64; output
-        `embedding`, `(batch, dim)` float32, rows of length 1) and the tokenizer's JSON, which
+        `embedding`, `(batch, dim)` float64, rows of length 1) and the tokenizer's JSON, which
         neither pads nor truncates.
 
     Raises:
@@ -58,7 +68,7 @@ def export_text_encoder(folder: Path) -> tuple[bytes, str]:
     config = _read_config(folder)
     state = {name: tensor.numpy() for name, tensor in _load_model(folder).state_dict().items()}
     graph = _Graph()
-    mask = graph.op("Cast", "attention_mask", to=TensorProto.FLOAT)
+    mask = graph.double("attention_mask")
     hidden = _embed(graph, state, config)
     # 0 for a token, a number that vanishes in the softmax for padding; broadcast as [N, 1, 1, L]
     absent = graph.op("Sub", graph.constant(1.0), mask)
@@ -134,7 +144,14 @@ class _Graph:
         return name
 
     def constant(self, value: float) -> str:
-        return self.tensor(f"float_{value!r}", np.array(value, np.float32))
+        return self.tensor(f"double_{value!r}", np.array(value, np.float64))
+
+    def double(self, tensor: str) -> str:
+        return self.op("Cast", tensor, to=TensorProto.DOUBLE)
+
+    def parameter(self, name: str, array: _Array) -> str:
+        """Store as it was trained, in float32; the cast is folded when a session is made."""
+        return self.double(self.tensor(name, array))
 
     def shape(self, *values: int) -> str:
         return self.tensor(f"ints_{values}", np.array(values, np.int64))
@@ -146,14 +163,14 @@ class _Graph:
         activations to int8 as well (1.32: the error doubles), older ones repeat it in every run
         (1.23: 42 ms a text, not 6). A cast of a constant is folded once, in any session.
         """
-        return self.op("Mul", self.op("Cast", codes, to=TensorProto.FLOAT), scales)
+        return self.op("Mul", self.double(codes), self.double(scales))
 
     def to_bytes(self, dim: int) -> bytes:
         def info(name: str, kind: int, width: str | int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, kind, ["batch", width])
 
         ids = [info(name, TensorProto.INT64, "tokens") for name in ("input_ids", "attention_mask")]
-        outputs = [info("embedding", TensorProto.FLOAT, dim)]
+        outputs = [info("embedding", TensorProto.DOUBLE, dim)]
         weights = list(self.initializers.values())
         graph = helper.make_graph(self.nodes, "text_encoder", ids, outputs, weights)
         opsets = [helper.make_opsetid("", _OPSET)]
@@ -187,12 +204,8 @@ class _Layer:
         return self._norm("attention.output.LayerNorm", added)
 
     def feed_forward(self, hidden: str) -> str:
-        op, constant = self.graph.op, self.graph.constant
-        inner = self._linear("intermediate.dense", hidden)
-        # GELU by its definition: the Gelu node is younger than opset 17
-        gate = op("Add", op("Erf", op("Div", inner, constant(2**0.5))), constant(1.0))
-        active = op("Mul", op("Mul", inner, gate), constant(0.5))
-        added = op("Add", self._linear("output.dense", active), hidden)
+        active = _gelu(self.graph, self._linear("intermediate.dense", hidden))
+        added = self.graph.op("Add", self._linear("output.dense", active), hidden)
         return self._norm("output.LayerNorm", added)
 
     def _heads(self, name: str, hidden: str, *, order: tuple[int, ...]) -> str:
@@ -208,11 +221,29 @@ class _Layer:
             self.graph.tensor(f"{name}.weight", np.ascontiguousarray(codes.T)),
             self.graph.tensor(f"{name}.scale", scales),
         )
-        bias = self.graph.tensor(f"{name}.bias", self.state[f"{name}.bias"])
+        bias = self.graph.parameter(f"{name}.bias", self.state[f"{name}.bias"])
         return self.graph.op("Add", self.graph.op("MatMul", hidden, weight), bias)
 
     def _norm(self, name: str, hidden: str) -> str:
         return _normalize(self.graph, self.state, self.prefix + name, hidden, config=self.config)
+
+
+def _gelu(graph: _Graph, inner: str) -> str:
+    """X P(x), with P the normal distribution, as max(x, 0) - |x| P(-|x|).
+
+    ONNX Runtime's Erf knows no float64. P(-u) = exp(-u^2 / 2) (b1 t + ... + b5 t^5), t = 1 / (1 +
+    p u), is right to 7.5e-8, as a float32 Erf would be (Abramowitz and Stegun, Handbook of
+    Mathematical Functions, 26.2.17; the b below are divided by the root of 2 pi).
+    """
+    op, constant = graph.op, graph.constant
+    size = op("Abs", inner)
+    t = op("Reciprocal", op("Add", op("Mul", size, constant(_TAIL_P)), constant(1.0)))
+    series = constant(_TAIL_B[-1])
+    for b in _TAIL_B[-2::-1]:
+        series = op("Add", op("Mul", series, t), constant(b))
+    bell = op("Exp", op("Mul", op("Mul", size, size), constant(-0.5)))
+    tail = op("Mul", op("Mul", series, t), bell)
+    return op("Sub", op("Relu", inner), op("Mul", size, tail))
 
 
 def _embed(graph: _Graph, state: Mapping[str, _Array], config: Mapping[str, Any]) -> str:
@@ -227,7 +258,7 @@ def _embed(graph: _Graph, state: Mapping[str, _Array], config: Mapping[str, Any]
     table = state["embeddings.position_embeddings.weight"][: _max_tokens(config)]
     table = table + state["embeddings.token_type_embeddings.weight"][0]
     length = op("Slice", op("Shape", "input_ids"), graph.shape(1), graph.shape(2))
-    positions = op("Slice", graph.tensor("positions", table), graph.shape(0), length)
+    positions = op("Slice", graph.parameter("positions", table), graph.shape(0), length)
     summed = op("Add", words, positions)
     return _normalize(graph, state, "embeddings.LayerNorm", summed, config=config)
 
@@ -236,7 +267,7 @@ def _normalize(
     graph: _Graph, state: Mapping[str, _Array], name: str, hidden: str, *, config: Mapping[str, Any]
 ) -> str:
     parameters = [
-        graph.tensor(f"{name}.{part}", state[f"{name}.{part}"]) for part in ("weight", "bias")
+        graph.parameter(f"{name}.{part}", state[f"{name}.{part}"]) for part in ("weight", "bias")
     ]
     epsilon = config["layer_norm_eps"]
     return graph.op("LayerNormalization", hidden, *parameters, axis=-1, epsilon=epsilon)

@@ -32,7 +32,7 @@ class ServingHead:
         self.head = head
         self.digest = head.digest
         # One thread: a head is microseconds of work, and it shares the cores with the backbone.
-        self._session: Any = open_session(head.to_bytes(), threads=1)
+        self._session: Any = open_session(head.to_bytes(), threads=1, optimize=False)
         self._check()
         self.build_ms = 1000 * (time.perf_counter() - start)
         """How long building, checking and warming took."""

@@ -13,7 +13,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesplit.bundle import Bundle, create_bundle, feature_space
+from edgesplit.bundle import Bundle, feature_space
+from edgesplit.create import create_bundle
 from edgesplit.head import Head
 from edgesplit.labels import words
 from edgesplit.preprocessing import Preprocessing
@@ -131,7 +132,8 @@ def bundle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Bundle:
     """A bundle with `head` live, statistics and golden features, whose encoder knows words."""
-    monkeypatch.setattr("edgesplit.bundle.packaged_encoder", WordEncoder)
+    for module in ("bundle", "create"):
+        monkeypatch.setattr(f"edgesplit.{module}.packaged_encoder", WordEncoder)
     return create_bundle(
         tmp_path / "lab.bundle",
         backbone=backbone,

@@ -15,7 +15,7 @@ import edgesplit
 
 PACKAGE = Path(edgesplit.__file__).parent
 STAGES = ("edgesplit.export", "edgesplit.runtime")
-APPLICATIONS = ("edgesplit.cli", "edgesplit.cli_make", "edgesplit.demo", "edgesplit.screen")
+APPLICATIONS = ("edgesplit.cli", "edgesplit.demo", "edgesplit.screen")
 """What may stand on the stages: the command line and what it shows."""
 
 
@@ -143,12 +143,12 @@ FLOORS = (
     ("errors",),
     ("labels", "store", "cache", "sessions", "preprocessing"),
     ("clips", "text", "head"),
-    ("headfile", "metrics", "knowledge", "stats", "diff", "history"),
-    ("gate",),
-    ("report", "rules.transfer"),
+    ("headfile", "metrics", "knowledge", "stats", "diff", "history", "report"),
+    ("gate", "publish", "edit", "rules.transfer"),
     ("rules.alignment", "rules.retrieval", "rules", "sources"),
     ("split",),
     ("bundle",),
+    ("create",),
 )
 FLOOR = {f"edgesplit.{room}": floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

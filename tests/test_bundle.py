@@ -16,13 +16,9 @@ import numpy.typing as npt
 import pytest
 
 import edgesplit
-from edgesplit.bundle import (
-    Bundle,
-    create_bundle,
-    feature_space,
-    find_bundle,
-    open_bundle,
-)
+from edgesplit.bundle import Bundle, feature_space, find_bundle, open_bundle
+from edgesplit.create import create_bundle
+from edgesplit.edit import Edit
 from edgesplit.errors import (
     BundleError,
     ConflictError,
@@ -35,7 +31,6 @@ from edgesplit.gate import MAX_GOLDEN
 from edgesplit.head import Head
 from edgesplit.labels import Node
 from edgesplit.preprocessing import Preprocessing
-from edgesplit.split import Edit
 from edgesplit.stats import Statistics
 
 Snapshot = dict[str, bytes]
@@ -158,7 +153,7 @@ def test_creating_with_a_foreign_head_leaves_nothing(
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
-@pytest.mark.parametrize("call", ["fsync", "replace", "rename", "mkdir"])
+@pytest.mark.parametrize("call", ["fsync", "replace", "mkdir"])
 def test_a_failed_creation_leaves_nothing(
     tmp_path: Path,
     backbone: bytes,
@@ -737,7 +732,6 @@ def test_a_full_disk_changes_nothing_and_a_later_publish_succeeds(
     with pytest.raises(BundleError, match=r"Cannot publish to .*disk is full: free some space"):
         bundle.publish(edit)
     monkeypatch.undo()
-    monkeypatch.setattr("edgesplit.bundle.packaged_encoder", lambda: None)
     assert bundle.live == head.digest
     assert digests(bundle) == [head.digest]
     assert not list(bundle.path.rglob("*.part"))
@@ -813,3 +807,124 @@ def test_of_two_processes_that_publish_at_once_one_wins(bundle: Bundle, head: He
         assert publisher.returncode == 0
     assert digests(bundle) == expected
     assert bundle.verify() == []
+
+
+# Renaming, dropping, pruning
+
+
+def test_taking_a_rename_back_brings_the_very_bytes_back(bundle: Bundle, head: Head) -> None:
+    bundle.publish(bundle.rename_class("holding", "keeping something"))
+    assert bundle.head().labels[5] == "keeping something"
+    version = bundle.publish(bundle.rename_class("keeping", "holding something"))
+    assert version.digest == head.digest
+    assert bundle.verify() == []
+
+
+def test_a_head_renamed_elsewhere_says_so_in_the_log(bundle: Bundle) -> None:
+    edit = bundle.rename_class("holding", "keeping something")
+    version = bundle.publish(Head.from_bytes(edit.head.to_bytes()))
+    assert version.action == "publish: 'holding something' -> 'keeping something'"
+
+
+def test_dropping_a_subcategory_goes_live(bundle: Bundle) -> None:
+    wide = bundle.split_class("pushing", into=["left", "right", "up"], force=True)
+    bundle.publish(wide)
+    bundle.publish(bundle.drop_class("pushing something up"))
+    assert "pushing something up" not in bundle.head().labels
+    assert bundle.rollback().digest == wide.head.digest
+
+
+def test_a_head_that_was_never_live_is_no_goal_of_a_rollback(bundle: Bundle, head: Head) -> None:
+    # a weight was changed and the file renamed to its new digest: only the gate can tell
+    forged = replace(head, weight=head.weight + 1, parent=head.digest)
+    head_file(bundle, forged.digest).write_bytes(forged.to_bytes())
+    before = contents(bundle.path)
+    with pytest.raises(BundleError, match=r"was never live here.*edgesplit publish .*onnx"):
+        bundle.rollback(forged.digest)
+    with pytest.raises(GateError, match="change 6 labels"):
+        bundle.publish(bundle.head(forged.digest))
+    assert contents(bundle.path) == before
+
+
+def test_an_ancestor_is_a_goal_of_a_rollback_without_a_log(bundle: Bundle, head: Head) -> None:
+    bundle.publish(split(bundle))
+    bundle.publish(split(bundle, "holding something"))
+    (bundle.path / "log.jsonl").unlink()
+    assert bundle.rollback(head.digest).digest == head.digest
+
+
+@pytest.fixture
+def busy(bundle: Bundle) -> Bundle:
+    """Five heads: the first, two splits, one of them undone, and a rename."""
+    bundle.publish(split(bundle))
+    bundle.publish(split(bundle, "holding something"))
+    bundle.publish(bundle.merge_class("pushing something"))
+    bundle.publish(bundle.rename_class("moving something up", "lifting something"))
+    return bundle
+
+
+def test_prune_keeps_the_heads_that_were_live_last(busy: Bundle) -> None:
+    before = busy.history()
+    newest = [version.digest for version in before]
+    (busy.path / "heads" / ".x.onnx.17.part").touch()
+    assert set(busy.prune(2, dry_run=True)) == set(newest[:3])
+    assert {path.stem for path in (busy.path / "heads").glob("*.onnx")} == set(newest)
+    gone = busy.prune(2)
+    assert set(gone) == set(newest[:3])
+    assert {path.name for path in (busy.path / "heads").iterdir()} == {
+        f"{digest}.onnx" for digest in newest[3:]
+    }
+    assert busy.history()[:-1] == before
+    last = busy.history()[-1]
+    assert (last.digest, last.before, last.pruned) == (busy.live, busy.live, gone)
+    assert busy.verify() == []
+    assert busy.prune(2) == ()
+    assert busy.history()[-1] == last
+
+
+def test_after_a_prune_all_but_the_old_heads_can_be_had(busy: Bundle) -> None:
+    first = busy.history()[0].digest
+    busy.prune(2)
+    with pytest.raises(BundleError, match=r"was pruned: only its entry in the log is left"):
+        busy.rollback(first)
+    back = busy.rollback()
+    assert busy.history()[-1] == back
+    with pytest.raises(BundleError, match="was pruned"):
+        busy.rollback()
+    version = busy.publish(split(busy, "moving something down"))
+    assert busy.live == version.digest
+    assert busy.verify() == []
+
+
+def test_a_pruned_head_that_is_made_again_is_there_again(bundle: Bundle, head: Head) -> None:
+    version = bundle.publish(split(bundle))
+    bundle.prune(1)
+    bundle.publish(bundle.merge_class("pushing something"))  # another head: the parent is gone
+    assert bundle.head().parent == version.digest
+    assert rows_of(bundle.head()) == rows_of(head)
+
+
+def rows_of(head: Head) -> tuple[bytes, bytes, tuple[str, ...]]:
+    return head.weight.tobytes(), head.bias.tobytes(), head.labels
+
+
+def test_a_head_kept_by_a_rollback_counts_as_live_last(busy: Bundle) -> None:
+    first = busy.history()[0].digest
+    busy.rollback(first)
+    gone = busy.prune(2)
+    assert first not in gone
+    assert len(gone) == 3
+
+
+def test_prune_keeps_the_live_head_at_least(busy: Bundle) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        busy.prune(0)
+    busy.prune(1)
+    assert [path.stem for path in (busy.path / "heads").iterdir()] == [busy.live]
+
+
+def test_a_half_made_bundle_is_not_found(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bundle.path.parent / ".other.bundle.17.part").mkdir()
+    (bundle.path.parent / ".other.bundle.17.part" / "bundle.json").touch()
+    monkeypatch.chdir(bundle.path.parent)
+    assert find_bundle() == bundle.path

@@ -124,6 +124,77 @@ def test_log_lists_the_versions_the_newest_first(here: Path, bundle: Bundle) -> 
     assert "split 'pushing something' into 'left', 'right'" in run("log").stdout
 
 
+def test_log_says_which_head_was_live_at_a_moment(here: Path, bundle: Bundle) -> None:
+    first = bundle.live
+    run(*EDIT)
+    went_live = bundle.history()[-1].time
+    assert [version["to"] for version in run_json("log", "--at", went_live)] == [bundle.live]
+    log = bundle.path / "log.jsonl"
+    log.write_text(log.read_text().replace(went_live[:10], "2999-01-01").replace("2999", "2001", 1))
+    shown = run("log", "--at", "2026-11-22 14:03")
+    assert shown.exit_code == 0, shown.output
+    assert first[:12] in shown.stdout
+    assert bundle.live[:12] not in shown.stdout
+
+
+def test_log_says_that_nothing_was_live_yet(here: Path) -> None:
+    result = run("log", "--at", "1970-01-01")
+    assert result.exit_code == 1
+    assert "No head was live at 1970-01-01 00:00:00 UTC" in result.stderr
+
+
+def test_log_warns_of_a_clock_that_went_back(here: Path, bundle: Bundle) -> None:
+    run(*EDIT)
+    log = bundle.path / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line, year in zip(lines, ("2020", "1970"), strict=True):
+        line["time"] = f"{year}-01-01T00:00:00.000Z"
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = run("log", "--at", "2024-01-01")
+    assert "the clock went back" in result.stderr
+    assert len(result.stdout.splitlines()) == 3
+
+
+def test_log_refuses_what_is_no_time(here: Path) -> None:
+    result = run("log", "--at", "noon")
+    assert result.exit_code == 2
+    assert "'noon' is no time: write 14:03" in result.stderr
+
+
+def test_rename_and_back(here: Path, bundle: Bundle) -> None:
+    first = bundle.live
+    result = run("rename", "--class", "holding", "--to", "keeping something")
+    assert result.exit_code == 0, result.output
+    assert "renamed holding something to keeping something" in result.stdout
+    assert "keeping something" in bundle.head().labels
+    difference = run_json("diff", first)
+    assert difference["renamed"] == [{"before": "holding something", "after": "keeping something"}]
+    assert "= holding something -> keeping something" in run("diff", first).stdout
+    assert run("rename", "--class", "keeping", "--to", "holding something").exit_code == 0
+    assert bundle.live == first
+
+
+def test_drop_leaves_a_subcategory_out(here: Path, bundle: Bundle) -> None:
+    run("edit", "--class", "pushing", "--into", "left,right,up", "--force")
+    result = run("drop", "--class", "pushing something up")
+    assert result.exit_code == 0, result.output
+    assert "dropped pushing something up" in result.stdout
+    assert bundle.head().labels[-2:] == ("pushing something left", "pushing something right")
+
+
+def test_prune_removes_old_heads_and_says_which(here: Path, bundle: Bundle) -> None:
+    first = bundle.live
+    run(*EDIT)
+    before = contents(here)
+    assert run_json("prune", "--keep", "1", "--dry-run") == {"pruned": [first], "removed": False}
+    assert contents(here) == before
+    result = run("prune", "--keep", "1")
+    assert (result.exit_code, result.stdout) == (0, f"{first}\n")
+    assert "prune 1 head" in run("log").stdout
+    assert run("verify").exit_code == 0
+    assert run("prune", "--keep", "0").exit_code == 2
+
+
 def test_show_prints_the_label_tree(here: Path) -> None:
     run(*EDIT)
     shown = run("show")
@@ -192,6 +263,9 @@ WRONG = {
     "too many": (["edit", "--class", "pushing", "--into", "a,b,c"], "has 3 members"),
     "nothing alike": (["edit", "--class", "pushing", "--into", "red,blue"], "--force"),
     "not split": (["merge", "--class", "pushing"], "not split"),
+    "taken label": (["rename", "--class", "holding", "--to", "Pushing something"], "already is"),
+    "same label": (["rename", "--class", "holding", "--to", "holding something"], "already"),
+    "root class": (["drop", "--class", "holding"], "Only subcategories can be dropped"),
     "no earlier head": (["rollback"], "first head"),
     "unknown digest": (["show", "ffffffff"], "No head of"),
     "not a bundle": (["show", "--bundle", "empty"], "not a bundle"),
@@ -233,7 +307,7 @@ def test_head_of_another_feature_space_is_refused(here: Path, bundle: Bundle, he
 DAMAGE = {
     "truncated": (lambda data: data[: len(data) // 2], "not an ONNX file"),
     "edited graph": (lambda data: data.replace(b"LogSoftmax", b"LogSoftmin"), "edited or damaged"),
-    "edited class": (lambda data: data.replace(b"holding", b"folding"), "other root classes"),
+    "edited class": (lambda data: data.replace(b"holding", b"folding"), "A rename is an edit"),
 }
 
 

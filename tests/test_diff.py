@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgesplit.diff import Resplit, diff_heads
+from edgesplit.diff import Rename, Resplit, diff_heads
+from edgesplit.edit import merge_class, rename_class
 from edgesplit.head import Head
 from edgesplit.labels import LabelTree, Node
-from edgesplit.split import merge_class
 
 
 @pytest.fixture
@@ -51,6 +51,27 @@ def test_the_last_digit_of_a_temperature_counts(split_head: Head) -> None:
     warmer = replace(split_head, tree=LabelTree(tuple(nodes)))
     (resplit,) = diff_heads(split_head, warmer).resplit
     assert resplit.after == "gated, temperature 1.0000001"
+
+
+def test_a_rename_is_neither_added_nor_removed(split_head: Head) -> None:
+    once = rename_class(split_head, "pushing something", "shoving something").head
+    twice = rename_class(once, "pushing something left", "shoving something west").head
+    difference = diff_heads(split_head, twice)
+    assert difference.renamed == (
+        Rename("pushing something", "shoving something"),
+        Rename("pushing something left", "shoving something west"),
+    )
+    assert (difference.added, difference.removed, difference.changed) == ((), (), ())
+    assert difference.resplit == ()
+    assert difference.n_equal == len(split_head.tree) - 2
+
+
+def test_exchanged_labels_are_a_change(head: Head) -> None:
+    nodes = list(head.tree.nodes)
+    nodes[2], nodes[3] = nodes[3], nodes[2]
+    difference = diff_heads(head, replace(head, tree=LabelTree(tuple(nodes))))
+    assert difference.renamed == ()
+    assert set(difference.changed) == {nodes[2].label, nodes[3].label}
 
 
 def test_features_of_another_size_cannot_be_compared(head: Head) -> None:

@@ -1,5 +1,6 @@
 """The gate lets an edit pass, and nothing that changes what the edit must leave alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,22 +8,27 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edgesplit.edit import drop_class, merge_class, rename_class
 from edgesplit.errors import GateError
 from edgesplit.gate import N_MADE, pass_gate
 from edgesplit.head import Head
 from edgesplit.labels import Composition, LabelTree, Node, Provenance
-from edgesplit.split import merge_class
 
 Floats = npt.NDArray[np.float32]
 
 
-def split(head: Head, column: int, composition: Composition) -> Head:
-    children = [Node(f"{column} {side}") for side in ("left", "right")]
+def split(
+    head: Head,
+    column: int,
+    composition: Composition,
+    children: Sequence[str] = ("left", "right"),
+) -> Head:
+    nodes = [Node(f"{column} {side}") for side in children]
     rng = np.random.default_rng(column)
     return Head(
-        tree=head.tree.split(column, children, composition=composition),
-        weight=np.concatenate([head.weight, rng.standard_normal((2, head.dim))]),
-        bias=np.concatenate([head.bias, rng.standard_normal(2)]),
+        tree=head.tree.split(column, nodes, composition=composition),
+        weight=np.concatenate([head.weight, rng.standard_normal((len(nodes), head.dim))]),
+        bias=np.concatenate([head.bias, rng.standard_normal(len(nodes))]),
         feature_space=head.feature_space,
         parent=head.digest,
     )
@@ -124,26 +130,63 @@ def test_probabilities_are_compared_as_well(
             return [result.logits, probabilities]
 
     sessions: list[Session] = []
-    monkeypatch.setattr("edgesplit.gate.open_session", lambda model: Session())
+    monkeypatch.setattr("edgesplit.gate.open_session", lambda *_, **__: Session())
     with pytest.raises(GateError, match="'moving something down'"):
         pass_gate(head, split(head, 4, "gated"), features)
 
 
-@pytest.mark.parametrize("change", ["renamed", "reordered", "dropped", "added"])
+@pytest.mark.parametrize("change", ["replaced", "dropped", "added"])
 def test_other_root_classes_do_not_pass(head: Head, features: Floats, change: str) -> None:
-    labels = list(head.labels)
-    weight = head.weight
-    if change == "renamed":
-        labels[0] = "something else"
-    elif change == "reordered":
-        labels[0], labels[1] = labels[1], labels[0]
+    labels, weight, bias = list(head.labels), head.weight, head.bias
+    if change == "replaced":
+        labels[0], weight = "something else", np.concatenate([weight[1:2], weight[1:]])
     elif change == "dropped":
-        labels, weight = labels[1:], weight[1:]
+        labels, weight, bias = labels[1:], weight[1:], bias[1:]
     else:
         labels, weight = [*labels, "new"], np.concatenate([weight, weight[:1]])
-    other = Head(LabelTree.from_labels(labels), weight, np.zeros(len(labels), np.float32))
+        bias = np.concatenate([bias, bias[:1]])
+    other = Head(LabelTree.from_labels(labels), weight, bias)
     with pytest.raises(GateError, match="other root classes than the live one"):
         pass_gate(head, other, features)
+
+
+@pytest.mark.parametrize("with_rows", [False, True])
+def test_exchanged_root_labels_do_not_pass(head: Head, features: Floats, with_rows: bool) -> None:
+    labels, order = list(head.labels), np.arange(6)
+    labels[0], labels[1] = labels[1], labels[0]
+    order = np.array([1, 0, 2, 3, 4, 5]) if with_rows else order
+    other = Head(LabelTree.from_labels(labels), head.weight[order], head.bias[order])
+    with pytest.raises(GateError, match=r"'pulling something left' in column 1.*exchanged"):
+        pass_gate(head, other, features)
+
+
+@pytest.mark.parametrize("name", ["moving something up", "4 left"])
+def test_a_rename_by_itself_passes(head: Head, features: Floats, name: str) -> None:
+    before = split(head, 4, "gated")
+    after = rename_class(before, name, "something else").head
+    assert pass_gate(before, after, features).n_untouched == 6
+    assert pass_gate(after, before, features).n_untouched == 6
+
+
+def test_a_rename_beside_other_changes_does_not_pass(head: Head, features: Floats) -> None:
+    after = split(rename_class(head, "moving something up", "lifting").head, 4, "gated")
+    twice = rename_class(rename_class(head, "holding", "keeping").head, "moving something up", "up")
+    for other in (after, twice.head):
+        with pytest.raises(GateError, match="A rename is an edit of its own"):
+            pass_gate(head, other, features)
+
+
+def test_a_dropped_subcategory_passes(head: Head, features: Floats) -> None:
+    before = split(head, 4, "gated", children=("left", "right", "up"))
+    assert pass_gate(before, drop_class(before, "4 up").head, features).n_untouched == 6
+
+
+def test_a_subcategory_added_to_an_existing_split_does_not_pass(
+    head: Head, features: Floats
+) -> None:
+    after = split(head, 4, "gated", children=("left", "right", "up"))
+    with pytest.raises(GateError, match=r"change 1 labels .*'pushing something'"):
+        pass_gate(drop_class(after, "4 up").head, after, features)
 
 
 def test_many_changed_classes_are_cut_short(head: Head, features: Floats) -> None:

@@ -491,6 +491,62 @@ def test_flat_graph_under_gated_labels_is_refused(flat_head: Head) -> None:
         Head.from_bytes(serialize(model))
 
 
+def chain(composition: str, depth: int) -> list[Metadata]:
+    """Nodes of a class split in two, whose second child is split in two, and so on."""
+    inner = {"composition": composition, "temperature": 1.0}
+    nodes: list[Metadata] = [{"label": "a"}, {"label": "b", **inner}]
+    for step in range(depth):
+        parent = len(nodes) - 1
+        nodes += [{"label": f"{side} {step}", "modifier": "", "parent": parent} for side in "lr"]
+        nodes[-1] |= inner if step < depth - 1 else {}
+    return nodes
+
+
+def wide(n_children: int) -> list[Metadata]:
+    """Nodes of a class split flat into many, each of them split flat in two."""
+    inner = {"composition": "flat", "temperature": 1.0}
+    nodes: list[Metadata] = [{"label": "a"}, {"label": "b", **inner}]
+    nodes += [{"label": f"c {c}", "modifier": "", "parent": 1, **inner} for c in range(n_children)]
+    for child in range(n_children):
+        nodes += [{"label": f"{s} {child}", "modifier": "", "parent": 2 + child} for s in "lr"]
+    return nodes
+
+
+@pytest.mark.parametrize(
+    ("nodes", "dim"),
+    [(wide(2000), 5000), (wide(9000), 1), (chain("gated", 900), 1), (chain("flat", 900), 1)],
+    ids=["rows", "roll-up of flat splits", "walk", "walk of flat splits"],
+)
+def test_a_small_file_whose_labels_ask_for_much_is_refused_before_it_is_rebuilt(
+    nodes: list[Metadata], dim: int
+) -> None:
+    head = Head.from_arrays(np.eye(2, dim), np.zeros(2), "ab")
+    model = parse(head.to_bytes())
+    set_metadata(model, metadata_of(model) | {"nodes": nodes})
+    with pytest.raises(HeadError, match="too small for its labels"):
+        Head.from_bytes(serialize(model))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        in_node(4, label=" " * 100_000 + "right"),
+        in_node(4, label="x" * 100_000),
+        in_node(4, parent=10**4000),
+        in_node(0, composition="soft" * 1000),
+        in_metadata(format="1" * 100_000),
+        in_metadata(parent=[[[[[[[[[[0] * 1000]]]]]]]]]),
+    ],
+    ids=["label", "long label", "number", "composition", "format", "parent"],
+)
+def test_the_message_stays_short_whatever_the_file_says(split_head: Head, change: Damage) -> None:
+    model = parse(split_head.to_bytes())
+    change(model)
+    with pytest.raises(HeadError) as caught:
+        Head.from_bytes(serialize(model))
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize(
     "change",
     [filled("weight", 7), filled("split2.bias", 7), swapped(5, 6), in_metadata(parent="")],

@@ -17,6 +17,7 @@ from benchmarks.motion_split.classes import (
     FROZEN_DIGEST,
     TEST_SEEDS,
     Category,
+    Family,
     FineClass,
     Half,
     clip_seed,
@@ -155,11 +156,12 @@ def test_a_video_file_shows_the_clip_that_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.torch
-def test_the_model_gives_one_logit_per_class() -> None:
+@pytest.mark.parametrize("family", ["cnn", "transformer"])
+def test_the_model_gives_one_logit_per_class(family: Family) -> None:
     torch = pytest.importorskip("torch")
-    from benchmarks.motion_split.model import N_FRAMES, SIZE, factory, normalised_batches
+    from benchmarks.motion_split.model import FACTORIES, N_FRAMES, SIZE, normalised_batches
 
-    model = factory(len(head_labels("A"))).eval()
+    model = FACTORIES[family](len(head_labels("A"))).eval()
     (clips,) = normalised_batches(np.zeros((2, N_FRAMES, SIZE, SIZE, 3), np.uint8))
     with torch.inference_mode():
         assert model(clips).shape == (2, len(head_labels("A")))

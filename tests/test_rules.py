@@ -8,15 +8,15 @@ from edgesplit.errors import EditError
 from edgesplit.rules import DEFAULT_RULE, RULES, get_rule
 from edgesplit.rules.alignment import RIDGE, alignment
 from edgesplit.rules.retrieval import retrieval
-from edgesplit.rules.transfer import Request, Texts
+from edgesplit.rules.transfer import Request, Texts, match_one_to_one, on_grid, settled
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
 
 
 def texts(modifiers: npt.ArrayLike, labels: npt.ArrayLike, siblings: npt.ArrayLike) -> Texts:
     return Texts(
-        np.asarray(modifiers, np.float32),
-        np.asarray(labels, np.float32),
+        np.asarray(modifiers, np.float64),
+        np.asarray(labels, np.float64),
         np.asarray(siblings, np.int64),
     )
 
@@ -26,13 +26,13 @@ def request_with(similarities: npt.ArrayLike) -> Request:
 
     Known texts are the axes, so that a wanted text's coordinates are its cosines.
     """
-    wanted = np.asarray(similarities, np.float32)
+    wanted = np.asarray(similarities, np.float64)
     n_wanted, n_known = wanted.shape
     axes = np.eye(n_known)
     return Request(
         wanted=texts(wanted, wanted, np.zeros(n_wanted)),
         known=texts(axes, axes, np.zeros(n_known)),
-        vectors=np.diag(np.arange(1, n_known + 1)).astype(np.float32),
+        vectors=np.diag(np.arange(1.0, n_known + 1)),
     )
 
 
@@ -42,14 +42,13 @@ def request_() -> Request:
     rng = np.random.default_rng(0)
 
     def unit(n: int) -> Floats:
-        rows = rng.standard_normal((n, 16)).astype(np.float32)
-        length = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.asarray(rows / length, np.float32)
+        rows = rng.standard_normal((n, 16))
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
     return Request(
         wanted=Texts(unit(3), unit(3), np.zeros(3, np.int64)),
         known=Texts(unit(8), unit(8), np.array([0, 0, 1, 1, 1, 2, 2, 2])),
-        vectors=rng.standard_normal((8, 5)).astype(np.float32),
+        vectors=rng.standard_normal((8, 5)),
     )
 
 
@@ -73,7 +72,7 @@ def test_centred_texts_are_differences_among_siblings() -> None:
     rows = texts([[1, 0], [0, 1], [3, 4], [5, 5]], np.eye(4, 2), [0, 0, 1, 2])
     half = np.sqrt(0.5)
     np.testing.assert_allclose(
-        rows.centred, [[half, -half], [-half, half], [0, 0], [0, 0]], atol=1e-7
+        rows.centred, [[half, -half], [-half, half], [0, 0], [0, 0]], atol=1e-15
     )
 
 
@@ -112,10 +111,10 @@ def test_retrieval_compares_modifiers_and_labels_by_half() -> None:
         Request(
             wanted=texts([[1, 0]], [[0, 1]], [0]),
             known=texts(known, known, [0, 0, 0]),
-            vectors=np.eye(3, dtype=np.float32),
+            vectors=np.eye(3),
         )
     )
-    np.testing.assert_allclose(transfer.similarities, [[0.5, 0.5, 0.7]], rtol=1e-6)
+    np.testing.assert_allclose(transfer.similarities, [[0.5, 0.5, 0.7]], rtol=1e-15)
     assert transfer.weights.tolist() == [[0, 0, 1]]
 
 
@@ -125,28 +124,57 @@ def test_retrieval_needs_a_source_for_each() -> None:
         retrieval(request_with(np.ones((3, 2))))
 
 
+def test_a_rounding_error_is_a_tie() -> None:
+    noise = 1e-14 * np.array([[0, 1, 2], [3, 4, 5]])
+    assert match_one_to_one(0.3 + noise).tolist() == [0, 1]
+    assert np.unique(settled(0.3 + noise)).size == 1
+    assert not np.signbit(settled(np.array([-1e-14]))).any()
+
+
 # Alignment
 
 
 def test_alignment_is_ridge_regression(request_: Request) -> None:
     # The primal form: the matrix M, (text dim, dim), that minimises
     # |X M - V|^2 + RIDGE |M|^2 is (X'X + RIDGE I)^-1 X'V.
-    x = request_.known.centred.astype(np.float64)
+    x = request_.known.centred
     matrix = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ request_.vectors)
     transfer = alignment(request_)
-    # Computed in float64 from float32 texts, stored as float32: a dozen roundings of 6e-8.
-    np.testing.assert_allclose(transfer.rows, request_.wanted.centred @ matrix, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(
-        transfer.rows, transfer.weights @ request_.vectors, rtol=0, atol=1e-6
-    )
+    np.testing.assert_allclose(transfer.rows, request_.wanted.centred @ matrix, rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(transfer.rows, transfer.weights @ request_.vectors)
 
 
 def test_alignment_on_a_known_direction_gives_most_of_its_vector() -> None:
     both = texts(np.eye(2), np.eye(2), [0, 0])
-    vectors = np.array([[1, 2], [-1, -2]], np.float32)
+    vectors = np.array([[1.0, 2], [-1, -2]])
     transfer = alignment(Request(both, both, vectors))
     # Centred, left = -right, and K has the eigenvalues 2 and 0: shrinkage 2 / (2 + RIDGE).
-    np.testing.assert_allclose(transfer.rows, vectors * 2 / (2 + RIDGE), rtol=1e-5)
+    np.testing.assert_allclose(transfer.rows, vectors * 2 / (2 + RIDGE), rtol=1e-14)
+
+
+# Rows as they are stored
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 3e5])
+def test_stored_rows_are_the_nearest_on_the_grid(request_: Request, scale: float) -> None:
+    rows = scale * request_.vectors
+    stored = on_grid(rows)
+    assert stored.dtype == np.float32
+    largest = np.abs(rows).max()
+    np.testing.assert_allclose(stored, rows, rtol=0, atol=1.6e-5 * largest)
+    assert np.unique(stored).size > 30  # 40 numbers went in
+    np.testing.assert_array_equal(on_grid(stored.astype(np.float64)), stored)
+
+
+def test_stored_rows_do_not_show_the_last_bits(request_: Request) -> None:
+    rows = request_.vectors
+    noise = 1e-14 * np.random.default_rng(2).standard_normal(rows.shape)
+    assert on_grid(rows + noise).tobytes() == on_grid(rows).tobytes()
+    assert on_grid(np.array([[1.0, -1e-17]])).tobytes() == on_grid(np.array([[1.0, 0]])).tobytes()
+
+
+def test_rows_of_zeros_stay_zero() -> None:
+    assert on_grid(np.zeros((2, 3))).tobytes() == bytes(24)
 
 
 # Laws of every rule
@@ -165,9 +193,9 @@ def test_order_of_the_subcategories_does_not_matter(
     )
     plain, moved = get_rule(rule)(request_), get_rule(rule)(permuted)
     # The mean of the siblings is summed in another order: one rounding.
-    np.testing.assert_allclose(moved.rows, plain.rows[order], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(moved.weights, plain.weights[order], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(moved.similarities, plain.similarities[order], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(moved.rows, plain.rows[order], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(moved.weights, plain.weights[order], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(moved.similarities, plain.similarities[order], rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -180,13 +208,13 @@ def test_order_of_the_known_labels_does_not_matter(request_: Request, rule: str)
         request_.vectors[order],
     )
     plain, moved = get_rule(rule)(request_), get_rule(rule)(permuted)
-    np.testing.assert_allclose(moved.rows, plain.rows, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(moved.rows, plain.rows, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_rules_answer_in_float32_and_alike_every_time(request_: Request, rule: str) -> None:
+def test_rules_answer_in_float64_and_alike_every_time(request_: Request, rule: str) -> None:
     first, second = (get_rule(rule)(request_) for _ in range(2))
     for name, shape in (("rows", (3, 5)), ("weights", (3, 8)), ("similarities", (3, 8))):
         array = getattr(first, name)
-        assert (array.dtype, array.shape) == (np.float32, shape)
+        assert (array.dtype, array.shape) == (np.float64, shape)
         assert array.tobytes() == getattr(second, name).tobytes()

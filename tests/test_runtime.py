@@ -13,7 +13,7 @@ from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import BackendError, BundleError
 from edgesplit.head import Head
 from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, ServingHead
-from edgesplit.store import replace_file
+from edgesplit.store import Store
 
 Floats = npt.NDArray[np.float32]
 
@@ -98,7 +98,7 @@ def test_refused_head_leaves_the_old_one_serving(runtime: Runtime, clip: Floats)
     old = runtime.head_digest
     edit = runtime.bundle.split_class("pushing", into=["left", "right"])
     (runtime.bundle.path / "heads" / f"{edit.head.digest}.onnx").write_bytes(b"not a head")
-    replace_file(runtime.bundle.path / "HEAD", edit.head.digest.encode())
+    Store().replace_file(runtime.bundle.path / "HEAD", edit.head.digest.encode())
     wait_until(lambda: "damaged" in runtime.refusal)
     assert runtime.predict(clip).head_digest == old
     with pytest.raises(BundleError, match="damaged"):
@@ -107,16 +107,16 @@ def test_refused_head_leaves_the_old_one_serving(runtime: Runtime, clip: Floats)
 
 def test_refusal_ends_when_head_names_what_is_served_again(runtime: Runtime) -> None:
     head_file = runtime.bundle.path / "HEAD"
-    replace_file(head_file, b"garbage")
+    Store().replace_file(head_file, b"garbage")
     wait_until(lambda: "does not hold a digest" in runtime.refusal)
-    replace_file(head_file, runtime.head_digest.encode())
+    Store().replace_file(head_file, runtime.head_digest.encode())
     wait_until(lambda: not runtime.refusal)
 
 
 def test_named_head_is_served_although_head_is_damaged(runtime: Runtime) -> None:
     first = runtime.head_digest
     wait_for(runtime, publish_split(runtime.bundle))
-    replace_file(runtime.bundle.path / "HEAD", b"garbage")
+    Store().replace_file(runtime.bundle.path / "HEAD", b"garbage")
     assert runtime.swap_head(first) == first
 
 
@@ -125,12 +125,12 @@ def test_refused_head_is_followed_when_its_file_arrives_despite_a_manual_swap(
 ) -> None:
     first = runtime.head_digest
     edit = runtime.bundle.split_class("pushing", into=["left", "right"])
-    replace_file(runtime.bundle.path / "HEAD", edit.head.digest.encode())
+    Store().replace_file(runtime.bundle.path / "HEAD", edit.head.digest.encode())
     wait_until(lambda: bool(runtime.refusal))
     runtime.swap_head(first)
     assert runtime.refusal
     path = runtime.bundle.path / "heads" / f"{edit.head.digest}.onnx"
-    replace_file(path, edit.head.to_bytes())
+    Store().replace_file(path, edit.head.to_bytes())
     wait_for(runtime, edit.head.digest)
 
 
@@ -183,7 +183,7 @@ def bundle_digest(runtime: Runtime) -> str:
     """Publishes by writing HEAD, since `Bundle.head` is out of order."""
     heads = {path.stem for path in (runtime.bundle.path / "heads").glob("*.onnx")}
     (other,) = heads - {runtime.head_digest}
-    replace_file(runtime.bundle.path / "HEAD", other.encode())
+    Store().replace_file(runtime.bundle.path / "HEAD", other.encode())
     return other
 
 

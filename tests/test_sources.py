@@ -18,11 +18,11 @@ MODIFIERS = Path(__file__).parent / "data" / "text" / "modifiers.json"
 def request(encoder: TextEncoder, wanted: list[str], *groups: list[str]) -> Request:
     known = [text for group in groups for text in group]
     owner = np.array([index for index, group in enumerate(groups) for _ in group], np.int64)
-    of_wanted, of_known = encoder.encode(wanted), encoder.encode(known)
+    of_wanted, of_known = (encoder.encode(texts).astype(np.float64) for texts in (wanted, known))
     return Request(
         wanted=Texts(of_wanted, of_wanted, np.zeros(len(wanted), np.int64)),
         known=Texts(of_known, of_known, owner),
-        vectors=np.zeros((len(known), 2), np.float32),
+        vectors=np.zeros((len(known), 2)),
     )
 
 
@@ -84,7 +84,7 @@ def share_words(left: list[str], right: list[str]) -> bool:
     return bool({w for t in left for w in t.split()} & {w for t in right for w in t.split()})
 
 
-def brute_force(wanted: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> float:
+def brute_force(wanted: npt.NDArray[np.float64], known: npt.NDArray[np.float64]) -> float:
     return max(
         float(pair_cosines(wanted, known[list(chosen)]).mean())
         for chosen in itertools.permutations(range(len(known)), len(wanted))
@@ -96,14 +96,14 @@ def test_ascent_finds_the_best_assignment_of_distinct_sources(n_wanted: int) -> 
     # Known texts are the wanted ones, turned a little, and some others: the optimum is distinct.
     rng = np.random.default_rng(n_wanted)
     for _ in range(20):
-        known = rng.standard_normal((6, 16)).astype(np.float32)
+        known = rng.standard_normal((6, 16))
         chosen = rng.permutation(6)[:n_wanted]
-        wanted = known[chosen] + 0.2 * rng.standard_normal((n_wanted, 16)).astype(np.float32)
+        wanted = known[chosen] + 0.2 * rng.standard_normal((n_wanted, 16))
         texts = Texts(wanted, wanted, np.zeros(n_wanted, np.int64))
         group = Texts(known, known, np.zeros(6, np.int64))
-        match = match_sources(Request(texts, group, np.zeros((6, 2), np.float32)))
+        match = match_sources(Request(texts, group, np.zeros((6, 2))))
         assert match.sources == tuple(chosen.tolist())
-        assert match.score == pytest.approx(brute_force(wanted, known), abs=1e-5)
+        assert match.score == pytest.approx(brute_force(wanted, known), abs=1e-6)  # settled
 
 
 def test_group_smaller_than_the_split_is_no_match(encoder: TextEncoder) -> None:

@@ -2,19 +2,17 @@
 
 import json
 import math
-from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgesplit.edit import Edit
 from edgesplit.errors import EdgesplitError, EditError, LabelError, UncertainSourceError
 from edgesplit.head import Head
 from edgesplit.labels import Composition
 from edgesplit.rules import RULES
-from edgesplit.split import Edit, Into, merge_class, split_class
+from edgesplit.split import Into, split_class
 from edgesplit.text import TextEncoder
 
 SIDES = ["left", "right"]
@@ -82,7 +80,7 @@ def test_retrieved_rows_are_relative_to_the_mean_of_their_group(
     edit = split(head, encoder, rule="retrieval")
     pulling = head.weight[:2]
     np.testing.assert_allclose(
-        edit.head.weight[6:], pulling - pulling.mean(axis=0), rtol=0, atol=1e-6
+        edit.head.weight[6:], pulling - pulling.mean(axis=0), rtol=0, atol=1e-5
     )
 
 
@@ -297,102 +295,3 @@ def test_a_flat_split_takes_either_below_it(
         flat, encoder, name="pushing something left", into=["up", "down"], composition=composition
     )
     assert edit.head.tree[6].composition == composition
-
-
-# Merging
-
-
-@pytest.mark.parametrize("name", ["pushing something", "pushing"])
-@pytest.mark.parametrize("composition", ["gated", "flat"])
-def test_merge_undoes_the_split(
-    head: Head, encoder: TextEncoder, name: str, composition: Composition
-) -> None:
-    after = split(head, encoder, composition=composition).head
-    edit = merge_class(after, name, parent=head)
-    assert edit.head is head
-    assert edit.before is after
-    assert edit.action == "merge 'pushing something'"
-    assert edit.report.n_untouched == (6 if composition == "gated" else 5)
-
-
-def test_merge_without_the_parent_names_its_own_parent(head: Head, encoder: TextEncoder) -> None:
-    after = split(head, encoder).head
-    merged = merge_class(after, "pushing something").head
-    assert merged.parent == after.digest
-    assert merged.labels == head.labels
-
-
-def test_merge_with_another_parent_does_not_take_it(head: Head, encoder: TextEncoder) -> None:
-    after = split(head, encoder).head
-    other = replace(head, bias=head.bias + 1)
-    assert merge_class(after, "pushing something", parent=other).head.parent == after.digest
-
-
-def test_merge_takes_the_splits_below_with_it(head: Head, encoder: TextEncoder) -> None:
-    once = split(head, encoder).head
-    twice = split(once, encoder, name="pushing something left", into=["up", "down"]).head
-    assert merge_class(twice, "pushing something left", parent=once).head is once
-    assert merge_class(twice, "pushing something").head.labels == head.labels
-
-
-@pytest.mark.parametrize(
-    ("name", "error", "message"),
-    [
-        ("holding something", EditError, "is not split, so there is nothing to merge"),
-        ("holding", EditError, "is not split, so there is nothing to merge"),
-        ("throwing", LabelError, "no class 'throwing'"),
-    ],
-)
-def test_merges_that_cannot_be_are_refused(
-    head: Head, encoder: TextEncoder, name: str, error: type[EdgesplitError], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        merge_class(split(head, encoder).head, name)
-
-
-# Something-Something V2: the labels alone, made rows, the packaged encoder
-
-
-SSV2 = Path(__file__).parents[2] / "shared" / "data" / "SSv2-Split" / "A" / "labels.json"
-needs_ssv2 = pytest.mark.skipif(not SSV2.is_file(), reason=f"needs {SSV2}")
-
-DIRECTIONS = {
-    "left": ("camera left", "right to left"),
-    "right": ("camera right", "left to right"),
-    "up": ("up", "upwards"),
-    "down": ("down", "downwards"),
-}
-
-
-@pytest.fixture(scope="module")
-def ssv2() -> Head:
-    columns: dict[str, int] = json.loads(SSV2.read_text())
-    labels = sorted(columns, key=columns.__getitem__)
-    rng = np.random.default_rng(0)
-    return Head.from_arrays(rng.standard_normal((len(labels), 16)), np.zeros(len(labels)), labels)
-
-
-@needs_ssv2
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize(
-    "into", [["left", "right"], ["right", "left"], ["up", "down"], ["down", "up"]], ids=",".join
-)
-def test_ssv2_directions_come_from_labels_of_that_direction(
-    ssv2: Head, rule: str, into: list[str]
-) -> None:
-    edit = split_class(ssv2, "Pushing something", into=into, rule=rule)
-    for row in edit.report.rows:
-        source = f" {row.sources[0].label} "
-        assert any(f"{words} " in source for words in DIRECTIONS[row.modifier]), source
-
-
-@needs_ssv2
-def test_ssv2_edit_that_names_too_little_is_refused_or_reported(ssv2: Head) -> None:
-    # "to the left" is nearer to texts about places than to texts about directions.
-    edits = []
-    for into in (["to the left", "to the right"], ["to the right", "to the left"]):
-        with suppress(UncertainSourceError):
-            edits.append(split_class(ssv2, "Pushing something", into=into))
-    for row in [row for edit in edits for row in edit.report.rows]:
-        side = row.modifier.split()[-1]
-        assert any(words in row.sources[0].label for words in DIRECTIONS[side])

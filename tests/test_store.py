@@ -14,6 +14,7 @@ import pytest
 import edgesplit
 from edgesplit import store
 from edgesplit.errors import BundleError, ConflictError
+from edgesplit.store import Store
 
 HOLD = """
 import sys
@@ -45,8 +46,8 @@ def failing(code: int) -> Callable[..., Any]:
 
 def test_replace_writes_and_overwrites(tmp_path: Path) -> None:
     file = tmp_path / "HEAD"
-    store.replace_file(file, b"old")
-    store.replace_file(file, b"new")
+    Store().replace_file(file, b"old")
+    Store().replace_file(file, b"new")
     assert file.read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["HEAD"]
 
@@ -68,7 +69,7 @@ def test_replace_is_durable_before_the_name_is(
 
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(os, "replace", note_replace)
-    store.replace_file(tmp_path / "HEAD", b"x")
+    Store().replace_file(tmp_path / "HEAD", b"x")
     assert steps == ["fsync file", "rename", "fsync folder"]
 
 
@@ -80,7 +81,7 @@ def test_failed_replace_keeps_the_old_file_and_leaves_nothing_behind(
     file.write_bytes(b"old")
     monkeypatch.setattr(os, call, failing(errno.ENOSPC))
     with pytest.raises(OSError, match="No space left"):
-        store.replace_file(file, b"new")
+        Store().replace_file(file, b"new")
     assert file.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["HEAD"]
 
@@ -89,7 +90,7 @@ def test_reader_of_the_old_file_keeps_reading_it(tmp_path: Path) -> None:
     file = tmp_path / "HEAD"
     file.write_bytes(b"old")
     with file.open("rb") as reader:
-        store.replace_file(file, b"new")
+        Store().replace_file(file, b"new")
         assert reader.read() == b"old"
 
 
@@ -98,8 +99,8 @@ def test_files_get_the_mode_that_the_umask_gives(
     tmp_path: Path, umask: Callable[[int], None], mask: int
 ) -> None:
     umask(mask)
-    store.replace_file(tmp_path / "HEAD", b"x")
-    store.append_line(tmp_path / "log", "x")
+    Store().replace_file(tmp_path / "HEAD", b"x")
+    Store().append_line(tmp_path / "log", "x")
     with store.lock(tmp_path):
         pass
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
@@ -124,7 +125,7 @@ def test_append_never_joins_a_torn_line(tmp_path: Path, before: bytes | None, af
     log = tmp_path / "log"
     if before is not None:
         log.write_bytes(before)
-    store.append_line(log, "new")
+    Store().append_line(log, "new")
     assert log.read_bytes() == after
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 Half = Literal["A", "B"]
+Family = Literal["cnn", "transformer"]
+"""The kinds of backbone that are trained; see `model`."""
 Split = Literal["train", "unlabelled", "heldout"]
 
 # Seeds of backbones: rules and their settings are chosen on DEV_SEEDS and reported on TEST_SEEDS.

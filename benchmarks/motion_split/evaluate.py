@@ -1,6 +1,6 @@
 """How well do the split rules do on a trained backbone's held-out clips?
 
-    python -m benchmarks.motion_split.evaluate benchmarks/motion_split/cache/A-0
+    python -m benchmarks.motion_split.evaluate benchmarks/motion_split/cache/cnn-A-0
 
 Splits every collapsed category of the half, one at a time, with every rule and composition, and
 scores it on the features that `features` wrote; --save also writes every row to

@@ -1,6 +1,6 @@
 """Features of held-out and unlabelled clips under a trained model.
 
-    python -m benchmarks.motion_split.features cache/A-0
+    python -m benchmarks.motion_split.features cache/cnn-A-0
 
 Reads ``checkpoint.pt``, ``labels.json`` and ``train.json`` of the folder; writes ``heldout.npz``
 and ``unlabelled.npz`` with ``features`` (float32, ``[n, FEATURE_DIM]``) and ``fine`` (index into
@@ -18,10 +18,10 @@ import torch
 from benchmarks.motion_split.classes import Split
 from benchmarks.motion_split.data import Clips, load_clips
 from benchmarks.motion_split.model import (
+    FACTORIES,
     N_FRAMES,
     SIZE,
     Classifier,
-    factory,
     normalised_batches,
 )
 
@@ -31,7 +31,9 @@ N_CLIPS: dict[Split, int] = {"heldout": 47 * 85, "unlabelled": 24 * 85}
 
 def load_model(directory: Path) -> Classifier:
     """The trained model of a folder, in evaluation mode."""
-    model = factory(len(json.loads((directory / "labels.json").read_text())))
+    about = json.loads((directory / "train.json").read_text())
+    n_classes = len(json.loads((directory / "labels.json").read_text()))
+    model = FACTORIES[about.get("family", "cnn")](n_classes)
     model.load_state_dict(torch.load(directory / "checkpoint.pt", weights_only=True))
     return model.eval()
 

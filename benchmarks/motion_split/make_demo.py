@@ -1,6 +1,6 @@
 """Makes what `edgesplit demo` ships, from a trained model's folder.
 
-    python -m benchmarks.motion_split.make_demo [cache/A-0]
+    python -m benchmarks.motion_split.make_demo [cache/cnn-A-0]
 
 Writes edgesplit/assets/demo: the bundle of head A's model, a dozen held-out clips as H.264, and
 the held-out features. The clips of each listed class are the first held-out ones that the exported,
@@ -103,7 +103,7 @@ def write_features(directory: Path, path: Path) -> None:
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path), default=CACHE / "A-0")
+@click.argument("directory", type=click.Path(path_type=Path), default=CACHE / "cnn-A-0")
 def main(directory: Path) -> None:
     """Make the demo's files from the model in DIRECTORY; trains it when it is not there."""
     if not (directory / "heldout.npz").exists():

@@ -1,14 +1,16 @@
-"""The backbone that the benchmark trains: a small 3-D CNN that ends in one linear head.
+"""The backbones that the benchmark trains, each ending in one linear head: a CNN, a transformer.
 
-edgesplit export benchmarks.motion_split.model:factory --checkpoint DIR/checkpoint.pt
+edgesplit export benchmarks.motion_split.model:cnn --checkpoint DIR/checkpoint.pt
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+from benchmarks.motion_split.classes import Family
 
 N_FRAMES = 8
 SIZE = 40
@@ -27,31 +29,22 @@ _LAYERS = (
     (128, _CUBE, (1, 1, 1)),
     (FEATURE_DIM, _CUBE, (1, 1, 1)),
 )
+_STEM = (
+    (32, (1, 5, 5), (1, 2, 2)),
+    (64, _CUBE, (2, 2, 2)),
+    (FEATURE_DIM, (1, 3, 3), (1, 2, 2)),
+)
+_TOKENS, _DEPTH, _ATTENTION_HEADS = 100, 3, 4
 
 
 class Classifier(nn.Module):
     """Clips ``[B, 3, T, H, W]``, float32, normalised with ``MEAN`` and ``STD``, to logits."""
 
-    def __init__(self, n_classes: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        previous = 3
-        for channels, kernel, stride in _LAYERS:
-            depth, height, width = kernel
-            padding = (depth // 2, height // 2, width // 2)
-            layers += [
-                nn.Conv3d(previous, channels, kernel, stride, padding, bias=False),
-                nn.BatchNorm3d(channels),
-                nn.ReLU(),
-            ]
-            previous = channels
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(FEATURE_DIM, n_classes)
+    head: nn.Linear
 
     def features(self, clips: Tensor) -> Tensor:
         """``[B, FEATURE_DIM]``: what the head sees."""
-        pooled: Tensor = self.body(clips).mean(dim=(2, 3, 4))
-        return pooled
+        raise NotImplementedError
 
     def forward(self, clips: Tensor) -> Tensor:
         """``[B, n_classes]`` logits."""
@@ -59,9 +52,93 @@ class Classifier(nn.Module):
         return logits
 
 
-def factory(n_classes: int) -> Classifier:
-    """An untrained model; ``checkpoint.pt`` is its plain state dict."""
-    return Classifier(n_classes).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+class Cnn(Classifier):
+    """Six 3-D convolutions and the mean over time and space."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.body = _convolutions(_LAYERS)
+        self.head = nn.Linear(FEATURE_DIM, n_classes)
+
+    def features(self, clips: Tensor) -> Tensor:
+        """``[B, FEATURE_DIM]``: what the head sees."""
+        pooled: Tensor = self.body(clips).mean(dim=(2, 3, 4))
+        return pooled
+
+
+class Transformer(Classifier):
+    """Three pre-norm transformer layers over 4 x 5 x 5 tokens that three convolutions make."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.stem = _convolutions(_STEM)
+        self.position = nn.Parameter(0.02 * torch.randn(1, _TOKENS, FEATURE_DIM))
+        self.blocks = nn.Sequential(*(Block() for _ in range(_DEPTH)))
+        self.norm = nn.LayerNorm(FEATURE_DIM)
+        self.head = nn.Linear(FEATURE_DIM, n_classes)
+
+    def features(self, clips: Tensor) -> Tensor:
+        """``[B, FEATURE_DIM]``: what the head sees."""
+        tokens = self.stem(clips).flatten(2).transpose(1, 2) + self.position
+        pooled: Tensor = self.norm(self.blocks(tokens)).mean(dim=1)
+        return pooled
+
+
+class Block(nn.Module):
+    """One transformer layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = nn.LayerNorm(FEATURE_DIM)
+        self.mix = nn.Linear(FEATURE_DIM, 3 * FEATURE_DIM)
+        self.join = nn.Linear(FEATURE_DIM, FEATURE_DIM)
+        self.feed = nn.Sequential(
+            nn.LayerNorm(FEATURE_DIM),
+            nn.Linear(FEATURE_DIM, 2 * FEATURE_DIM),
+            nn.GELU(),
+            nn.Linear(2 * FEATURE_DIM, FEATURE_DIM),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``[B, tokens, FEATURE_DIM]`` to the same."""
+        n_clips, n_tokens, _ = tokens.shape
+        shape = (n_clips, n_tokens, 3, _ATTENTION_HEADS, FEATURE_DIM // _ATTENTION_HEADS)
+        mixed = self.mix(self.before(tokens)).view(shape)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4).unbind(0)
+        seen = nn.functional.scaled_dot_product_attention(query, key, value)
+        tokens = tokens + self.join(seen.transpose(1, 2).flatten(2))
+        result: Tensor = tokens + self.feed(tokens)
+        return result
+
+
+def _convolutions(
+    layers: Sequence[tuple[int, tuple[int, int, int], tuple[int, int, int]]],
+) -> nn.Sequential:
+    made: list[nn.Module] = []
+    previous = 3
+    for channels, kernel, stride in layers:
+        depth, height, width = kernel
+        padding = (depth // 2, height // 2, width // 2)
+        made += [
+            nn.Conv3d(previous, channels, kernel, stride, padding, bias=False),
+            nn.BatchNorm3d(channels),
+            nn.ReLU(),
+        ]
+        previous = channels
+    return nn.Sequential(*made)
+
+
+def cnn(n_classes: int) -> Classifier:
+    """An untrained CNN; ``checkpoint.pt`` is its plain state dict."""
+    return Cnn(n_classes).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+
+
+def transformer(n_classes: int) -> Classifier:
+    """An untrained transformer; ``checkpoint.pt`` is its plain state dict."""
+    return Transformer(n_classes).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+
+
+FACTORIES: dict[Family, Callable[[int], Classifier]] = {"cnn": cnn, "transformer": transformer}
 
 
 def normalise(clips: Tensor) -> Tensor:

@@ -21,13 +21,13 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from benchmarks.motion_split.classes import Half, head_labels, label_digest
+from benchmarks.motion_split.classes import Family, Half, head_labels, label_digest
 from benchmarks.motion_split.data import CACHE, Clips, label_indices, load_clips, mirror_indices
 from benchmarks.motion_split.model import (
+    FACTORIES,
     N_FRAMES,
     SIZE,
     Classifier,
-    factory,
     from_uint8,
     normalise,
     normalised_batches,
@@ -37,10 +37,14 @@ BATCH = 64
 N_HELDOUT = 3400
 
 
-def train(clips: Clips, half: Half, *, seed: int, epochs: int, rate: float = 3e-3) -> Classifier:
+RATES: dict[Family, float] = {"cnn": 3e-3, "transformer": 1e-3}
+
+
+def train(clips: Clips, half: Half, family: Family, *, seed: int, epochs: int) -> Classifier:
     """A model trained on the clips, whose classes are those of head ``half``."""
     torch.manual_seed(seed)
-    model = factory(len(head_labels(half)))
+    model = FACTORIES[family](len(head_labels(half)))
+    rate = RATES[family]
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
     n_steps = epochs * (len(clips.fine) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, n_steps, pct_start=0.15)
@@ -109,25 +113,29 @@ def augment(pictures: Tensor, flip: Tensor) -> Tensor:
 
 @click.command()
 @click.option("--half", type=click.Choice(get_args(Half)), default="A", show_default=True)
+@click.option("--family", type=click.Choice(get_args(Family)), default="cnn", show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--clips", "n_clips", default=30_000, show_default=True)
 @click.option("--epochs", default=5, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Default: cache/HALF-SEED.")
-def main(half: Half, seed: int, n_clips: int, epochs: int, out: Path | None) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="Default: cache/FAMILY-HALF-SEED.")
+def main(
+    half: Half, family: Family, seed: int, n_clips: int, epochs: int, out: Path | None
+) -> None:
     """Render, train, evaluate on held-out clips, and save."""
     torch.set_num_threads(2)
-    out = out or CACHE / f"{half}-{seed}"
+    out = out or CACHE / f"{family}-{half}-{seed}"
     out.mkdir(parents=True, exist_ok=True)
     clips = load_clips("train", seed, n_clips, size=SIZE, n_frames=N_FRAMES)
     heldout = load_clips("heldout", seed, N_HELDOUT, size=SIZE, n_frames=N_FRAMES)
     start = time.perf_counter()
-    model = train(clips, half, seed=seed, epochs=epochs)
+    model = train(clips, half, family, seed=seed, epochs=epochs)
     train_s = time.perf_counter() - start
     accuracy = float(np.mean(predict(model, heldout) == label_indices(half)[heldout.fine]))
     torch.save(model.state_dict(), out / "checkpoint.pt")
     (out / "labels.json").write_text(json.dumps(head_labels(half), indent=1) + "\n")
     record = {
         "half": half,
+        "family": family,
         "seed": seed,
         "clips": n_clips,
         "epochs": epochs,

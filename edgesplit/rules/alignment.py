@@ -21,6 +21,6 @@ def alignment(request: Request) -> Transfer:
     """
     known = request.known.centred
     similarities = cosines(request.wanted.centred, known)
-    kernel = cosines(known, known).astype(np.float64) + RIDGE * np.eye(len(known))
-    weights = np.linalg.solve(kernel, similarities.T.astype(np.float64)).T.astype(np.float32)
+    kernel = cosines(known, known) + RIDGE * np.eye(len(known))
+    weights = np.linalg.solve(kernel, similarities.T).T
     return Transfer(rows=weights @ request.vectors, weights=weights, similarities=similarities)

@@ -2,6 +2,9 @@
 
 A rule is a pure function `(Request) -> Transfer`. Texts and rows come in as arrays; a rule reads
 no file, runs no model and knows nothing of label trees.
+
+The same request gives the same edit on every machine. BLAS libraries and CPUs differ in the last
+bits of float64, so those never decide: what is compared is `settled`, what is stored `on_grid`.
 """
 
 from __future__ import annotations
@@ -12,9 +15,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Request", "Rule", "Texts", "Transfer", "cosines", "match_one_to_one"]
+__all__ = [
+    "Request",
+    "Rule",
+    "Texts",
+    "Transfer",
+    "cosines",
+    "match_one_to_one",
+    "on_grid",
+    "settled",
+]
 
-Floats = npt.NDArray[np.float32]
+_GRID_BITS = 16
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +85,26 @@ Rule = Callable[[Request], Transfer]
 
 def cosines(left: Floats, right: Floats) -> Floats:
     """`(n, m)` cosines of rows that have length 1 already."""
-    return np.asarray(left @ right.T, np.float32)
+    return np.asarray(left @ right.T)
+
+
+def settled(values: Floats) -> Floats:
+    """Values to compare and to order by: rounding errors become ties, won by the first.
+
+    Ties are common. "Moving something up" and "pulling something up" are equally good sources for
+    "up", yet what a linear solver says of them differs in the last bits.
+    """
+    return np.round(values, 6) + 0.0  # -0.0 becomes 0.0
+
+
+def on_grid(rows: Floats) -> npt.NDArray[np.float32]:
+    """Rows to store: multiples of 2**-16 of the power of two above their largest entry.
+
+    The last bits of float64 move one number in a billion to another multiple. The step is 1e-5 of
+    the largest entry, far below what texts can say of a row.
+    """
+    step = np.ldexp(1.0, np.frexp(np.abs(rows).max())[1] - _GRID_BITS)
+    return np.asarray(np.rint(rows / step) * step + 0.0, np.float32)  # -0.0 becomes 0.0
 
 
 def match_one_to_one(similarities: Floats) -> npt.NDArray[np.int64]:
@@ -79,7 +112,7 @@ def match_one_to_one(similarities: Floats) -> npt.NDArray[np.int64]:
 
     The largest similarity of all is assigned, its row and column are removed, and so on.
     """
-    left = similarities.copy()
+    left = settled(similarities)
     columns = np.zeros(len(left), np.int64)
     for _ in range(len(left)):
         row, column = np.unravel_index(np.argmax(left), left.shape)
@@ -91,4 +124,4 @@ def match_one_to_one(similarities: Floats) -> npt.NDArray[np.int64]:
 def _normalise(rows: Floats) -> Floats:
     # A lone or duplicate sibling is centred to zero and stays zero: it is like nothing.
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(length, 1e-6), np.float32)
+    return np.asarray(rows / np.maximum(length, 1e-6))

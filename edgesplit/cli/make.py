@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgesplit.cli.options import json_option
 from edgesplit.preprocessing import INTERPOLATIONS, LAYOUTS, SAMPLINGS, Preprocessing
 
 if TYPE_CHECKING:
     from edgesplit.report import Report
     from edgesplit.runtime import Prediction
 
-__all__ = ["demo", "export", "json_option"]
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-"""Every command has it."""
+__all__ = ["demo", "export"]
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 

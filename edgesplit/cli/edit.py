@@ -1,0 +1,261 @@
+"""The commands that change a head: `edit`, `merge`, `rename`, `drop`."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
+from edgesplit.errors import EditError, LabelError
+from edgesplit.labels import COMPOSITIONS
+from edgesplit.rules import DEFAULT_RULE, RULES
+
+if TYPE_CHECKING:
+    from edgesplit.bundle import Bundle
+    from edgesplit.edit import Edit
+    from edgesplit.split import Into
+
+__all__ = ["drop", "edit", "merge", "rename"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _no_dry_run(context: click.Context, parameter: click.Parameter, path: Path | None) -> Any:
+    if path is not None and context.params.get("dry_run"):
+        raise click.UsageError("--dry-run writes nothing; leave out --output.")
+    return path
+
+
+def _edit_options(command: Command) -> Command:
+    for option in (
+        click.option(
+            "--dry-run", is_flag=True, is_eager=True, help="Print the report; change nothing."
+        ),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(path_type=Path, dir_okay=False),
+            callback=_no_dry_run,
+            help="Write the new head to this file instead of publishing it.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option("--class", "name", required=True, help="The class to split; leading words will do.")
+@click.option(
+    "--into",
+    "into",
+    required=True,
+    multiple=True,
+    metavar="CSV",
+    help="Subcategories: modifiers, full labels, or LABEL=MODIFIER. Repeats; quote commas as CSV.",
+)
+@click.option("--rule", type=click.Choice(RULES), default=DEFAULT_RULE, show_default=True)
+@click.option(
+    "--composition",
+    type=click.Choice(COMPOSITIONS),
+    default="gated",
+    show_default=True,
+    help="gated changes no other answer; flat is the paper's.",
+)
+@click.option("--like", help='The group of known labels to learn from, as "pulling something".')
+@click.option(
+    "--taxonomy",
+    "taxonomy_path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON {coarse category: {fine label: modifier}}, instead of groups from the labels.",
+)
+@click.option("--force", is_flag=True, help="Accept sources that are a near tie.")
+@_edit_options
+@bundle_option
+@json_option
+def edit(
+    name: str,
+    into: tuple[str, ...],
+    rule: str,
+    composition: Any,
+    like: str | None,
+    taxonomy_path: Path | None,
+    force: bool,
+    dry_run: bool,
+    output: Path | None,
+    bundle_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Split a class into subcategories and make the new head live.
+
+    \b
+    Example:
+        edgesplit edit --class pushing --into left,right
+    """
+    from edgesplit.knowledge import load_taxonomy
+
+    bundle = open_bundle(bundle_path)
+    start = time.perf_counter()
+    made = bundle.split_class(
+        name,
+        into=_parse_into(into),
+        rule=rule,
+        composition=composition,
+        like=like,
+        taxonomy=load_taxonomy(taxonomy_path) if taxonomy_path else None,
+        force=force,
+    )
+    _finish(bundle, made, start, dry_run=dry_run, output=output, as_json=as_json)
+
+
+def _parse_into(values: tuple[str, ...]) -> Into:
+    """CSV texts, or a mapping when every one is LABEL=MODIFIER."""
+    try:
+        texts = [
+            text for row in csv.reader(values, skipinitialspace=True, strict=True) for text in row
+        ]
+    except csv.Error as error:
+        raise click.UsageError(f"--into is not CSV ({error}).") from error
+    parts = [text.rpartition("=") for text in texts]
+    named = [(label, modifier) for label, equals, modifier in parts if equals]
+    if not named:
+        return texts
+    if len(named) < len(texts):
+        raise click.UsageError("--into: give every subcategory as LABEL=MODIFIER, or none.")
+    labels = [label for label, _ in named]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise LabelError(f"The subcategory {label!r} appears twice. Name each one once.")
+    return dict(named)
+
+
+def _finish(
+    bundle: Bundle,
+    made: Edit,
+    start: float,
+    *,
+    dry_run: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Publishes an edit, or writes it to a file, or neither; then prints the report."""
+    edit_ms = 1000 * (time.perf_counter() - start)
+    publish_ms = None
+    if dry_run:
+        bundle.check(made)
+    elif output is not None:
+        _write_new(output, made.head.to_bytes())
+    else:
+        start = time.perf_counter()
+        bundle.publish(made)
+        publish_ms = 1000 * (time.perf_counter() - start)
+    if as_json:
+        print_json(
+            {
+                "report": made.report.to_json(),
+                "before": made.before.digest,
+                "head": made.head.digest,
+                "published": publish_ms is not None,
+                "edit_ms": edit_ms,
+                "publish_ms": publish_ms,
+            }
+        )
+        return
+    from rich.markup import escape
+
+    from edgesplit import screen
+
+    out = screen.console()
+    screen.show_report(out, made.report)
+    digests = f"head {made.before.digest[: screen.SHORT]} -> {made.head.digest[: screen.SHORT]}"
+    if publish_ms is not None:
+        out.print(f"{digests} is live  (edit {edit_ms:.0f} ms, publish {publish_ms:.0f} ms)")
+    elif output is not None:
+        shown = escape(str(output))
+        how = f"publish {shown}"
+        if made.head.digest == made.before.parent:  # a merge that gave the parent itself back
+            how = f"rollback {made.head.digest[: screen.SHORT]}"
+        out.print(f"{digests} written to {shown}; `edgesplit {how}` makes it live")
+    else:
+        out.print(f"{digests} not published (dry run)")
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    from edgesplit.store import Store, map_os_errors
+
+    if path.exists():
+        raise EditError(f"{path} exists already. Choose another name, or remove it first.")
+    with map_os_errors("write", path):
+        Store().replace_file(path, content)
+
+
+@click.command()
+@click.option("--class", "name", required=True, help="The class that was split.")
+@_edit_options
+@bundle_option
+@json_option
+def merge(
+    name: str, dry_run: bool, output: Path | None, bundle_path: Path | None, as_json: bool
+) -> None:
+    """Undo the split of a class.
+
+    \b
+    Example:
+        edgesplit merge --class "pushing something"
+    """
+    bundle = open_bundle(bundle_path)
+    start = time.perf_counter()
+    made = bundle.merge_class(name)
+    _finish(bundle, made, start, dry_run=dry_run, output=output, as_json=as_json)
+
+
+@click.command()
+@click.option("--class", "name", required=True, help="The class to rename; leading words will do.")
+@click.option("--to", required=True, metavar="LABEL", help="Its new label, in full.")
+@click.option("--modifier", help="What tells the subcategory from its siblings; else as before.")
+@_edit_options
+@bundle_option
+@json_option
+def rename(
+    name: str,
+    to: str,
+    modifier: str | None,
+    dry_run: bool,
+    output: Path | None,
+    bundle_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Give a class another label; its weights stay.
+
+    \b
+    Example:
+        edgesplit rename --class "pushing something left" --to "shoving something to the left"
+    """
+    bundle = open_bundle(bundle_path)
+    start = time.perf_counter()
+    made = bundle.rename_class(name, to, modifier=modifier)
+    _finish(bundle, made, start, dry_run=dry_run, output=output, as_json=as_json)
+
+
+@click.command()
+@click.option("--class", "name", required=True, help="The subcategory; leading words will do.")
+@_edit_options
+@bundle_option
+@json_option
+def drop(
+    name: str, dry_run: bool, output: Path | None, bundle_path: Path | None, as_json: bool
+) -> None:
+    """Leave a subcategory out; its siblings share what was its.
+
+    \b
+    Example:
+        edgesplit drop --class "pushing something up"
+    """
+    bundle = open_bundle(bundle_path)
+    start = time.perf_counter()
+    made = bundle.drop_class(name)
+    _finish(bundle, made, start, dry_run=dry_run, output=output, as_json=as_json)

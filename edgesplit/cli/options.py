@@ -1,0 +1,43 @@
+"""What several commands share: options, opening the bundle, printing JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from edgesplit.bundle import Bundle
+
+__all__ = ["bundle_option", "json_option", "open_bundle", "print_json"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+"""Every command has it."""
+
+
+def bundle_option(command: Command) -> Command:
+    """Adds --bundle, for `open_bundle`."""
+    option = click.option(
+        "--bundle",
+        "bundle_path",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The bundle; by default EDGESPLIT_BUNDLE or the one in the current folder.",
+    )
+    return option(command)
+
+
+def open_bundle(path: Path | None) -> Bundle:
+    """The bundle that is meant; see `edgesplit.bundle.find_bundle`."""
+    from edgesplit import bundle
+
+    return bundle.open_bundle(bundle.find_bundle(path))
+
+
+def print_json(content: Any) -> None:
+    """Prints one JSON document."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))

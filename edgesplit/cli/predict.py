@@ -1,0 +1,49 @@
+"""The commands that watch videos: `predict`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edgesplit.cli.options import bundle_option, json_option, open_bundle
+
+__all__ = ["predict"]
+
+
+@click.command()
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@bundle_option
+@json_option
+def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) -> None:
+    """Say what happens in video files; with --json one object a line.
+
+    The score of each level is its probability. A file that cannot be read is reported, the others
+    go on, and the exit code is 1.
+
+    \b
+    Example:
+        edgesplit predict clips/*.mp4
+    """
+    from edgesplit import screen
+    from edgesplit.clips import read_clip
+    from edgesplit.errors import ClipError
+    from edgesplit.runtime import Runtime
+
+    out = screen.console()
+    with Runtime(open_bundle(bundle_path)) as runtime:
+        failed = 0
+        for path in clips:
+            try:
+                prediction = runtime.predict(read_clip(path, runtime.bundle.preprocessing))
+            except ClipError as error:
+                click.echo(f"Error: {error}", err=True)
+                failed += 1
+                continue
+            if as_json:
+                content = {"clip": str(path), **prediction.to_json()}
+                click.echo(json.dumps(content, ensure_ascii=False))
+            else:
+                screen.show_prediction(out, path.name, prediction)
+    click.get_current_context().exit(1 if failed else 0)

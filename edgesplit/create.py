@@ -1,0 +1,93 @@
+"""Making a bundle: all of it appears at once or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.bundle import FORMAT_VERSION, Bundle, check_space, feature_space, open_bundle
+from edgesplit.errors import BundleError, FeatureSpaceError
+from edgesplit.gate import write_golden
+from edgesplit.head import Head
+from edgesplit.preprocessing import Preprocessing
+from edgesplit.publish import go_live
+from edgesplit.stats import Statistics
+from edgesplit.store import PART, Store, map_os_errors
+from edgesplit.text import packaged_encoder
+
+__all__ = ["create_bundle"]
+
+
+def create_bundle(
+    path: str | Path,
+    *,
+    backbone: bytes,
+    head: Head,
+    preprocessing: Preprocessing,
+    statistics: Statistics | None = None,
+    golden: npt.ArrayLike | None = None,
+    store: Store | None = None,
+) -> Bundle:
+    """Makes a bundle with `head` live; all of it appears at once or not at all.
+
+    Args:
+        path: a folder that does not exist yet.
+        backbone: the canonical fp32 ONNX file.
+        head: the first head, of this backbone's feature space.
+        preprocessing: how a video becomes a clip.
+        statistics: of this head's feature space.
+        golden: `(clips, dim)` features for the gate, at least one; the first
+            `edgesplit.gate.MAX_GOLDEN` are kept.
+        store: what writes; the file system's own by default.
+
+    Raises:
+        BundleError: `path` exists or cannot be written.
+        FeatureSpaceError: the head belongs to another feature space.
+    """
+    target = Path(path)
+    if target.exists():
+        raise BundleError(f"{target} exists already. Choose another name, or remove it first.")
+    space = feature_space(backbone, preprocessing)
+    check_space(head, space, head.dim)
+    if statistics is not None and statistics.feature_space != space:
+        raise FeatureSpaceError("The statistics were made with a head of another feature space.")
+    if golden is not None and (np.shape(golden)[1:] != (head.dim,) or not np.size(golden)):
+        raise ValueError(f"golden has shape {np.shape(golden)}, want (clips, {head.dim})")
+    content = {
+        "format": FORMAT_VERSION,
+        "feature_space": space,
+        "dim": head.dim,
+        "preprocessing": preprocessing.to_json(),
+        "text_encoder": packaged_encoder().digest,
+    }
+    files = {
+        "bundle.json": (json.dumps(content, indent=2, sort_keys=True) + "\n").encode(),
+        "backbone.onnx": backbone,
+    }
+    if statistics is not None:
+        files["stats.npz"] = statistics.to_bytes()
+    if golden is not None:
+        files["golden.npz"] = write_golden(np.asarray(golden, np.float32), space)
+    with map_os_errors("create", target):
+        _write(target, files, head, store or Store())
+    return open_bundle(target, store=store)
+
+
+def _write(target: Path, files: Mapping[str, bytes], head: Head, store: Store) -> None:
+    part = target.with_name(f".{target.name}.{os.getpid()}{PART}")
+    try:
+        store.make_folder(part)
+        store.make_folder(part / "heads")
+        for name, data in files.items():
+            store.replace_file(part / name, data)
+        go_live(store, part, head, before="", action="export")
+        store.rename_folder(part, target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

@@ -1,0 +1,149 @@
+"""Editing a head: pure functions from a head to an `Edit`. Nothing goes live here.
+
+The edits of this module learn nothing: they undo, rename and leave out. `split` makes new rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from edgesplit.errors import EditError, LabelError
+from edgesplit.head import Head
+from edgesplit.labels import LabelTree, check_label
+from edgesplit.report import Report
+
+__all__ = ["Edit", "drop_class", "find_first", "merge_class", "rename_class", "restore_parent"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edit:
+    """A new head and the account of how it came about."""
+
+    before: Head
+    head: Head
+    report: Report
+    action: str
+    """The edit in words, for the bundle's log."""
+
+
+def merge_class(head: Head, name: str) -> Edit:
+    """Undoes the split of a class, with all splits below it.
+
+    What stays has the labels, rows and provenance it had before the split; only the parent digest
+    says that there was one. See `restore_parent`.
+
+    Args:
+        head: the head to edit; it stays as it is.
+        name: the class that was split, as in `LabelTree.find`.
+
+    Raises:
+        LabelError: the class does not exist or is ambiguous.
+        EditError: the class is not split.
+    """
+    tree = head.tree
+    column = find_first(tree, name, tree.inner, range(len(tree)))
+    return _edit(head, "merge", column, *tree.merge(column), split=column)
+
+
+def drop_class(head: Head, name: str) -> Edit:
+    """Leaves out one subcategory of a split, with all splits below it; its siblings share on.
+
+    Args:
+        head: the head to edit; it stays as it is.
+        name: the subcategory, as in `LabelTree.find`.
+
+    Raises:
+        LabelError: the class does not exist or is ambiguous.
+        EditError: it is one of the model's own classes, or one of only two subcategories.
+    """
+    tree = head.tree
+    children = [column for column, node in enumerate(tree) if node.parent is not None]
+    column = find_first(tree, name, children, range(len(tree)))
+    return _edit(head, "drop", column, *tree.drop(column), split=tree[column].parent)
+
+
+def rename_class(head: Head, name: str, to: str, *, modifier: str | None = None) -> Edit:
+    """Gives a class another label; its row, and the labels below it, stay.
+
+    Args:
+        head: the head to edit; it stays as it is.
+        name: the class, as in `LabelTree.find`.
+        to: the new label, in full.
+        modifier: the new words that tell a subcategory from its siblings; as before by default.
+
+    Raises:
+        LabelError: the class does not exist or is ambiguous, or the new label is not allowed.
+        EditError: the class has that label already, or has no modifier.
+    """
+    tree = head.tree
+    column = tree.find(name)
+    node, label = tree[column], check_label(to)
+    if modifier is not None and node.parent is None:
+        raise EditError(f"{node.label!r} is no subcategory, so no modifier tells it apart.")
+    apart = node.modifier if modifier is None else check_label(modifier)
+    edit = _edit(head, "rename", column, tree.rename(column, label, apart), range(len(tree)))
+    below = ", ".join(repr(tree[child].label) for child in tree.children(column))
+    warnings = (f"its subcategories keep their labels: {below}",) if below else ()
+    report = replace(edit.report, to=label, warnings=warnings)
+    return replace(edit, report=report, action=f"{edit.action} to {label!r}")
+
+
+def restore_parent(edit: Edit, parent: Head) -> Edit:
+    """The same edit, with `parent` itself as its result if it is the same but for its own parent.
+
+    So undoing the last edit brings the very bytes back that it was made from.
+    """
+    return replace(edit, head=parent) if _same(edit.head, parent) else edit
+
+
+def _edit(
+    head: Head,
+    action: str,
+    column: int,
+    tree: LabelTree,
+    kept: Sequence[int],
+    *,
+    split: int | None = None,
+) -> Edit:
+    """The head with labels `tree` and the rows of the `kept` columns; `split` loses children."""
+    rows = list(kept)
+    edited = Head(
+        tree=tree,
+        weight=head.weight[rows],
+        bias=head.bias[rows],
+        feature_space=head.feature_space,
+        parent=head.digest,
+    )
+    label = head.tree[column].label
+    flat = split is not None and head.tree[split].composition == "flat"
+    report = Report(action=action, label=label, n_untouched=len(head.tree.roots) - flat)
+    return Edit(head, edited, report, f"{action} {label!r}")
+
+
+def _same(left: Head, right: Head) -> bool:
+    return (
+        left.tree.nodes == right.tree.nodes
+        and left.feature_space == right.feature_space
+        and left.weight.tobytes() == right.weight.tobytes()
+        and left.bias.tobytes() == right.bias.tobytes()
+    )
+
+
+def find_first(tree: LabelTree, name: str, first: Sequence[int], second: Sequence[int]) -> int:
+    """`name` among the first columns, else among the second, whose use then explains itself.
+
+    Raises:
+        LabelError: nothing matches, or several do.
+    """
+    exact = [column for column, node in enumerate(tree) if node.label == name]
+    if exact:
+        return exact[0]
+    try:
+        return tree.find(name, among=first)
+    except LabelError:
+        try:
+            return tree.find(name, among=second)
+        except LabelError:
+            pass
+        raise

@@ -1,0 +1,88 @@
+"""The same texts and the same edit give the same bytes: in every ONNX Runtime, on every CPU.
+
+The digests below are the promise. Each lane of `make test` compares what it computes with them.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import edgesplit
+from edgesplit.head import Head
+from edgesplit.split import split_class
+from edgesplit.text import packaged_encoder
+
+DEMO = Path(edgesplit.__file__).parent / "assets" / "demo" / "motion.bundle"
+SSV2 = Path(__file__).parents[2] / "shared" / "data" / "SSv2-Split" / "A" / "labels.json"
+MODIFIERS = Path(__file__).parent / "data" / "text" / "modifiers.json"
+
+EMBEDDINGS = "30be237c26bdb6682918205273739e6126d046ed543354f81f7bbc917ad450d6"
+DEMO_EDITS = {
+    ("alignment", "left,right"): "5d9b4e287ded66d90e1aae10299e135c8d3bbdc3c970337fb741a78726647035",
+    ("alignment", "up,down"): "586a97456ff0228dd125569e08c74a615bcbaa20c7f5b636e481da3665d445c2",
+    ("retrieval", "left,right"): "fca5454d068489d6f6ed8dd480fc9ac2a588941f29b6843bffcf0f2e91db28ed",
+    ("retrieval", "up,down"): "0f04ccfb961c0199af016449a02f348e6ea7d2f09fdab645fc2b7c108d983baf",
+}
+SSV2_EDITS = {
+    ("alignment", "left,right"): "6f2509a686c4c34d76465e74156a9363407bf85aa8ec669070e7e5db442958b5",
+    ("alignment", "up,down"): "897770b2c20a86c10c69cd3d34f20ab8548659300b9c5ef1d5e783114a4f3a38",
+    ("retrieval", "left,right"): "9ab946c90221d77ebfa0e264aad5493184a514bf54aea391454ca7d7474da0b3",
+    ("retrieval", "up,down"): "d351349728d8be5affde887c5d9c90a866fa5470c15d78588f34407ae5a97965",
+}
+
+
+@pytest.fixture(scope="module")
+def demo() -> Head:
+    digest = (DEMO / "HEAD").read_text().strip()
+    return Head.from_bytes((DEMO / "heads" / f"{digest}.onnx").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def ssv2() -> Head:
+    """The labels of Something-Something V2 with made rows, the same on every machine."""
+    columns: dict[str, int] = json.loads(SSV2.read_text())
+    labels = sorted(columns, key=columns.__getitem__)
+    rows = np.random.default_rng(0).integers(-999, 1000, (len(labels), 64)) / 256
+    return Head.from_arrays(rows, np.zeros(len(labels)), labels)
+
+
+def test_embeddings_have_the_same_bytes_everywhere(demo: Head) -> None:
+    cases = json.loads(MODIFIERS.read_text())
+    texts = [*demo.labels, *sorted({text for case in cases for text in case["known"]})]
+    assert len(texts) > 100
+    embeddings = packaged_encoder().compute(texts)
+    assert hashlib.sha256(embeddings.astype("<f4").tobytes()).hexdigest() == EMBEDDINGS
+
+
+@pytest.mark.parametrize(("rule", "into"), DEMO_EDITS)
+def test_edits_of_the_demo_have_the_same_bytes_everywhere(demo: Head, rule: str, into: str) -> None:
+    edit = split_class(demo, "pushing something", into=into.split(","), rule=rule)
+    assert edit.head.digest == DEMO_EDITS[rule, into]
+
+
+@pytest.mark.skipif(not SSV2.is_file(), reason=f"needs {SSV2}")
+@pytest.mark.parametrize(("rule", "into"), SSV2_EDITS)
+def test_edits_of_ssv2_have_the_same_bytes_everywhere(ssv2: Head, rule: str, into: str) -> None:
+    edit = split_class(ssv2, "Pushing something", into=into.split(","), rule=rule)
+    assert edit.head.digest == SSV2_EDITS[rule, into]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_last_bits_of_a_linear_solver_do_not_reach_the_head(
+    demo: Head, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Four known labels are "left" to the same degree: noise alone would order them.
+    solve, rng = np.linalg.solve, np.random.default_rng(seed)
+
+    def another_solve(
+        matrix: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        return np.asarray(solve(matrix, right) * (1 + 1e-14 * rng.standard_normal(right.shape)))
+
+    monkeypatch.setattr("numpy.linalg.solve", another_solve)
+    edit = split_class(demo, "pushing something", into=["left", "right"])
+    assert edit.head.digest == DEMO_EDITS["alignment", "left,right"]
