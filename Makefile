@@ -38,7 +38,7 @@ tests: .venv/ready
 
 # JetPack 6's ONNX Runtime and numpy, and the oldest of all that pyproject.toml admits; no torch.
 oldest: .venv-oldest/ready
-	EDGESPLIT_EXAMPLES=50 .venv-oldest/bin/python -m pytest -q -m "not torch" \
+	EDGESPLIT_EXAMPLES=50 EDGESPLIT_ROUNDS=20 .venv-oldest/bin/python -m pytest -q -m "not torch" \
 		--ignore=tests/test_packaging.py --ignore=tests/test_motion_split.py
 
 # The wheel is tested as a user gets it: in an environment of its own, away from the checkout.

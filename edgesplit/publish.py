@@ -50,6 +50,7 @@ def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str)
     Raises:
         OSError: the head did not go live; what was written is passed over, and used again.
     """
+    _settle(store, folder)
     path = head_file(folder, head.digest)
     # A file of that name is hashed: a power cut can leave it empty.
     if path.exists() and head_digest(path.read_bytes()) == head.digest:
@@ -68,6 +69,7 @@ def prune(store: Store, folder: Path, digests: Collection[str], *, live: str) ->
     Raises:
         OSError: some files are still there; prune again.
     """
+    _settle(store, folder)
     action = f"prune {len(digests)} head{'s' * (len(digests) != 1)}"
     version = new_version(live, before=live, action=action, pruned=sorted(digests))
     append_version(store, folder, version)
@@ -76,3 +78,14 @@ def prune(store: Store, folder: Path, digests: Collection[str], *, live: str) ->
         with contextlib.suppress(FileNotFoundError):
             store.remove_file(path)
     return version
+
+
+def _settle(store: Store, folder: Path) -> None:
+    """Makes HEAD durable as it is: a line of the log is about to say that this head was live.
+
+    Whoever put it there may have been killed before it was; after a power cut the line would tell
+    of a head that never went live.
+    """
+    path = folder / "HEAD"
+    if path.exists():
+        store.sync_file(path)

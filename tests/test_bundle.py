@@ -4,9 +4,7 @@ import errno
 import hashlib
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-import edgesplit
 from edgesplit.bundle import Bundle, feature_space, find_bundle, open_bundle
 from edgesplit.create import create_bundle
 from edgesplit.edit import Edit
@@ -283,30 +280,6 @@ def test_publish_touches_nothing_but_head_log_and_the_new_head(bundle: Bundle) -
     assert after["log.jsonl"].startswith(before["log.jsonl"])
 
 
-def test_steps_of_publishing_are_on_disk_in_order(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    edit = split(bundle)
-    seen: list[tuple[bool, bool, bool]] = []
-    fsync = os.fsync
-
-    def note(descriptor: int) -> None:
-        fsync(descriptor)
-        state = (
-            head_file(bundle, edit.head.digest).exists(),
-            len(log_lines(bundle)) == 2,
-            bundle.live == edit.head.digest,
-        )
-        seen.append(state)
-
-    monkeypatch.setattr(os, "fsync", note)
-    bundle.publish(edit)
-    head, log, live = (True, False, False), (True, True, False), (True, True, True)
-    # head: file, folder; log line: file; HEAD: file, folder. The first of each pair is synced
-    # before the rename makes it visible.
-    assert seen == [(False, False, False), head, log, log, live]
-
-
 def test_second_publisher_gets_a_conflict_and_changes_nothing(bundle: Bundle) -> None:
     ours, theirs = split(bundle), split(bundle, "holding something")
     bundle.publish(theirs)
@@ -487,55 +460,6 @@ def test_foreign_lines_in_the_log_are_passed_over(bundle: Bundle, head: Head, li
     assert digests(bundle) == [head.digest, version.digest]
 
 
-class PowerCutError(BaseException):
-    """Ends a publish at some step, without the clean-up that an error gets."""
-
-
-@pytest.fixture
-def power_cut(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Cuts the power at the n-th fsync from now on."""
-    fsync = os.fsync
-
-    def after(n: int) -> None:
-        left = iter(range(n))
-
-        def cut(descriptor: int) -> None:
-            fsync(descriptor)
-            if next(left, None) is None:
-                raise PowerCutError("power cut")
-
-        monkeypatch.setattr(os, "fsync", cut)
-
-    yield after
-    monkeypatch.undo()
-
-
-@pytest.mark.parametrize("step", range(5))
-def test_a_publish_cut_anywhere_happened_or_did_not(
-    bundle: Bundle,
-    head: Head,
-    power_cut: Callable[[int], None],
-    monkeypatch: pytest.MonkeyPatch,
-    step: int,
-) -> None:
-    edit = split(bundle)
-    power_cut(step)
-    with pytest.raises(PowerCutError, match="power cut"):
-        bundle.publish(edit)
-    monkeypatch.undo()
-    # Step 4 is the fsync of the folder behind HEAD's rename: there it did happen.
-    happened = step == 4
-    assert bundle.live == (edit.head.digest if happened else head.digest)
-    assert digests(bundle) == [head.digest, edit.head.digest][: 1 + happened]
-    assert bundle.verify() == []
-    other = (
-        split_by_hand(bundle.head()) if not happened else split(bundle, "holding something").head
-    )
-    version = bundle.publish(other)
-    assert digests(bundle)[-1] == version.digest
-    assert edit.head.digest not in digests(bundle)[1 + happened :]
-
-
 def test_an_attempt_that_head_never_followed_is_not_history(bundle: Bundle, head: Head) -> None:
     lost = {"time": "2026-01-01T00:00:00.000Z", "from": head.digest, "to": "f" * 64, "action": "x"}
     with (bundle.path / "log.jsonl").open("a") as log:
@@ -714,99 +638,6 @@ def test_a_read_only_bundle_refuses_every_change_and_answers_every_question(
     assert bundle.verify() == []
     monkeypatch.undo()
     assert contents(bundle.path) == before
-
-
-@pytest.mark.parametrize("step", range(3))
-def test_a_full_disk_changes_nothing_and_a_later_publish_succeeds(
-    bundle: Bundle, head: Head, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    edit = split(bundle)
-    fsync, left = os.fsync, iter(range((0, 2, 3)[step]))  # head file, log line, HEAD
-
-    def full(descriptor: int) -> None:
-        if next(left, None) is None:
-            failing(errno.ENOSPC)()
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BundleError, match=r"Cannot publish to .*disk is full: free some space"):
-        bundle.publish(edit)
-    monkeypatch.undo()
-    assert bundle.live == head.digest
-    assert digests(bundle) == [head.digest]
-    assert not list(bundle.path.rglob("*.part"))
-    assert bundle.publish(edit).digest == edit.head.digest
-    assert digests(bundle) == [head.digest, edit.head.digest]
-    assert bundle.verify() == []
-
-
-# Two publishers
-
-
-PUBLISHER = """
-import sys
-import numpy as np
-from edgesplit import Head, open_bundle
-from edgesplit.errors import ConflictError
-from edgesplit.labels import Node
-
-bundle, name = open_bundle(sys.argv[1]), sys.argv[2]
-for round in range(int(sys.argv[3])):
-    head = bundle.head()
-    edited = Head(
-        tree=head.tree.split(4, [Node(f"{name} {round}"), Node("other")], composition="gated"),
-        weight=np.concatenate([head.weight, np.ones((2, head.dim))]),
-        bias=np.concatenate([head.bias, [0, 0]]),
-        feature_space=head.feature_space,
-        parent=head.digest,
-    )
-    print("ready", flush=True)
-    sys.stdin.readline()
-    try:
-        bundle.publish(edited)
-        print(edited.digest, flush=True)
-    except ConflictError:
-        print("conflict", flush=True)
-    sys.stdin.readline()
-"""
-
-
-def test_of_two_processes_that_publish_at_once_one_wins(bundle: Bundle, head: Head) -> None:
-    rounds = 20
-    command = [sys.executable, "-c", PUBLISHER, str(bundle.path)]
-    publishers = [
-        subprocess.Popen(
-            [*command, name, str(rounds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=Path(edgesplit.__file__).parents[1],
-            text=True,
-            bufsize=1,
-        )
-        for name in ("ours", "theirs")
-    ]
-
-    def say() -> None:
-        for publisher in publishers:
-            assert publisher.stdin is not None
-            publisher.stdin.write("\n")
-
-    def hear() -> list[str]:
-        return [p.stdout.readline().strip() for p in publishers if p.stdout is not None]
-
-    expected = [head.digest]
-    for _ in range(rounds):
-        assert hear() == ["ready", "ready"]
-        say()
-        winners = [answer for answer in hear() if answer != "conflict"]
-        assert len(winners) == 1
-        expected += [winners[0], bundle.rollback().digest]
-        say()
-    for publisher in publishers:
-        publisher.communicate()
-        assert publisher.returncode == 0
-    assert digests(bundle) == expected
-    assert bundle.verify() == []
 
 
 # Renaming, dropping, pruning
