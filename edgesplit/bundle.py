@@ -6,8 +6,7 @@
       heads/<digest>.onnx  every version ever made
       HEAD                 digest of the live head
       log.jsonl            one line per publish, appended
-      stats.npz            class means and covariance (when clips were given at export)
-      golden.npz           features for the gate (when clips were given at export)
+      stats.npz            class means, covariance, a sample (when clips were given at export)
       text/                a text encoder of its own, when not the packaged one
 
 Only HEAD and log.jsonl are ever written twice; `publish` writes them. Readers take no lock.
@@ -23,9 +22,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from edgesplit.diff import diff_heads
 from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.errors import (
@@ -35,7 +31,7 @@ from edgesplit.errors import (
     EditError,
     FeatureSpaceError,
 )
-from edgesplit.gate import Gate, pass_gate, read_golden
+from edgesplit.gate import Gate, pass_gate
 from edgesplit.head import Head, head_digest
 from edgesplit.history import Version, read_history
 from edgesplit.knowledge import Taxonomy
@@ -213,22 +209,15 @@ class Bundle:
 
     @cached_property
     def statistics(self) -> Statistics | None:
-        """Class means and covariance; None when the bundle was exported without clips."""
+        """Of unlabelled clips; None when the bundle was exported without."""
         path = self.path / "stats.npz"
         if not path.exists():
             return None
         statistics = Statistics.from_bytes(read_bytes(path))
-        if statistics.feature_space != self.feature_space:
+        fits = statistics.feature_space == self.feature_space
+        if not fits or statistics.sample.shape[1:] != (self.dim,):
             raise FeatureSpaceError(f"{path} belongs to another bundle. Restore it from a copy.")
         return statistics
-
-    @cached_property
-    def golden(self) -> npt.NDArray[np.float32] | None:
-        """`(clips, dim)` features for the gate; None when exported without clips."""
-        path = self.path / "golden.npz"
-        if not path.exists():
-            return None
-        return read_golden(read_bytes(path), feature_space=self.feature_space, dim=self.dim)
 
     @cached_property
     def text_encoder(self) -> TextEncoder:
@@ -265,6 +254,7 @@ class Bundle:
             into=into,
             rule=rule,
             composition=composition,
+            statistics=self.statistics,
             taxonomy=taxonomy,
             like=like,
             force=force,
@@ -276,9 +266,9 @@ class Bundle:
                 f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "
                 f"{self.text_encoder_digest[:12]}: the same edit gave other rows there"
             )
-        if composition == "flat" and self.golden is not None:
-            flips = count_flips(edit.before, edit.head, self.golden)
-            clips = f"{len(self.golden)} of the bundle's clips"
+        if composition == "flat" and self.statistics is not None:
+            flips = count_flips(edit.before, edit.head, self.statistics.sample)
+            clips = f"{len(self.statistics.sample)} of the bundle's clips"
             warnings += [f"flat flips {flips} decisions on {clips}"] if flips else []
         return replace(edit, report=replace(edit.report, warnings=tuple(warnings)))
 
@@ -436,7 +426,8 @@ class Bundle:
         return read_history(self.path, None)[-1].digest
 
     def _gate(self, before: Head, after: Head) -> Gate:
-        return pass_gate(before, after, self.golden)
+        statistics = self.statistics
+        return pass_gate(before, after, None if statistics is None else statistics.sample)
 
     def verify(self) -> list[str]:
         """Checks every file; returns what is wrong, in sentences. Empty when all is well."""
@@ -451,7 +442,6 @@ class Bundle:
         attempt(self.backbone)
         attempt(self.head)
         attempt(self._check_history)
-        attempt(lambda: self.golden)
         attempt(lambda: self.statistics)
         attempt(lambda: self.text_encoder.check())
         for digest in head_files(self.path):

@@ -8,12 +8,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from edgesplit.bundle import FORMAT_VERSION, Bundle, check_space, feature_space, open_bundle
 from edgesplit.errors import BundleError, FeatureSpaceError
-from edgesplit.gate import write_golden
 from edgesplit.head import Head
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.publish import go_live
@@ -31,7 +27,6 @@ def create_bundle(
     head: Head,
     preprocessing: Preprocessing,
     statistics: Statistics | None = None,
-    golden: npt.ArrayLike | None = None,
     store: Store | None = None,
 ) -> Bundle:
     """Makes a bundle with `head` live; all of it appears at once or not at all.
@@ -42,8 +37,6 @@ def create_bundle(
         head: the first head, of this backbone's feature space.
         preprocessing: how a video becomes a clip.
         statistics: of this head's feature space.
-        golden: `(clips, dim)` features for the gate, at least one; the first
-            `edgesplit.gate.MAX_GOLDEN` are kept.
         store: what writes; the file system's own by default.
 
     Raises:
@@ -57,8 +50,6 @@ def create_bundle(
     check_space(head, space, head.dim)
     if statistics is not None and statistics.feature_space != space:
         raise FeatureSpaceError("The statistics were made with a head of another feature space.")
-    if golden is not None and (np.shape(golden)[1:] != (head.dim,) or not np.size(golden)):
-        raise ValueError(f"golden has shape {np.shape(golden)}, want (clips, {head.dim})")
     content = {
         "format": FORMAT_VERSION,
         "feature_space": space,
@@ -72,8 +63,6 @@ def create_bundle(
     }
     if statistics is not None:
         files["stats.npz"] = statistics.to_bytes()
-    if golden is not None:
-        files["golden.npz"] = write_golden(np.asarray(golden, np.float32), space)
     with map_os_errors("create", target):
         _write(target, files, head, store or Store())
     return open_bundle(target, store=store)

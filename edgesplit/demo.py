@@ -174,7 +174,13 @@ def run_demo(
         edit, n_predictions = _edit_elsewhere(folder, runtime, clips)
         after = {name: runtime.predict(clip) for name, clip in clips.items()}
     start = time.perf_counter()
-    again = split_class(bundle.head(old), CLASS, into=INTO, encoder=bundle.text_encoder)
+    again = split_class(
+        bundle.head(old),
+        CLASS,
+        into=INTO,
+        statistics=bundle.statistics,
+        encoder=bundle.text_encoder,
+    )
     edit_again_ms = 1000 * (time.perf_counter() - start)
     if again.head.digest != bundle.live:
         raise EdgesplitError("The same edit gave another head in another process; please report.")

@@ -3,7 +3,7 @@
     EdgesplitError                 catch this one; str(error) says what to do next
     ├── LabelError                 a class or label that does not exist, is ambiguous or not allowed
     ├── EditError                  an edit that cannot be made as asked
-    │   └── UncertainSourceError   the text encoder cannot tell which labels to learn from
+    │   └── UncertainSourceError   a split that would learn from the wrong labels, or come out wrong
     ├── HeadError                  bytes that are not a head, or a head that contradicts itself
     ├── BundleError                a folder that is not a bundle, or a bundle that is damaged
     │   ├── FeatureSpaceError      a head that belongs to another backbone
@@ -50,7 +50,7 @@ class EditError(EdgesplitError):
 
 
 class UncertainSourceError(EditError):
-    """The text encoder cannot tell which known labels a split should learn from."""
+    """A split would learn from the wrong labels, or is expected to come out wrong."""
 
 
 class HeadError(EdgesplitError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,18 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.diff import HeadDiff, diff_heads, match_nodes
-from edgesplit.errors import BundleError, GateError
+from edgesplit.errors import GateError
 from edgesplit.head import Head
 from edgesplit.labels import LabelTree
 from edgesplit.sessions import open_session
+from edgesplit.stats import spread
 
-__all__ = ["MAX_GOLDEN", "Gate", "pass_gate", "read_golden", "write_golden"]
+__all__ = ["Gate", "pass_gate"]
 
 MAX_GOLDEN = 256
-"""Golden features that a bundle keeps at most."""
+"""Features that are compared at most."""
 
 N_MADE = 64
-"""Features made up for the gate when a bundle has no golden ones."""
+"""Features made up for the gate when there are no golden ones."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -44,6 +44,12 @@ def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
     where no class is, so must the root probabilities. A label that both heads have must be the same
     node; one label may become a new one, if that is all.
 
+    Args:
+        before: the live head.
+        after: the head that would be live.
+        golden: `(clips, dim)` features of real clips, some of which are compared; made up
+            when there are none.
+
     Raises:
         GateError: a root class is missing, new or moved, or something differs.
     """
@@ -57,7 +63,7 @@ def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
         for column in old.roots
         if "flat" not in (old[column].composition, new[column].composition)
     ]
-    features = _made(before.dim) if golden is None else golden
+    features = _made(before.dim) if golden is None else golden[spread(len(golden), MAX_GOLDEN)]
     results = _run(before, after, features)
     logits, probabilities = (
         [np.ascontiguousarray(result[kind][:, untouched]).view(np.int32) for result in results]
@@ -135,30 +141,3 @@ def _changed_labels(
 
 def _made(dim: int) -> Floats:
     return np.random.default_rng(0).standard_normal((N_MADE, dim), np.float32)
-
-
-def write_golden(golden: Floats, feature_space: str) -> bytes:
-    """golden.npz: the first `MAX_GOLDEN` of `(clips, dim)` features."""
-    buffer = io.BytesIO()
-    np.savez(buffer, features=golden[:MAX_GOLDEN], feature_space=np.array(feature_space))
-    return buffer.getvalue()
-
-
-def read_golden(data: bytes, *, feature_space: str, dim: int) -> Floats:
-    """The features of golden.npz, `(clips, dim)` float32.
-
-    Raises:
-        BundleError: the bytes are damaged, or hold features of another feature space or size.
-    """
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            features: Floats = arrays["features"].astype(np.float32)
-            mine = str(arrays["feature_space"])
-    except Exception as error:  # numpy raises many kinds on a damaged file
-        raise BundleError("golden.npz is damaged. Restore it from a copy.") from error
-    if mine != feature_space or features.ndim != 2 or features.shape[1] != dim or not len(features):
-        raise BundleError(
-            f"golden.npz holds features {features.shape} of feature space {mine[:12]}, the bundle "
-            f"has (clips, {dim}) of {feature_space[:12]}. Restore it from a copy."
-        )
-    return features

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgesplit.confidence import Confidence
 from edgesplit.labels import Source
 
 __all__ = ["NewRow", "Report"]
@@ -45,6 +46,10 @@ class Report:
     likeness: float = float("nan")
     """How alike the new modifiers and the matched known ones differ, as texts: a cosine, 1 for the
     same words. It says nothing about the clips."""
+    n_clips: int = 0
+    """Unlabelled clips of the class that the new rows were centred on; 0 when they were not."""
+    confidence: Confidence | None = None
+    """What is expected of the split; None when there are too few clips to say."""
     rows: tuple[NewRow, ...] = ()
     roll_up_growth: float = 0.0
     """Flat only: by how much the class's logit grows when its subcategories are equally likely,

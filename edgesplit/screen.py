@@ -68,9 +68,7 @@ def show_report(out: Console, report: Report) -> None:
             tie = f" [yellow]near tie with {escape(row.runner_up)}[/]" if row.near_tie else ""
             table.add_row(escape(row.label), _sources(row.sources), margin + tie)
         out.print(table)
-        out.print(
-            f"  likeness {report.likeness:.2f} of texts; whether clips agree, only clips tell"
-        )
+        out.print(f"  likeness {report.likeness:.2f} of texts; {_expectation(report)}")
     if report.composition == "flat":
         out.print(
             f"  [yellow]flat[/]: the class's logit grows by up to {report.roll_up_growth:.2f} "
@@ -79,6 +77,16 @@ def show_report(out: Console, report: Report) -> None:
     out.print(f"  logits of {report.n_untouched} root classes untouched, bit for bit")
     for warning in report.warnings:
         out.print(f"  [yellow]warning[/]: {escape(warning)}")
+
+
+def _expectation(report: Report) -> str:
+    """What unlabelled clips say of a split, in words."""
+    if report.confidence is None:
+        return "whether clips agree, only clips tell"
+    return (
+        f"expected right in {report.confidence.accuracy:.0%} of cases (guessing "
+        f"{1 / len(report.rows):.0%}), centred on {report.n_clips} clips"
+    )
 
 
 def _sources(sources: Sequence[Source]) -> str:
@@ -158,7 +166,7 @@ def show_export(out: Console, report: ExportReport) -> None:
         f"{parity.logits:.1e} (relative), top-1 {parity.top1_agreement:.0%}"
     )
     if report.n_features:
-        out.print(f"  statistics and golden features from {report.n_features} clips")
+        out.print(f"  statistics and a sample for the gate from {report.n_features} clips")
     else:
         out.print(
             "  no statistics, and no clips for the gate: export with --calibrate CLIPS to have both"

@@ -1,4 +1,4 @@
-"""What unlabelled clips say about a feature space: class means and the shared covariance."""
+"""What unlabelled clips say about a feature space: class means, covariance, a sample."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import numpy.typing as npt
 from edgesplit.errors import BundleError
 from edgesplit.head import Head
 
-__all__ = ["Statistics"]
+__all__ = ["MAX_SAMPLE", "MIN_CLIPS", "Statistics", "spread"]
+
+MAX_SAMPLE = 2048
+"""Features that are kept one by one."""
+
+MIN_CLIPS = 10
+"""Clips of a class that say something about it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,13 +28,17 @@ class Statistics:
     """
 
     labels: tuple[str, ...]
-    """The root classes, in column order."""
+    """The root classes at the time, in column order; a root class never leaves its column."""
     means: npt.NDArray[np.float32]
     """`(classes, dim)`; zeros where no clip was decided for the class."""
     counts: npt.NDArray[np.int64]
     """`(classes,)`: clips decided for each class."""
     covariance: npt.NDArray[np.float32]
     """`(dim, dim)`: of the features around their class means, shared by all classes."""
+    sample: npt.NDArray[np.float32]
+    """`(clips, dim)`: some of the features, spread evenly; the gate's golden features, too."""
+    decided: npt.NDArray[np.int64]
+    """`(clips,)`: column of the root class that each feature of the sample was decided for."""
     feature_space: str
 
     @classmethod
@@ -43,20 +53,28 @@ class Statistics:
             raise ValueError(f"features have shape {batch.shape}, want (clips, {head.dim})")
         n_classes = len(head.tree.roots)
         decided = head.evaluate(batch).class_index
-        owner = np.array([head.tree.path(int(column))[0] for column in decided])
+        owner = np.array([head.tree.path(int(column))[0] for column in decided], np.int64)
         counts = np.bincount(owner, minlength=n_classes)
         sums = np.zeros((n_classes, head.dim))
         np.add.at(sums, owner, batch)
         means = sums / np.maximum(counts, 1)[:, None]
         around = batch - means[owner]
         degrees = max(1, len(batch) - int((counts > 0).sum()))
+        kept = spread(len(batch), MAX_SAMPLE)
         return cls(
             labels=tuple(head.tree[column].label for column in head.tree.roots),
             means=means.astype(np.float32),
             counts=counts.astype(np.int64),
             covariance=(around.T @ around / degrees).astype(np.float32),
+            sample=batch[kept],
+            decided=owner[kept],
             feature_space=head.feature_space,
         )
+
+    def of_class(self, column: int) -> npt.NDArray[np.float32]:
+        """`(clips, dim)`: the sample's features that were decided for a root class."""
+        found: npt.NDArray[np.float32] = self.sample[self.decided == column]
+        return found
 
     def to_bytes(self) -> bytes:
         """The statistics as an npz file."""
@@ -67,6 +85,8 @@ class Statistics:
             means=self.means,
             counts=self.counts,
             covariance=self.covariance,
+            sample=self.sample,
+            decided=self.decided,
             feature_space=np.array(self.feature_space),
         )
         return buffer.getvalue()
@@ -85,7 +105,14 @@ class Statistics:
                     means=arrays["means"].astype(np.float32),
                     counts=arrays["counts"].astype(np.int64),
                     covariance=arrays["covariance"].astype(np.float32),
+                    sample=arrays["sample"].astype(np.float32),
+                    decided=arrays["decided"].astype(np.int64),
                     feature_space=str(arrays["feature_space"]),
                 )
         except Exception as error:  # numpy raises many kinds on a damaged file
             raise BundleError("stats.npz is damaged. Restore it from a copy.") from error
+
+
+def spread(n: int, n_wanted: int) -> npt.NDArray[np.int64]:
+    """At most so many of n places, evenly over all: clips are often sorted by class."""
+    return np.arange(0, n, max(1, -(-n // n_wanted)))

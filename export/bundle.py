@@ -26,7 +26,6 @@ from edgesplit.export.parity import (
     random_clips,
     run_session,
 )
-from edgesplit.gate import MAX_GOLDEN
 from edgesplit.head import Head
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.sessions import open_session
@@ -83,7 +82,7 @@ def export_model(
         output: The bundle's folder, which must not exist yet.
         preprocessing: How a video becomes a clip; its mean and std are folded into the backbone.
         head_layer: Dotted name of the last linear layer; found when not given.
-        clips: Unlabelled videos or clips for statistics and golden features.
+        clips: Unlabelled videos or clips for statistics and the gate.
         features: `(M, D)` features from this very model, instead of clips.
         progress: Called with a few words before each step.
 
@@ -120,7 +119,6 @@ def export_model(
         head=head,
         preprocessing=preprocessing,
         statistics=None if known is None else Statistics.from_features(head, known),
-        golden=None if known is None else _spread(known, MAX_GOLDEN),
     )
     return ExportReport(
         path=output,

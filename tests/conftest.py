@@ -131,7 +131,7 @@ def bundle(
     features: npt.NDArray[np.float32],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Bundle:
-    """A bundle with `head` live, statistics and golden features, whose encoder knows words."""
+    """A bundle with `head` live and statistics, whose encoder knows words."""
     for module in ("bundle", "create"):
         monkeypatch.setattr(f"edgesplit.{module}.packaged_encoder", WordEncoder)
     return create_bundle(
@@ -140,5 +140,4 @@ def bundle(
         head=head,
         preprocessing=preprocessing,
         statistics=Statistics.from_features(head, features),
-        golden=features,
     )

@@ -24,7 +24,6 @@ from edgesplit.errors import (
     GateError,
     HeadError,
 )
-from edgesplit.gate import MAX_GOLDEN
 from edgesplit.head import Head
 from edgesplit.labels import Node
 from edgesplit.preprocessing import Preprocessing
@@ -66,7 +65,6 @@ def test_a_new_bundle_has_the_documented_files(bundle: Bundle, head: Head) -> No
         "HEAD",
         "backbone.onnx",
         "bundle.json",
-        "golden.npz",
         f"heads/{head.digest}.onnx",
         "log.jsonl",
         "stats.npz",
@@ -89,33 +87,21 @@ def test_opening_gives_back_what_was_put_in(
     assert opened.preprocessing == preprocessing
     assert opened.feature_space == head.feature_space
     assert opened.dim == head.dim
-    np.testing.assert_array_equal(opened.golden, features)
     statistics = opened.statistics
     assert statistics is not None
     assert statistics.to_bytes() == Statistics.from_features(head, features).to_bytes()
     assert opened.verify() == []
 
 
-def test_statistics_and_golden_features_are_optional(
+def test_statistics_are_optional(
     tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
 ) -> None:
     bundle = create_bundle(
         tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing
     )
     assert bundle.statistics is None
-    assert bundle.golden is None
     bundle.publish(split_by_hand(head))
     assert bundle.verify() == []
-
-
-def test_only_the_first_golden_features_are_kept(
-    tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
-) -> None:
-    many = np.random.default_rng(0).standard_normal((MAX_GOLDEN + 5, head.dim)).astype(np.float32)
-    bundle = create_bundle(
-        tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing, golden=many
-    )
-    np.testing.assert_array_equal(bundle.golden, many[:MAX_GOLDEN])
 
 
 def test_feature_space_depends_on_backbone_and_preprocessing_alone(
@@ -337,20 +323,6 @@ def test_a_changed_root_row_does_not_pass_the_gate(bundle: Bundle, head: Head) -
     assert contents(bundle.path) == before
 
 
-def test_golden_features_that_do_not_fit_are_refused_at_creation(
-    tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
-) -> None:
-    with pytest.raises(ValueError, match=r"golden has shape \(4, 9\), want \(clips, 8\)"):
-        create_bundle(
-            tmp_path / "b",
-            backbone=backbone,
-            head=head,
-            preprocessing=preprocessing,
-            golden=np.zeros((4, head.dim + 1)),
-        )
-    assert list(tmp_path.iterdir()) == []
-
-
 # History, rollback, merge
 
 
@@ -535,8 +507,9 @@ def test_check_runs_the_gate_and_publishes_nothing(bundle: Bundle) -> None:
 
 def test_a_flat_split_says_how_many_decisions_it_flips(bundle: Bundle) -> None:
     edit = bundle.split_class("pushing", into=["left", "right"], composition="flat")
-    assert bundle.golden is not None
-    old, new = edit.before.classify(bundle.golden), edit.head.classify(bundle.golden)
+    assert bundle.statistics is not None
+    sample = bundle.statistics.sample
+    old, new = edit.before.classify(sample), edit.head.classify(sample)
     flips = sum(not after.startswith(before) for before, after in zip(old, new, strict=True))
     assert flips > 0
     assert edit.report.warnings[0] == f"flat flips {flips} decisions on 64 of the bundle's clips"
@@ -553,7 +526,7 @@ def test_another_text_encoder_than_the_exports_is_named(bundle: Bundle) -> None:
     ("name", "damage"),
     [
         (name, damage)
-        for name in ("backbone.onnx", "golden.npz", "stats.npz", "HEAD", "log.jsonl")
+        for name in ("backbone.onnx", "stats.npz", "HEAD", "log.jsonl")
         for damage in ("flip", "cut", "remove")
         # The log is words; a flipped letter of it is not found, and decides nothing.
         if (name, damage) != ("log.jsonl", "flip")
@@ -569,17 +542,20 @@ def test_verify_finds_a_damaged_file(bundle: Bundle, name: str, damage: str) -> 
         flipped = data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :]
         file.write_bytes(flipped if damage == "flip" else data[:half])
     fresh = open_bundle(bundle.path)
-    if damage == "remove" and name in ("golden.npz", "stats.npz"):
-        assert fresh.verify() == []  # optional files
+    if damage == "remove" and name == "stats.npz":
+        assert fresh.verify() == []  # optional
     else:
         assert fresh.verify() != []
 
 
-def test_golden_features_of_another_space_are_refused(bundle: Bundle, head: Head) -> None:
-    file = bundle.path / "golden.npz"
-    np.savez(file, features=np.zeros((2, head.dim)), feature_space=np.array("0" * 64))
-    with pytest.raises(BundleError, match=r"features \(2, 8\) of feature space 000000000000"):
-        open_bundle(bundle.path).publish(split_by_hand(head))
+def test_statistics_of_another_backbone_are_refused(bundle: Bundle, head: Head) -> None:
+    other = replace(head, feature_space="0" * 64)
+    small = Head.from_arrays(np.ones((2, 3)), np.zeros(2), "ab", feature_space=head.feature_space)
+    for foreign in (other, small):
+        statistics = Statistics.from_features(foreign, np.ones((2, foreign.dim)))
+        (bundle.path / "stats.npz").write_bytes(statistics.to_bytes())
+        with pytest.raises(FeatureSpaceError, match="belongs to another bundle"):
+            open_bundle(bundle.path).publish(split_by_hand(head))
 
 
 # A disk that does not take it

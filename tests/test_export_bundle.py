@@ -19,7 +19,6 @@ from edgesplit.errors import ClipError, ExportError, LabelError
 from edgesplit.export import bundle as export_bundle
 from edgesplit.export.bundle import ExportReport, export_model
 from edgesplit.export.parity import Parity, run_session
-from edgesplit.gate import MAX_GOLDEN
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.sessions import open_session
 
@@ -66,7 +65,7 @@ def test_bundle_answers_as_the_model_does(
     wanted = [LABELS[index] for index in logits.argmax(1)]
     assert bundle.head().classify(features) == wanted
     assert bundle.verify() == []
-    assert (bundle.statistics, bundle.golden) == (None, None)
+    assert bundle.statistics is None
     _check_report(report, output)
     assert report.n_features == 0
 
@@ -91,7 +90,7 @@ def test_same_model_gives_the_same_feature_space_and_head(model: Model, tmp_path
     assert (first.feature_space, first.head_digest) == (second.feature_space, second.head_digest)
 
 
-def test_clips_give_statistics_and_golden_features(
+def test_clips_give_statistics(
     model: Model, output: Path, clips: list[npt.NDArray[np.float32]]
 ) -> None:
     steps: list[str] = []
@@ -109,10 +108,9 @@ def test_clips_give_statistics_and_golden_features(
     assert bundle.statistics is not None
     assert bundle.statistics.counts.sum() == 19
     assert bundle.statistics.feature_space == bundle.feature_space
-    assert bundle.golden is not None
     # Features of a clip may differ in the last bits with the batch it is in.
     np.testing.assert_allclose(
-        bundle.golden,
+        bundle.statistics.sample,
         run_session(open_session(bundle.backbone()), clip=np.stack(clips)),
         rtol=1e-5,
         atol=1e-6,
@@ -126,19 +124,6 @@ def test_clips_give_statistics_and_golden_features(
         "reading clips, 16 of 19",
         "writing the bundle",
     ]
-
-
-def test_golden_features_are_spread_over_all_given_ones(model: Model, output: Path) -> None:
-    features = np.random.default_rng(0).random((1000, 8), np.float32)
-    report = export_model(
-        model, labels=LABELS, output=output, preprocessing=PREPROCESSING, features=features
-    )
-    golden = open_bundle(output).golden
-    assert report.n_features == 1000
-    assert golden is not None
-    # every fourth: the smallest step that gives at most 256 of 1000
-    np.testing.assert_array_equal(golden, features[::4])
-    assert len(golden) <= MAX_GOLDEN
 
 
 def test_named_head_layer_reaches_the_cut(output: Path) -> None:

@@ -226,7 +226,7 @@ def test_a_head_without_groups_asks_for_a_taxonomy(encoder: TextEncoder) -> None
 def test_texts_unlike_any_known_label_are_refused_unless_forced(
     head: Head, encoder: TextEncoder
 ) -> None:
-    with pytest.raises(UncertainSourceError, match=r"cannot tell.*--like.*--taxonomy.*--force"):
+    with pytest.raises(UncertainSourceError, match=r"in doubt.*--like.*--taxonomy.*--force"):
         split(head, encoder, into=["quickly", "slowly"], force=False)
     edit = split(head, encoder, into=["quickly", "slowly"], force=True)
     assert edit.report.warnings

@@ -7,7 +7,7 @@ import pytest
 from edgesplit.errors import BundleError
 from edgesplit.head import Head
 from edgesplit.labels import Composition, Node
-from edgesplit.stats import Statistics
+from edgesplit.stats import MAX_SAMPLE, Statistics, spread
 
 Floats = npt.NDArray[np.float32]
 
@@ -68,3 +68,21 @@ def test_damaged_files_are_refused(head: Head, features: Floats, cut: int) -> No
     data = Statistics.from_features(head, features).to_bytes()[:cut]
     with pytest.raises(BundleError, match=r"stats\.npz is damaged"):
         Statistics.from_bytes(data)
+
+
+def test_a_sample_is_spread_over_all_features(axes: Head) -> None:
+    features = np.random.default_rng(0).random((2 * MAX_SAMPLE + 2, 3), np.float32)
+    statistics = Statistics.from_features(axes, features)
+    np.testing.assert_array_equal(statistics.sample, features[::3])
+    np.testing.assert_array_equal(statistics.decided, features[::3].argmax(axis=1))
+    np.testing.assert_array_equal(
+        statistics.of_class(1), statistics.sample[statistics.decided == 1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "n_wanted", "places"),
+    [(0, 4, []), (3, 4, [0, 1, 2]), (4, 4, [0, 1, 2, 3]), (5, 4, [0, 2, 4]), (9, 4, [0, 3, 6])],
+)
+def test_spread_takes_places_evenly(n: int, n_wanted: int, places: list[int]) -> None:
+    assert spread(n, n_wanted).tolist() == places

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Floats",
     "Request",
     "Rule",
     "Texts",
@@ -29,6 +30,7 @@ __all__ = [
 _GRID_BITS = 16
 
 Floats = npt.NDArray[np.float64]
+"""What rules reckon with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +68,11 @@ class Request:
     """The known labels that belong to a group."""
     vectors: Floats
     """`(known, dim)`: each known label's row minus the mean of its group's rows."""
+    means: Floats | None = None
+    """`(known, dim)`: the same of the mean features of clips decided for each known label; None
+    without statistics. Zeros where `clips` says that there are too few."""
+    clips: npt.NDArray[np.int64] | None = None
+    """`(known,)`: how many clips each mean is of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

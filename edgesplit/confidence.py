@@ -1,0 +1,172 @@
+"""How good will a split be? An answer from unlabelled clips and the head's own groups.
+
+Two things can be known before anybody has seen a labelled clip:
+
+- Spread. Clips of the class should lie apart along the directions that tell the subcategories
+  apart, and more so than clips of any class do. Where they do not, the backbone does not see
+  the difference.
+- Precedent. Every known group can be split as if it were unknown, with what the other groups
+  know, and the head itself says which of its members a clip is. Where that fails for groups whose
+  names are like the class's ("rotating the camera", "moving the camera"), it will fail for the
+  class ("turning the camera"), and often the wrong way round.
+
+Both enter a line that was fitted on the development backbones of benchmarks/motion_split, by
+`python -m benchmarks.motion_split.fit`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.request import Question
+from edgesplit.rules.alignment import leave_groups_out
+from edgesplit.rules.transfer import Floats, on_grid
+from edgesplit.stats import MIN_CLIPS, Statistics
+
+__all__ = ["Confidence", "Sight", "fit_temperature", "look", "measure", "predict_accuracy"]
+
+SHARPNESS = 0.1
+"""How alike two names must be to be a precedent, as cosines of their embeddings."""
+
+INTERCEPT, PER_SPREAD, PER_PRECEDENT = 0.04, 0.56, 0.76
+LOWEST, HIGHEST = 0.05, 0.9
+"""Nothing that was fitted on sixty splits knows that one is hopeless, or sure to succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """What is expected of a split, and why."""
+
+    accuracy: float
+    """Expected share of the class's clips that get the right subcategory; 1/n is guessing."""
+    gain: float
+    """The same, so that guessing is 0 and always right is 1; below 0 where the precedents say
+    that the transfer points the wrong way. Not limited to these."""
+    spread: float
+    """Standard deviation of the class's clips along what tells the subcategories apart, over
+    that of clips around their class means."""
+    precedent: float
+    """Mean gain of the head's own groups when split as if unknown, the more alike in name the
+    more it counts: -1 to 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """What unlabelled clips of the class make of the new rows."""
+
+    bias: npt.NDArray[np.float32]
+    """`(wanted,)`."""
+    n_clips: int
+    """That the rows were centred on; 0 when they were not."""
+    temperature: float
+    confidence: Confidence | None
+    shares: Floats
+    """`(wanted,)`: of the class's clips, how many each subcategory gets; empty when unknown."""
+
+
+def look(question: Question, rows: Floats, statistics: Statistics | None) -> Sight:
+    """Centres new rows on the class, and says what to expect of them.
+
+    Args:
+        question: what the rule was asked.
+        rows: `(wanted, dim)`: what it answered, as it is stored.
+        statistics: of unlabelled clips, if there are any.
+    """
+    unseen = Sight(np.zeros(len(rows), np.float32), 0, 1.0, None, np.zeros(0))
+    if statistics is None or statistics.counts[question.target] < MIN_CLIPS:
+        return unseen
+    mean = statistics.means[question.target].astype(np.float64)
+    bias = on_grid(-(rows @ mean))
+    centred = replace(unseen, bias=bias, n_clips=int(statistics.counts[question.target]))
+    clips = statistics.of_class(question.target).astype(np.float64)
+    confidence = measure(question, rows, statistics)
+    if confidence is None:
+        return centred
+    scores = clips @ rows.T + bias
+    return replace(
+        centred,
+        temperature=fit_temperature(scores, confidence.accuracy),
+        confidence=confidence,
+        shares=np.bincount(scores.argmax(axis=1), minlength=len(rows)) / len(scores),
+    )
+
+
+def measure(question: Question, rows: Floats, statistics: Statistics) -> Confidence | None:
+    """What to expect of a split; None when there are too few clips to say.
+
+    Args:
+        question: what the rule was asked.
+        rows: `(wanted, dim)`: what it answered.
+        statistics: of unlabelled clips.
+    """
+    clips = statistics.of_class(question.target).astype(np.float64)
+    gains = _gains(question, statistics)
+    if len(clips) < MIN_CLIPS or not gains:
+        return None
+    alike = np.array([question.names[group] @ question.name for group in gains])
+    weights = np.exp((alike - alike.max()) / SHARPNESS)
+    precedent = float(weights @ np.array(list(gains.values())) / weights.sum())
+    spread = _spread(rows, clips, statistics.covariance.astype(np.float64))
+    gain = INTERCEPT + PER_SPREAD * float(np.log(max(spread, 1e-3))) + PER_PRECEDENT * precedent
+    return Confidence(
+        accuracy=round(predict_accuracy(gain, len(rows)), 3),
+        gain=round(gain, 3),
+        spread=round(spread, 3),
+        precedent=round(precedent, 3),
+    )
+
+
+def predict_accuracy(gain: float, n: int) -> float:
+    """The accuracy that belongs to a gain, among n subcategories."""
+    return 1 / n + (1 - 1 / n) * min(max(gain, LOWEST), HIGHEST)
+
+
+def _gains(question: Question, statistics: Statistics) -> dict[int, float]:
+    """By group: how much better than guessing it is split by what the other groups know."""
+    request, columns = question.request, question.columns
+    rows = leave_groups_out(request)
+    gains = {}
+    for group in np.unique(request.known.siblings):
+        members = np.flatnonzero(request.known.siblings == group)
+        clips = [statistics.of_class(int(columns[member])) for member in members]
+        counts = [len(part) for part in clips]
+        if sum(counts) < MIN_CLIPS or np.count_nonzero(counts) < 2:
+            continue
+        features = np.concatenate(clips).astype(np.float64)
+        truth = np.repeat(np.arange(len(members)), counts)
+        scores = (features - features.mean(axis=0)) @ rows[members].T
+        right = float(np.mean(scores.argmax(axis=1) == truth))
+        gains[int(group)] = (right - 1 / len(members)) / (1 - 1 / len(members))
+    return gains
+
+
+def _spread(rows: Floats, clips: Floats, covariance: Floats) -> float:
+    p, q = np.triu_indices(len(rows), 1)
+    apart = rows[p] - rows[q]
+    along = (clips @ apart.T).std(axis=0)
+    usual = np.sqrt(np.einsum("ij,jk,ik->i", apart, covariance, apart))
+    return float(np.mean(along / np.maximum(usual, 1e-12)))
+
+
+def fit_temperature(scores: Floats, accuracy: float) -> float:
+    """The temperature at which the best child's share is, on average, the expected accuracy.
+
+    No label is needed: a split that is right in 7 of 10 cases should say 0.7 on average.
+
+    Args:
+        scores: `(clips, children)`: relative scores of unlabelled clips of the class.
+        accuracy: what is expected of the split.
+
+    Returns:
+        A power of 1.1 between 0.02 and 50.
+    """
+    temperatures = np.power(1.1, np.arange(-40, 42))
+    shares = np.empty(len(temperatures))
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    for place, temperature in enumerate(temperatures):
+        shares[place] = np.mean(1 / np.exp(shifted / temperature).sum(axis=1))
+    best = int(np.argmin(np.round(np.abs(shares - accuracy), 9)))
+    return float(np.round(temperatures[best], 6))

@@ -1,0 +1,97 @@
+"""What a rule is asked, made from a head, its groups, the wanted texts and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.head import Head
+from edgesplit.knowledge import Group
+from edgesplit.rules.transfer import Floats, Request, Texts
+from edgesplit.stats import MIN_CLIPS, Statistics
+from edgesplit.text import TextEncoder
+
+__all__ = ["Question", "ask"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What is asked of a rule, and what is needed to judge its answer."""
+
+    request: Request
+    names: Floats
+    """`(groups, text dim)`: embeddings of the groups' names."""
+    name: Floats
+    """`(text dim,)`: of the class's label."""
+    columns: npt.NDArray[np.int64]
+    """`(known,)`: columns of the known labels."""
+    target: int
+    """Root column of the class, or of the class that it is a part of."""
+
+
+def ask(
+    head: Head,
+    column: int,
+    groups: Sequence[Group],
+    subcategories: Sequence[tuple[str, str]],
+    encoder: TextEncoder,
+    statistics: Statistics | None,
+) -> Question:
+    """Embeds the texts and gathers what the head and the clips know.
+
+    Args:
+        head: the head that is edited.
+        column: the class to split.
+        groups: what is known.
+        subcategories: (full label, modifier) of each.
+        encoder: embeds the texts.
+        statistics: of unlabelled clips, if there are any.
+    """
+    members = [member for group in groups for member in group.members]
+    owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
+    columns = np.array([member.column for member in members], np.int64)
+    labels = [label for label, _ in subcategories] + [member.label for member in members]
+    modifiers = [text for _, text in subcategories] + [member.modifier for member in members]
+    names = [group.name for group in groups]
+    n_labels, n_wanted = len(labels), len(subcategories)
+    texts = [*labels, *modifiers, *names, head.tree[column].label]
+    embedded = encoder.encode(texts).astype(np.float64)
+    of_labels, of_modifiers = embedded[:n_labels], embedded[n_labels : 2 * n_labels]
+    means, clips = _means(columns, owner, statistics)
+    request = Request(
+        wanted=Texts(of_modifiers[:n_wanted], of_labels[:n_wanted], np.zeros(n_wanted, np.int64)),
+        known=Texts(of_modifiers[n_wanted:], of_labels[n_wanted:], owner),
+        vectors=_centred(head.weight[columns].astype(np.float64), owner),
+        means=means,
+        clips=clips,
+    )
+    root = head.tree.path(column)[0]
+    return Question(request, embedded[2 * n_labels : -1], embedded[-1], columns, root)
+
+
+def _means(
+    columns: npt.NDArray[np.int64], owner: npt.NDArray[np.int64], statistics: Statistics | None
+) -> tuple[Floats | None, npt.NDArray[np.int64] | None]:
+    """Mean features of the known labels around their groups' means, and their clips."""
+    if statistics is None:
+        return None, None
+    n_roots = len(statistics.counts)
+    inside = columns < n_roots  # a subcategory has no mean of its own
+    place = np.where(inside, columns, 0)
+    clips = np.where(inside, statistics.counts[place], 0)
+    means = statistics.means[place].astype(np.float64)
+    for group in np.unique(owner):
+        if clips[owner == group].min() < MIN_CLIPS:  # then the group says nothing
+            clips[owner == group] = 0
+            means[owner == group] = 0
+    return _centred(means, owner), clips
+
+
+def _centred(rows: Floats, owner: npt.NDArray[np.int64]) -> Floats:
+    """Rows minus the mean of their group's rows; changes them in place."""
+    for group in np.unique(owner):
+        rows[owner == group] -= rows[owner == group].mean(axis=0)
+    return rows
