@@ -13,12 +13,13 @@ SOURCES := pyproject.toml $(shell git ls-files edgesplit export runtime 2>/dev/n
 OLDEST_PYTHON ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/python $(PYTHON); \
 	do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint types tests oldest wheel soak motion-split clean
+.PHONY: help demo test lint types tests oldest wheel soak motion-split grid clean
 
 help:
 	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
 	@echo "make test          everything CI runs"
 	@echo "make soak          the long counts; writes benchmarks/results/"
+	@echo "make grid          every rule on every trained backbone; tables and pictures"
 	@echo "make motion-split  render, train and export the demo's model anew (half an hour)"
 
 demo: .venv-demo/ready
@@ -53,6 +54,11 @@ wheel: .venv/ready
 soak: .venv/ready
 	$(DEV)/python -m pip install -q --group fuzz
 	$(DEV)/python -m benchmarks.soak
+
+grid: .venv/ready
+	$(DEV)/python -m pip install -q --group plots
+	$(DEV)/python -m benchmarks.motion_split.fit
+	$(DEV)/python -m benchmarks.motion_split.grid
 
 motion-split: .venv/ready
 	$(DEV)/python -m benchmarks.motion_split.make_demo

@@ -28,6 +28,9 @@ from edgesplit.stats import MIN_CLIPS, Statistics
 
 __all__ = ["Confidence", "Sight", "fit_temperature", "look", "measure", "predict_accuracy"]
 
+MIN_SEEN = 10
+"""Clips of a class, or of a group's classes, from which a spread or a gain is told."""
+
 SHARPNESS = 0.1
 """How alike two names must be to be a precedent, as cosines of their embeddings."""
 
@@ -104,7 +107,7 @@ def measure(question: Question, rows: Floats, statistics: Statistics) -> Confide
     """
     clips = statistics.of_class(question.target).astype(np.float64)
     gains = _gains(question, statistics)
-    if len(clips) < MIN_CLIPS or not gains:
+    if len(clips) < MIN_SEEN or not gains:
         return None
     alike = np.array([question.names[group] @ question.name for group in gains])
     weights = np.exp((alike - alike.max()) / SHARPNESS)
@@ -133,7 +136,7 @@ def _gains(question: Question, statistics: Statistics) -> dict[int, float]:
         members = np.flatnonzero(request.known.siblings == group)
         clips = [statistics.of_class(int(columns[member])) for member in members]
         counts = [len(part) for part in clips]
-        if sum(counts) < MIN_CLIPS or np.count_nonzero(counts) < 2:
+        if sum(counts) < MIN_SEEN or np.count_nonzero(counts) < 2:
             continue
         features = np.concatenate(clips).astype(np.float64)
         truth = np.repeat(np.arange(len(members)), counts)

@@ -27,7 +27,7 @@ from edgesplit.sources import (
     match_sources,
     pair_cosines,
 )
-from edgesplit.stats import Statistics
+from edgesplit.stats import MIN_CLIPS, Statistics
 from edgesplit.text import TextEncoder, packaged_encoder
 
 __all__ = ["Into", "split_class"]
@@ -131,7 +131,11 @@ def split_class(
         n_clips=seen.n_clips,
         confidence=confidence,
         roll_up_growth=math.log(len(rows)) if flat else 0.0,
-        warnings=(*doubts, *_warnings(rows, transfer, question.request), *_shares(rows, seen)),
+        warnings=(
+            *doubts,
+            *_warnings(rows, transfer, question.request),
+            *_clip_warnings(rows, seen, question.target, statistics),
+        ),
     )
     made = ", ".join(repr(modifier) for _, modifier in subcategories)
     edited = _append(
@@ -228,7 +232,14 @@ def _modifiers(label: str, full_labels: Sequence[str]) -> list[str]:
     return modifiers
 
 
-def _shares(rows: Sequence[NewRow], seen: Sight) -> list[str]:
+def _clip_warnings(
+    rows: Sequence[NewRow], seen: Sight, target: int, statistics: Statistics | None
+) -> list[str]:
+    if statistics is not None and not seen.n_clips:
+        return [
+            f"only {statistics.counts[target]} of the bundle's clips are of this class, "
+            f"{MIN_CLIPS} are wanted: the new rows are not centred"
+        ]
     return [
         f"{row.modifier!r} gets {share:.0%} of the class's clips in the bundle"
         for row, share in zip(rows, seen.shares, strict=False)

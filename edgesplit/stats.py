@@ -16,8 +16,8 @@ __all__ = ["MAX_SAMPLE", "MIN_CLIPS", "Statistics", "spread"]
 MAX_SAMPLE = 2048
 """Features that are kept one by one."""
 
-MIN_CLIPS = 10
-"""Clips of a class that say something about it."""
+MIN_CLIPS = 5
+"""Clips of a class whose mean is better than none (docs/method.md has the curve)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ import pytest
 from edgesplit.confidence import (
     HIGHEST,
     LOWEST,
+    MIN_SEEN,
     Confidence,
     fit_temperature,
     look,
@@ -134,12 +135,19 @@ def test_precedents_count_by_the_likeness_of_their_names(encoder: TextEncoder) -
 def test_too_few_clips_say_nothing(encoder: TextEncoder) -> None:
     world = World()
     few = Statistics.from_features(world.head, world.features[: -2 * N_CLIPS + MIN_CLIPS - 1])
+    some = Statistics.from_features(world.head, world.features[: -2 * N_CLIPS + MIN_SEEN - 1])
     question = world.ask(encoder, few)
     rows = alignment(question.request).rows
     assert measure(question, rows, few) is None
     sight = look(question, rows, few)
     assert (sight.n_clips, sight.temperature, sight.confidence) == (0, 1.0, None)
     assert not sight.bias.any()
+    seen = look(question, rows, some)
+    assert (seen.n_clips, seen.confidence) == (MIN_SEEN - 1, None)
+    edit = split_class(
+        world.head, "pushing", into=["left", "right"], statistics=few, encoder=encoder, force=True
+    )
+    assert any("only 4 of the bundle's clips" in warning for warning in edit.report.warnings)
     assert look(question, rows, None).confidence is None
 
 

@@ -1,0 +1,327 @@
+"""Every rule and composition on every trained backbone, with and without unlabelled clips.
+
+    python -m benchmarks.motion_split.grid
+
+Splits every collapsed category of a backbone's half, one at a time, and scores it on the held-out
+clips, from the features that `features` wrote. Writes the rows to benchmarks/results/
+motion_split.json, the tables to motion_split.md, the pictures to docs/motion_split.svg. Rules and
+their constants were chosen on the development seeds; what is claimed is read off the test seeds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from benchmarks.motion_split.models import Trained, find_trained
+from benchmarks.results import FOLDER, write_result
+from edgesplit.edit import Edit
+from edgesplit.errors import EditError
+from edgesplit.labels import COMPOSITIONS, Composition
+from edgesplit.metrics import Score, score_split
+from edgesplit.rules import DEFAULT_RULE, RULES
+from edgesplit.split import split_class
+from edgesplit.stats import Statistics
+
+N_CLIPS = (0, 100, 200, 400, 800, 1400, 2040)
+"""Unlabelled clips of the curve."""
+N_BINS = 10
+N_RESAMPLES = 10_000
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One category of one backbone under one way of splitting."""
+
+    family: str
+    half: str
+    seed: int
+    seeds: str
+    category: str
+    n_subcategories: int
+    rule: str
+    composition: Composition
+    n_clips: int
+    """Unlabelled clips of all classes that the edit could look at."""
+    expected: float | None
+    """Accuracy that the edit expected, None where it said nothing."""
+    asks: bool
+    """Whether the edit would have wanted --force."""
+    score: Score
+
+
+def split(
+    model: Trained, coarse: str, rule: str, composition: Composition, statistics: Statistics | None
+) -> Edit:
+    """The edit of one cell; doubts are recorded, not heeded."""
+    return split_class(
+        model.head,
+        coarse,
+        into=model.categories[coarse],
+        rule=rule,
+        composition=composition,
+        statistics=statistics,
+        force=True,
+    )
+
+
+def row_of(model: Trained, coarse: str, edit: Edit, n_clips: int) -> Row:
+    """Scores one edit."""
+    report = edit.report
+    asks = any("doubt" in warning or "no better than" in warning for warning in report.warnings)
+    return Row(
+        family=model.about["family"],
+        half=model.half,
+        seed=model.about["seed"],
+        seeds=model.seeds,
+        category=coarse,
+        n_subcategories=len(model.categories[coarse]),
+        rule=report.rule,
+        composition=edit.head.tree[edit.head.tree.find(coarse)].composition or "gated",
+        n_clips=n_clips,
+        expected=report.confidence.accuracy if report.confidence else None,
+        asks=asks,
+        score=score_split(model.head, edit.head, coarse, model.heldout[0], model.truth(coarse)),
+    )
+
+
+def grid(model: Trained, rules: Sequence[str]) -> Iterator[Row]:
+    """All rules and compositions, with all unlabelled clips and with none."""
+    full = model.statistics()
+    for coarse in model.categories:
+        for rule in rules:
+            for composition in COMPOSITIONS:
+                for statistics in (full, None):
+                    try:
+                        edit = split(model, coarse, rule, composition, statistics)
+                    except EditError:
+                        continue  # a rule that needs statistics, without
+                    n_clips = 0 if statistics is None else len(model.unlabelled)
+                    yield row_of(model, coarse, edit, n_clips)
+
+
+def curve(model: Trained) -> Iterator[Row]:
+    """The default edit, by the number of unlabelled clips."""
+    for n_clips in N_CLIPS:
+        statistics = model.statistics(n_clips) if n_clips else None
+        for coarse in model.categories:
+            edit = split(model, coarse, DEFAULT_RULE, "gated", statistics)
+            yield row_of(model, coarse, edit, n_clips)
+
+
+def in_sequence(model: Trained) -> dict[str, Any]:
+    """All categories of a half one after another: what flips, what each costs the others."""
+    statistics, features = model.statistics(), model.heldout[0]
+    head = model.head
+    alone = {}
+    for coarse, fine in model.categories.items():
+        single = split(model, coarse, DEFAULT_RULE, "gated", statistics)
+        alone[coarse] = score_split(
+            model.head, single.head, coarse, features, model.truth(coarse)
+        ).generality
+        head = split_class(head, coarse, into=fine, statistics=statistics, force=True).head
+    truth = model.truth(*model.categories)
+    lost = {}
+    for coarse in model.categories:
+        score = score_split(model.head, head, coarse, features, truth)
+        lost[coarse] = round(abs(score.generality - alone[coarse]), 6)
+    before, after = model.head.evaluate(features), head.evaluate(features)
+    roots = len(model.head.tree.roots)
+    decided = np.array([head.tree.path(int(column))[0] for column in after.class_index])
+    return {
+        "model": model.directory.name,
+        "categories": len(lost),
+        "root_decisions_flipped": int(np.sum(decided != before.class_index)),
+        "root_logits_changed": int(np.sum(before.logits != after.logits[:, :roots])),
+        "largest_change_of_generality": max(lost.values()),
+    }
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far scores inside the splits can be believed, over all clips of split classes."""
+
+    error: float
+    """Expected calibration error over ten bins."""
+    overconfident: float
+    """Share of the wrong answers that claim 0.9 or more."""
+    n_clips: int
+    bins: tuple[tuple[float, float, int], ...]
+    """Mean score, accuracy, clips."""
+
+
+def calibrate(models: Sequence[Trained]) -> Calibration:
+    """Of the default edit."""
+    claimed, right = [], []
+    for model in models:
+        statistics, (features, _) = model.statistics(), model.heldout
+        for coarse, fine in model.categories.items():
+            edit = split(model, coarse, DEFAULT_RULE, "gated", statistics)
+            truth = np.array(model.truth(coarse), dtype=object)
+            inside = np.isin(truth, list(fine))
+            head = edit.head
+            column = head.tree.find(coarse)
+            children = head.tree.children(column)
+            probabilities = head.evaluate(features[inside]).probabilities
+            shares = probabilities[:, children.start : children.stop]
+            shares = shares / probabilities[:, [column]]
+            labels = np.array([head.tree[child].label for child in children], dtype=object)
+            claimed.append(shares.max(axis=1))
+            right.append(labels[shares.argmax(axis=1)] == truth[inside])
+    scores, correct = np.concatenate(claimed), np.concatenate(right).astype(bool)
+    place = np.minimum((scores * N_BINS).astype(int), N_BINS - 1)
+    bins = [
+        (
+            float(scores[place == b].mean()),
+            float(correct[place == b].mean()),
+            int(np.sum(place == b)),
+        )
+        for b in np.unique(place)
+    ]
+    error = sum(n * abs(score - accuracy) for score, accuracy, n in bins) / len(scores)
+    return Calibration(
+        error=round(error, 4),
+        overconfident=round(float(np.mean(scores[~correct] >= 0.9)), 4),
+        n_clips=len(scores),
+        bins=tuple((round(a, 4), round(b, 4), n) for a, b, n in bins),
+    )
+
+
+# Summaries
+
+Way = tuple[str, Composition, bool]
+"""Rule, composition, whether unlabelled clips were there."""
+
+
+def way_of(row: Row) -> Way:
+    """How a row's class was split."""
+    return row.rule, row.composition, row.n_clips > 0
+
+
+def by_category(rows: Sequence[Row], way: Way) -> dict[str, float]:
+    """Generality, mean over backbones."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if way_of(row) == way:
+            found.setdefault(row.category, []).append(row.score.generality)
+    return {category: float(np.mean(values)) for category, values in found.items()}
+
+
+def interval(differences: Floats) -> tuple[float, float, float]:
+    """Mean and 95 % bootstrap interval over categories."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(differences, (N_RESAMPLES, len(differences))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(differences.mean()), float(low), float(high)
+
+
+def table(rows: Sequence[Row], against: Way) -> list[dict[str, Any]]:
+    """One line per way of splitting: means over backbones and categories."""
+    reference = by_category(rows, against)
+    lines = []
+    for way in dict.fromkeys(map(way_of, rows)):
+        scores = [row.score for row in rows if way_of(row) == way]
+        mine = by_category(rows, way)
+        both = sorted(set(mine) & set(reference))
+        mean, low, high = interval(np.array([mine[c] - reference[c] for c in both]))
+        lines.append(
+            {
+                "rule": way[0],
+                "composition": way[1],
+                "clips": way[2],
+                **{
+                    name: round(float(np.mean([getattr(score, name) for score in scores])), 4)
+                    for name in ("generality", "in_group", "locality", "locality_paper")
+                },
+                "churn": sum(score.churn for score in scores),
+                "difference": round(mean, 4),
+                "interval": [round(low, 4), round(high, 4)],
+                "splits": len(scores),
+            }
+        )
+    return sorted(lines, key=lambda line: -line["generality"])
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The tables of a result, for people."""
+    against = content["against"]
+    parts = ["# Motion-Split\n", "Made by `python -m benchmarks.motion_split.grid`.\n"]
+    for seeds, lines in content["tables"].items():
+        models = [m["name"] for m in content["models"] if m["seeds"] == seeds]
+        parts.append(f"\n## {seeds.capitalize()} seeds: {', '.join(models)}\n")
+        parts.append(
+            "| rule | composition | unlabelled clips | generality | in group | locality | "
+            f"(paper) | churn | against {against} [95 %] |\n|---|---|---|---|---|---|---|---|---|"
+        )
+        for line in lines:
+            low, high = line["interval"]
+            parts.append(
+                f"| {line['rule']} | {line['composition']} | {'yes' if line['clips'] else 'no'} | "
+                f"{line['generality']:.3f} | {line['in_group']:.3f} | {line['locality']:.4f} | "
+                f"{line['locality_paper']:.4f} | {line['churn']} | {line['difference']:+.3f} "
+                f"[{low:+.3f}, {high:+.3f}] |"
+            )
+        calibration = content["calibration"][seeds]
+        parts.append(
+            f"\nScores inside the default splits, {calibration['n_clips']} clips: expected "
+            f"calibration error {calibration['error']:.3f}; {calibration['overconfident']:.1%} of "
+            "the wrong answers claim 0.9 or more.\n"
+        )
+    parts.append("\n## All categories of a half, one after another\n")
+    parts += [
+        f"- {line['model']}: {line['categories']} splits, {line['root_decisions_flipped']} "
+        f"decisions between classes flipped, {line['root_logits_changed']} logits changed; "
+        f"generality of a split differs by {line['largest_change_of_generality']:.4f} at most"
+        for line in content["sequence"]
+    ]
+    return "\n".join(parts) + "\n"
+
+
+@click.command()
+@click.argument("directories", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option("--plots/--no-plots", default=True, help="Draw docs/motion_split.svg.")
+def main(directories: tuple[Path, ...], plots: bool) -> None:
+    """Run the grid on the named backbones; on all in the cache by default."""
+    models = [*find_trained(directories)]
+    rows: list[Row] = []
+    curves: list[Row] = []
+    for model in track(models, description="splitting"):
+        rows += grid(model, RULES)
+        curves += curve(model)
+    against: Way = ("alignment-mlp" if "alignment-mlp" in RULES else "retrieval", "flat", False)
+    groups = {s: [m for m in models if m.seeds == s] for s in ("dev", "test")}
+    content = {
+        "models": [{"name": m.directory.name, "seeds": m.seeds, **m.about} for m in models],
+        "against": f"{against[0]} {against[1]}, no clips",
+        "tables": {
+            seeds: table([row for row in rows if row.seeds == seeds], against)
+            for seeds, members in groups.items()
+            if members
+        },
+        "calibration": {
+            seeds: asdict(calibrate(members)) for seeds, members in groups.items() if members
+        },
+        "sequence": [in_sequence(model) for model in models],
+        "rows": [asdict(row) for row in rows],
+        "curve": [asdict(row) for row in curves],
+    }
+    click.echo(write_result("motion_split", content))
+    path = FOLDER / "motion_split.md"
+    path.write_text(markdown(content))
+    click.echo(path.read_text())
+    if plots:
+        from benchmarks.motion_split.plots import draw
+
+        for drawn in draw(rows, curves):
+            click.echo(drawn)
+
+
+if __name__ == "__main__":
+    main()
