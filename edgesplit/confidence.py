@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from edgesplit.request import Question
 from edgesplit.rules.alignment import leave_groups_out
-from edgesplit.rules.transfer import Floats, on_grid
+from edgesplit.rules.transfer import Floats, members_of, on_grid
 from edgesplit.stats import MIN_CLIPS, Statistics
 
 __all__ = ["Confidence", "Sight", "fit_temperature", "look", "measure", "predict_accuracy"]
@@ -132,8 +132,7 @@ def _gains(question: Question, statistics: Statistics) -> dict[int, float]:
     request, columns = question.request, question.columns
     rows = leave_groups_out(request)
     gains = {}
-    for group in np.unique(request.known.siblings):
-        members = np.flatnonzero(request.known.siblings == group)
+    for group, members in enumerate(members_of(request.known.siblings)):
         clips = [statistics.of_class(int(columns[member])) for member in members]
         counts = [len(part) for part in clips]
         if sum(counts) < MIN_SEEN or np.count_nonzero(counts) < 2:
@@ -142,7 +141,7 @@ def _gains(question: Question, statistics: Statistics) -> dict[int, float]:
         truth = np.repeat(np.arange(len(members)), counts)
         scores = (features - features.mean(axis=0)) @ rows[members].T
         right = float(np.mean(scores.argmax(axis=1) == truth))
-        gains[int(group)] = (right - 1 / len(members)) / (1 - 1 / len(members))
+        gains[group] = (right - 1 / len(members)) / (1 - 1 / len(members))
     return gains
 
 

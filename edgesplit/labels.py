@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, get_args
 
 from edgesplit.errors import EditError, HeadError, LabelError
@@ -40,9 +40,15 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
 
 def words(text: str) -> list[str]:
     """The words of `text`, lower-cased, without punctuation around them."""
-    return re.findall(r"\w+(?:['\u2019-]\w+)*", text.casefold())
+    return list(_words(text))
 
 
+@lru_cache(maxsize=2**15)  # an edit asks for the words of every label many times over
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+(?:['\u2019-]\w+)*", text.casefold()))
+
+
+@lru_cache(maxsize=2**15)  # every tree checks all its labels, and an edit makes several trees
 def check_label(text: str) -> str:
     """Returns `text` in the form labels are kept in: NFC, single spaces, no outer space.
 
@@ -324,8 +330,7 @@ class LabelTree:
                 f"{node.label!r} lies inside a gated split, where children share one score; flat "
                 "children would have to compete with the root classes. Use composition gated."
             )
-        for child in children:
-            self._refuse_taken(child.label, self.nodes)
+        self._refuse_taken([child.label for child in children], self.nodes)
         grown = list(self.nodes)
         grown[column] = replace(node, composition=composition)
         grown += [replace(child, parent=column) for child in children]
@@ -372,14 +377,16 @@ class LabelTree:
         old = self.nodes[column]
         if (label, modifier) == (old.label, old.modifier):
             raise EditError(f"{label!r} is called that already.")
-        self._refuse_taken(label, (node for node in self.nodes if node is not old))
+        self._refuse_taken([label], (node for node in self.nodes if node is not old))
         nodes = list(self.nodes)
         nodes[column] = replace(old, label=label, modifier=modifier)
         return LabelTree(tuple(nodes))
 
-    def _refuse_taken(self, label: str, nodes: Iterable[Node]) -> None:
-        if label.casefold() in {node.label.casefold() for node in nodes}:
-            raise LabelError(f"There already is a class {label!r}. Choose another name.")
+    def _refuse_taken(self, labels: Sequence[str], nodes: Iterable[Node]) -> None:
+        taken = {node.label.casefold() for node in nodes}
+        for label in labels:
+            if label.casefold() in taken:
+                raise LabelError(f"There already is a class {label!r}. Choose another name.")
 
     def _without(
         self, gone: Iterable[int], *, leaf: int | None = None

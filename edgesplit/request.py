@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgesplit.head import Head
 from edgesplit.knowledge import Group
-from edgesplit.rules.transfer import Floats, Request, Texts
+from edgesplit.rules.transfer import Floats, Request, Texts, members_of
 from edgesplit.stats import MIN_CLIPS, Statistics
 from edgesplit.text import TextEncoder
 
@@ -83,15 +83,15 @@ def _means(
     place = np.where(inside, columns, 0)
     clips = np.where(inside, statistics.counts[place], 0)
     means = statistics.means[place].astype(np.float64)
-    for group in np.unique(owner):
-        if clips[owner == group].min() < MIN_CLIPS:  # then the group says nothing
-            clips[owner == group] = 0
-            means[owner == group] = 0
+    for members in members_of(owner):
+        if clips[members].min() < MIN_CLIPS:  # then the group says nothing
+            clips[members] = 0
+            means[members] = 0
     return _centred(means, owner), clips
 
 
 def _centred(rows: Floats, owner: npt.NDArray[np.int64]) -> Floats:
     """Rows minus the mean of their group's rows; changes them in place."""
-    for group in np.unique(owner):
-        rows[owner == group] -= rows[owner == group].mean(axis=0)
+    for members in members_of(owner):
+        rows[members] -= rows[members].mean(axis=0)
     return rows

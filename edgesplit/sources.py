@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.rules.transfer import Request, match_one_to_one, settled
+from edgesplit.rules.transfer import Request, match_one_to_one, members_of, settled
 
 __all__ = [
     "ENCODER_ERROR",
@@ -34,6 +34,9 @@ MIN_SCORE = 0.33
 
 MIN_SCORE_NAMED = 0.2
 """The same where the user named the group, so that nothing was searched."""
+
+MAX_MEMBERS = 256
+"""Members of a group that are looked at, the nearest ones."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -55,9 +58,7 @@ class SourceMatch:
 def match_sources(request: Request) -> SourceMatch:
     """The known labels whose texts differ most like the wanted ones."""
     wanted, known = request.wanted.modifiers, request.known.modifiers
-    groups = [
-        np.flatnonzero(request.known.siblings == g) for g in np.unique(request.known.siblings)
-    ]
+    groups = members_of(request.known.siblings)
     matches = [_match(wanted, known[group], group) for group in groups if len(group) >= len(wanted)]
     none = SourceMatch(float("nan"), (), (), ())
     return max(matches, key=lambda match: match.score, default=none)
@@ -69,18 +70,22 @@ def pair_cosines(wanted: Floats, sources: Floats) -> Floats:
     Returns:
         `(pairs,)` cosines; their mean is the score of taking source i for subcategory i.
     """
-    p, q = np.triu_indices(len(wanted), 1)
-    return np.asarray(_cosines(wanted, sources)[p, q, p, q])
+    (cosines,) = _Differences(wanted, sources).cosines(np.arange(len(wanted))[None])
+    return np.asarray(cosines)
 
 
 def _match(wanted: Floats, known: Floats, group: Integers) -> SourceMatch:
     """The best assignment within one group, by steepest ascent from a greedy start."""
-    cosines = _cosines(wanted, known)
-    best = match_one_to_one((wanted - wanted.mean(axis=0)) @ (known - known.mean(axis=0)).T)
-    value = float(_scores(cosines, best[None])[0])
+    alike = (wanted - wanted.mean(axis=0)) @ (known - known.mean(axis=0)).T
+    if len(group) > MAX_MEMBERS:
+        nearest = np.sort(np.argsort(-settled(alike.max(axis=0)), kind="stable")[:MAX_MEMBERS])
+        known, group, alike = known[nearest], group[nearest], alike[:, nearest]
+    differences = _Differences(wanted, known)
+    best = match_one_to_one(alike)
+    value = float(differences.scores(best[None])[0])
     while True:
         others = _neighbours(best, len(known))
-        values = _scores(cosines, others)
+        values = differences.scores(others)
         if not len(values) or values.max() <= value:
             break
         best, value = others[np.argmax(values)], float(values.max())
@@ -93,31 +98,46 @@ def _match(wanted: Floats, known: Floats, group: Integers) -> SourceMatch:
     return SourceMatch(value, tuple(group[best].tolist()), tuple(runners_up), tuple(margins))
 
 
-def _cosines(wanted: Floats, known: Floats) -> Floats:
-    """`[p, q, i, j]`: cosine of wanted p minus q with known i minus j."""
+class _Differences:
+    """Cosines between differences of wanted and of known texts, `(wanted | known, text dim)`.
 
-    def differences(rows: Floats) -> Floats:
-        each = rows[:, None] - rows[None]
-        length = np.linalg.norm(each, axis=-1, keepdims=True)
-        return np.asarray(each / np.maximum(length, 1e-6))
+    (p - q) . (i - j) is a sum of four products: the differences themselves, of which there are
+    as many as pairs of pairs, are never made.
+    """
 
-    products = np.einsum("pqd,ijd->pqij", differences(wanted), differences(known), optimize=True)
-    return np.asarray(products)
+    def __init__(self, wanted: Floats, known: Floats) -> None:
+        self.products = wanted @ known.T
+        self.p, self.q = np.triu_indices(len(wanted), 1)
+        self.wanted = _distances(wanted)[self.p, self.q]
+        self.known = _distances(known)
+
+    def cosines(self, assignments: Integers) -> Floats:
+        """`(n, pairs)`, for assignments `(n, wanted)` of known texts."""
+        i, j = assignments[:, self.p], assignments[:, self.q]
+        from_p = self.products[self.p, i] - self.products[self.p, j]
+        from_q = self.products[self.q, i] - self.products[self.q, j]
+        return np.asarray((from_p - from_q) / (self.wanted * self.known[i, j]))
+
+    def scores(self, assignments: Integers) -> Floats:
+        """`(n,)`: the mean over pairs."""
+        return settled(self.cosines(assignments).mean(axis=1))
 
 
-def _scores(cosines: Floats, assignments: Integers) -> Floats:
-    """Mean cosine over pairs, for assignments `(n, wanted)`; settled."""
-    p, q = np.triu_indices(assignments.shape[1], 1)
-    return settled(cosines[p, q, assignments[:, p], assignments[:, q]].mean(axis=1))
+def _distances(rows: Floats) -> Floats:
+    """`(n, n)`; equal texts are taken to be a little apart, so that nothing is divided by zero."""
+    squares = np.einsum("nd,nd->n", rows, rows)
+    between = squares[:, None] + squares[None] - 2 * rows @ rows.T
+    return np.asarray(np.sqrt(np.maximum(between, 1e-12)))
 
 
 def _neighbours(assignment: Integers, n_known: int) -> Integers:
     """All assignments that give one subcategory another source; whoever had it swaps."""
-    found: list[Integers] = []
-    for index, source in enumerate(assignment):
-        for other in range(n_known):
-            if other != source:
-                moved = np.where(assignment == other, source, assignment)
-                moved[index] = other
-                found.append(moved)
-    return np.array(found, np.int64).reshape(-1, len(assignment))
+    n_wanted = len(assignment)
+    place, other = (part.ravel() for part in np.indices((n_wanted, n_known)))
+    keep = other != assignment[place]
+    place, other = place[keep], other[keep]
+    moved = np.repeat(assignment[None], len(place), axis=0)
+    source = assignment[place]
+    moved = np.where(moved == other[:, None], source[:, None], moved)
+    moved[np.arange(len(place)), place] = other
+    return np.asarray(moved, np.int64)

@@ -45,6 +45,7 @@ faster than one text at a time. More is no faster and takes memory."""
 
 _CACHE_FILE = "embeddings.sqlite"
 _CACHE_TABLE = f"embeddings_{_GRID_BITS}"  # what another grid left is not read
+_QUERY_TEXTS = 500  # SQLite takes 999 parameters at least
 _LOCK_TIMEOUT_S = 2.0  # a write takes milliseconds; whoever holds the lock longer is stuck
 _CREATE = f"""CREATE TABLE IF NOT EXISTS {_CACHE_TABLE}
     (encoder TEXT, text TEXT, vector BLOB, PRIMARY KEY (encoder, text)) WITHOUT ROWID"""
@@ -204,12 +205,16 @@ def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, _Arra
     found: dict[str, _Array] = {}
 
     def read(connection: sqlite3.Connection) -> None:
-        query = f"SELECT vector FROM {_CACHE_TABLE} WHERE encoder = ? AND text = ?"
-        for text in texts:
-            row = connection.execute(query, (encoder, text)).fetchone()
-            # a blob of another length is not this encoder's, whoever wrote it
-            if row and isinstance(row[0], bytes) and len(row[0]) == 4 * dim:
-                found[text] = np.frombuffer(row[0], "<f4")
+        for start in range(0, len(texts), _QUERY_TEXTS):
+            some = texts[start : start + _QUERY_TEXTS]
+            marks = ", ".join("?" * len(some))
+            query = (
+                f"SELECT text, vector FROM {_CACHE_TABLE} WHERE encoder = ? AND text IN ({marks})"
+            )
+            for text, vector in connection.execute(query, (encoder, *some)):
+                # a blob of another length is not this encoder's, whoever wrote it
+                if isinstance(vector, bytes) and len(vector) == 4 * dim:
+                    found[text] = np.frombuffer(vector, "<f4")
 
     _use_cache(read)
     return found

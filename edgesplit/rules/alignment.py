@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from edgesplit.rules.transfer import Floats, Request, Transfer, cosines
+from edgesplit.rules.transfer import Floats, Request, Transfer, cosines, members_of
 
 __all__ = ["alignment", "leave_groups_out"]
 
@@ -21,7 +22,7 @@ def alignment(request: Request) -> Transfer:
     """
     known = request.known.centred
     similarities = cosines(request.wanted.centred, known)
-    weights = np.linalg.solve(_kernel(known), similarities.T).T
+    weights = _Inverse(known).times(similarities.T).T
     return Transfer(rows=weights @ request.vectors, weights=weights, similarities=similarities)
 
 
@@ -31,14 +32,36 @@ def leave_groups_out(request: Request) -> Floats:
     With P the inverse of K + RIDGE I, the regression without group g misses g's own vectors by
     P_gg^-1 (P vectors)_g: one inverse serves all groups.
     """
-    inverse = np.linalg.inv(_kernel(request.known.centred))
-    fitted = inverse @ request.vectors
+    inverse = _Inverse(request.known.centred)
+    fitted = inverse.times(request.vectors)
     rows: Floats = request.vectors.copy()
-    for group in np.unique(request.known.siblings):
-        members = np.flatnonzero(request.known.siblings == group)
-        rows[members] -= np.linalg.solve(inverse[np.ix_(members, members)], fitted[members])
+    for members in members_of(request.known.siblings):
+        rows[members] -= np.linalg.solve(inverse.block(members), fitted[members])
     return rows
 
 
-def _kernel(known: Floats) -> Floats:
-    return np.asarray(cosines(known, known) + RIDGE * np.eye(len(known)))
+class _Inverse:
+    """P = (X X^T + RIDGE I)^-1 for texts X `(known, text dim)`.
+
+    Of more texts than dimensions it is never made: P = (I - X (X^T X + RIDGE I)^-1 X^T) / RIDGE
+    needs only a matrix of the dimensions' size.
+    """
+
+    def __init__(self, texts: Floats) -> None:
+        self.texts = texts
+        self.of_texts = len(texts) <= texts.shape[1]
+        square = texts @ texts.T if self.of_texts else texts.T @ texts
+        self.matrix = np.linalg.inv(square + RIDGE * np.eye(len(square)))
+
+    def times(self, right: Floats) -> Floats:
+        """P times `(known, n)`."""
+        if self.of_texts:
+            return np.asarray(self.matrix @ right)
+        return np.asarray((right - self.texts @ (self.matrix @ (self.texts.T @ right))) / RIDGE)
+
+    def block(self, members: npt.NDArray[np.int64]) -> Floats:
+        """Rows and columns of P."""
+        if self.of_texts:
+            return np.asarray(self.matrix[np.ix_(members, members)])
+        texts = self.texts[members]
+        return np.asarray((np.eye(len(members)) - texts @ self.matrix @ texts.T) / RIDGE)

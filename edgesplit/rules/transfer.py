@@ -23,6 +23,7 @@ __all__ = [
     "Transfer",
     "cosines",
     "match_one_to_one",
+    "members_of",
     "on_grid",
     "settled",
 ]
@@ -52,9 +53,8 @@ class Texts:
         would otherwise drown what tells them apart ("which direction").
         """
         centred = self.modifiers.copy()
-        for group in np.unique(self.siblings):
-            rows = self.siblings == group
-            centred[rows] -= centred[rows].mean(axis=0)
+        for members in members_of(self.siblings):
+            centred[members] -= centred[members].mean(axis=0)
         return _normalise(centred)
 
 
@@ -93,6 +93,13 @@ Rule = Callable[[Request], Transfer]
 def cosines(left: Floats, right: Floats) -> Floats:
     """`(n, m)` cosines of rows that have length 1 already."""
     return np.asarray(left @ right.T)
+
+
+def members_of(siblings: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """The places of each group's members, groups in ascending order; in linear time, nearly."""
+    order = np.argsort(siblings, kind="stable")
+    _, starts = np.unique(siblings[order], return_index=True)
+    return np.split(order, starts[1:])
 
 
 def settled(values: Floats) -> Floats:
