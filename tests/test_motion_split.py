@@ -27,10 +27,13 @@ from benchmarks.motion_split.classes import (
     taxonomy,
 )
 from benchmarks.motion_split.data import label_indices, mirror_indices
+from benchmarks.motion_split.fit import rank_correlation
+from benchmarks.motion_split.grid import Row, Way, by_category, interval, table
 from benchmarks.motion_split.programs import PROGRAMS
 from benchmarks.motion_split.render import render_clip
 from benchmarks.motion_split.videos import N_FRAMES, heldout_video, write_video
 from edgesplit.clips import read_clip
+from edgesplit.metrics import Score
 from edgesplit.preprocessing import Preprocessing
 
 BY_LABEL = {fine.label: fine for fine in FINE_CLASSES}
@@ -165,3 +168,39 @@ def test_the_model_gives_one_logit_per_class(family: Family) -> None:
     (clips,) = normalised_batches(np.zeros((2, N_FRAMES, SIZE, SIZE, 3), np.uint8))
     with torch.inference_mode():
         assert model(clips).shape == (2, len(head_labels("A")))
+
+
+# Summaries of the grid
+
+
+def row(category: str, generality: float, *, rule: str = "alignment", n_clips: int = 9) -> Row:
+    score = Score(generality, generality, 1.0, 1.0, 0, 10, 90)
+    return Row("cnn", "A", 0, "dev", category, 2, rule, "gated", n_clips, None, False, score)
+
+
+def test_ways_are_compared_category_by_category() -> None:
+    rows = [row("a", 0.5), row("a", 0.7), row("b", 0.9), row("a", 0.4, n_clips=0)]
+    rows += [row("b", 0.6, n_clips=0), row("c", 0.1)]
+    reference: Way = ("alignment", "gated", False)
+    assert by_category(rows, ("alignment", "gated", True)) == pytest.approx(
+        {"a": 0.6, "b": 0.9, "c": 0.1}
+    )
+    (best, other) = table(rows, reference)
+    assert (best["clips"], best["generality"], best["splits"]) == (True, 0.55, 4)
+    assert best["difference"] == pytest.approx(0.25)  # of a and b, which both have
+    assert best["interval"] == [0.2, 0.3]
+    assert (other["clips"], other["difference"]) == (False, 0)
+
+
+def test_interval_holds_the_mean_and_shrinks_to_it() -> None:
+    mean, low, high = interval(np.array([0.1, 0.3, 0.2, 0.2]))
+    assert low < mean < high
+    assert mean == pytest.approx(0.2)
+    assert interval(np.full(5, 0.3)) == pytest.approx((0.3, 0.3, 0.3))
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    values = np.array([3.0, 1.0, 2.0, 10.0])
+    assert rank_correlation(values, values**3) == pytest.approx(1)
+    assert rank_correlation(values, -values) == pytest.approx(-1)
+    assert rank_correlation(values, np.array([3.0, 2.0, 1.0, 10.0])) == pytest.approx(0.8)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from benchmarks.motion_split.classes import (
     DEV_SEEDS,
@@ -52,6 +51,8 @@ class Trained:
     @cached_property
     def head(self) -> Head:
         """The trained linear head."""
+        import torch
+
         weights = torch.load(self.directory / "checkpoint.pt", weights_only=True)
         labels = json.loads((self.directory / "labels.json").read_text())
         rows = (weights["head.weight"], weights["head.bias"])
