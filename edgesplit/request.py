@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from edgesplit.head import Head
 from edgesplit.knowledge import Group
+from edgesplit.labels import Provenance
 from edgesplit.rules.transfer import Floats, Request, Texts, members_of
 from edgesplit.stats import MIN_CLIPS, Statistics
 from edgesplit.text import TextEncoder
@@ -39,6 +40,8 @@ def ask(
     subcategories: Sequence[tuple[str, str]],
     encoder: TextEncoder,
     statistics: Statistics | None,
+    *,
+    with_context: bool = False,
 ) -> Question:
     """Embeds the texts and gathers what the head and the clips know.
 
@@ -49,6 +52,7 @@ def ask(
         subcategories: (full label, modifier) of each.
         encoder: embeds the texts.
         statistics: of unlabelled clips, if there are any.
+        with_context: fill `Request.context`.
     """
     members = [member for group in groups for member in group.members]
     owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
@@ -67,9 +71,20 @@ def ask(
         vectors=_centred(head.weight[columns].astype(np.float64), owner),
         means=means,
         clips=clips,
+        context=_context(head, groups, encoder) if with_context else None,
     )
     root = head.tree.path(column)[0]
     return Question(request, embedded[2 * n_labels : -1], embedded[-1], columns, root)
+
+
+def _context(head: Head, groups: Sequence[Group], encoder: TextEncoder) -> tuple[Floats, Floats]:
+    """All exported labels with their rows, all groups with their members' mean row."""
+    exported = [c for c, node in enumerate(head.tree) if node.provenance == Provenance()]
+    texts = [head.tree[column].label for column in exported] + [group.name for group in groups]
+    rows = head.weight.astype(np.float64)
+    means = [rows[[member.column for member in group.members]].mean(axis=0) for group in groups]
+    targets = np.concatenate([rows[exported], np.reshape(means, (len(groups), head.dim))])
+    return encoder.encode(texts).astype(np.float64), targets
 
 
 def _means(

@@ -102,7 +102,15 @@ def split_class(
             "No two labels of this head share an action, so there is no modifier to learn from. "
             "Give a taxonomy with --taxonomy."
         )
-    question = ask(head, column, groups, subcategories, encoder or packaged_encoder(), statistics)
+    question = ask(
+        head,
+        column,
+        groups,
+        subcategories,
+        encoder or packaged_encoder(),
+        statistics,
+        with_context=rule == "alignment-mlp",
+    )
     transfer = get_rule(rule)(question.request)
     vectors = on_grid(transfer.rows)
     known = [member.label for group in groups for member in group.members]

@@ -1,35 +1,41 @@
 """Split rules: from what is known to the relative rows of new subcategories.
 
-transfer    what a rule sees and answers
-retrieval   the paper's: each subcategory takes one known label's modifier vector
-alignment   a linear map from texts to modifier vectors, in closed form (the default)
+transfer       what a rule sees and answers
+alignment      a linear map from texts to modifier vectors, in closed form (the default)
+alignment_mlp  the paper's: a small network, trained on the same pairs and more
+retrieval      the paper's: each subcategory takes one known label's modifier vector
+prototype      alignment between mean features of clips, instead of rows
+baselines      random rows and copies, to compare with
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from edgesplit.rules.transfer import Rule
 
-__all__ = ["DEFAULT_RULE", "RULES", "RuleName", "get_rule"]
+__all__ = ["BASELINES", "DEFAULT_RULE", "RULES", "RuleName", "get_rule"]
 
-RuleName = Literal["alignment", "retrieval"]
+RuleName = Literal["alignment", "alignment-mlp", "prototype", "retrieval"]
 RULES: tuple[str, ...] = get_args(RuleName)
+"""What the command line offers."""
 DEFAULT_RULE: RuleName = "alignment"
+BASELINES = ("copies", "random-rows")
+"""What benchmarks compare with."""
 
 
 def get_rule(name: str) -> Rule:
-    """The rule called `name`, one of `RULES`.
+    """The rule of that name, one of `RULES` and `BASELINES`.
 
     Raises:
         ValueError: there is no such rule.
     """
-    # Imported here: the command line lists the rules without loading numpy.
-    from edgesplit.rules.alignment import alignment
-    from edgesplit.rules.retrieval import retrieval
-
-    rules: dict[str, Rule] = {"alignment": alignment, "retrieval": retrieval}
-    if name not in rules:
+    if name not in RULES + BASELINES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
-    return rules[name]
+    # Imported here: the command line lists the rules without loading numpy.
+    function = name.replace("-", "_")
+    module = "baselines" if name in BASELINES else function
+    rule: Rule = getattr(import_module(f"edgesplit.rules.{module}"), function)
+    return rule

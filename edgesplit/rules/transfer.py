@@ -73,6 +73,10 @@ class Request:
     without statistics. Zeros where `clips` says that there are too few."""
     clips: npt.NDArray[np.int64] | None = None
     """`(known,)`: how many clips each mean is of."""
+    context: tuple[Floats, Floats] | None = None
+    """Texts `(n, text dim)` and what belongs to them, `(n, dim)`: every label with its row, in a
+    group or not, and every group's name with its members' mean row. Only `alignment-mlp`
+    wants it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,182 @@
+"""The paper's alignment: a small network from texts to rows, trained on what the head knows.
+
+As "Let's Split Up" (ICLR 2026) describes it: one hidden layer of 384 with GELU, mean squared
+error, AdamW at 1e-3 with a cosine schedule, batches of 10, at most 100 epochs, stopped early on a
+moving average of the training cosine. It is written in numpy, so that a device needs no torch;
+tests/test_rules_mlp.py holds every step to torch's. Two things are ours: our encoder's texts have
+length 1 (the paper's are not normalised), and the seed is fixed.
+
+A training run is chaotic: CPUs that differ in a last bit may give rows that differ visibly. The
+closed form in `alignment` does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.errors import EditError
+from edgesplit.rules.transfer import Floats, Request, Transfer, cosines
+
+__all__ = ["AdamW", "EarlyStop", "Network", "alignment_mlp"]
+
+HIDDEN, BATCH, EPOCHS = 384, 10, 100
+RATE, DECAY = 1e-3, 0.01
+EMA, PATIENCE, DELTA = 0.95, 5, 1e-3
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def alignment_mlp(request: Request) -> Transfer:
+    """v_s = g(modifier text of s), g trained on pairs of texts and vectors.
+
+    The pairs are (modifier text, modifier vector) of every known label, (label text, row) of every
+    label, in a group or not, and (group name, group mean).
+
+    Raises:
+        EditError: the request lacks the labels' rows.
+    """
+    if request.context is None:
+        raise EditError("The rule alignment-mlp needs the rows of all labels. Use split_class.")
+    texts, targets = request.context
+    pairs = (
+        np.concatenate([request.known.modifiers, texts]),
+        np.concatenate([request.vectors, targets]),
+    )
+    network = _trained(*(part.tobytes() for part in pairs), pairs[0].shape[1], pairs[1].shape[1])
+    rows = network.forward(request.wanted.modifiers)[0]
+    return Transfer(
+        rows=rows,
+        # A network does not say where a row comes from; the known vectors that it is like do.
+        weights=np.maximum(_cosine(rows[:, None], request.vectors[None]), 0),
+        similarities=cosines(request.wanted.centred, request.known.centred),
+    )
+
+
+@lru_cache(maxsize=4)  # one head's pairs are the same whichever class is split
+def _trained(texts: bytes, targets: bytes, dim_text: int, dim: int) -> Network:
+    return train(
+        np.frombuffer(texts).reshape(-1, dim_text), np.frombuffer(targets).reshape(-1, dim)
+    )
+
+
+def train(texts: Floats, targets: Floats) -> Network:
+    """A network trained on pairs, `(n, text dim)` and `(n, dim)`."""
+    rng = np.random.default_rng(0)
+    network = Network.start(rng, texts.shape[1], targets.shape[1])
+    optimizer, stop = AdamW(network.parameters), EarlyStop()
+    for epoch in range(EPOCHS):
+        rate = cosine_rate(epoch)
+        alike = []
+        for batch in _batches(rng, len(texts)):
+            outputs, gradients = network.gradients(texts[batch], targets[batch])
+            alike.append(_cosine(outputs, targets[batch]))
+            optimizer.step(gradients, rate)
+        if stop.after(float(np.mean(np.concatenate(alike)))):
+            break
+    return network
+
+
+def cosine_rate(epoch: int) -> float:
+    """The learning rate of an epoch, counted from 0; 0 after the last."""
+    return 0.5 * RATE * (1 + math.cos(math.pi * epoch / EPOCHS))
+
+
+def _batches(rng: np.random.Generator, n: int) -> Iterator[npt.NDArray[np.int64]]:
+    order = rng.permutation(n)
+    for start in range(0, n, BATCH):
+        yield order[start : start + BATCH]
+
+
+def _cosine(outputs: Floats, targets: Floats) -> Floats:
+    lengths = np.linalg.norm(outputs, axis=-1) * np.linalg.norm(targets, axis=-1)
+    return np.asarray((outputs * targets).sum(axis=-1) / np.maximum(lengths, 1e-8))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """Linear, GELU, linear. Parameters: weight `(out, in)`, bias `(out,)`, weight, bias."""
+
+    parameters: list[Floats]
+
+    @classmethod
+    def start(cls, rng: np.random.Generator, dim_text: int, dim: int) -> Network:
+        """Uniform within 1/sqrt(inputs), weights and biases, as torch starts linear layers."""
+        parameters: list[Floats] = []
+        for n_in, n_out in ((dim_text, HIDDEN), (HIDDEN, dim)):
+            bound = 1 / math.sqrt(n_in)
+            parameters += [
+                rng.uniform(-bound, bound, (n_out, n_in)),
+                rng.uniform(-bound, bound, n_out),
+            ]
+        return cls(parameters)
+
+    def forward(self, texts: Floats) -> tuple[Floats, Floats, Floats]:
+        """Outputs `(n, dim)`, and what is between the layers, before and after the GELU."""
+        first, first_bias, second, second_bias = self.parameters
+        inner = texts @ first.T + first_bias
+        active = inner * _normal(inner)
+        return active @ second.T + second_bias, inner, active
+
+    def gradients(self, texts: Floats, targets: Floats) -> tuple[Floats, list[Floats]]:
+        """Outputs, and the gradients of the mean squared error, in the order of parameters."""
+        outputs, inner, active = self.forward(texts)
+        error = 2 * (outputs - targets) / outputs.size
+        density = np.exp(-0.5 * inner**2) / math.sqrt(2 * math.pi)
+        back = (error @ self.parameters[2]) * (_normal(inner) + inner * density)
+        return outputs, [back.T @ texts, back.sum(axis=0), error.T @ active, error.sum(axis=0)]
+
+
+def _normal(values: Floats) -> Floats:
+    """The normal distribution function, of which GELU is x times."""
+    return np.asarray(0.5 + 0.5 * np.asarray(_erf(values / math.sqrt(2)), np.float64))
+
+
+@dataclass(slots=True, eq=False)
+class AdamW:
+    """Adam with decoupled weight decay; changes the parameters in place."""
+
+    parameters: list[Floats]
+    steps: int = 0
+    first: list[Floats] = field(init=False)
+    second: list[Floats] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first = [np.zeros_like(parameter) for parameter in self.parameters]
+        self.second = [np.zeros_like(parameter) for parameter in self.parameters]
+
+    def step(self, gradients: list[Floats], rate: float) -> None:
+        """One step, with torch's constants."""
+        self.steps += 1
+        corrections = 1 - 0.9**self.steps, 1 - 0.999**self.steps
+        moments = zip(self.parameters, gradients, self.first, self.second, strict=True)
+        for parameter, gradient, first, second in moments:
+            first += 0.1 * (gradient - first)
+            second += 0.001 * (gradient**2 - second)
+            parameter *= 1 - rate * DECAY
+            spread = np.sqrt(second / corrections[1]) + 1e-8
+            parameter -= rate * first / corrections[0] / spread
+
+
+@dataclass(slots=True)
+class EarlyStop:
+    """Stops when a moving average has not grown for some epochs."""
+
+    average: float = math.nan
+    best: float = -math.inf
+    waited: int = 0
+
+    def after(self, value: float) -> bool:
+        """Whether to stop after an epoch with this value."""
+        start = math.isnan(self.average)
+        self.average = value if start else EMA * self.average + (1 - EMA) * value
+        if self.average > self.best + DELTA:
+            self.best, self.waited = self.average, 0
+        else:
+            self.waited += 1
+        return self.waited >= PATIENCE

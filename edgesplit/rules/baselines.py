@@ -1,0 +1,32 @@
+"""What a rule has to beat. Nobody should deploy these; the benchmark runs them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgesplit.rules.transfer import Floats, Request, Transfer
+
+__all__ = ["copies", "random_rows"]
+
+
+def random_rows(request: Request) -> Transfer:
+    """Rows in random directions, as long as the known modifier vectors are on average."""
+    n_wanted, dim = len(request.wanted.modifiers), request.vectors.shape[1]
+    rows = np.random.default_rng(0).standard_normal((n_wanted, dim))
+    rows *= np.linalg.norm(request.vectors, axis=1).mean() / np.linalg.norm(rows, axis=1)[:, None]
+    return _from_nothing(request, rows)
+
+
+def copies(request: Request) -> Transfer:
+    """Every subcategory is a copy of its class: the first one wins every tie, and takes all.
+
+    A majority vote would do the same, for want of anything to count.
+    """
+    return _from_nothing(
+        request, np.zeros((len(request.wanted.modifiers), request.vectors.shape[1]))
+    )
+
+
+def _from_nothing(request: Request, rows: Floats) -> Transfer:
+    nothing = np.zeros((len(rows), len(request.vectors)))
+    return Transfer(rows=rows, weights=nothing, similarities=nothing)

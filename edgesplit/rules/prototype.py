@@ -1,0 +1,51 @@
+"""Prototype: modifiers between mean features of clips, instead of between rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgesplit.errors import EditError
+from edgesplit.rules.alignment import alignment
+from edgesplit.rules.transfer import Floats, Request, Texts, Transfer, members_of
+from edgesplit.stats import MIN_CLIPS
+
+__all__ = ["prototype"]
+
+
+def prototype(request: Request) -> Transfer:
+    """The regression of `alignment`, from texts to differences of class-mean features.
+
+    Mean features are on another scale than rows. The new rows are given the length that the known
+    modifier vectors have, so that scores mean about the same; a fitted temperature does the rest.
+    Groups whose classes have too few clips take no part.
+
+    Raises:
+        EditError: there are no statistics, or fewer than two groups have enough clips.
+    """
+    if request.means is None or request.clips is None:
+        raise EditError(
+            "The rule prototype needs unlabelled clips. Export with --calibrate CLIPS, or use "
+            "--rule alignment."
+        )
+    seen = np.flatnonzero(request.clips > 0)
+    groups = members_of(request.known.siblings[seen])
+    if not len(seen) or len(groups) < 2:
+        raise EditError(
+            f"The rule prototype needs two groups whose classes have {MIN_CLIPS} clips each; "
+            f"{len(groups) if len(seen) else 0} have. Export with more clips, or use --rule "
+            "alignment."
+        )
+    known = Texts(
+        request.known.modifiers[seen], request.known.labels[seen], request.known.siblings[seen]
+    )
+    scale = _length(request.vectors[seen]) / max(_length(request.means[seen]), 1e-12)
+    part = alignment(replace(request, known=known, vectors=scale * request.means[seen]))
+    weights, similarities = np.zeros((2, len(part.rows), len(request.clips)))
+    weights[:, seen], similarities[:, seen] = part.weights, part.similarities
+    return Transfer(rows=part.rows, weights=weights, similarities=similarities)
+
+
+def _length(rows: Floats) -> float:
+    return float(np.linalg.norm(rows, axis=1).mean())

@@ -1,0 +1,242 @@
+"""The paper's network, step by step against torch; and what it is trained on."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgesplit.errors import EditError
+from edgesplit.head import Head
+from edgesplit.knowledge import known_groups
+from edgesplit.request import ask
+from edgesplit.rules import get_rule
+from edgesplit.rules.alignment_mlp import (
+    BATCH,
+    DECAY,
+    EPOCHS,
+    HIDDEN,
+    RATE,
+    AdamW,
+    EarlyStop,
+    Network,
+    alignment_mlp,
+    cosine_rate,
+    train,
+)
+from edgesplit.rules.transfer import Floats, Request, Texts
+from edgesplit.split import split_class
+from edgesplit.text import TextEncoder
+
+
+def made(n: int = 10, dim_text: int = 6, dim: int = 4) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(3)
+    return rng.standard_normal((n, dim_text)), rng.standard_normal((n, dim))
+
+
+def start(dim_text: int = 6, dim: int = 4) -> Network:
+    return Network.start(np.random.default_rng(1), dim_text, dim)
+
+
+def in_torch(network: Network) -> Any:
+    torch = pytest.importorskip("torch")
+    shapes = [parameter.shape for parameter in network.parameters]
+    model = torch.nn.Sequential(
+        torch.nn.Linear(shapes[0][1], shapes[0][0]),
+        torch.nn.GELU(),
+        torch.nn.Linear(shapes[2][1], shapes[2][0]),
+    ).double()
+    with torch.no_grad():
+        for parameter, values in zip(model.parameters(), network.parameters, strict=True):
+            parameter.copy_(torch.from_numpy(values))
+    return model
+
+
+def test_the_constants_are_the_papers() -> None:
+    assert (HIDDEN, BATCH, EPOCHS, RATE, DECAY) == (384, 10, 100, 1e-3, 0.01)
+
+
+def test_layers_start_as_torch_starts_them() -> None:
+    weight, bias, second, second_bias = start(100, 50).parameters
+    assert weight.shape == (HIDDEN, 100)
+    assert np.abs(weight).max() == pytest.approx(0.1, rel=0.01)
+    assert np.abs(bias).max() == pytest.approx(0.1, rel=0.05)
+    assert (second.shape, second_bias.shape) == ((50, HIDDEN), (50,))
+    assert np.abs(second).max() == pytest.approx(1 / math.sqrt(HIDDEN), rel=0.01)
+
+
+@pytest.mark.torch
+def test_outputs_and_gradients_are_torchs() -> None:
+    torch = pytest.importorskip("torch")
+    texts, targets = made()
+    network = start()
+    model = in_torch(network)
+    wanted = model(torch.from_numpy(texts))
+    torch.nn.functional.mse_loss(wanted, torch.from_numpy(targets)).backward()
+    outputs, gradients = network.gradients(texts, targets)
+    np.testing.assert_allclose(outputs, wanted.detach().numpy(), atol=1e-13)
+    for mine, parameter in zip(gradients, model.parameters(), strict=True):
+        np.testing.assert_allclose(mine, parameter.grad.numpy(), atol=1e-13)
+
+
+@pytest.mark.torch
+def test_steps_are_those_of_torchs_adamw() -> None:
+    torch = pytest.importorskip("torch")
+    texts, targets = made()
+    network = start()
+    model = in_torch(network)
+    theirs = torch.optim.AdamW(model.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(theirs, EPOCHS)
+    ours = AdamW(network.parameters)
+    for epoch in range(20):
+        loss = torch.nn.functional.mse_loss(
+            model(torch.from_numpy(texts)), torch.from_numpy(targets)
+        )
+        theirs.zero_grad()
+        loss.backward()
+        assert schedule.get_last_lr()[0] == pytest.approx(cosine_rate(epoch), rel=1e-12)
+        theirs.step()
+        schedule.step()
+        ours.step(network.gradients(texts, targets)[1], cosine_rate(epoch))
+    for mine, parameter in zip(network.parameters, model.parameters(), strict=True):
+        np.testing.assert_allclose(mine, parameter.detach().numpy(), atol=1e-10)
+
+
+def test_the_rate_falls_to_nothing() -> None:
+    assert cosine_rate(0) == RATE
+    assert cosine_rate(50) == pytest.approx(RATE / 2)
+    assert cosine_rate(100) == 0
+
+
+def test_training_stops_after_five_epochs_without_growth() -> None:
+    stop = EarlyStop()
+    assert not stop.after(0.5)
+    assert stop.average == 0.5
+    assert not stop.after(0.7)  # the average grows by 0.01
+    assert stop.average == pytest.approx(0.51)
+    steady = [stop.after(0.51) for _ in range(5)]
+    assert steady == [False, False, False, False, True]
+
+
+def test_growth_of_less_than_a_thousandth_is_none() -> None:
+    stop = EarlyStop()
+    stop.after(0.5)
+    assert not stop.after(0.519)  # 0.50095
+    assert stop.waited == 1
+    assert not stop.after(0.54)  # 0.5029
+    assert stop.waited == 0
+
+
+def test_a_network_learns_its_pairs() -> None:
+    texts, targets = made(30)
+    outputs = train(texts, targets).forward(texts)[0]
+    before = start().forward(texts)[0]
+    assert np.mean((outputs - targets) ** 2) < 0.5 * np.mean((before - targets) ** 2)
+
+
+# What it is trained on
+
+
+def question(head: Head, encoder: TextEncoder, *, with_context: bool = True) -> Request:
+    column = head.tree.find("pushing something")
+    groups = known_groups(head.tree, target=column, taxonomy=None, like=None)
+    wanted = [("pushing something left", "left"), ("pushing something right", "right")]
+    return ask(head, column, groups, wanted, encoder, None, with_context=with_context).request
+
+
+def test_pairs_are_modifiers_labels_and_groups(head: Head, encoder: TextEncoder) -> None:
+    context = question(head, encoder).context
+    assert context is not None
+    texts, rows = context
+    names = [*head.labels, "pulling something", "moving something"]
+    np.testing.assert_array_equal(texts, encoder.encode(names))
+    np.testing.assert_array_equal(rows[:6], head.weight)  # singletons are there with their row
+    np.testing.assert_allclose(rows[6], head.weight[:2].mean(axis=0), atol=1e-7)
+    np.testing.assert_allclose(rows[7], head.weight[2:4].mean(axis=0), atol=1e-7)
+
+
+def test_rows_are_what_the_network_says_of_the_modifiers(head: Head, encoder: TextEncoder) -> None:
+    request = question(head, encoder)
+    assert request.context is not None
+    texts = np.concatenate([request.known.modifiers, request.context[0]])
+    targets = np.concatenate([request.vectors, request.context[1]])
+    wanted = train(texts, targets).forward(request.wanted.modifiers)[0]
+    np.testing.assert_array_equal(alignment_mlp(request).rows, wanted)
+
+
+def test_rows_of_earlier_edits_are_not_learned_from(head: Head, encoder: TextEncoder) -> None:
+    into = ["left", "right"]
+    once = split_class(head, "holding", into=into, encoder=encoder, force=True).head
+    before, after = (question(h, encoder).context for h in (head, once))
+    assert before is not None
+    assert after is not None
+    np.testing.assert_array_equal(before[1], after[1])
+
+
+def test_without_rows_of_labels_there_is_nothing_to_train_on(
+    head: Head, encoder: TextEncoder
+) -> None:
+    with pytest.raises(EditError, match="needs the rows of all labels"):
+        alignment_mlp(question(head, encoder, with_context=False))
+
+
+# Prototype and baselines
+
+
+def texts_of(n: int, siblings: list[int]) -> Texts:
+    modifiers = np.random.default_rng(n).standard_normal((n, 12))
+    return Texts(modifiers, modifiers, np.array(siblings))
+
+
+def seen(clips: list[int]) -> Request:
+    rng = np.random.default_rng(0)
+    known = texts_of(6, [0, 0, 1, 1, 2, 2])
+    vectors, means = rng.standard_normal((2, 6, 5))
+    counts = np.array(clips)
+    means[counts == 0] = 0
+    return Request(texts_of(2, [0, 0]), known, vectors, 10 * means, counts)
+
+
+def test_prototype_is_alignment_between_means() -> None:
+    request = seen([9] * 6)
+    rows = get_rule("prototype")(request).rows
+    assert request.means is not None
+    same = get_rule("alignment")(Request(request.wanted, request.known, request.means)).rows
+    length = [np.linalg.norm(part, axis=1).mean() for part in (request.vectors, request.means)]
+    np.testing.assert_allclose(rows, same * length[0] / length[1], atol=1e-12)
+
+
+def test_prototype_leaves_groups_without_clips_out() -> None:
+    request = seen([9, 9, 0, 0, 9, 9])
+    transfer = get_rule("prototype")(request)
+    assert not transfer.weights[:, 2:4].any()
+    assert transfer.weights[:, [0, 1, 4, 5]].all()
+
+
+@pytest.mark.parametrize("clips", [[9, 9, 0, 0, 0, 0], [0] * 6])
+def test_prototype_wants_clips_of_two_groups(clips: list[int]) -> None:
+    with pytest.raises(EditError, match="needs two groups whose classes have 5 clips each"):
+        get_rule("prototype")(seen(clips))
+
+
+def test_prototype_wants_statistics(head: Head, encoder: TextEncoder) -> None:
+    with pytest.raises(EditError, match=r"needs unlabelled clips. Export with --calibrate"):
+        split_class(head, "pushing", into=["left", "right"], rule="prototype", encoder=encoder)
+
+
+def test_random_rows_are_as_long_as_known_vectors_and_the_same_each_time() -> None:
+    request = seen([9] * 6)
+    rows = get_rule("random-rows")(request).rows
+    np.testing.assert_array_equal(rows, get_rule("random-rows")(request).rows)
+    np.testing.assert_allclose(
+        np.linalg.norm(rows, axis=1), np.linalg.norm(request.vectors, axis=1).mean()
+    )
+
+
+def test_copies_move_nothing() -> None:
+    assert not get_rule("copies")(seen([9] * 6)).rows.any()
+
+
+def test_an_unknown_rule_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="one of alignment, alignment-mlp, prototype, retrieval"):
+        get_rule("guessing")
