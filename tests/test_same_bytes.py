@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 import edgesplit
+from edgesplit.bundle import open_bundle
 from edgesplit.head import Head
 from edgesplit.split import split_class
 from edgesplit.text import packaged_encoder
@@ -76,13 +77,32 @@ def test_last_bits_of_a_linear_solver_do_not_reach_the_head(
     demo: Head, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Four known labels are "left" to the same degree: noise alone would order them.
-    solve, rng = np.linalg.solve, np.random.default_rng(seed)
+    invert, rng, calls = np.linalg.inv, np.random.default_rng(seed), []
 
-    def another_solve(
-        matrix: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        return np.asarray(solve(matrix, right) * (1 + 1e-14 * rng.standard_normal(right.shape)))
+    def another_inverse(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        calls.append(matrix.shape)
+        return np.asarray(invert(matrix) * (1 + 1e-14 * rng.standard_normal(matrix.shape)))
 
-    monkeypatch.setattr("numpy.linalg.solve", another_solve)
+    monkeypatch.setattr("numpy.linalg.inv", another_inverse)
     edit = split_class(demo, "pushing something", into=["left", "right"])
     assert edit.head.digest == DEMO_EDITS["alignment", "left,right"]
+    assert calls
+
+
+BUNDLE_EDITS = {
+    ("alignment", "pushing", "left,right"): "44534b7536de",
+    ("alignment", "lifting", "a lot,a little"): "f57d0726d7fe",
+    ("alignment", "throwing", "up,down,left,right"): "fa5964996652",
+    ("alignment-mlp", "pushing", "left,right"): "5b52a821234b",
+    ("prototype", "throwing", "up,down,left,right"): "d7af42a08f98",
+    ("retrieval", "throwing", "up,down,left,right"): "ba16f7676703",
+}
+"""With the demo's unlabelled clips: centring and temperature go into the bytes as well."""
+
+
+@pytest.mark.parametrize(("rule", "name", "into"), BUNDLE_EDITS)
+def test_edits_with_clips_have_the_same_bytes_everywhere(rule: str, name: str, into: str) -> None:
+    bundle = open_bundle(DEMO)
+    edit = bundle.split_class(name, into=into.split(","), rule=rule)
+    assert edit.head.digest[:12] == BUNDLE_EDITS[rule, name, into]
+    assert edit.report.n_clips
