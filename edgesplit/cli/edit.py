@@ -98,18 +98,22 @@ def edit(
     """
     from edgesplit.knowledge import load_taxonomy
 
-    bundle = open_bundle(bundle_path)
-    start = time.perf_counter()
-    made = bundle.split_class(
-        name,
-        into=_parse_into(into),
-        rule=rule,
-        composition=composition,
-        like=like,
-        taxonomy=load_taxonomy(taxonomy_path) if taxonomy_path else None,
-        force=force,
+    parsed = _parse_into(into)
+    _make(
+        bundle_path,
+        lambda bundle: bundle.split_class(
+            name,
+            into=parsed,
+            rule=rule,
+            composition=composition,
+            like=like,
+            taxonomy=load_taxonomy(taxonomy_path) if taxonomy_path else None,
+            force=force,
+        ),
+        dry_run=dry_run,
+        output=output,
+        as_json=as_json,
     )
-    _finish(bundle, made, start, dry_run=dry_run, output=output, as_json=as_json)
 
 
 def _parse_into(values: tuple[str, ...]) -> Into:
@@ -133,16 +137,18 @@ def _parse_into(values: tuple[str, ...]) -> Into:
     return dict(named)
 
 
-def _finish(
-    bundle: Bundle,
-    made: Edit,
-    start: float,
+def _make(
+    bundle_path: Path | None,
+    make: Callable[[Bundle], Edit],
     *,
     dry_run: bool,
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Publishes an edit, or writes it to a file, or neither; then prints the report."""
+    """Makes an edit and publishes it, or writes it to a file, or neither; prints the report."""
+    bundle = open_bundle(bundle_path)
+    start = time.perf_counter()
+    made = make(bundle)
     edit_ms = 1000 * (time.perf_counter() - start)
     publish_ms = None
     if dry_run:
@@ -207,10 +213,13 @@ def merge(
     Example:
         edgesplit merge --class "pushing something"
     """
-    bundle = open_bundle(bundle_path)
-    start = time.perf_counter()
-    made = bundle.merge_class(name)
-    _finish(bundle, made, start, dry_run=dry_run, output=output, as_json=as_json)
+    _make(
+        bundle_path,
+        lambda bundle: bundle.merge_class(name),
+        dry_run=dry_run,
+        output=output,
+        as_json=as_json,
+    )
 
 
 @click.command()
@@ -235,10 +244,13 @@ def rename(
     Example:
         edgesplit rename --class "pushing something left" --to "shoving something to the left"
     """
-    bundle = open_bundle(bundle_path)
-    start = time.perf_counter()
-    made = bundle.rename_class(name, to, modifier=modifier)
-    _finish(bundle, made, start, dry_run=dry_run, output=output, as_json=as_json)
+    _make(
+        bundle_path,
+        lambda bundle: bundle.rename_class(name, to, modifier=modifier),
+        dry_run=dry_run,
+        output=output,
+        as_json=as_json,
+    )
 
 
 @click.command()
@@ -255,7 +267,10 @@ def drop(
     Example:
         edgesplit drop --class "pushing something up"
     """
-    bundle = open_bundle(bundle_path)
-    start = time.perf_counter()
-    made = bundle.drop_class(name)
-    _finish(bundle, made, start, dry_run=dry_run, output=output, as_json=as_json)
+    _make(
+        bundle_path,
+        lambda bundle: bundle.drop_class(name),
+        dry_run=dry_run,
+        output=output,
+        as_json=as_json,
+    )
