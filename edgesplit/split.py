@@ -63,7 +63,7 @@ def split_class(
     The rule makes the subcategories' rows from what the head knows. With statistics, the rows are
     centred on the class: a subcategory's bias is minus its row's score of the class's mean
     feature, so that none is ahead before a clip has said anything (the paper copies the class's
-    bias, and on Motion-Split gives away ten points of generality). The temperature of a gated
+    bias, and on Motion-Split gives away eight points of generality). The temperature of a gated
     split then makes the scores as sure as the split is expected to be right.
 
     Args:
