@@ -32,6 +32,8 @@ N_CLIPS = (0, 100, 200, 400, 800, 1400, 2040)
 """Unlabelled clips of the curve."""
 N_BINS = 10
 N_RESAMPLES = 10_000
+FAILED = 0.15
+"""A split that gains less has failed."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -249,6 +251,26 @@ def table(rows: Sequence[Row], against: Way) -> list[dict[str, Any]]:
     return sorted(lines, key=lambda line: -line["generality"])
 
 
+def refusals(rows: Sequence[dict[str, Any]]) -> str:
+    """How well the default edit's doubts tell failures, in a sentence."""
+    default = [
+        row
+        for row in rows
+        if (row["rule"], row["composition"]) == (DEFAULT_RULE, "gated") and row["n_clips"]
+    ]
+    gains = [
+        (row["score"]["in_group"] - 1 / row["n_subcategories"]) / (1 - 1 / row["n_subcategories"])
+        for row in default
+    ]
+    failed = [row["asks"] for row, gain in zip(default, gains, strict=True) if gain < FAILED]
+    worked = [row["asks"] for row, gain in zip(default, gains, strict=True) if gain >= FAILED]
+    return (
+        f"Of {len(default)} splits, {len(failed)} gain less than {FAILED:.0%} of the way from "
+        f"guessing to always right; {sum(failed)} of these want --force, and {sum(worked)} of the "
+        f"other {len(worked)}."
+    )
+
+
 def markdown(content: dict[str, Any]) -> str:
     """The tables of a result, for people."""
     against = content["against"]
@@ -274,6 +296,7 @@ def markdown(content: dict[str, Any]) -> str:
             f"calibration error {calibration['error']:.3f}; {calibration['overconfident']:.1%} of "
             "the wrong answers claim 0.9 or more.\n"
         )
+    parts.append(f"\n## Doubts, all backbones\n\n{refusals(content['rows'])}\n")
     parts.append("\n## All categories of a half, one after another\n")
     parts += [
         f"- {line['model']}: {line['categories']} splits, {line['root_decisions_flipped']} "
