@@ -25,7 +25,10 @@ help:
 demo: .venv-demo/ready
 	$(DEMO)/edgesplit demo demo --force
 
-test: lint types tests oldest wheel
+# Both lanes at once: neither keeps two cores busy, and one after the other takes too long.
+test: lint types .venv-oldest/ready
+	$(MAKE) -j2 tests oldest
+	$(MAKE) wheel
 
 lint: .venv/ready
 	$(DEV)/ruff check .
@@ -40,7 +43,8 @@ tests: .venv/ready
 # JetPack 6's ONNX Runtime and numpy, and the oldest of all that pyproject.toml admits; no torch.
 oldest: .venv-oldest/ready
 	EDGESPLIT_EXAMPLES=50 EDGESPLIT_ROUNDS=20 .venv-oldest/bin/python -m pytest -q -m "not torch" \
-		--ignore=tests/test_packaging.py --ignore=tests/test_motion_split.py
+		--ignore=tests/test_packaging.py --ignore=tests/test_motion_split.py \
+		--ignore=tests/test_crash.py
 
 # The wheel is tested as a user gets it: in an environment of its own, away from the checkout.
 wheel: .venv/ready
