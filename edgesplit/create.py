@@ -70,6 +70,7 @@ def create_bundle(
 
 def _write(target: Path, files: Mapping[str, bytes], head: Head, store: Store) -> None:
     part = target.with_name(f".{target.name}.{os.getpid()}{PART}")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed and had our number
     try:
         store.make_folder(part)
         store.make_folder(part / "heads")

@@ -41,7 +41,7 @@ def map_os_errors(what: str, path: Path) -> Iterator[None]:
             errno.EROFS: "The file system is read-only: copy the bundle to a writable place.",
             errno.EACCES: "Change its permissions, or work as its owner.",
             errno.EPERM: "Change its permissions, or work as its owner.",
-            errno.ENOSPC: "The disk is full: free some space and try again. Nothing was changed.",
+            errno.ENOSPC: "The disk is full: free some space and try again.",
             errno.ENOENT: "Check the path, or restore the file from a copy.",
         }
         hint = hints.get(error.errno or 0, "Check the disk and try again.")

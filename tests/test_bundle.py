@@ -135,6 +135,15 @@ def test_creating_with_a_foreign_head_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_creation_left_is_no_obstacle(
+    tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
+) -> None:
+    # in a container every process may have the same number
+    (tmp_path / f".b.{os.getpid()}.part" / "heads").mkdir(parents=True)
+    create_bundle(tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize("call", ["fsync", "replace", "mkdir"])
 def test_a_failed_creation_leaves_nothing(
