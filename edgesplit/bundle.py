@@ -307,7 +307,8 @@ class Bundle:
             ConflictError: another head went live since the edit was made.
             FeatureSpaceError: the head belongs to another backbone.
             GateError: the head would change logits that the edit must leave alone.
-            BundleError: the folder cannot be written; nothing was changed.
+            BundleError: the folder cannot be written. Nothing was changed; or, when only the very
+                last sync failed, the head is live but may not be after a power cut.
         """
         head = edit.head if isinstance(edit, Edit) else edit
         self._check_space(head)

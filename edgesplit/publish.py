@@ -48,7 +48,8 @@ def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str)
     """Head, log line, HEAD.
 
     Raises:
-        OSError: the head did not go live; what was written is passed over, and used again.
+        OSError: the head did not go live; what was written is passed over, and used again. Or,
+            when only the last sync failed, it is live but may not be after a power cut.
     """
     _settle(store, folder)
     path = head_file(folder, head.digest)

@@ -150,7 +150,8 @@ class Store:
         """Renames a folder durably; everything in it must be durable already.
 
         Raises:
-            OSError: nothing was renamed.
+            OSError: nothing was renamed; or, when only the sync failed, the folder has its new name
+                but may have the old one after a power cut.
         """
         self.disk.rename(source, target)
         self.disk.sync(target.parent)

@@ -89,7 +89,8 @@ def test_of_two_editors_at_once_one_wins_and_no_edit_is_lost(bundle: Bundle, hea
         assert hear() == [["ready"], ["ready"]]
         say()
         # Both began on the same head: the one that published second was told, and did it again.
-        (first, _), (second, _) = sorted(hear(), key=lambda answer: int(answer[1]))
+        (first, wins), (second, loses) = sorted(hear(), key=lambda answer: int(answer[1]))
+        assert (wins, loses) == ("0", "1")
         versions = bundle.history()[-2:]
         assert [version.digest for version in versions] == [first, second]
         assert [version.before for version in versions] == [live, first]
