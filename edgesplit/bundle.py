@@ -40,7 +40,7 @@ from edgesplit.metrics import count_flips
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.publish import go_live, head_file, head_files, prune, read_live
 from edgesplit.rules import DEFAULT_RULE
-from edgesplit.split import Into, split_class
+from edgesplit.split import Into, Shots, split_class
 from edgesplit.stats import Statistics
 from edgesplit.store import Store, lock, map_os_errors, read_bytes
 from edgesplit.text import TextEncoder, packaged_encoder
@@ -239,6 +239,7 @@ class Bundle:
         into: Into,
         rule: str = DEFAULT_RULE,
         composition: Composition = "gated",
+        shots: Shots | None = None,
         taxonomy: Taxonomy | None = None,
         like: str | None = None,
         force: bool = False,
@@ -255,6 +256,7 @@ class Bundle:
             rule=rule,
             composition=composition,
             statistics=self.statistics,
+            shots=shots,
             taxonomy=taxonomy,
             like=like,
             force=force,

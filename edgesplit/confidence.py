@@ -23,10 +23,19 @@ import numpy.typing as npt
 
 from edgesplit.request import Question
 from edgesplit.rules.alignment import leave_groups_out
+from edgesplit.rules.lowshot import PULL, LowShot
 from edgesplit.rules.transfer import Floats, members_of, on_grid
-from edgesplit.stats import MIN_CLIPS, Statistics
+from edgesplit.stats import Statistics
 
-__all__ = ["Confidence", "Sight", "fit_temperature", "look", "measure", "predict_accuracy"]
+__all__ = [
+    "Confidence",
+    "Sight",
+    "fit_temperature",
+    "look",
+    "measure",
+    "predict_accuracy",
+    "with_clips",
+]
 
 MIN_SEEN = 10
 """Clips of a class, or of a group's classes, from which a spread or a gain is told."""
@@ -70,49 +79,58 @@ class Sight:
     """`(wanted,)`: of the class's clips, how many each subcategory gets; empty when unknown."""
 
 
-def look(question: Question, rows: Floats, statistics: Statistics | None) -> Sight:
-    """Centres new rows on the class, and says what to expect of them.
+def look(
+    question: Question,
+    rows: Floats,
+    statistics: Statistics | None,
+    confidence: Confidence | None,
+    fitted: LowShot | None = None,
+) -> Sight:
+    """Centres new rows on the class, and makes its scores as sure as they should be.
 
     Args:
         question: what the rule was asked.
         rows: `(wanted, dim)`: what it answered, as it is stored.
         statistics: of unlabelled clips, if there are any.
+        confidence: what is expected of the split, see `measure`.
+        fitted: how the rows came out of labelled clips, if there are any.
     """
-    unseen = Sight(np.zeros(len(rows), np.float32), 0, 1.0, None, np.zeros(0))
-    if statistics is None or statistics.counts[question.target] < MIN_CLIPS:
+    unseen = Sight(np.zeros(len(rows), np.float32), 0, 1.0, confidence, np.zeros(0))
+    mean = question.mean
+    if mean is None and fitted is not None:
+        mean = fitted.mean
+    if mean is None:
         return unseen
-    mean = statistics.means[question.target].astype(np.float64)
     bias = on_grid(-(rows @ mean))
-    centred = replace(unseen, bias=bias, n_clips=int(statistics.counts[question.target]))
-    clips = statistics.of_class(question.target).astype(np.float64)
-    confidence = measure(question, rows, statistics)
-    if confidence is None:
+    n_clips = 0 if question.mean is None else question.n_clips
+    centred = replace(unseen, bias=bias, n_clips=n_clips)
+    scores = question.clips @ rows.T + bias
+    if confidence is None or len(scores) < MIN_SEEN:
         return centred
-    scores = clips @ rows.T + bias
     return replace(
         centred,
         temperature=fit_temperature(scores, confidence.accuracy),
-        confidence=confidence,
         shares=np.bincount(scores.argmax(axis=1), minlength=len(rows)) / len(scores),
     )
 
 
-def measure(question: Question, rows: Floats, statistics: Statistics) -> Confidence | None:
-    """What to expect of a split; None when there are too few clips to say.
+def measure(question: Question, rows: Floats, statistics: Statistics | None) -> Confidence | None:
+    """What to expect of a zero-shot split; None when there are too few clips to say.
 
     Args:
         question: what the rule was asked.
         rows: `(wanted, dim)`: what it answered.
-        statistics: of unlabelled clips.
+        statistics: of unlabelled clips, if there are any.
     """
-    clips = statistics.of_class(question.target).astype(np.float64)
+    if statistics is None or question.mean is None or len(question.clips) < MIN_SEEN:
+        return None
     gains = _gains(question, statistics)
-    if len(clips) < MIN_SEEN or not gains:
+    if not gains:
         return None
     alike = np.array([question.names[group] @ question.name for group in gains])
     weights = np.exp((alike - alike.max()) / SHARPNESS)
     precedent = float(weights @ np.array(list(gains.values())) / weights.sum())
-    spread = _spread(rows, clips, statistics.covariance.astype(np.float64))
+    spread = _spread(rows, question.clips, statistics.covariance.astype(np.float64))
     gain = INTERCEPT + PER_SPREAD * float(np.log(max(spread, 1e-3))) + PER_PRECEDENT * precedent
     return Confidence(
         accuracy=round(predict_accuracy(gain, len(rows)), 3),
@@ -120,6 +138,15 @@ def measure(question: Question, rows: Floats, statistics: Statistics) -> Confide
         spread=round(spread, 3),
         precedent=round(precedent, 3),
     )
+
+
+def with_clips(confidence: Confidence, fitted: LowShot, n: int) -> Confidence:
+    """What to expect once there are labelled clips: each of them counts for one.
+
+    What was expected of the zero-shot rows counts for as many clips as they do by default.
+    """
+    accuracy = (PULL * confidence.accuracy + fitted.n_right) / (PULL + fitted.n_clips)
+    return replace(confidence, accuracy=round(max(accuracy, predict_accuracy(LOWEST, n)), 3))
 
 
 def predict_accuracy(gain: float, n: int) -> float:

@@ -3,7 +3,8 @@
     EdgesplitError                 catch this one; str(error) says what to do next
     ├── LabelError                 a class or label that does not exist, is ambiguous or not allowed
     ├── EditError                  an edit that cannot be made as asked
-    │   └── UncertainSourceError   a split that would learn from the wrong labels, or come out wrong
+    │   ├── UncertainSourceError   a split that would learn from the wrong labels, or come out wrong
+    │   └── ThinStatisticsError    a rule that needs more unlabelled clips than there are
     ├── HeadError                  bytes that are not a head, or a head that contradicts itself
     ├── BundleError                a folder that is not a bundle, or a bundle that is damaged
     │   ├── FeatureSpaceError      a head that belongs to another backbone
@@ -33,6 +34,7 @@ __all__ = [
     "HeadError",
     "LabelError",
     "MissingExtraError",
+    "ThinStatisticsError",
     "UncertainSourceError",
 ]
 
@@ -51,6 +53,10 @@ class EditError(EdgesplitError):
 
 class UncertainSourceError(EditError):
     """A split would learn from the wrong labels, or is expected to come out wrong."""
+
+
+class ThinStatisticsError(EditError):
+    """The rule needs more unlabelled clips than the statistics are of."""
 
 
 class HeadError(EdgesplitError):

@@ -166,6 +166,8 @@ def _write_node(node: Node) -> dict[str, Any]:
             {"label": source.label, "similarity": source.similarity, "weight": source.weight}
             for source in node.provenance.sources
         ]
+    if node.provenance.n_clips:
+        content["clips"] = node.provenance.n_clips
     return content
 
 
@@ -182,7 +184,9 @@ def _read_node(content: Mapping[str, Any]) -> Node:
         modifier=str(content.get("modifier", "")),
         composition=content.get("composition"),
         temperature=float(content.get("temperature", 1.0)),
-        provenance=Provenance(str(content.get("rule", Provenance().rule)), sources),
+        provenance=Provenance(
+            str(content.get("rule", Provenance().rule)), sources, int(content.get("clips", 0))
+        ),
     )
 
 

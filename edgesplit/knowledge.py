@@ -9,12 +9,14 @@ on themselves.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from edgesplit.errors import EditError
-from edgesplit.labels import LabelTree, Provenance, words
+from edgesplit.labels import LabelTree, words
 from edgesplit.store import read_bytes
 
 __all__ = [
@@ -30,11 +32,23 @@ __all__ = [
 Taxonomy = Mapping[str, Mapping[str, str]]
 """{coarse category: {fine label: modifier}}."""
 
-# Words that cannot end the name of an action: "turning the" goes on to "turning the camera".
+# Words that cannot end the name of an action, nor tell one action from another: "turning the" goes
+# on to "turning the camera". "over" is missing because "tipping something over" is whole.
 _FUNCTION_WORDS = frozenset(
-    "a an the to of or and but that with in on up one two".split()  # noqa: SIM905 - a list reads worse
+    """
+    a an the one two each other both it its they them their that which so not
+    and or but then until while because than as if
+    to of with without in into on onto up down off out away from for by at
+    behind next under underneath against along across past towards toward
+    is are be been does doesn't can can't cannot
+    """.split()  # noqa: SIM905 - a list reads worse
 )
+_OBJECTS = ("it", "them")
 _MIN_ACTION_WORDS = 2
+MIN_SHARED = 0.3
+"""Least part of a label's weight that its action carries; less joins more. From 0.26 to 0.33 about
+nine in ten joined pairs belong together, see `benchmarks/label_groups.py`. From 0.36 on "pushing
+something from left to right" may fall out of its group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,48 +93,81 @@ def _common(rows: Sequence[Sequence[str]], limit: int) -> int:
 def induce_groups(labels: Iterable[tuple[int, str]]) -> tuple[Group, ...]:
     """Groups of (column, label) pairs whose labels begin with the same action.
 
-    The action is the first two words, and more while the last is a function word: "pulling
-    something", "turning the camera", "pretending to put". A label that is nothing but the action
-    has no modifier and stays out; so does a label without companions.
+    An action is a beginning of two words or more that ends in no function word and is a fair part
+    of the label (see `MIN_SHARED`): "pulling something", "turning the camera", "pretending to
+    put". Each label goes with those it shares the longest action with, so "moving something
+    across a surface" is not "moving something". A label that is nothing but the action has no
+    modifier and stays out; so does a label without companions.
     """
-    by_action: dict[tuple[str, ...], list[tuple[int, str]]] = {}
-    for column, label in labels:
-        by_action.setdefault(_action(words(label)), []).append((column, label))
-    groups = []
-    for action, members in by_action.items():
-        told_apart = [(c, label) for c, label in members if len(words(label)) > len(action)]
-        group = _group(told_apart)
+    known = list(labels)
+    texts = [tuple(words(label)) for _, label in known]
+    weights = _weights(texts)
+    by_action: dict[tuple[str, ...], list[int]] = {}
+    for i, text in enumerate(texts):
+        for action in _actions(text, weights):
+            by_action.setdefault(action, []).append(i)
+    groups: dict[int, Group] = {}
+    grouped: set[int] = set()
+    for action in sorted(by_action, key=len, reverse=True):
+        members = [i for i in by_action[action] if i not in grouped]
+        group = _group(action, [known[i] for i in members])
         if group is not None:
-            groups.append(group)
-    return tuple(groups)
+            groups[members[0]] = group
+            grouped.update(members)
+    return tuple(group for _, group in sorted(groups.items()))
 
 
-def _action(label: Sequence[str]) -> tuple[str, ...]:
-    length = _MIN_ACTION_WORDS
-    while length < len(label) and label[length - 1] in _FUNCTION_WORDS:
-        length += 1
-    return tuple(label[:length])
+def _weights(texts: Sequence[Sequence[str]]) -> dict[str, float]:
+    """What each word says about a label: the more the rarer it is.
+
+    A fourth root, because a logarithm would take all weight from the action that every label of a
+    head shares, and with it the group.
+    """
+    n_labels = Counter(word for text in texts for word in set(text))
+    return {word: 0.0 if word in _FUNCTION_WORDS else n**-0.25 for word, n in n_labels.items()}
 
 
-def _group(members: Sequence[tuple[int, str]]) -> Group | None:
+def _actions(text: tuple[str, ...], weights: Mapping[str, float]) -> Iterator[tuple[str, ...]]:
+    """The beginnings of a label that may name its action; the whole label is none of them."""
+    sums = list(accumulate(weights[word] for word in text))
+    for length in range(_MIN_ACTION_WORDS, len(text)):
+        shared = sums[length - 1] >= MIN_SHARED * sums[-1]
+        if shared and _is_whole(text[:length], text[length:]):
+            yield text[:length]
+
+
+def _is_whole(action: Sequence[str], rest: Sequence[str]) -> bool:
+    """Whether `action` does not break off before `rest`."""
+    *_, before, last = action
+    if last in _FUNCTION_WORDS and (last not in _OBJECTS or before in _FUNCTION_WORDS):
+        return False  # "moving it" is whole; "moving something so that it" is not
+    # "moving something and something" is whole, "moving something" only a part of it.
+    return rest[0] != last and tuple(rest[:2]) != ("and", last)
+
+
+def _group(action: tuple[str, ...], members: Sequence[tuple[int, str]]) -> Group | None:
+    """The members under the action's name, unless their modifiers do not tell them apart."""
     if len(members) < 2:
         return None
-    texts = [label for _, label in members]
-    modifiers = differing_words(texts)
+    modifiers = differing_words([label for _, label in members])
     if not all(modifiers) or len({m.casefold() for m in modifiers}) < len(modifiers):
         return None
-    first = texts[0].split()
-    n_common = _common([text.casefold().split() for text in texts], len(first))
-    while n_common > 1 and first[n_common - 1].casefold() in _FUNCTION_WORDS:
-        n_common -= 1
-    name = " ".join(first[:n_common])
     return Group(
-        name=name,
+        name=_spelled(action, members[0][1]),
         members=tuple(
             Member(label, column, modifier)
             for (column, label), modifier in zip(members, modifiers, strict=True)
         ),
     )
+
+
+def _spelled(action: tuple[str, ...], label: str) -> str:
+    """The action as the label writes it."""
+    written = label.split()
+    length = 1
+    while len(words(" ".join(written[:length]))) < len(action):
+        length += 1
+    return " ".join(written[:length]).strip(" ,.;:")
 
 
 def load_taxonomy(path: str | Path) -> Taxonomy:
@@ -165,7 +212,7 @@ def known_groups(
     known = [
         (column, node.label)
         for column, node in enumerate(tree)
-        if node.provenance == Provenance() and column != root
+        if node.provenance.known and column != root
     ]
     groups = induce_groups(known) if taxonomy is None else _from_taxonomy(known, taxonomy)
     if like is None:

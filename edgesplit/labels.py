@@ -34,6 +34,10 @@ __all__ = [
 Composition = Literal["gated", "flat"]
 COMPOSITIONS: tuple[Composition, ...] = get_args(Composition)
 MAX_LABEL_CHARS = 500
+EXPORTED = "export"
+MIN_KNOWN = 5
+"""Labelled clips that make a row knowledge. A row from text alone never is: errors would feed on
+themselves."""
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
 """Beyond these, float32 scores overflow, or the padding of a graph's segments gains weight."""
 
@@ -90,10 +94,17 @@ class Source:
 class Provenance:
     """Where a row comes from."""
 
-    rule: str = "export"
+    rule: str = EXPORTED
     """`export` for the rows of the trained head, else the split rule that made the row."""
     sources: tuple[Source, ...] = ()
     """The known labels it was made from, the largest share first."""
+    n_clips: int = 0
+    """Labelled clips that it was fitted to."""
+
+    @property
+    def known(self) -> bool:
+        """Whether later splits may learn from the row: it was trained, or has clips enough."""
+        return self.rule == EXPORTED or self.n_clips >= MIN_KNOWN
 
 
 @dataclass(frozen=True, slots=True)

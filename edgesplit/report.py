@@ -8,7 +8,7 @@ from typing import Any
 from edgesplit.confidence import Confidence
 from edgesplit.labels import Source
 
-__all__ = ["NewRow", "Report"]
+__all__ = ["NewRow", "Report", "ShotReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,18 @@ class NewRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ShotReport:
+    """Labelled clips, and what they say of the rows that were fitted to them."""
+
+    clips: tuple[int, ...]
+    """Of each subcategory."""
+    n_right: int
+    """Clips that come out right when each is left out in turn."""
+    pull: float
+    """Clips that each zero-shot row counted as."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The account of one edit."""
 
@@ -48,12 +60,16 @@ class Report:
     same words. It says nothing about the clips."""
     n_clips: int = 0
     """Unlabelled clips of the class that the new rows were centred on; 0 when they were not."""
+    shots: ShotReport | None = None
+    """What labelled clips did; None without any."""
     confidence: Confidence | None = None
     """What is expected of the split; None when there are too few clips to say."""
     rows: tuple[NewRow, ...] = ()
     roll_up_growth: float = 0.0
     """Flat only: by how much the class's logit grows when its subcategories are equally likely,
     log(number of subcategories); that much more often it wins against the root classes."""
+    doubts: tuple[str, ...] = ()
+    """What spoke against the split, and was overruled by --force or by labelled clips."""
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -29,8 +29,13 @@ class Question:
     """`(text dim,)`: of the class's label."""
     columns: npt.NDArray[np.int64]
     """`(known,)`: columns of the known labels."""
-    target: int
-    """Root column of the class, or of the class that it is a part of."""
+    clips: Floats
+    """`(clips, dim)`: unlabelled ones of the class, or of the nearest class above it that has
+    enough of them; none without statistics."""
+    mean: Floats | None
+    """`(dim,)`: of all that the statistics are of; None where there are too few."""
+    n_clips: int
+    """That the mean is of, or would be."""
 
 
 def ask(
@@ -73,8 +78,28 @@ def ask(
         clips=clips,
         context=_context(head, groups, encoder) if with_context else None,
     )
-    root = head.tree.path(column)[0]
-    return Question(request, embedded[2 * n_labels : -1], embedded[-1], columns, root)
+    seen = _clips_of(head, column, statistics)
+    return Question(request, embedded[2 * n_labels : -1], embedded[-1], columns, *seen)
+
+
+def _clips_of(
+    head: Head, column: int, statistics: Statistics | None
+) -> tuple[Floats, Floats | None, int]:
+    """Clips, mean and count of a class, or of the nearest one above it that has enough."""
+    if statistics is None:
+        return np.zeros((0, head.dim)), None, 0
+    root, *below = head.tree.path(column)
+    clips = statistics.of_class(root).astype(np.float64)
+    if below and len(clips):
+        decided = head.evaluate(clips).class_index
+        paths = {leaf: head.tree.path(leaf) for leaf in np.unique(decided).tolist()}
+        for part in reversed(below):
+            mine = clips[[part in paths[leaf] for leaf in decided.tolist()]]
+            if len(mine) >= MIN_CLIPS:
+                return mine, mine.mean(axis=0), len(mine)
+    count = int(statistics.counts[root])
+    mean = statistics.means[root].astype(np.float64) if count >= MIN_CLIPS else None
+    return clips, mean, count
 
 
 def _context(head: Head, groups: Sequence[Group], encoder: TextEncoder) -> tuple[Floats, Floats]:

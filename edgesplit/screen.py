@@ -75,6 +75,16 @@ def show_report(out: Console, report: Report) -> None:
             "(log of the number of subcategories), so it wins more often than before"
         )
     out.print(f"  logits of {report.n_untouched} root classes untouched, bit for bit")
+    if report.shots is not None:
+        clips = report.shots.clips
+        start = f"a zero-shot row counts as {report.shots.pull:g} clips"
+        out.print(
+            f"  {sum(clips)} labelled clips ({', '.join(map(str, clips))}), of which "
+            f"{report.shots.n_right} come out right when left out; "
+            f"{start if report.shots.pull else 'the texts were left out'}"
+        )
+    for doubt in report.doubts:
+        out.print(f"  [yellow]doubt[/]: {escape(doubt)}")
     for warning in report.warnings:
         out.print(f"  [yellow]warning[/]: {escape(warning)}")
 

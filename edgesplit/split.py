@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.confidence import Confidence, Sight, look
+from edgesplit.confidence import look, measure, with_clips
+from edgesplit.doubts import (
+    clip_doubts,
+    describe_rows,
+    text_doubts,
+    warn_of_clips,
+    warn_of_rows,
+)
 from edgesplit.edit import Edit, find_first
-from edgesplit.errors import EditError, FeatureSpaceError, LabelError, UncertainSourceError
+from edgesplit.errors import (
+    EditError,
+    FeatureSpaceError,
+    LabelError,
+    ThinStatisticsError,
+    UncertainSourceError,
+)
 from edgesplit.head import Head
 from edgesplit.knowledge import Taxonomy, differing_words, known_groups
-from edgesplit.labels import Composition, LabelTree, Node, Provenance, Source, check_label, words
-from edgesplit.report import NewRow, Report
-from edgesplit.request import ask
+from edgesplit.labels import Composition, LabelTree, Node, Provenance, check_label, words
+from edgesplit.report import Report, ShotReport
+from edgesplit.request import Question, ask
 from edgesplit.rules import DEFAULT_RULE, get_rule
-from edgesplit.rules.transfer import Request, Transfer, on_grid, settled
-from edgesplit.sources import (
-    ENCODER_ERROR,
-    MIN_SCORE,
-    MIN_SCORE_NAMED,
-    SourceMatch,
-    match_sources,
-    pair_cosines,
-)
-from edgesplit.stats import MIN_CLIPS, Statistics
+from edgesplit.rules.lowshot import LowShot, low_shot
+from edgesplit.rules.transfer import Request, Transfer, on_grid
+from edgesplit.sources import match_sources
+from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder, packaged_encoder
 
-__all__ = ["Into", "split_class"]
+__all__ = ["Into", "Shots", "split_class"]
 
 Into = Sequence[str] | Mapping[str, str]
 """Modifiers ("left"), full labels ("pushing something left"), or {full label: modifier}."""
 
-N_SOURCES = 3
-"""How many sources a row's provenance keeps."""
-
-MIN_GAIN = 0.0
-"""A split that is expected to do worse than guessing is not made without being asked twice."""
-
-MIN_SHARE = 0.1
-"""A source with less than this share of the strongest one's weight is not listed."""
+Shots = Mapping[str, npt.ArrayLike]
+"""Features `(clips, dim)` of labelled clips, by the subcategory's label or modifier."""
 
 
 def split_class(
@@ -53,6 +54,7 @@ def split_class(
     rule: str = DEFAULT_RULE,
     composition: Composition = "gated",
     statistics: Statistics | None = None,
+    shots: Shots | None = None,
     taxonomy: Taxonomy | None = None,
     like: str | None = None,
     force: bool = False,
@@ -63,8 +65,8 @@ def split_class(
     The rule makes the subcategories' rows from what the head knows. With statistics, the rows are
     centred on the class: a subcategory's bias is minus its row's score of the class's mean
     feature, so that none is ahead before a clip has said anything (the paper copies the class's
-    bias, and on Motion-Split gives away eight points of generality). The temperature of a gated
-    split then makes the scores as sure as the split is expected to be right.
+    bias). Labelled clips, from one on, then move the rows; see `edgesplit.rules.lowshot`. The
+    temperature of a gated split makes the scores as sure as it is expected to be right.
 
     Args:
         head: the head to edit; it stays as it is.
@@ -74,6 +76,7 @@ def split_class(
         composition: `gated` shares the class's score among the subcategories and changes no
             other answer; `flat` is the paper's rule and lets them compete with every class.
         statistics: of unlabelled clips; without them there is no centring and no confidence.
+        shots: features of a few labelled clips, by subcategory, some of which may have none.
         taxonomy: {coarse category: {fine label: modifier}} instead of induced groups.
         like: the one group of known labels to learn from, as "pulling something".
         force: accept sources that the text encoder cannot tell apart, or a low confidence.
@@ -84,8 +87,9 @@ def split_class(
             allowed.
         EditError: the split cannot be made as asked.
         UncertainSourceError: the text encoder cannot tell the sources, or the head's own groups
-            say that the split will come out wrong, and `force` is off.
-        FeatureSpaceError: the statistics are of another backbone.
+            say that the split will come out wrong, `force` is off, and some subcategory has no
+            labelled clip.
+        FeatureSpaceError: the statistics or the clips are of another backbone.
     """
     if statistics is not None and statistics.feature_space != head.feature_space:
         raise FeatureSpaceError("The statistics were made with a head of another feature space.")
@@ -96,6 +100,7 @@ def split_class(
     )
     bare = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
     tree.split(column, bare, composition=composition)  # refuses before the slow part
+    labelled = _placed(shots or {}, subcategories, head.dim)
     groups = known_groups(tree, target=column, taxonomy=taxonomy, like=like)
     if not groups:
         raise EditError(
@@ -111,54 +116,119 @@ def split_class(
         statistics,
         with_context=rule == "alignment-mlp",
     )
-    transfer = get_rule(rule)(question.request)
-    vectors = on_grid(transfer.rows)
+    used, transfer = _transfer(rule, question.request)
     known = [member.label for group in groups for member in group.members]
     match = match_sources(question.request)
-    rows = _describe(subcategories, known, transfer, match)
-    seen = look(question, vectors.astype(np.float64), statistics)
-    confidence = seen.confidence
-    doubts = _doubts(rows, question.request, transfer, match, named=like is not None)
-    if confidence is not None and confidence.gain < MIN_GAIN:
-        doubts.append(_low(confidence))
-    if doubts and not force:
+    rows = describe_rows(subcategories, known, transfer, match)
+    confidence = measure(question, transfer.rows, statistics)
+    doubts = text_doubts(rows, question.request, transfer, match, named=like is not None)
+    doubts += clip_doubts(confidence)
+    # With a clip of every subcategory there is a way that needs no text.
+    start = not doubts or force or not all(map(len, labelled))
+    if doubts and start and not force:
         raise UncertainSourceError(
             f"This split is in doubt: {'; '.join(doubts)}. Name the group to learn from with "
             "--like, say it in its words (--into 'LABEL=MODIFIER,…'), give the modifiers with "
-            "--taxonomy, or accept this with --force."
+            "--taxonomy, show a clip of each with --shots, or accept this with --force."
         )
+    fitted = _fit(transfer.rows, labelled, question, statistics, trust_start=start)
+    vectors = on_grid(transfer.rows if fitted is None else fitted.rows)
+    if confidence is not None and fitted is not None:
+        confidence = with_clips(confidence, fitted, len(rows))
+    seen = look(question, vectors.astype(np.float64), statistics, confidence, fitted)
     flat = composition == "flat"
     report = Report(
         action="split",
         label=tree[column].label,
         n_untouched=len(tree.roots) - flat,
-        rule=rule,
+        rule=used,
         composition=composition,
         likeness=round(match.score, 4),
         rows=tuple(rows),
         n_clips=seen.n_clips,
+        shots=None
+        if fitted is None
+        else ShotReport(tuple(map(len, labelled)), fitted.n_right, fitted.pull),
         confidence=confidence,
         roll_up_growth=math.log(len(rows)) if flat else 0.0,
+        doubts=tuple(doubts),
         warnings=(
-            *doubts,
-            *_warnings(rows, transfer, question.request),
-            *_clip_warnings(rows, seen, question.target, statistics),
+            *transfer.notices,
+            *warn_of_rows(rows, transfer, question.request),
+            *warn_of_clips(rows, seen, question, statistics),
         ),
     )
     made = ", ".join(repr(modifier) for _, modifier in subcategories)
+    children = [
+        Node(row.label, modifier=row.modifier, provenance=Provenance(used, row.sources, len(clips)))
+        for row, clips in zip(rows, labelled, strict=True)
+    ]
     edited = _append(
         head,
         column,
-        [
-            Node(row.label, modifier=row.modifier, provenance=Provenance(rule, row.sources))
-            for row in rows
-        ],
+        children,
         vectors,
         seen.bias,
         composition=composition,
         temperature=1.0 if flat else seen.temperature,
     )
     return Edit(head, edited, report, f"split {tree[column].label!r} into {made} ({composition})")
+
+
+def _transfer(rule: str, request: Request) -> tuple[str, Transfer]:
+    """The rule that made the rows, and what it made."""
+    try:
+        return rule, get_rule(rule)(request)
+    except ThinStatisticsError as error:
+        notice = f"{error}; {DEFAULT_RULE} made the rows instead"
+        transfer = get_rule(DEFAULT_RULE)(request)
+        return DEFAULT_RULE, replace(transfer, notices=(notice, *transfer.notices))
+
+
+def _placed(
+    shots: Shots, subcategories: Sequence[tuple[str, str]], dim: int
+) -> list[npt.NDArray[np.float64]]:
+    """The clips of each subcategory.
+
+    Raises:
+        EditError: clips of something else, or no clip at all.
+        FeatureSpaceError: features of another size.
+        ValueError: features that are no matrix, or not finite.
+    """
+    placed = [np.zeros((0, dim)) for _ in subcategories]
+    for name, features in shots.items():
+        fits = [i for i, names in enumerate(subcategories) if words(name) in map(words, names)]
+        if len(fits) != 1:
+            listed = ", ".join(repr(modifier) for _, modifier in subcategories)
+            raise EditError(f"There are clips of {name!r}, which is none of {listed}.")
+        clips = np.asarray(features, np.float64)
+        if clips.ndim != 2 or not np.isfinite(clips).all():
+            raise ValueError(f"the clips of {name!r} must be finite features (clips, {dim})")
+        if clips.shape[1] != dim:
+            raise FeatureSpaceError(
+                f"The features of {name!r} have {clips.shape[1]} values, the head takes {dim}. "
+                "Extract them with this bundle's backbone."
+            )
+        placed[fits[0]] = np.concatenate([placed[fits[0]], clips])
+    if shots and not any(map(len, placed)):
+        raise EditError("There is no labelled clip of any subcategory. Leave --shots out, or add.")
+    return placed
+
+
+def _fit(
+    start: npt.NDArray[np.float64],
+    labelled: Sequence[npt.NDArray[np.float64]],
+    question: Question,
+    statistics: Statistics | None,
+    *,
+    trust_start: bool,
+) -> LowShot | None:
+    if not any(map(len, labelled)):
+        return None
+    covariance = None if statistics is None else statistics.covariance.astype(np.float64)
+    return low_shot(
+        start, labelled, mean=question.mean, covariance=covariance, trust_start=trust_start
+    )
 
 
 def _append(
@@ -238,119 +308,3 @@ def _modifiers(label: str, full_labels: Sequence[str]) -> list[str]:
         if not modifier:
             raise LabelError(f"{full!r} says no more than {label!r}. Name what tells it apart.")
     return modifiers
-
-
-def _clip_warnings(
-    rows: Sequence[NewRow], seen: Sight, target: int, statistics: Statistics | None
-) -> list[str]:
-    if statistics is not None and not seen.n_clips:
-        return [
-            f"only {statistics.counts[target]} of the bundle's clips are of this class, "
-            f"{MIN_CLIPS} are wanted: the new rows are not centred"
-        ]
-    return [
-        f"{row.modifier!r} gets {share:.0%} of the class's clips in the bundle"
-        for row, share in zip(rows, seen.shares, strict=False)
-        if share < 1 / len(rows) / 4
-    ]
-
-
-def _low(confidence: Confidence) -> str:
-    return (
-        "it is expected to be no better than guessing: the head's own groups with like names come "
-        f"out at {confidence.precedent:+.2f} when they are split so (1 is always right, 0 "
-        f"guessing), and clips of the class lie {confidence.spread:.1f} times as far apart as usual"
-    )
-
-
-def _describe(
-    subcategories: Sequence[tuple[str, str]],
-    known: Sequence[str],
-    transfer: Transfer,
-    match: SourceMatch,
-) -> list[NewRow]:
-    rows = []
-    for index, (label, modifier) in enumerate(subcategories):
-        # Rounded before they are ordered, since they are for people and become part of the head's
-        # bytes, and equally good sources differ in their last bits. No -0.0, either.
-        near, share = (
-            np.round(part[index], 4) + 0.0 for part in (transfer.similarities, transfer.weights)
-        )
-        order = np.argsort(-share, kind="stable")
-        # The row is made of all of them; people are told of those that matter.
-        matter = share > max(0.0, MIN_SHARE * float(share.max()))
-        best = order[: min(N_SOURCES, np.count_nonzero(matter))]
-        sources = tuple(Source(known[i], float(near[i]), float(share[i])) for i in best)
-        row = NewRow(label, modifier, sources)
-        if match.sources:
-            runner_up = match.runners_up[index]
-            row = replace(
-                row,
-                match=known[match.sources[index]],
-                runner_up=known[runner_up] if runner_up >= 0 else "",
-                margin=round(match.margins[index], 4),
-                near_tie=match.margins[index] < ENCODER_ERROR,
-            )
-        rows.append(row)
-    return rows
-
-
-def _doubts(
-    rows: Sequence[NewRow], request: Request, transfer: Transfer, match: SourceMatch, *, named: bool
-) -> list[str]:
-    """Why the sources may be the wrong ones, in sentences; empty when they can be trusted."""
-    modifiers = " | ".join(row.modifier for row in rows)
-    needed = MIN_SCORE_NAMED if named else MIN_SCORE
-    if not match.sources:
-        return [f"no group of known labels has {len(rows)} members, as many as {modifiers}"]
-    if match.score < needed:
-        nearest = _listing(row.match for row in rows)
-        return [
-            f"no known labels differ as {modifiers} do (likeness {match.score:.2f}, {needed} is "
-            f"needed; the nearest are {nearest})"
-        ]
-    doubts = [
-        f"{row.modifier!r} is as near to {row.match!r} as to {row.runner_up!r} (margin "
-        f"{row.margin:+.2f}, the text encoder's error is {ENCODER_ERROR:.2f})"
-        for row in rows
-        if row.near_tie
-    ]
-    # The rule looks at all known labels, not at one group; what it takes must differ alike too.
-    strongest = request.known.modifiers[np.argmax(settled(transfer.weights), axis=1)]
-    alike = pair_cosines(request.wanted.modifiers, strongest)
-    if not doubts and (alike.mean() < needed or alike.min() < ENCODER_ERROR):
-        taken = _listing(row.sources[0].label for row in rows if row.sources)
-        short = (
-            f"likeness {alike.mean():.2f}, {needed} is needed"
-            if alike.mean() < needed
-            else f"the worst pair {alike.min():+.2f}, {ENCODER_ERROR:.2f} is needed"
-        )
-        doubts.append(
-            f"the rule would take {taken} for {modifiers}: they differ otherwise ({short})"
-        )
-    return doubts
-
-
-def _listing(labels: Iterable[str]) -> str:
-    return ", ".join(repr(label) for label in labels)
-
-
-def _warnings(rows: Sequence[NewRow], transfer: Transfer, request: Request) -> list[str]:
-    warnings = []
-    length = np.linalg.norm(transfer.rows, axis=1)
-    typical = float(np.median(np.linalg.norm(request.vectors, axis=1)))
-    for row, norm in zip(rows, length, strict=True):
-        if norm < 0.1 * typical:
-            warnings.append(
-                f"{row.modifier!r} moves its row hardly at all: nothing known is like it."
-            )
-    unit: npt.NDArray[np.float64] = transfer.rows / np.maximum(length, 1e-12)[:, None]
-    alike = unit @ unit.T
-    for i in range(len(rows)):
-        for j in range(i):
-            if alike[i, j] > 0.9:
-                warnings.append(
-                    f"{rows[j].modifier!r} and {rows[i].modifier!r} get nearly the same row "
-                    f"(cosine {alike[i, j]:.2f}): one may take all."
-                )
-    return warnings

@@ -151,15 +151,16 @@ FLOORS = (
         "rules.alignment_mlp",
         "rules.retrieval",
         "rules.baselines",
+        "rules.lowshot",
         "sources",
     ),
     ("rules.prototype",),
     ("request",),
     ("confidence",),
     ("report",),
-    ("edit",),
+    ("doubts", "edit"),
     ("split",),
-    ("bundle",),
+    ("shots", "bundle"),
     ("create",),
 )
 FLOOR = {f"edgesplit.{room}": floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -139,16 +139,17 @@ def test_too_few_clips_say_nothing(encoder: TextEncoder) -> None:
     question = world.ask(encoder, few)
     rows = alignment(question.request).rows
     assert measure(question, rows, few) is None
-    sight = look(question, rows, few)
+    sight = look(question, rows, few, None)
     assert (sight.n_clips, sight.temperature, sight.confidence) == (0, 1.0, None)
     assert not sight.bias.any()
-    seen = look(question, rows, some)
+    question = world.ask(encoder, some)
+    seen = look(question, rows, some, measure(question, rows, some))
     assert (seen.n_clips, seen.confidence) == (MIN_SEEN - 1, None)
     edit = split_class(
         world.head, "pushing", into=["left", "right"], statistics=few, encoder=encoder, force=True
     )
     assert any("only 4 of the bundle's clips" in warning for warning in edit.report.warnings)
-    assert look(question, rows, None).confidence is None
+    assert measure(question, rows, None) is None
 
 
 # Centring

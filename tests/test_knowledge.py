@@ -1,11 +1,14 @@
 """Groups and modifiers, induced from label texts or told by a taxonomy."""
 
+import itertools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from benchmarks import label_groups
+from benchmarks.motion_split.classes import CATEGORIES, Half, head_labels
 from edgesplit.errors import BundleError, EditError
 from edgesplit.knowledge import (
     Group,
@@ -14,7 +17,9 @@ from edgesplit.knowledge import (
     known_groups,
     load_taxonomy,
 )
-from edgesplit.labels import LabelTree, Node, Provenance, Source
+from edgesplit.labels import LabelTree, Node, Provenance, Source, words
+
+SSV2 = Path(__file__).parents[2] / "shared" / "data" / "SSv2-Split" / "group_scheme.json"
 
 
 def grouped(labels: list[str]) -> dict[str, dict[str, str]]:
@@ -39,7 +44,7 @@ def told(groups: tuple[Group, ...]) -> dict[str, dict[str, str]]:
         (
             ["Pulling something from left to right", "Pulling something from right to left"],
             {
-                "Pulling something from": {
+                "Pulling something": {
                     "Pulling something from left to right": "left to right",
                     "Pulling something from right to left": "right to left",
                 }
@@ -87,6 +92,51 @@ def told(groups: tuple[Group, ...]) -> dict[str, dict[str, str]]:
                 }
             },
         ),
+        (
+            [
+                "Moving something up",
+                "Moving something down",
+                "Moving something across a surface until it falls down",
+                "Moving something across a surface without it falling down",
+                "Moving something and something closer to each other",
+                "Moving something and something away from each other",
+            ],
+            {
+                "Moving something": {"Moving something up": "up", "Moving something down": "down"},
+                "Moving something across a surface": {
+                    "Moving something across a surface until it falls down": "until it falls",
+                    "Moving something across a surface without it falling down": (
+                        "without it falling"
+                    ),
+                },
+                "Moving something and something": {
+                    "Moving something and something closer to each other": "closer to",
+                    "Moving something and something away from each other": "away from",
+                },
+            },
+        ),
+        (
+            ["Twisting (wringing) it left", "Twisting (wringing) it right"],
+            {
+                "Twisting (wringing) it": {
+                    "Twisting (wringing) it left": "left",
+                    "Twisting (wringing) it right": "right",
+                }
+            },
+        ),
+        (
+            [
+                "Putting something into a box",
+                "Putting something onto a table",
+                "Putting something that cannot stand upright so it soon tumbles sideways",
+            ],
+            {
+                "Putting something": {
+                    "Putting something into a box": "into a box",
+                    "Putting something onto a table": "onto a table",
+                }
+            },
+        ),
         (["Bending something", "Tearing something"], {}),
         (["Bending", "Tearing"], {}),
         (["Moving something up", "MOVING Something UP!"], {}),
@@ -101,6 +151,9 @@ def told(groups: tuple[Group, ...]) -> dict[str, dict[str, str]]:
         "article goes on",
         "pretending to",
         "comma",
+        "longest action",
+        "brackets",
+        "little shared",
         "lone",
         "one word",
         "same words",
@@ -120,6 +173,72 @@ def test_columns_are_those_of_the_labels() -> None:
         (7, "up"),
         (3, "down"),
     ]
+
+
+@pytest.mark.parametrize("half", get_args(Half))
+def test_groups_of_motion_split_are_its_categories(half: Half) -> None:
+    expected = {
+        category.pattern.partition(" {}")[0]: {
+            label: modifier.removeprefix("a ")  # "a little", "a lot": the article is shared
+            for label, modifier in category.fine.items()
+        }
+        for category in CATEGORIES
+        if category.half != half
+    }
+    assert grouped(head_labels(half)) == expected
+
+
+@pytest.fixture(scope="module")
+def ssv2() -> dict[str, list[str]]:
+    """{coarse category: fine labels} of Something-Something V2, as people grouped them."""
+    scheme: dict[str, list[str]] = json.loads(SSV2.read_text())["group_scheme"]
+    return scheme
+
+
+@pytest.mark.skipif(not SSV2.is_file(), reason=f"needs {SSV2}")
+def test_groups_of_ssv2_are_those_that_people_made(ssv2: dict[str, list[str]]) -> None:
+    hand = {label: coarse for coarse, fine in ssv2.items() for label in fine}
+    induced = label_groups.clusters(sorted(hand))
+    assert label_groups.agreement(hand, induced).ari > 0.75
+    in_groups = {label: coarse for label, coarse in hand.items() if len(ssv2[coarse]) > 1}
+    assert label_groups.agreement(in_groups, induced).precision > 0.9
+
+
+@pytest.mark.skipif(not SSV2.is_file(), reason=f"needs {SSV2}")
+def test_pushing_left_and_right_is_knowledge_about_pulling() -> None:
+    labels = json.loads((SSV2.parent / "B" / "labels.json").read_text())
+    modifiers = grouped(sorted(labels, key=labels.__getitem__))["Pushing something"].values()
+    assert {"from left to right", "from right to left"} <= set(modifiers)
+
+
+@pytest.mark.parametrize("action", ["turning the dial", "moving something", "moving it"])
+def test_an_action_that_every_label_shares_is_a_group(action: str) -> None:
+    labels = [f"{action} {modifier}" for modifier in ("left", "right", "up", "far down", "about")]
+    assert list(grouped(labels)) == [action]
+
+
+@pytest.mark.skipif(not SSV2.is_file(), reason=f"needs {SSV2}")
+def test_every_group_of_ssv2_can_be_named_and_tells_its_members_apart(
+    ssv2: dict[str, list[str]],
+) -> None:
+    groups = induce_groups(enumerate(sorted(itertools.chain(*ssv2.values()))))
+    assert len({tuple(words(group.name)) for group in groups}) == len(groups)
+    for group in groups:
+        modifiers = [member.modifier for member in group.members]
+        assert len(modifiers) >= 2
+        assert all(modifiers)
+        assert len(set(modifiers)) == len(modifiers)
+        name = words(group.name)
+        assert all(words(member.label)[: len(name)] == name for member in group.members)
+    columns = [member.column for group in groups for member in group.members]
+    assert len(set(columns)) == len(columns)
+
+
+def test_a_label_is_in_no_two_groups_whatever_the_order() -> None:
+    labels = ["lift it up fast", "lift it up slowly", "lift it high", "lift it low", "lift it"]
+    expected = {"lift it": {"lift it up fast", "lift it up slowly", "lift it high", "lift it low"}}
+    for order in itertools.permutations(labels):
+        assert {name: set(group) for name, group in grouped(list(order)).items()} == expected
 
 
 @pytest.mark.parametrize(

@@ -219,9 +219,15 @@ def test_prototype_wants_clips_of_two_groups(clips: list[int]) -> None:
         get_rule("prototype")(seen(clips))
 
 
-def test_prototype_wants_statistics(head: Head, encoder: TextEncoder) -> None:
-    with pytest.raises(EditError, match=r"needs unlabelled clips. Export with --calibrate"):
-        split_class(head, "pushing", into=["left", "right"], rule="prototype", encoder=encoder)
+def test_without_statistics_alignment_stands_in_for_prototype_and_says_so(
+    head: Head, encoder: TextEncoder
+) -> None:
+    into = ["left", "right"]
+    edit = split_class(head, "pushing", into=into, rule="prototype", encoder=encoder)
+    alignment = split_class(head, "pushing", into=into, encoder=encoder)
+    assert edit.head.digest == alignment.head.digest
+    assert edit.report.rule == "alignment"
+    assert "alignment made the rows instead" in edit.report.warnings[0]
 
 
 def test_random_rows_are_as_long_as_known_vectors_and_the_same_each_time() -> None:

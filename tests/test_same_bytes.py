@@ -29,10 +29,10 @@ DEMO_EDITS = {
     ("retrieval", "up,down"): "0f04ccfb961c0199af016449a02f348e6ea7d2f09fdab645fc2b7c108d983baf",
 }
 SSV2_EDITS = {
-    ("alignment", "left,right"): "6f2509a686c4c34d76465e74156a9363407bf85aa8ec669070e7e5db442958b5",
-    ("alignment", "up,down"): "897770b2c20a86c10c69cd3d34f20ab8548659300b9c5ef1d5e783114a4f3a38",
+    ("alignment", "left,right"): "181b377ed86743bc16822376250c3695a55b8a8cc7731ec4ba16e4b8da1c5520",
+    ("alignment", "up,down"): "3a8396907d48d271e1af05b1c15a2d29ee4e7e55f27d299bca344d3e5cac6044",
     ("retrieval", "left,right"): "9ab946c90221d77ebfa0e264aad5493184a514bf54aea391454ca7d7474da0b3",
-    ("retrieval", "up,down"): "d351349728d8be5affde887c5d9c90a866fa5470c15d78588f34407ae5a97965",
+    ("retrieval", "up,down"): "f4da8f82accf24c34fdeb4bbc40629b04e6a9f6ca6867c33cbd3504a06983c6e",
 }
 
 

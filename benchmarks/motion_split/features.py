@@ -1,10 +1,10 @@
-"""Features of held-out and unlabelled clips under a trained model.
+"""Features of held-out, unlabelled and labelled clips under a trained model.
 
     python -m benchmarks.motion_split.features cache/cnn-A-0
 
-Reads ``checkpoint.pt``, ``labels.json`` and ``train.json`` of the folder; writes ``heldout.npz``
-and ``unlabelled.npz`` with ``features`` (float32, ``[n, FEATURE_DIM]``) and ``fine`` (index into
-``classes.FINE_LABELS``).
+Reads ``checkpoint.pt``, ``labels.json`` and ``train.json`` of the folder; writes ``heldout.npz``,
+``unlabelled.npz`` and ``labelled.npz`` with ``features`` (float32, ``[n, FEATURE_DIM]``) and
+``fine`` (index into ``classes.FINE_LABELS``).
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.motion_split.classes import Split
+from benchmarks.motion_split.classes import FINE_LABELS, Split
 from benchmarks.motion_split.data import Clips, load_clips
 from benchmarks.motion_split.model import (
     FACTORIES,
@@ -25,8 +25,14 @@ from benchmarks.motion_split.model import (
     normalised_batches,
 )
 
-# About 4,000 and 2,000, the same number of each fine class.
-N_CLIPS: dict[Split, int] = {"heldout": 47 * 85, "unlabelled": 24 * 85}
+N_CLASSES = len(FINE_LABELS)
+# File, split, first clip, clips: the same number of each fine class. Shots are taken from
+# `labelled`, whose clips are neither among those that statistics see nor among the held-out.
+PARTS: tuple[tuple[str, Split, int, int], ...] = (
+    ("heldout", "heldout", 0, 47 * N_CLASSES),
+    ("unlabelled", "unlabelled", 0, 24 * N_CLASSES),
+    ("labelled", "unlabelled", 24 * N_CLASSES, 60 * N_CLASSES),
+)
 
 
 def load_model(directory: Path) -> Classifier:
@@ -53,9 +59,10 @@ def main(directory: Path) -> None:
     torch.set_num_threads(2)
     model = load_model(directory)
     seed = json.loads((directory / "train.json").read_text())["seed"]
-    for split, n_clips in N_CLIPS.items():
-        clips = load_clips(split, seed, n_clips, size=SIZE, n_frames=N_FRAMES)
-        path = directory / f"{split}.npz"
+    for name, split, first, n_clips in PARTS:
+        loaded = load_clips(split, seed, first + n_clips, size=SIZE, n_frames=N_FRAMES)
+        clips = Clips(loaded.frames[first:], loaded.fine[first:])
+        path = directory / f"{name}.npz"
         np.savez(path, features=extract_features(model, clips), fine=clips.fine)
         click.echo(f"{path}: {n_clips} clips")
 

@@ -77,7 +77,6 @@ def split(
 def row_of(model: Trained, coarse: str, edit: Edit, n_clips: int) -> Row:
     """Scores one edit."""
     report = edit.report
-    asks = any("doubt" in warning or "no better than" in warning for warning in report.warnings)
     return Row(
         family=model.about["family"],
         half=model.half,
@@ -89,7 +88,7 @@ def row_of(model: Trained, coarse: str, edit: Edit, n_clips: int) -> Row:
         composition=edit.head.tree[edit.head.tree.find(coarse)].composition or "gated",
         n_clips=n_clips,
         expected=report.confidence.accuracy if report.confidence else None,
-        asks=asks,
+        asks=bool(report.doubts),
         score=score_split(model.head, edit.head, coarse, model.heldout[0], model.truth(coarse)),
     )
 

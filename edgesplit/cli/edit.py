@@ -18,7 +18,7 @@ from edgesplit.rules import DEFAULT_RULE, RULES
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
     from edgesplit.edit import Edit
-    from edgesplit.split import Into
+    from edgesplit.split import Into, Shots
 
 __all__ = ["drop", "edit", "merge", "rename"]
 
@@ -73,7 +73,15 @@ def _edit_options(command: Command) -> Command:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="JSON {coarse category: {fine label: modifier}}, instead of groups from the labels.",
 )
-@click.option("--force", is_flag=True, help="Accept sources that are a near tie.")
+@click.option(
+    "--shots",
+    "shots_path",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Labelled clips: a sub-folder for each subcategory, with videos or features (.npy).",
+)
+@click.option(
+    "--force", is_flag=True, help="Accept sources that are a near tie, or a low confidence."
+)
 @_edit_options
 @bundle_option
 @json_option
@@ -84,6 +92,7 @@ def edit(
     composition: Any,
     like: str | None,
     taxonomy_path: Path | None,
+    shots_path: Path | None,
     force: bool,
     dry_run: bool,
     output: Path | None,
@@ -106,6 +115,7 @@ def edit(
             into=parsed,
             rule=rule,
             composition=composition,
+            shots=_read_shots(shots_path, bundle) if shots_path else None,
             like=like,
             taxonomy=load_taxonomy(taxonomy_path) if taxonomy_path else None,
             force=force,
@@ -114,6 +124,19 @@ def edit(
         output=output,
         as_json=as_json,
     )
+
+
+def _read_shots(folder: Path, bundle: Bundle) -> Shots:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from edgesplit.shots import read_shots
+
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("clips", total=None)
+        return read_shots(
+            folder, bundle, lambda done, n: shown.update(task, completed=done, total=n)
+        )
 
 
 def _parse_into(values: tuple[str, ...]) -> Into:

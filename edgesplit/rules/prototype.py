@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgesplit.errors import EditError
+from edgesplit.errors import ThinStatisticsError
 from edgesplit.rules.alignment import alignment
 from edgesplit.rules.transfer import Floats, Request, Texts, Transfer, members_of
 from edgesplit.stats import MIN_CLIPS
@@ -22,20 +22,18 @@ def prototype(request: Request) -> Transfer:
     Groups whose classes have too few clips take no part.
 
     Raises:
-        EditError: there are no statistics, or fewer than two groups have enough clips.
+        ThinStatisticsError: there are no statistics, or fewer than two groups have enough clips.
     """
     if request.means is None or request.clips is None:
-        raise EditError(
-            "The rule prototype needs unlabelled clips. Export with --calibrate CLIPS, or use "
-            "--rule alignment."
+        raise ThinStatisticsError(
+            "the rule prototype needs unlabelled clips: export with --calibrate CLIPS"
         )
     seen = np.flatnonzero(request.clips > 0)
     groups = members_of(request.known.siblings[seen])
     if not len(seen) or len(groups) < 2:
-        raise EditError(
-            f"The rule prototype needs two groups whose classes have {MIN_CLIPS} clips each; "
-            f"{len(groups) if len(seen) else 0} have. Export with more clips, or use --rule "
-            "alignment."
+        raise ThinStatisticsError(
+            f"the rule prototype needs two groups whose classes have {MIN_CLIPS} clips each, "
+            f"{len(groups) if len(seen) else 0} have: export with more clips"
         )
     known = Texts(
         request.known.modifiers[seen], request.known.labels[seen], request.known.siblings[seen]
@@ -44,7 +42,12 @@ def prototype(request: Request) -> Transfer:
     part = alignment(replace(request, known=known, vectors=scale * request.means[seen]))
     weights, similarities = np.zeros((2, len(part.rows), len(request.clips)))
     weights[:, seen], similarities[:, seen] = part.weights, part.similarities
-    return Transfer(rows=part.rows, weights=weights, similarities=similarities)
+    thin = len(members_of(request.known.siblings)) - len(groups)
+    notices = (
+        f"{thin} of {thin + len(groups)} groups took no part: of each class of a group, "
+        f"{MIN_CLIPS} clips are wanted",
+    )
+    return Transfer(part.rows, weights, similarities, notices=notices if thin else ())
 
 
 def _length(rows: Floats) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ import numpy.typing as npt
 __all__ = [
     "Floats",
     "Request",
+    "Ridge",
     "Rule",
     "Texts",
     "Transfer",
@@ -29,12 +31,13 @@ __all__ = [
 ]
 
 _GRID_BITS = 16
+_RIDGE = 0.1
 
 Floats = npt.NDArray[np.float64]
 """What rules reckon with."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Texts:
     """Embeddings of some subcategories' texts, one row each, normalised to length 1."""
 
@@ -45,7 +48,7 @@ class Texts:
     siblings: npt.NDArray[np.int64]
     """`(n,)`: equal numbers are siblings (members of one group)."""
 
-    @property
+    @cached_property
     def centred(self) -> Floats:
         """`(n, text dim)`: modifiers minus their siblings' mean, normalised.
 
@@ -58,7 +61,34 @@ class Texts:
         return _normalise(centred)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Ridge:
+    """P = (X X^T + 0.1 I)^-1 for texts X `(known, text dim)`.
+
+    Of more texts than dimensions it is never made: P = (I - X (X^T X + 0.1 I)^-1 X^T) / 0.1
+    needs only a matrix of the dimensions' size.
+    """
+
+    def __init__(self, texts: Floats) -> None:
+        self.texts = texts
+        self.of_texts = len(texts) <= texts.shape[1]
+        square = texts @ texts.T if self.of_texts else texts.T @ texts
+        self.matrix = np.linalg.inv(square + _RIDGE * np.eye(len(square)))
+
+    def times(self, right: Floats) -> Floats:
+        """P times `(known, n)`."""
+        if self.of_texts:
+            return np.asarray(self.matrix @ right)
+        return np.asarray((right - self.texts @ (self.matrix @ (self.texts.T @ right))) / _RIDGE)
+
+    def block(self, members: npt.NDArray[np.int64]) -> Floats:
+        """Rows and columns of P."""
+        if self.of_texts:
+            return np.asarray(self.matrix[np.ix_(members, members)])
+        texts = self.texts[members]
+        return np.asarray((np.eye(len(members)) - texts @ self.matrix @ texts.T) / _RIDGE)
+
+
+@dataclass(frozen=True, eq=False)
 class Request:
     """What a rule sees."""
 
@@ -78,6 +108,11 @@ class Request:
     group or not, and every group's name with its members' mean row. Only `alignment-mlp`
     wants it."""
 
+    @cached_property
+    def ridge(self) -> Ridge:
+        """Of the known texts. The rule and the confidence both need it, and it is the slow part."""
+        return Ridge(self.known.centred)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transfer:
@@ -89,6 +124,8 @@ class Transfer:
     """`(wanted, known)`: how much of each known vector went into each row."""
     similarities: Floats
     """`(wanted, known)`: cosines as the rule compares the texts."""
+    notices: tuple[str, ...] = ()
+    """What the user should know of how the rows came about, in sentences."""
 
 
 Rule = Callable[[Request], Transfer]

@@ -1,0 +1,93 @@
+"""A folder of labelled clips -> features by subcategory, for low-shot edits.
+
+clips/left/a.mp4      a video, through the bundle's backbone
+clips/right/b.npy     saved features of that backbone, (dim,) or (clips, dim)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.clips import VIDEO_SUFFIXES, read_clip
+from edgesplit.errors import ClipError
+from edgesplit.sessions import open_session
+
+if TYPE_CHECKING:
+    from edgesplit.bundle import Bundle
+
+__all__ = ["read_shots"]
+
+Floats = npt.NDArray[np.float32]
+
+
+def read_shots(
+    folder: Path, bundle: Bundle, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Floats]:
+    """Features `(clips, dim)` of the files in each sub-folder, by its name.
+
+    Args:
+        folder: its sub-folders are named after subcategories, by modifier or in full.
+        bundle: whose backbone takes the videos.
+        progress: called with the number of files read and of all.
+
+    Raises:
+        ClipError: there is no sub-folder with a clip, or a file cannot be read.
+    """
+    found = {
+        part.name: sorted(
+            file
+            for file in part.iterdir()
+            if file.suffix.lower() in VIDEO_SUFFIXES or file.suffix == ".npy"
+        )
+        for part in sorted(folder.iterdir())
+        if part.is_dir() and not part.name.startswith(".")
+    }
+    found = {name: part for name, part in found.items() if part}
+    files = [file for part in found.values() for file in part]
+    if not files:
+        raise ClipError(
+            f"{folder} has no sub-folder with a video or saved features (.npy). Name each "
+            "sub-folder after a subcategory and put its clips there."
+        )
+    extract = _extractor(bundle) if any(file.suffix != ".npy" for file in files) else None
+    shots: dict[str, Floats] = {}
+    done = 0
+    for name, part in found.items():
+        features = []
+        for file in part:
+            loaded = _load(file) if extract is None or file.suffix == ".npy" else extract(file)
+            if loaded.ndim != 2 or loaded.shape[1] != bundle.dim or not np.isfinite(loaded).all():
+                raise ClipError(
+                    f"{file} gives features of shape {loaded.shape}, want finite numbers "
+                    f"(clips, {bundle.dim}) from this bundle's backbone."
+                )
+            features.append(loaded)
+            done += 1
+            if progress is not None:
+                progress(done, len(files))
+        shots[name] = np.concatenate(features)
+    return shots
+
+
+def _load(file: Path) -> Floats:
+    try:
+        array = np.load(file, allow_pickle=False)
+        return np.atleast_2d(np.asarray(array, np.float32))
+    except (OSError, ValueError, EOFError) as error:
+        raise ClipError(f"{file} is no file of saved features ({error}).") from error
+
+
+def _extractor(bundle: Bundle) -> Callable[[Path], Floats]:
+    session = open_session(bundle.backbone(), threads=0)
+
+    def extract(file: Path) -> Floats:
+        clip = read_clip(file, bundle.preprocessing)[None]
+        (features,) = session.run(["features"], {"clip": clip})
+        return np.asarray(features, np.float32)
+
+    return extract
