@@ -1,0 +1,123 @@
+"""Low-shot splits: what a few labelled clips of each subcategory add, with and without texts.
+
+    python -m benchmarks.motion_split.shots
+
+Splits every category of every trained backbone, gated, from 0, 1, 2, 5, 10 and 60 clips of each
+subcategory, three times with other clips; started from zero-shot rows (alignment) and from copies
+of the class. 60 clips are all there are: the full-data probe. Writes benchmarks/results/shots.json.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.motion_split.classes import FINE_CLASSES
+from benchmarks.motion_split.grid import interval
+from benchmarks.motion_split.models import Trained, find_trained
+from benchmarks.results import write_result
+from edgesplit.metrics import score_split
+from edgesplit.split import split_class
+
+N_SHOTS = (0, 1, 2, 5, 10, 60)
+STARTS = ("alignment", "copies")
+N_DRAWS = 3
+
+Row = tuple[str, str, str, int, float]
+"""Seeds, category, start, clips, generality."""
+
+
+def rows(model: Trained) -> Iterator[Row]:
+    """All cells of one backbone."""
+    statistics = model.statistics()
+    with np.load(model.directory / "labelled.npz") as arrays:
+        features = arrays["features"]
+        labels = np.array([FINE_CLASSES[index].label for index in arrays["fine"]])
+    for coarse, fine in model.categories.items():
+        pools = {label: features[labels == label] for label in fine}
+        for n in N_SHOTS:
+            for draw in range(N_DRAWS if 0 < n < max(N_SHOTS) else 1):
+                rng = np.random.default_rng(draw)
+                shots = {label: rng.permutation(pool)[:n] for label, pool in pools.items()}
+                for start in STARTS:
+                    edit = split_class(
+                        model.head,
+                        coarse,
+                        into=fine,
+                        rule=start,
+                        statistics=statistics,
+                        shots=shots if n else None,
+                        force=True,
+                    )
+                    truth = model.truth(coarse)
+                    score = score_split(model.head, edit.head, coarse, model.heldout[0], truth)
+                    yield model.seeds, coarse, start, n, score.generality
+
+
+def by_category(found: list[Row], start: str, n: int) -> dict[str, float]:
+    """Generality, mean over backbones and draws."""
+    values: dict[str, list[float]] = {}
+    for _, category, its_start, its_n, generality in found:
+        if (its_start, its_n) == (start, n):
+            values.setdefault(category, []).append(generality)
+    return {category: float(np.mean(part)) for category, part in values.items()}
+
+
+def summarise(found: list[Row]) -> list[dict[str, Any]]:
+    """One line per start and number of clips; differences with 95 % bootstrap intervals."""
+    lines = []
+    for start in STARTS:
+        for place, n in enumerate(N_SHOTS):
+            if start == "copies" and not n:
+                continue  # every subcategory alike: nothing to compare
+            mine = by_category(found, start, n)
+            line: dict[str, Any] = {
+                "start": start,
+                "clips": n,
+                "generality": round(float(np.mean(list(mine.values()))), 4),
+            }
+            against = {"over_zero_shot": ("alignment", 0), "over_copies": ("copies", n)}
+            if place > 1:
+                against["over_fewer"] = (start, N_SHOTS[place - 1])
+            for name, (other, clips) in against.items():
+                if (other, clips) in ((start, n), ("copies", 0)):
+                    continue
+                theirs = by_category(found, other, clips)
+                apart = np.array([mine[category] - theirs[category] for category in mine])
+                line[name] = [round(value, 4) for value in interval(apart)]
+            lines.append(line)
+    return lines
+
+
+def cell(line: dict[str, Any], name: str) -> str:
+    """A difference with its interval, for people."""
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*line[name]) if name in line else ""
+
+
+@click.command()
+def main() -> None:
+    """Run on all backbones in the cache."""
+    models = [*find_trained()]
+    found = [row for model in track(models, "low-shot") for row in rows(model)]
+    content = {}
+    for seeds in ("dev", "test"):
+        part = [row for row in found if row[0] == seeds]
+        if not part:
+            continue
+        content[seeds] = summarise(part)
+        differences = ("over_zero_shot", "over_copies", "over_fewer")
+        table = Table("start", "clips each", "generality", *differences, title=f"{seeds} seeds")
+        for line in content[seeds]:
+            shown = (cell(line, name) for name in differences)
+            table.add_row(line["start"], str(line["clips"]), f"{line['generality']:.3f}", *shown)
+        Console(width=130).print(table)
+    names = [model.directory.name for model in models]
+    click.echo(write_result("shots", {"models": names, "tables": content}))
+
+
+if __name__ == "__main__":
+    main()
