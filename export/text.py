@@ -1,8 +1,12 @@
-"""A local Hugging Face sentence encoder becomes one small ONNX file for the device.
+"""A local Hugging Face text encoder becomes one small ONNX file for the device.
 
-    input_ids, attention_mask [N, L] int64  ->  BERT  ->  masked mean  ->  L2  ->  embedding [N, D]
+    input_ids, attention_mask [N, L] int64  ->  layers  ->  one row per text  ->  embedding [N, D]
 
-The graph is written by hand: a BERT encoder is twenty kinds of nodes, and an exporter's output
+Two families: BERT and RoBERTa with the mean over all tokens or the first one, as a
+sentence-transformers folder says, and the text tower of a CLIP. `edgesplit encoder` puts one into
+a bundle, where it takes the packaged encoder's place.
+
+The graph is written by hand: an encoder is twenty kinds of nodes, and an exporter's output
 would have to be taken apart again to get at its weights. Weights are int8, arithmetic is float64:
 dynamic int8 also rounds the activations, by an amount that depends on the batch a text is in, which
 was enough to swap left and right; float32 rounds otherwise in every ONNX Runtime and on every CPU,
@@ -17,7 +21,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +34,17 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesplit.errors import ExportError, MissingExtraError
+from edgesplit.bundle import Bundle
+from edgesplit.errors import BundleError, ExportError, MissingExtraError
+from edgesplit.store import PART, lock, map_os_errors
 from edgesplit.text import ENCODER_FILE, MANIFEST_FILE, TOKENIZER_FILE, TextEncoder, encoder_digest
 
-__all__ = ["export_text_encoder", "reference_embeddings", "write_text_encoder"]
+__all__ = [
+    "add_text_encoder",
+    "export_text_encoder",
+    "reference_embeddings",
+    "write_text_encoder",
+]
 
 MAX_TOKENS = 128
 """Labels are short, and all-MiniLM-L6-v2 was trained on texts of at most 128 tokens."""
@@ -48,13 +63,108 @@ _TAIL_B = tuple(
 _Array = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Where a kind of model keeps its weights, and what it does with them."""
+
+    loader: str
+    """Its class in transformers."""
+    words: str
+    positions: str
+    layer: str
+    """Prefix of a layer's names below, with a place for its number."""
+    query: str
+    key: str
+    value: str
+    mixed: str
+    attention_norm: str
+    inner: str
+    outer: str
+    outer_norm: str
+    pre_norm: bool = False
+    """A sublayer normalises what it reads; otherwise, what it has added to."""
+    offset_positions: bool = False
+    """Positions count from pad_token_id + 1."""
+    clip: bool = False
+    """Tokens see earlier ones only; the end token's row is projected."""
+
+
+_BERT = _Family(
+    loader="BertModel",
+    words="embeddings.word_embeddings.weight",
+    positions="embeddings.position_embeddings.weight",
+    layer="encoder.layer.{}.",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    mixed="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
+    inner="intermediate.dense",
+    outer="output.dense",
+    outer_norm="output.LayerNorm",
+)
+_CLIP = _Family(
+    loader="CLIPTextModelWithProjection",  # reads the folder of a whole CLIP as well
+    words="text_model.embeddings.token_embedding.weight",
+    positions="text_model.embeddings.position_embedding.weight",
+    layer="text_model.encoder.layers.{}.",
+    query="self_attn.q_proj",
+    key="self_attn.k_proj",
+    value="self_attn.v_proj",
+    mixed="self_attn.out_proj",
+    attention_norm="layer_norm1",
+    inner="mlp.fc1",
+    outer="mlp.fc2",
+    outer_norm="layer_norm2",
+    pre_norm=True,
+    clip=True,
+)
+_FAMILIES = {
+    "bert": _BERT,
+    "roberta": replace(_BERT, loader="RobertaModel", offset_positions=True),
+    "xlm-roberta": replace(_BERT, loader="XLMRobertaModel", offset_positions=True),
+    "clip": _CLIP,
+    "clip_text_model": _CLIP,
+}
+"""By config.json's model_type."""
+
+_LEGACY_END = 2
+"""CLIPs from before transformers 4.31 name this as their end token; theirs is the largest id."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """A model folder, read."""
+
+    family: _Family
+    config: Mapping[str, Any]
+    pooling: str
+    """`mean` and `first` of the tokens, or CLIP's `end`."""
+    model: Any
+    state: Mapping[str, _Array]
+    tokenizer: str
+
+    @property
+    def first_position(self) -> int:
+        return int(self.config["pad_token_id"]) + 1 if self.family.offset_positions else 0
+
+    @property
+    def max_tokens(self) -> int:
+        return min(MAX_TOKENS, int(self.config["max_position_embeddings"]) - self.first_position)
+
+    @property
+    def dim(self) -> int:
+        return int(self.config["projection_dim" if self.family.clip else "hidden_size"])
+
+
 def export_text_encoder(folder: Path) -> tuple[bytes, str]:
-    """Turn a BERT-type sentence encoder with mean pooling into a self-contained ONNX model.
+    """Turn a text encoder into a self-contained ONNX model.
 
     Needs the `export` extra. The same folder always gives the same bytes.
 
     Args:
-        folder: a local Hugging Face model folder (config.json, weights, tokenizer.json).
+        folder: a local Hugging Face model folder (config.json, weights, tokenizer.json) of a BERT
+            or RoBERTa with mean or CLS pooling, or of a CLIP or its text tower.
 
     Returns:
         The ONNX model (inputs `input_ids` and `attention_mask`, `(batch, tokens)` int64; output
@@ -62,23 +172,11 @@ def export_text_encoder(folder: Path) -> tuple[bytes, str]:
         neither pads nor truncates.
 
     Raises:
-        ExportError: another architecture or pooling.
+        ExportError: another architecture or pooling, or a file is missing.
         MissingExtraError: torch or transformers is not installed.
     """
-    config = _read_config(folder)
-    state = {name: tensor.numpy() for name, tensor in _load_model(folder).state_dict().items()}
-    graph = _Graph()
-    mask = graph.double("attention_mask")
-    hidden = _embed(graph, state, config)
-    # 0 for a token, a number that vanishes in the softmax for padding; broadcast as [N, 1, 1, L]
-    absent = graph.op("Sub", graph.constant(1.0), mask)
-    absent = graph.op("Unsqueeze", absent, graph.shape(1, 2))
-    bias = graph.op("Mul", absent, graph.constant(-1e9))
-    for index in range(config["num_hidden_layers"]):
-        layer = _Layer(graph, state, prefix=f"encoder.layer.{index}.", config=config)
-        hidden = layer.feed_forward(layer.attend(hidden, bias))
-    _pool(graph, hidden, mask)
-    return graph.to_bytes(config["hidden_size"]), _read_tokenizer(folder)
+    source = _read_source(folder)
+    return _write_graph(source), source.tokenizer
 
 
 def write_text_encoder(folder: Path, *, destination: Path, model: str) -> None:
@@ -92,19 +190,70 @@ def write_text_encoder(folder: Path, *, destination: Path, model: str) -> None:
     Raises:
         ExportError: as `export_text_encoder`; or the written encoder disagrees with torch.
     """
-    encoder, tokenizer = export_text_encoder(folder)
-    config = _read_config(folder)
+    source = _read_source(folder)
+    encoder = _write_graph(source)
     manifest = {
-        "digest": encoder_digest(encoder, tokenizer.encode()),
-        "dim": config["hidden_size"],
-        "max_tokens": _max_tokens(config),
+        "digest": encoder_digest(encoder, source.tokenizer.encode()),
+        "dim": source.dim,
+        "max_tokens": source.max_tokens,
         "model": model,
     }
     destination.mkdir(parents=True, exist_ok=True)
     (destination / ENCODER_FILE).write_bytes(encoder)
-    (destination / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
+    (destination / TOKENIZER_FILE).write_text(source.tokenizer, encoding="utf-8")
     (destination / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
-    _check_parity(folder, destination)
+    _check_parity(source, destination)
+
+
+def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> TextEncoder:
+    """Export the encoder in `folder` and make it the bundle's own, from the next edit on.
+
+    It appears at once or not at all, by the rename of a folder, and like every other file of a
+    bundle is never changed again. Rows that earlier edits made stay as they are. A `Bundle` that
+    has used its text encoder already keeps to that one; open it again.
+
+    Args:
+        folder: as for `export_text_encoder`.
+        bundle: the bundle whose `text/` is made.
+        model: where the weights come from; kept in encoder.json for people.
+
+    Returns:
+        The bundle's encoder; when it had this very one, nothing was written.
+
+    Raises:
+        ExportError: as `write_text_encoder`.
+        BundleError: the bundle has another text encoder of its own, or cannot be written.
+        ConflictError: another process is writing to the bundle.
+    """
+    target = bundle.path / "text"
+    part = bundle.path / f".text.{os.getpid()}{PART}"
+    with tempfile.TemporaryDirectory(prefix="edgesplit-") as scratch:
+        made = Path(scratch)
+        write_text_encoder(folder, destination=made, model=model)  # slow: not under the lock
+        digest = TextEncoder.open(made).digest
+        with lock(bundle.path), map_os_errors("add a text encoder to", bundle.path):
+            if target.exists():
+                _check_same(TextEncoder.open(target), digest)
+                return TextEncoder.open(target)
+            shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our number
+            try:
+                bundle.store.make_folder(part)
+                for file in sorted(made.iterdir()):
+                    bundle.store.replace_file(part / file.name, file.read_bytes())
+                bundle.store.rename_folder(part, target)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+    return TextEncoder.open(target)
+
+
+def _check_same(present: TextEncoder, digest: str) -> None:
+    if present.digest != digest:
+        raise BundleError(
+            f"{present.folder} holds another text encoder, {present.digest[:12]}, and a bundle's "
+            "files are never changed. Copy the bundle without that folder, and add it there."
+        )
+    present.check()
 
 
 def reference_embeddings(folder: Path, texts: Sequence[str]) -> _Array:
@@ -113,17 +262,42 @@ def reference_embeddings(folder: Path, texts: Sequence[str]) -> _Array:
     Returns:
         `(len(texts), dim)` float32, rows of length 1.
     """
+    return _embed_with_torch(_read_source(folder), texts)
+
+
+def _embed_with_torch(source: _Source, texts: Sequence[str]) -> _Array:
     import torch
     from tokenizers import Tokenizer
 
-    model, tokenizer = _load_model(folder), Tokenizer.from_str(_read_tokenizer(folder))
+    tokenizer = Tokenizer.from_str(source.tokenizer)
     rows = []
     with torch.no_grad():
         for text in texts:
             ids = torch.tensor([tokenizer.encode(text).ids])
-            hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-            rows.append(torch.nn.functional.normalize(hidden[0].mean(0), dim=0).numpy())
+            output = source.model(input_ids=ids, attention_mask=torch.ones_like(ids))
+            if source.pooling == "end":
+                row = output.text_embeds[0]
+            elif source.pooling == "first":
+                row = output.last_hidden_state[0, 0]
+            else:
+                row = output.last_hidden_state[0].mean(0)
+            rows.append(torch.nn.functional.normalize(row, dim=0).numpy())
     return np.stack(rows)
+
+
+def _write_graph(source: _Source) -> bytes:
+    graph = _Graph()
+    mask = graph.double("attention_mask")
+    hidden = _embed(graph, source)
+    bias = _hide(graph, mask, causal=source.family.clip)
+    for index in range(source.config["num_hidden_layers"]):
+        hidden = _Layer(graph, source, index).apply(hidden, bias)
+    row = _pool(graph, source, hidden, mask)
+    if source.family.clip:
+        row = _normalize(graph, source, "text_model.final_layer_norm", row)  # of that row alone
+        row = graph.op("MatMul", row, _matrix(graph, source, "text_projection"))
+    graph.op("LpNormalization", row, output="embedding", axis=-1, p=2)
+    return graph.to_bytes(source.dim)
 
 
 class _Graph:
@@ -183,49 +357,63 @@ class _Graph:
 
 
 class _Layer:
-    """One transformer layer of a BERT, post-norm, written into a graph."""
+    """One transformer layer, written into a graph."""
 
-    def __init__(
-        self, graph: _Graph, state: Mapping[str, _Array], *, prefix: str, config: Mapping[str, Any]
-    ) -> None:
-        self.graph, self.state, self.prefix, self.config = graph, state, prefix, config
+    def __init__(self, graph: _Graph, source: _Source, index: int) -> None:
+        self.graph, self.source, self.names = graph, source, source.family
+        self.prefix = source.family.layer.format(index)
+        self.heads = int(source.config["num_attention_heads"])
+        self.width = int(source.config["hidden_size"]) // self.heads
 
-    def attend(self, hidden: str, bias: str) -> str:
-        op, heads = self.graph.op, self.config["num_attention_heads"]
-        width = self.config["hidden_size"] // heads
-        query = self._heads("attention.self.query", hidden, order=(0, 2, 1, 3))
-        keys = self._heads("attention.self.key", hidden, order=(0, 2, 3, 1))
-        values = self._heads("attention.self.value", hidden, order=(0, 2, 1, 3))
-        scores = op("Div", op("MatMul", query, keys), self.graph.constant(width**0.5))
+    def apply(self, hidden: str, bias: str) -> str:
+        op, names = self.graph.op, self.names
+        if names.pre_norm:
+            seen = self._norm(names.attention_norm, hidden)
+            hidden = op("Add", self._attend(seen, bias), hidden)
+            seen = self._norm(names.outer_norm, hidden)
+            return op("Add", self._feed_forward(seen), hidden)
+        added = op("Add", self._attend(hidden, bias), hidden)
+        hidden = self._norm(names.attention_norm, added)
+        return self._norm(names.outer_norm, op("Add", self._feed_forward(hidden), hidden))
+
+    def _attend(self, hidden: str, bias: str) -> str:
+        op, names = self.graph.op, self.names
+        query = self._split(names.query, hidden, order=(0, 2, 1, 3))
+        keys = self._split(names.key, hidden, order=(0, 2, 3, 1))
+        values = self._split(names.value, hidden, order=(0, 2, 1, 3))
+        scores = op("Div", op("MatMul", query, keys), self.graph.constant(self.width**0.5))
         weights = op("Softmax", op("Add", scores, bias), axis=-1)
         mixed = op("Transpose", op("MatMul", weights, values), perm=[0, 2, 1, 3])
-        joined = op("Reshape", mixed, self.graph.shape(0, 0, heads * width))
-        added = op("Add", self._linear("attention.output.dense", joined), hidden)
-        return self._norm("attention.output.LayerNorm", added)
+        joined = op("Reshape", mixed, self.graph.shape(0, 0, self.heads * self.width))
+        return self._linear(names.mixed, joined)
 
-    def feed_forward(self, hidden: str) -> str:
-        active = _gelu(self.graph, self._linear("intermediate.dense", hidden))
-        added = self.graph.op("Add", self._linear("output.dense", active), hidden)
-        return self._norm("output.LayerNorm", added)
+    def _feed_forward(self, hidden: str) -> str:
+        activate = _ACTIVATIONS[self.source.config["hidden_act"]]
+        inner = self._linear(self.names.inner, hidden)
+        return self._linear(self.names.outer, activate(self.graph, inner))
 
-    def _heads(self, name: str, hidden: str, *, order: tuple[int, ...]) -> str:
-        heads = self.config["num_attention_heads"]
-        shape = self.graph.shape(0, 0, heads, self.config["hidden_size"] // heads)
+    def _split(self, name: str, hidden: str, *, order: tuple[int, ...]) -> str:
+        shape = self.graph.shape(0, 0, self.heads, self.width)
         split = self.graph.op("Reshape", self._linear(name, hidden), shape)
         return self.graph.op("Transpose", split, perm=order)
 
     def _linear(self, name: str, hidden: str) -> str:
         name = self.prefix + name
-        codes, scales = _quantize(self.state[f"{name}.weight"])  # [out, in]: a scale per output
-        weight = self.graph.scaled(
-            self.graph.tensor(f"{name}.weight", np.ascontiguousarray(codes.T)),
-            self.graph.tensor(f"{name}.scale", scales),
-        )
-        bias = self.graph.parameter(f"{name}.bias", self.state[f"{name}.bias"])
+        weight = _matrix(self.graph, self.source, name)
+        bias = self.graph.parameter(f"{name}.bias", self.source.state[f"{name}.bias"])
         return self.graph.op("Add", self.graph.op("MatMul", hidden, weight), bias)
 
     def _norm(self, name: str, hidden: str) -> str:
-        return _normalize(self.graph, self.state, self.prefix + name, hidden, config=self.config)
+        return _normalize(self.graph, self.source, self.prefix + name, hidden)
+
+
+def _matrix(graph: _Graph, source: _Source, name: str) -> str:
+    """The transposed weight of a linear layer, int8 with a scale per output."""
+    codes, scales = _quantize(source.state[f"{name}.weight"])  # [out, in]
+    return graph.scaled(
+        graph.tensor(f"{name}.weight", np.ascontiguousarray(codes.T)),
+        graph.tensor(f"{name}.scale", scales),
+    )
 
 
 def _gelu(graph: _Graph, inner: str) -> str:
@@ -246,40 +434,77 @@ def _gelu(graph: _Graph, inner: str) -> str:
     return op("Sub", op("Relu", inner), op("Mul", size, tail))
 
 
-def _embed(graph: _Graph, state: Mapping[str, _Array], config: Mapping[str, Any]) -> str:
+def _quick_gelu(graph: _Graph, inner: str) -> str:
+    """X sigmoid(1.702 x), OpenAI's stand-in for the GELU."""
+    return graph.op(
+        "Mul", inner, graph.op("Sigmoid", graph.op("Mul", inner, graph.constant(1.702)))
+    )
+
+
+_ACTIVATIONS = {"gelu": _gelu, "quick_gelu": _quick_gelu}
+
+
+def _embed(graph: _Graph, source: _Source) -> str:
     """Look words up as int8 rows and dequantize those rows only, never the whole table."""
-    op = graph.op
-    codes, scales = _quantize(state["embeddings.word_embeddings.weight"])
+    op, state = graph.op, source.state
+    codes, scales = _quantize(state[source.family.words])
     rows = op("Gather", graph.tensor("words", codes), "input_ids")
     row_scales = op("Gather", graph.tensor("words.scale", scales[:, None]), "input_ids")
     words = graph.scaled(rows, row_scales)
-    # One sentence is all of token type 0: that row joins the positions, and both stay float32
-    # (0.2 MB). Only the positions a label may have are kept.
-    table = state["embeddings.position_embeddings.weight"][: _max_tokens(config)]
-    table = table + state["embeddings.token_type_embeddings.weight"][0]
+    # Positions stay float32 (0.2 MB), and only those that a label may have are kept.
+    first = source.first_position
+    table = state[source.family.positions][first : first + source.max_tokens]
+    if not source.family.clip:
+        # One sentence is all of token type 0: that row joins the positions.
+        table = table + state["embeddings.token_type_embeddings.weight"][0]
     length = op("Slice", op("Shape", "input_ids"), graph.shape(1), graph.shape(2))
     positions = op("Slice", graph.parameter("positions", table), graph.shape(0), length)
     summed = op("Add", words, positions)
-    return _normalize(graph, state, "embeddings.LayerNorm", summed, config=config)
+    if source.family.clip:
+        return summed
+    return _normalize(graph, source, "embeddings.LayerNorm", summed)
 
 
-def _normalize(
-    graph: _Graph, state: Mapping[str, _Array], name: str, hidden: str, *, config: Mapping[str, Any]
-) -> str:
+def _hide(graph: _Graph, mask: str, *, causal: bool) -> str:
+    """What the scores `[N, heads, L, L]` get added: 0, or a number that vanishes in the softmax."""
+    op = graph.op
+    hidden = op("Sub", graph.constant(1.0), mask)
+    hidden = op("Unsqueeze", hidden, graph.shape(1, 2))
+    if causal:
+        # A later token is hidden as padding is; column above row says which is later.
+        length = op("Squeeze", op("Slice", op("Shape", mask), graph.shape(1), graph.shape(2)))
+        zero, one = (graph.tensor(f"int_{i}", np.array(i, np.int64)) for i in (0, 1))
+        places = op("Range", zero, length, one)
+        rows = op("Unsqueeze", places, graph.shape(1))
+        hidden = op("Add", hidden, graph.double(op("Less", rows, places)))
+    return op("Mul", hidden, graph.constant(-1e9))
+
+
+def _normalize(graph: _Graph, source: _Source, name: str, hidden: str) -> str:
     parameters = [
-        graph.parameter(f"{name}.{part}", state[f"{name}.{part}"]) for part in ("weight", "bias")
+        graph.parameter(f"{name}.{part}", source.state[f"{name}.{part}"])
+        for part in ("weight", "bias")
     ]
-    epsilon = config["layer_norm_eps"]
+    epsilon = source.config["layer_norm_eps"]
     return graph.op("LayerNormalization", hidden, *parameters, axis=-1, epsilon=epsilon)
 
 
-def _pool(graph: _Graph, hidden: str, mask: str) -> None:
-    """Mean over the tokens that are there, then length 1."""
-    column = graph.op("Unsqueeze", mask, graph.shape(2))
-    kept = graph.op("Mul", hidden, column)
+def _pool(graph: _Graph, source: _Source, hidden: str, mask: str) -> str:
+    """One row `[N, D]` per text."""
+    op = graph.op
+    if source.pooling == "first":
+        return op("Gather", hidden, graph.tensor("int_0", np.array(0, np.int64)), axis=1)
+    if source.pooling == "end":
+        end = int(source.config["eos_token_id"])
+        wanted = "input_ids"
+        if end != _LEGACY_END:
+            wanted = op("Equal", wanted, graph.tensor("end", np.array(end, np.int64)))
+        place = op("ArgMax", graph.double(wanted), axis=1, keepdims=1)
+        return op("GatherND", hidden, place, batch_dims=1)
+    column = op("Unsqueeze", mask, graph.shape(2))
+    kept = op("Mul", hidden, column)
     # The mean differs from the sum by a factor only, which the length takes away.
-    total = graph.op("ReduceSum", kept, graph.shape(1), keepdims=0)
-    graph.op("LpNormalization", total, output="embedding", axis=-1, p=2)
+    return op("ReduceSum", kept, graph.shape(1), keepdims=0)
 
 
 def _quantize(weight: _Array) -> tuple[npt.NDArray[np.int8], _Array]:
@@ -290,30 +515,43 @@ def _quantize(weight: _Array) -> tuple[npt.NDArray[np.int8], _Array]:
     return codes, scales.astype(np.float32)
 
 
-def _max_tokens(config: Mapping[str, Any]) -> int:
-    return min(MAX_TOKENS, int(config["max_position_embeddings"]))
+def _read_source(folder: Path) -> _Source:
+    """Read a folder and refuse what the graph above would compute differently."""
+    family = _read_family(folder)
+    pooling = _read_pooling(folder)
+    model = _load_model(folder, family.loader)
+    config = model.config.to_dict()
+    wanted = {"hidden_act": (*_ACTIVATIONS,), "position_embedding_type": ("absolute",)}
+    for key, values in wanted.items():
+        if (found := config.get(key, values[0])) not in values:
+            raise ExportError(
+                f"{folder / 'config.json'} has {key} {found!r}; text encoders must have "
+                f"{' or '.join(map(repr, values))}."
+            )
+    return _Source(
+        family=family,
+        config=config,
+        pooling="end" if family.clip else pooling,
+        model=model,
+        state={name: tensor.numpy() for name, tensor in model.state_dict().items()},
+        tokenizer=_read_tokenizer(folder, config["eos_token_id"] if family.clip else None),
+    )
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    """Read config.json and refuse what the graph above would compute differently."""
+def _read_family(folder: Path) -> _Family:
     path = folder / "config.json"
     if not path.is_file():
         raise ExportError(f"{path} is missing: {folder} is not a Hugging Face model folder.")
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    wanted = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
-    for key, value in wanted.items():
-        found = config.get(key, value)
-        if found != value:
-            raise ExportError(
-                f"{path} has {key} {found!r}; text encoders must have {value!r}. "
-                "Choose a BERT-type sentence encoder."
-            )
-    _check_modules(folder)
-    return config
+    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    if kind not in _FAMILIES:
+        raise ExportError(
+            f"{path} has model_type {kind!r}; what can be exported is {', '.join(_FAMILIES)}."
+        )
+    return _FAMILIES[kind]
 
 
-def _check_modules(folder: Path) -> None:
-    """Refuse what sentence-transformers would do after the BERT, other than mean and length."""
+def _read_pooling(folder: Path) -> str:
+    """What sentence-transformers does after the model; it must be a pooling, then length 1."""
     path = folder / "modules.json"
     modules = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     kinds = {module["type"].rsplit(".", 1)[-1] for module in modules}
@@ -322,25 +560,43 @@ def _check_modules(folder: Path) -> None:
     path = folder / "1_Pooling" / "config.json"
     settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     modes = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on]
-    if settings and modes != ["pooling_mode_mean_tokens"]:
-        raise ExportError(f"{path} asks for another pooling than the mean over all tokens.")
+    match modes:
+        case ["pooling_mode_mean_tokens"]:
+            return "mean"
+        case ["pooling_mode_cls_token"]:
+            return "first"
+        case [] if not settings:
+            return "mean"
+    raise ExportError(
+        f"{path} asks for another pooling than the mean over all tokens or the first: {modes}."
+    )
 
 
-def _load_model(folder: Path) -> Any:
+def _load_model(folder: Path, loader: str) -> Any:
     try:
         import torch
-        from transformers import BertModel
+        import transformers
     except ImportError as error:
         message = "Exporting a text encoder needs torch and transformers: "
         raise MissingExtraError(message + "pip install 'edgesplit[export]'") from error
     try:
-        model: Any = BertModel.from_pretrained(folder, local_files_only=True)
-    except OSError as error:
+        model, loading = getattr(transformers, loader).from_pretrained(
+            folder, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, RuntimeError) as error:  # no file, or weights of other shapes
         raise ExportError(f"The weights in {folder} cannot be read: {error}") from error
+    # transformers fills what a file lacks with random numbers; a BERT's pooler is not used here
+    missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        raise ExportError(
+            f"The weights in {folder} lack {missing[0]} ({len(missing)} missing in all). "
+            "Export the model as it was trained; of a CLIP, with its projection."
+        )
     return model.to(torch.float32).eval()  # half-precision weights are rounded once, to int8
 
 
-def _read_tokenizer(folder: Path) -> str:
+def _read_tokenizer(folder: Path, end: int | None) -> str:
+    """The tokenizer's JSON; a CLIP's must end each text with the token that is pooled."""
     from tokenizers import Tokenizer
 
     path = folder / TOKENIZER_FILE
@@ -350,15 +606,22 @@ def _read_tokenizer(folder: Path) -> str:
     # Padding changes no meaning but rounding and time; too long a label is refused, not cut.
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    ids = tokenizer.encode(_PROBES[0]).ids
+    if end is not None and ids[-1:] != [max(ids, default=-1) if end == _LEGACY_END else end]:
+        raise ExportError(
+            f"{path} gives the tokens {ids} for {_PROBES[0]!r}, which do not end with the end "
+            "token: save the model's own tokenizer beside it."
+        )
     return tokenizer.to_str()
 
 
-def _check_parity(folder: Path, exported: Path) -> None:
-    wanted = reference_embeddings(folder, _PROBES)
+def _check_parity(source: _Source, exported: Path) -> None:
+    wanted = _embed_with_torch(source, _PROBES)
     found = TextEncoder.open(exported).compute(_PROBES)
     cosine = float((wanted * found).sum(axis=1).min())
-    if cosine < _MIN_COSINE:
+    if not cosine >= _MIN_COSINE:  # NaN as well
         raise ExportError(
-            f"The encoder exported from {folder} agrees with torch only to a cosine of "
-            f"{cosine:.3f} (wanted {_MIN_COSINE}). It is not a plain BERT; do not use {exported}."
+            f"The encoder in {exported} agrees with torch only to a cosine of {cosine:.3f} "
+            f"(wanted {_MIN_COSINE}): the model computes something that its config.json does not "
+            "say, or its weights bear no int8. Do not use it."
         )

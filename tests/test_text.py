@@ -480,9 +480,9 @@ def test_exported_mask_hides_padding(bert_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "key", "value"),
     [
-        ("config.json", "model_type", "roberta"),
+        ("config.json", "model_type", "mpnet"),
         ("config.json", "hidden_act", "relu"),
-        ("1_Pooling/config.json", "pooling_mode_cls_token", True),
+        ("1_Pooling/config.json", "pooling_mode_max_tokens", True),
     ],
     ids=["architecture", "activation", "pooling"],
 )
