@@ -1,7 +1,9 @@
 """How good will a split be? An answer from unlabelled clips and the head's own groups.
 
-Two things can be known before anybody has seen a labelled clip:
+Three things can be known before anybody has seen a labelled clip:
 
+- Trust in the texts. The known labels that a subcategory learns from should differ as the
+  subcategories do; see `edgesplit.sources`.
 - Spread. Clips of the class should lie apart along the directions that tell the subcategories
   apart, and more so than clips of any class do. Where they do not, the backbone does not see
   the difference.
@@ -10,7 +12,8 @@ Two things can be known before anybody has seen a labelled clip:
   names are like the class's ("rotating the camera", "moving the camera"), it will fail for the
   class ("turning the camera"), and often the wrong way round.
 
-Both enter a line that was fitted on the development backbones of benchmarks/motion_split, by
+Spread and precedent enter a line, the gain by clips; the trust takes its share of that. All was
+fitted on the development backbones of benchmarks/motion_split, by
 `python -m benchmarks.motion_split.fit`.
 """
 
@@ -57,6 +60,10 @@ class Confidence:
     gain: float
     """The same, so that guessing is 0 and always right is 1; below 0 where the precedents say
     that the transfer points the wrong way. Not limited to these."""
+    gain_by_clips: float
+    """What it would be if the texts could be trusted."""
+    trust: float
+    """In the texts, 0 to 1."""
     spread: float
     """Standard deviation of the class's clips along what tells the subcategories apart, over
     that of clips around their class means."""
@@ -114,13 +121,16 @@ def look(
     )
 
 
-def measure(question: Question, rows: Floats, statistics: Statistics | None) -> Confidence | None:
+def measure(
+    question: Question, rows: Floats, statistics: Statistics | None, trust: float = 1.0
+) -> Confidence | None:
     """What to expect of a zero-shot split; None when there are too few clips to say.
 
     Args:
         question: what the rule was asked.
         rows: `(wanted, dim)`: what it answered.
         statistics: of unlabelled clips, if there are any.
+        trust: in the texts.
     """
     if statistics is None or question.mean is None or len(question.clips) < MIN_SEEN:
         return None
@@ -131,10 +141,13 @@ def measure(question: Question, rows: Floats, statistics: Statistics | None) -> 
     weights = np.exp((alike - alike.max()) / SHARPNESS)
     precedent = float(weights @ np.array(list(gains.values())) / weights.sum())
     spread = _spread(rows, question.clips, statistics.covariance.astype(np.float64))
-    gain = INTERCEPT + PER_SPREAD * float(np.log(max(spread, 1e-3))) + PER_PRECEDENT * precedent
+    by_clips = INTERCEPT + PER_SPREAD * float(np.log(max(spread, 1e-3))) + PER_PRECEDENT * precedent
+    gain = trust * by_clips
     return Confidence(
         accuracy=round(predict_accuracy(gain, len(rows)), 3),
         gain=round(gain, 3),
+        gain_by_clips=round(by_clips, 3),
+        trust=round(trust, 3),
         spread=round(spread, 3),
         precedent=round(precedent, 3),
     )

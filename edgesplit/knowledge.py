@@ -27,6 +27,7 @@ __all__ = [
     "induce_groups",
     "known_groups",
     "load_taxonomy",
+    "words_in_order",
 ]
 
 Taxonomy = Mapping[str, Mapping[str, str]]
@@ -80,6 +81,26 @@ def differing_words(labels: Sequence[str]) -> list[str]:
     start = _common(plain, shortest)
     end = _common([label[::-1] for label in plain], shortest - start)
     return [" ".join(label[start : len(label) - end]).strip(" ,.;:") for label in split]
+
+
+def words_in_order(modifiers: Sequence[str]) -> list[str]:
+    """Siblings' modifiers as a text encoder can tell them apart.
+
+    An encoder hardly sees in which order words come: to the packaged one "from left to right" is as
+    near to "left" as "from right to left" is. Of siblings that are the same words in another
+    order, what follows the first word that differs is left, here "to right" and "to left": what
+    something ends in, or ends at, comes last.
+    """
+    split = [tuple(words(modifier)) for modifier in modifiers]
+    alike: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for text in split:
+        alike.setdefault(tuple(sorted(text)), set()).add(text)
+    told = []
+    for modifier, text in zip(modifiers, split, strict=True):
+        orders = sorted(alike[tuple(sorted(text))])
+        start = _common(orders, len(text)) + 1
+        told.append(" ".join(text[start:]) if len(orders) > 1 else modifier)
+    return told
 
 
 def _common(rows: Sequence[Sequence[str]], limit: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.head import Head
-from edgesplit.knowledge import Group
+from edgesplit.knowledge import Group, words_in_order
 from edgesplit.labels import Provenance
 from edgesplit.rules.transfer import Floats, Request, Texts, members_of
 from edgesplit.stats import MIN_CLIPS, Statistics
@@ -63,23 +63,27 @@ def ask(
     owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
     columns = np.array([member.column for member in members], np.int64)
     labels = [label for label, _ in subcategories] + [member.label for member in members]
-    modifiers = [text for _, text in subcategories] + [member.modifier for member in members]
+    siblings = [[text for _, text in subcategories]]
+    siblings += [[member.modifier for member in group.members] for group in groups]
+    modifiers = [text for some in siblings for text in some]
+    in_order = [text for some in siblings for text in words_in_order(some)]
     names = [group.name for group in groups]
     n_labels, n_wanted = len(labels), len(subcategories)
-    texts = [*labels, *modifiers, *names, head.tree[column].label]
+    texts = [*labels, *modifiers, *in_order, *names, head.tree[column].label]
     embedded = encoder.encode(texts).astype(np.float64)
-    of_labels, of_modifiers = embedded[:n_labels], embedded[n_labels : 2 * n_labels]
+    of_labels, of_modifiers, ordered = np.split(embedded[: 3 * n_labels], 3)
+    written = Texts(of_modifiers, of_labels, np.append(np.full(n_wanted, -1), owner), ordered)
     means, clips = _means(columns, owner, statistics)
     request = Request(
-        wanted=Texts(of_modifiers[:n_wanted], of_labels[:n_wanted], np.zeros(n_wanted, np.int64)),
-        known=Texts(of_modifiers[n_wanted:], of_labels[n_wanted:], owner),
+        wanted=written.part(np.arange(n_wanted)),
+        known=written.part(np.arange(n_wanted, n_labels)),
         vectors=_centred(head.weight[columns].astype(np.float64), owner),
         means=means,
         clips=clips,
         context=_context(head, groups, encoder) if with_context else None,
     )
     seen = _clips_of(head, column, statistics)
-    return Question(request, embedded[2 * n_labels : -1], embedded[-1], columns, *seen)
+    return Question(request, embedded[3 * n_labels : -1], embedded[-1], columns, *seen)
 
 
 def _clips_of(

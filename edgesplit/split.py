@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from edgesplit.confidence import look, measure, with_clips
 from edgesplit.doubts import (
-    clip_doubts,
     describe_rows,
-    text_doubts,
+    find_doubts,
+    rule_doubts,
     warn_of_clips,
     warn_of_rows,
 )
@@ -33,7 +33,7 @@ from edgesplit.request import Question, ask
 from edgesplit.rules import DEFAULT_RULE, get_rule
 from edgesplit.rules.lowshot import LowShot, low_shot
 from edgesplit.rules.transfer import Request, Transfer, on_grid
-from edgesplit.sources import match_sources
+from edgesplit.sources import in_known_words, match_sources, trust_in
 from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder, packaged_encoder
 
@@ -116,13 +116,14 @@ def split_class(
         statistics,
         with_context=rule == "alignment-mlp",
     )
-    used, transfer = _transfer(rule, question.request)
-    known = [member.label for group in groups for member in group.members]
     match = match_sources(question.request)
+    trust = trust_in(match, named=like is not None)
+    request = in_known_words(question.request, match, named=like is not None)
+    used, transfer = _transfer(rule, request)
+    known = [member.label for group in groups for member in group.members]
     rows = describe_rows(subcategories, known, transfer, match)
-    confidence = measure(question, transfer.rows, statistics)
-    doubts = text_doubts(rows, question.request, transfer, match, named=like is not None)
-    doubts += clip_doubts(confidence)
+    confidence = measure(question, transfer.rows, statistics, trust)
+    doubts = find_doubts(rows, match, trust, confidence) or rule_doubts(rows, request, transfer)
     # With a clip of every subcategory there is a way that needs no text.
     start = not doubts or force or not all(map(len, labelled))
     if doubts and start and not force:
@@ -154,7 +155,7 @@ def split_class(
         doubts=tuple(doubts),
         warnings=(
             *transfer.notices,
-            *warn_of_rows(rows, transfer, question.request),
+            *warn_of_rows(rows, transfer, request),
             *warn_of_clips(rows, seen, question, statistics),
         ),
     )

@@ -207,7 +207,9 @@ def test_the_temperature_makes_scores_as_sure_as_expected(encoder: TextEncoder) 
 def test_a_split_that_points_the_wrong_way_asks_first(encoder: TextEncoder) -> None:
     world = World(mirrored=["turning"], push=0.1)
     named = NamedEncoder(encoder)
-    with pytest.raises(UncertainSourceError, match=r"no better than guessing.*like names.*--force"):
+    with pytest.raises(
+        UncertainSourceError, match=r"hardly better than guessing.*like names.*--force"
+    ):
         split_class(
             world.head,
             "pushing",

@@ -56,7 +56,7 @@ def test_other_words_are_never_silently_learned_from_something_else(
     demo: Bundle, name: str, into: list[str], rule: str
 ) -> None:
     meant = {"upwards": "up", "downwards": "down", "slow": "slowly", "quick": "quickly"}
-    meant |= {"high": "up", "low": "down"}
+    meant |= {"high": "up", "low": "down", "to the left": "left", "to the right": "right"}
     try:
         rows = demo.split_class(name, into=into, rule=rule).report.rows
     except UncertainSourceError:

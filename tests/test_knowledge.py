@@ -16,6 +16,7 @@ from edgesplit.knowledge import (
     induce_groups,
     known_groups,
     load_taxonomy,
+    words_in_order,
 )
 from edgesplit.labels import LabelTree, Node, Provenance, Source, words
 
@@ -387,3 +388,32 @@ def test_what_is_no_json_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_missing_taxonomy_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"Cannot read .*none\.json"):
         load_taxonomy(tmp_path / "none.json")
+
+
+# Order
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "read"),
+    [
+        (["left", "right"], ["left", "right"]),
+        (["from left to right", "from right to left"], ["to right", "to left"]),
+        # Only those that are the same words are shortened, whatever their case.
+        (
+            ["From left to right", "from right to left", "from top to bottom"],
+            ["to right", "to left", "from top to bottom"],
+        ),
+        (
+            ["opening it, then closing it", "closing it, then opening it"],
+            ["it then closing it", "it then opening it"],
+        ),
+        (["one, two, three", "two, three, one"], ["two three", "three one"]),
+        (["up", "up"], ["up", "up"]),
+        (["a b", "a b c"], ["a b", "a b c"]),
+    ],
+    ids=["other words", "order", "some", "actions", "three", "equal", "part"],
+)
+def test_what_is_the_same_words_in_another_order_is_told_by_its_end(
+    modifiers: list[str], read: list[str]
+) -> None:
+    assert words_in_order(modifiers) == read

@@ -29,8 +29,8 @@ DEMO_EDITS = {
     ("retrieval", "up,down"): "0f04ccfb961c0199af016449a02f348e6ea7d2f09fdab645fc2b7c108d983baf",
 }
 SSV2_EDITS = {
-    ("alignment", "left,right"): "181b377ed86743bc16822376250c3695a55b8a8cc7731ec4ba16e4b8da1c5520",
-    ("alignment", "up,down"): "3a8396907d48d271e1af05b1c15a2d29ee4e7e55f27d299bca344d3e5cac6044",
+    ("alignment", "left,right"): "bd481ce792804cb568edc547caaa2c5660dd3753e051370f65533b62c169f4c9",
+    ("alignment", "up,down"): "1260922d0517658514886ba793570e8e98d59ba92c5e2e6237f8bbbcb5ce0f9e",
     ("retrieval", "left,right"): "9ab946c90221d77ebfa0e264aad5493184a514bf54aea391454ca7d7474da0b3",
     ("retrieval", "up,down"): "f4da8f82accf24c34fdeb4bbc40629b04e6a9f6ca6867c33cbd3504a06983c6e",
 }
@@ -91,7 +91,7 @@ def test_last_bits_of_a_linear_solver_do_not_reach_the_head(
 
 BUNDLE_EDITS = {
     ("alignment", "pushing", "left,right"): "44534b7536de",
-    ("alignment", "lifting", "a lot,a little"): "f57d0726d7fe",
+    ("alignment", "lifting", "a lot,a little"): "c822fffcc7f1",
     ("alignment", "throwing", "up,down,left,right"): "fa5964996652",
     ("alignment-mlp", "pushing", "left,right"): "5b52a821234b",
     ("prototype", "throwing", "up,down,left,right"): "d7af42a08f98",

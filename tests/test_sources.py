@@ -8,8 +8,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks.motion_split.classes import taxonomy
+from edgesplit.knowledge import words_in_order
+from edgesplit.rules.alignment import alignment
 from edgesplit.rules.transfer import Request, Texts
-from edgesplit.sources import ENCODER_ERROR, MIN_SCORE, match_sources, pair_cosines
+from edgesplit.sources import (
+    CHANCE,
+    ENCODER_ERROR,
+    SURE,
+    SURE_NAMED,
+    SourceMatch,
+    in_known_words,
+    match_sources,
+    pair_cosines,
+    trust_in,
+)
 from edgesplit.text import TextEncoder, packaged_encoder
 
 MODIFIERS = Path(__file__).parent / "data" / "text" / "modifiers.json"
@@ -18,7 +31,9 @@ MODIFIERS = Path(__file__).parent / "data" / "text" / "modifiers.json"
 def request(encoder: TextEncoder, wanted: list[str], *groups: list[str]) -> Request:
     known = [text for group in groups for text in group]
     owner = np.array([index for index, group in enumerate(groups) for _ in group], np.int64)
-    of_wanted, of_known = (encoder.encode(texts).astype(np.float64) for texts in (wanted, known))
+    in_order = [text for some in (wanted, *groups) for text in words_in_order(some)]
+    embedded = encoder.encode(in_order).astype(np.float64)
+    of_wanted, of_known = embedded[: len(wanted)], embedded[len(wanted) :]
     return Request(
         wanted=Texts(of_wanted, of_wanted, np.zeros(len(wanted), np.int64)),
         known=Texts(of_known, of_known, owner),
@@ -36,7 +51,7 @@ KNOWN = CAMERA + PULLING + MOVING
 def test_same_words_are_found_in_either_order(wanted: list[str]) -> None:
     match = match_sources(request(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
     assert [KNOWN[source] for source in match.sources] == wanted
-    assert match.score > MIN_SCORE
+    assert trust_in(match) == 1
     assert min(match.margins) > ENCODER_ERROR
 
 
@@ -47,17 +62,69 @@ def test_up_and_down_are_found_in_either_order(wanted: list[str]) -> None:
     assert min(match.margins) > ENCODER_ERROR
 
 
-def test_to_the_left_is_a_near_tie() -> None:
+def test_order_is_no_obstacle() -> None:
+    # As written, "to the left" is as near to "from left to right" as to "from right to left".
     match = match_sources(
-        request(packaged_encoder(), ["to the left", "to the right"], CAMERA, PULLING, MOVING)
+        request(packaged_encoder(), ["to the left", "to the right"], PULLING[:2], MOVING)
     )
-    assert min(match.margins) < ENCODER_ERROR
+    assert [(PULLING[:2] + MOVING)[source] for source in match.sources] == PULLING[1::-1]
+    assert trust_in(match) == 1
 
 
 @pytest.mark.parametrize("wanted", [["diagonally", "vertically"], ["on monday", "on tuesday"]])
 def test_nothing_known_differs_like_that(wanted: list[str]) -> None:
     match = match_sources(request(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
-    assert match.score < MIN_SCORE
+    assert trust_in(match) < 0.3
+
+
+UNRELATED = """
+    monday|tuesday apple|bread Paris|Rome cheap|expensive january|july doctor|teacher happy|sad
+    wood|metal law|medicine seven|nineteen violin|piano red|blue summer|winter sweet|salty
+    king|queen whisper|shout north|east child|adult novel|poem dollar|euro wolf|sheep rain|snow
+    river|mountain moon|star
+""".split()  # noqa: SIM905 - a list reads worse
+
+
+def test_chance_is_what_unrelated_words_reach() -> None:
+    groups = [[*fine.values()] for fine in taxonomy("B").values()]
+    scores = [
+        match_sources(request(packaged_encoder(), pair.split("|"), *groups)).score
+        for pair in UNRELATED
+    ]
+    assert CHANCE - 0.05 < np.quantile(scores, 0.9) <= CHANCE
+
+
+def test_other_words_are_read_as_the_known_ones() -> None:
+    asked = request(packaged_encoder(), ["leftwards", "rightwards"], CAMERA[:2], MOVING)
+    read = in_known_words(asked, match_sources(asked))
+    assert read.wanted.told_apart.tolist() == asked.known.told_apart[:2].tolist()
+    assert read.wanted.modifiers.tolist() == asked.wanted.modifiers.tolist()
+    known = request(packaged_encoder(), ["left", "right"], CAMERA[:2], MOVING)
+    assert alignment(read).weights.tolist() == alignment(known).weights.tolist()
+
+
+def test_what_is_alike_by_chance_is_read_as_it_is_written() -> None:
+    asked = request(packaged_encoder(), ["on monday", "on tuesday"], CAMERA, MOVING)
+    assert in_known_words(asked, match_sources(asked)) is asked
+    named = in_known_words(asked, match_sources(asked), named=True)  # the user says what is meant
+    assert named.wanted.in_order is not asked.wanted.in_order
+
+
+@pytest.mark.parametrize(
+    ("score", "named", "trust"),
+    [
+        (CHANCE, False, 0),
+        ((CHANCE + SURE) / 2, False, 0.5),
+        (SURE, False, 1),
+        (1, False, 1),
+        (-0.1, True, 0),
+        (SURE_NAMED / 2, True, 0.5),
+        (SURE_NAMED, True, 1),
+    ],
+)
+def test_trust_grows_from_chance_to_sure(score: float, named: bool, trust: float) -> None:
+    match = SourceMatch(score, (0, 1), (-1, -1), (0.0, 0.0))
+    assert trust_in(match, named=named) == pytest.approx(trust)
 
 
 def test_encoder_error_is_what_unrelated_differences_show() -> None:

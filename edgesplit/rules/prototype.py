@@ -8,7 +8,7 @@ import numpy as np
 
 from edgesplit.errors import ThinStatisticsError
 from edgesplit.rules.alignment import alignment
-from edgesplit.rules.transfer import Floats, Request, Texts, Transfer, members_of
+from edgesplit.rules.transfer import Floats, Request, Transfer, members_of
 from edgesplit.stats import MIN_CLIPS
 
 __all__ = ["prototype"]
@@ -35,9 +35,7 @@ def prototype(request: Request) -> Transfer:
             f"the rule prototype needs two groups whose classes have {MIN_CLIPS} clips each, "
             f"{len(groups) if len(seen) else 0} have: export with more clips"
         )
-    known = Texts(
-        request.known.modifiers[seen], request.known.labels[seen], request.known.siblings[seen]
-    )
+    known = request.known.part(seen)
     scale = _length(request.vectors[seen]) / max(_length(request.means[seen]), 1e-12)
     part = alignment(replace(request, known=known, vectors=scale * request.means[seen]))
     weights, similarities = np.zeros((2, len(part.rows), len(request.clips)))

@@ -47,15 +47,29 @@ class Texts:
     """`(n, text dim)`: of the full labels."""
     siblings: npt.NDArray[np.int64]
     """`(n,)`: equal numbers are siblings (members of one group)."""
+    in_order: Floats | None = None
+    """`(n, text dim)`: of the modifiers as `knowledge.words_in_order` and then
+    `sources.in_known_words` give them; None where that is how they are written. The paper's rules
+    do without."""
+
+    @property
+    def told_apart(self) -> Floats:
+        """`(n, text dim)`: what differences between siblings are taken of."""
+        return self.modifiers if self.in_order is None else self.in_order
+
+    def part(self, chosen: npt.NDArray[np.int64]) -> Texts:
+        """Some of the rows."""
+        in_order = None if self.in_order is None else self.in_order[chosen]
+        return Texts(self.modifiers[chosen], self.labels[chosen], self.siblings[chosen], in_order)
 
     @cached_property
     def centred(self) -> Floats:
-        """`(n, text dim)`: modifiers minus their siblings' mean, normalised.
+        """`(n, text dim)`: modifiers, in order, minus their siblings' mean, normalised.
 
         The text-side twin of a modifier vector: what the siblings share ("it is a direction")
         would otherwise drown what tells them apart ("which direction").
         """
-        centred = self.modifiers.copy()
+        centred = self.told_apart.copy()
         for members in members_of(self.siblings):
             centred[members] -= centred[members].mean(axis=0)
         return _normalise(centred)
