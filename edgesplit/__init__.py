@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgesplit.metrics import Score, score_split
     from edgesplit.preprocessing import Preprocessing
     from edgesplit.report import Report
-    from edgesplit.split import split_class
+    from edgesplit.split import Split, split_class, split_classes
     from edgesplit.stats import Statistics
     from edgesplit.text import TextEncoder
 
@@ -35,6 +35,7 @@ __all__ = [
     "Preprocessing",
     "Report",
     "Score",
+    "Split",
     "Statistics",
     "TextEncoder",
     "Version",
@@ -47,6 +48,7 @@ __all__ = [
     "rename_class",
     "score_split",
     "split_class",
+    "split_classes",
 ]
 
 _HOMES = {
@@ -61,7 +63,7 @@ _HOMES = {
     "metrics": ("Score", "score_split"),
     "preprocessing": ("Preprocessing",),
     "report": ("Report",),
-    "split": ("split_class",),
+    "split": ("Split", "split_class", "split_classes"),
     "stats": ("Statistics",),
     "text": ("TextEncoder",),
 }

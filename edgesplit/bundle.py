@@ -40,7 +40,7 @@ from edgesplit.metrics import count_flips
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.publish import go_live, head_file, head_files, prune, read_live
 from edgesplit.rules import DEFAULT_RULE
-from edgesplit.split import Into, Shots, split_class
+from edgesplit.split import Into, Plan, Shots, split_class, split_classes
 from edgesplit.stats import Statistics
 from edgesplit.store import Store, lock, map_os_errors, read_bytes
 from edgesplit.text import TextEncoder, packaged_encoder
@@ -248,27 +248,63 @@ class Bundle:
 
         Nothing is live before `publish`.
         """
-        encoder = self.text_encoder
-        edit = split_class(
-            self.head(),
-            name,
-            into=into,
-            rule=rule,
-            composition=composition,
-            statistics=self.statistics,
-            shots=shots,
-            taxonomy=taxonomy,
-            like=like,
-            force=force,
-            encoder=encoder,
+        return self._warned(
+            split_class(
+                self.head(),
+                name,
+                into=into,
+                rule=rule,
+                composition=composition,
+                statistics=self.statistics,
+                shots=shots,
+                taxonomy=taxonomy,
+                like=like,
+                force=force,
+                encoder=self.text_encoder,
+            )
         )
+
+    def split_classes(
+        self,
+        plan: Plan,
+        *,
+        rule: str = DEFAULT_RULE,
+        composition: Composition = "gated",
+        taxonomy: Taxonomy | None = None,
+        like: str | None = None,
+        force: bool = False,
+    ) -> Edit:
+        """`edgesplit.split_classes` on the live head, with all that the bundle knows.
+
+        Nothing is live before `publish`; then all of the plan is. `rollback` undoes all of it,
+        `merge_class` one split of it.
+        """
+        return self._warned(
+            split_classes(
+                self.head(),
+                plan,
+                rule=rule,
+                composition=composition,
+                statistics=self.statistics,
+                taxonomy=taxonomy,
+                like=like,
+                force=force,
+                encoder=self.text_encoder,
+            )
+        )
+
+    def _warned(self, edit: Edit) -> Edit:
+        """The edit with what the bundle has to say of it."""
+        encoder = self.text_encoder
         warnings = [*edit.report.warnings]
         if encoder.digest != self.text_encoder_digest and not (self.path / "text").exists():
             warnings.append(
                 f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "
                 f"{self.text_encoder_digest[:12]}: the same edit gave other rows there"
             )
-        if composition == "flat" and self.statistics is not None:
+        made = edit.report.splits or (edit.report,)
+        flat = any(report.composition == "flat" for report in made)
+        if flat and self.statistics is not None:
             flips = count_flips(edit.before, edit.head, self.statistics.sample)
             clips = f"{len(self.statistics.sample)} of the bundle's clips"
             warnings += [f"flat flips {flips} decisions on {clips}"] if flips else []

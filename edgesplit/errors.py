@@ -52,7 +52,15 @@ class EditError(EdgesplitError):
 
 
 class UncertainSourceError(EditError):
-    """A split would learn from the wrong labels, or is expected to come out wrong."""
+    """A split would learn from the wrong labels, or is expected to come out wrong.
+
+    Attributes:
+        doubts: what speaks against it, without the advice that the text ends with.
+    """
+
+    def __init__(self, message: str, doubts: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.doubts = doubts
 
 
 class ThinStatisticsError(EditError):

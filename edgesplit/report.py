@@ -46,9 +46,9 @@ class Report:
     """The account of one edit."""
 
     action: str
-    """`split`, `merge`, `rename` or `drop`."""
+    """`split`, `merge`, `rename`, `drop` or `plan`."""
     label: str
-    """The class that was edited."""
+    """The class that was edited; empty for a plan, which edits several."""
     n_untouched: int
     """Root classes whose rows and logits the edit leaves alone, to the bit."""
     to: str = ""
@@ -71,10 +71,13 @@ class Report:
     doubts: tuple[str, ...] = ()
     """What spoke against the split, and was overruled by --force or by labelled clips."""
     warnings: tuple[str, ...] = ()
+    splits: tuple[Report, ...] = ()
+    """Plan only: the account of each split, in order."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; NaN becomes null."""
         content = asdict(self)
         for part, key in ((content, "likeness"), *((row, "margin") for row in content["rows"])):
             part[key] = None if part[key] != part[key] else part[key]
+        content["splits"] = [split.to_json() for split in self.splits]
         return content

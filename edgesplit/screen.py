@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgesplit.head import Head
     from edgesplit.history import Version
     from edgesplit.labels import Source
-    from edgesplit.report import Report
+    from edgesplit.report import Report, ShotReport
     from edgesplit.runtime.runtime import Prediction
 
 __all__ = [
@@ -53,7 +53,9 @@ def notes() -> Console:
 
 def show_report(out: Console, report: Report) -> None:
     """Prints what an edit did and how far to trust it."""
-    if report.action == "rename":
+    if report.action == "plan":
+        _show_plan(out, report)
+    elif report.action == "rename":
         out.print(f"renamed [bold]{escape(report.label)}[/] to [bold]{escape(report.to)}[/]")
     elif report.action != "split":
         done = {"merge": "merged", "drop": "dropped"}[report.action]
@@ -69,24 +71,51 @@ def show_report(out: Console, report: Report) -> None:
             table.add_row(escape(row.label), _sources(row.sources), margin + tie)
         out.print(table)
         out.print(f"  likeness {report.likeness:.2f} of texts; {_expectation(report)}")
-    if report.composition == "flat":
+    growth = max(part.roll_up_growth for part in (report, *report.splits))
+    if growth:
         out.print(
-            f"  [yellow]flat[/]: the class's logit grows by up to {report.roll_up_growth:.2f} "
-            "(log of the number of subcategories), so it wins more often than before"
+            f"  [yellow]flat[/]: {'a' if report.splits else 'the'} class's logit grows by up to "
+            f"{growth:.2f} (log of the number of subcategories), so it wins more often than before"
         )
     out.print(f"  logits of {report.n_untouched} root classes untouched, bit for bit")
-    if report.shots is not None:
-        clips = report.shots.clips
-        start = f"a zero-shot row counts as {report.shots.pull:g} clips"
-        out.print(
-            f"  {sum(clips)} labelled clips ({', '.join(map(str, clips))}), of which "
-            f"{report.shots.n_right} come out right when left out; "
-            f"{start if report.shots.pull else 'the texts were left out'}"
+    for part in (report, *report.splits):
+        of = f"{escape(part.label)}: " if report.splits and part.label else ""
+        if part.shots is not None:
+            out.print(f"  {of}{_clips(part.shots)}")
+        for doubt in part.doubts:
+            out.print(f"  [yellow]doubt[/]: {of}{escape(doubt)}")
+        for warning in part.warnings:
+            out.print(f"  [yellow]warning[/]: {of}{escape(warning)}")
+
+
+def _show_plan(out: Console, report: Report) -> None:
+    """A line for each split of a plan."""
+    n_splits = len(report.splits)
+    out.print(f"split [bold]{n_splits} class{'es' * (n_splits > 1)}[/], one after another")
+    table = Table("class", "into", "likeness", "margin", "expected", box=None, pad_edge=False)
+    for split in report.splits:
+        margins = [row.margin for row in split.rows if row.runner_up]
+        tie = any(row.near_tie for row in split.rows)
+        table.add_row(
+            escape(split.label),
+            escape(" | ".join(row.modifier for row in split.rows)),
+            f"{split.likeness:.2f}",
+            f"[{'yellow' if tie else 'none'}]{min(margins):+.2f}[/]" if margins else "",
+            f"{split.confidence.accuracy:.0%} (guessing {1 / len(split.rows):.0%})"
+            if split.confidence
+            else "",
         )
-    for doubt in report.doubts:
-        out.print(f"  [yellow]doubt[/]: {escape(doubt)}")
-    for warning in report.warnings:
-        out.print(f"  [yellow]warning[/]: {escape(warning)}")
+    out.print(table)
+
+
+def _clips(shots: ShotReport) -> str:
+    """What labelled clips did to a split, in words."""
+    start = f"a zero-shot row counts as {shots.pull:g} clips"
+    return (
+        f"{sum(shots.clips)} labelled clips ({', '.join(map(str, shots.clips))}), of which "
+        f"{shots.n_right} come out right when left out; "
+        f"{start if shots.pull else 'the texts were left out'}"
+    )
 
 
 def _expectation(report: Report) -> str:

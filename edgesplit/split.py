@@ -1,10 +1,11 @@
-"""Splitting a class: a pure function from a head, a request and knowledge to an `Edit`."""
+"""Splitting classes: pure functions from a head, a request and knowledge to an `Edit`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from edgesplit.doubts import (
 )
 from edgesplit.edit import Edit, find_first
 from edgesplit.errors import (
+    EdgesplitError,
     EditError,
     FeatureSpaceError,
     LabelError,
@@ -37,13 +39,29 @@ from edgesplit.sources import in_known_words, match_sources, trust_in
 from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder, packaged_encoder
 
-__all__ = ["Into", "Shots", "split_class"]
+__all__ = ["Into", "Plan", "Shots", "Split", "split_class", "split_classes"]
 
 Into = Sequence[str] | Mapping[str, str]
 """Modifiers ("left"), full labels ("pushing something left"), or {full label: modifier}."""
 
 Shots = Mapping[str, npt.ArrayLike]
 """Features `(clips, dim)` of labelled clips, by the subcategory's label or modifier."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """One split of a plan, as in `split_class`; what is None is as the whole plan has it."""
+
+    into: Into
+    rule: str | None = None
+    composition: Composition | None = None
+    like: str | None = None
+    shots: Shots | None = None
+    force: bool | None = None
+
+
+Plan = Mapping[str, Into | Split]
+"""{class: its subcategories, or a `Split`}, in the order in which they are split."""
 
 
 def split_class(
@@ -130,7 +148,8 @@ def split_class(
         raise UncertainSourceError(
             f"This split is in doubt: {'; '.join(doubts)}. Name the group to learn from with "
             "--like, say it in its words (--into 'LABEL=MODIFIER,…'), give the modifiers with "
-            "--taxonomy, show a clip of each with --shots, or accept this with --force."
+            "--taxonomy, show a clip of each with --shots, or accept this with --force.",
+            tuple(doubts),
         )
     fitted = _fit(transfer.rows, labelled, question, statistics, trust_start=start)
     vectors = on_grid(transfer.rows if fitted is None else fitted.rows)
@@ -174,6 +193,105 @@ def split_class(
         temperature=1.0 if flat else seen.temperature,
     )
     return Edit(head, edited, report, f"split {tree[column].label!r} into {made} ({composition})")
+
+
+def split_classes(
+    head: Head,
+    plan: Plan,
+    *,
+    rule: str = DEFAULT_RULE,
+    composition: Composition = "gated",
+    statistics: Statistics | None = None,
+    taxonomy: Taxonomy | None = None,
+    like: str | None = None,
+    force: bool = False,
+    encoder: TextEncoder | None = None,
+) -> Edit:
+    """Splits several classes, one after another, in one edit: all of them or none.
+
+    Each is split by `split_class` on the head that the splits before it made, so a plan may go on
+    to split a subcategory that it made itself. The new head's parent is `head`.
+
+    Args:
+        head: the head to edit; it stays as it is.
+        plan: the classes in order, each with its subcategories.
+        rule: of the splits that name none.
+        composition: of the splits that name none.
+        statistics: as in `split_class`.
+        taxonomy: as in `split_class`, for all splits.
+        like: for the splits that name no group.
+        force: for the splits that do not say.
+        encoder: as in `split_class`.
+
+    Raises:
+        EditError: the plan is empty, or some splits were refused; the text names each of them.
+        UncertainSourceError: the same, where all that were refused are only in doubt.
+        FeatureSpaceError: the statistics or the clips are of another backbone.
+    """
+    if not plan:
+        raise EditError("The plan has no class to split. Name one at least.")
+    edits: list[Edit] = []
+    refused: dict[str, EdgesplitError] = {}
+    for name, wanted in plan.items():
+        split = wanted if isinstance(wanted, Split) else Split(wanted)
+        attempt = partial(
+            split_class,
+            edits[-1].head if edits else head,
+            name,
+            into=split.into,
+            rule=split.rule or rule,
+            composition=split.composition or composition,
+            statistics=statistics,
+            shots=split.shots,
+            taxonomy=taxonomy,
+            like=split.like or like,
+            encoder=encoder,
+        )
+        try:
+            edits.append(attempt(force=force if split.force is None else split.force))
+        except UncertainSourceError as error:
+            refused[name] = error
+            edits.append(attempt(force=True))  # for the splits below it to be judged, too
+        except (EditError, LabelError) as error:
+            refused[name] = error
+    if refused:
+        raise _refusal(refused, len(plan))
+    return Edit(
+        before=head,
+        head=replace(edits[-1].head, parent=head.digest),
+        report=Report(
+            action="plan",
+            label="",
+            n_untouched=len(head.tree.roots) - len(set().union(*map(_touched, edits))),
+            splits=tuple(edit.report for edit in edits),
+        ),
+        action=f"plan: split {', '.join(repr(edit.report.label) for edit in edits)}",
+    )
+
+
+def _touched(edit: Edit) -> set[int]:
+    """Columns of the root classes whose logits a split changes."""
+    tree = edit.before.tree
+    flat = edit.report.composition == "flat"
+    return {tree.path(tree.find(edit.report.label))[0]} if flat else set()
+
+
+def _refusal(refused: Mapping[str, EdgesplitError], n_splits: int) -> EditError:
+    """All that stands against a plan, and what to do."""
+    lines = [f"Refused {len(refused)} of the plan's {n_splits} splits, so none was made:"]
+    doubtful = {n: e.doubts for n, e in refused.items() if isinstance(e, UncertainSourceError)}
+    for name, error in refused.items():
+        why = f"in doubt: {'; '.join(doubtful[name])}" if name in doubtful else str(error)
+        lines.append(f"  {name!r}: {why}")
+    if doubtful:
+        lines.append(
+            "For each in doubt, name the group to learn from (like), say it in its words (into: "
+            "{LABEL: MODIFIER, …}), show a clip of each (shots), or accept it (force: true)."
+        )
+    text = "\n".join(lines)
+    if len(doubtful) < len(refused):
+        return EditError(text)
+    return UncertainSourceError(text, sum(doubtful.values(), ()))
 
 
 def _transfer(rule: str, request: Request) -> tuple[str, Transfer]:

@@ -160,7 +160,7 @@ FLOORS = (
     ("report",),
     ("doubts", "edit"),
     ("split",),
-    ("shots", "bundle"),
+    ("shots", "plan", "bundle"),
     ("create",),
 )
 FLOOR = {f"edgesplit.{room}": floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -27,6 +27,7 @@ from edgesplit.errors import (
 from edgesplit.head import Head
 from edgesplit.labels import Node
 from edgesplit.preprocessing import Preprocessing
+from edgesplit.split import Plan, Split
 from edgesplit.stats import Statistics
 
 Snapshot = dict[str, bytes]
@@ -399,6 +400,65 @@ def test_merging_without_the_parents_file_still_works(bundle: Bundle, head: Head
     merged = bundle.merge_class("pushing something").head
     assert merged.labels == head.labels
     assert merged.parent == bundle.live
+
+
+PLAN: Plan = {
+    "pushing": ["left", "right"],
+    "pushing something left": ["up", "down"],
+    "holding": ["left", "right"],
+}
+
+
+def test_a_plan_goes_live_as_one_version(bundle: Bundle, head: Head) -> None:
+    edit = bundle.split_classes(PLAN)
+    assert bundle.live == head.digest
+    assert bundle.check(edit).n_untouched == len(head.tree.roots)
+    version = bundle.publish(edit)
+    assert digests(bundle) == [head.digest, version.digest]
+    assert version.action.startswith("plan: split 'pushing something', ")
+    assert bundle.head().parent == head.digest
+    assert len(list((bundle.path / "heads").iterdir())) == 2
+    assert bundle.verify() == []
+
+
+def test_rollback_undoes_a_plan_and_brings_the_very_bytes_back(bundle: Bundle, head: Head) -> None:
+    bundle.publish(bundle.split_classes(PLAN))
+    assert bundle.rollback().digest == head.digest
+    assert bundle.head().to_bytes() == head.to_bytes()
+
+
+def test_merge_undoes_one_split_of_a_plan_with_those_below_it(bundle: Bundle, head: Head) -> None:
+    bundle.publish(bundle.split_classes(PLAN))
+    merged = bundle.publish(bundle.merge_class("pushing something"))
+    assert [label for label in bundle.head().labels if label.endswith(("left", "right"))] == [
+        "pulling something left",
+        "pulling something right",
+        "holding something left",
+        "holding something right",
+    ]
+    assert merged.before == bundle.head().parent
+    # Then all labels and rows are as before the plan, but the parent is the head between.
+    bundle.publish(bundle.merge_class("holding something"))
+    assert bundle.head().tree == head.tree
+    assert bundle.live != head.digest
+
+
+def test_merging_all_that_a_plan_split_brings_the_parent_back(bundle: Bundle, head: Head) -> None:
+    nested = dict(list(PLAN.items())[:2])
+    bundle.publish(bundle.split_classes(nested))
+    assert bundle.publish(bundle.merge_class("pushing something")).digest == head.digest
+
+
+def test_a_plan_on_top_of_another_head_is_a_conflict(bundle: Bundle) -> None:
+    edit = bundle.split_classes(PLAN)
+    bundle.publish(split(bundle))
+    with pytest.raises(ConflictError, match="somebody published in between"):
+        bundle.publish(edit)
+
+
+def test_a_flat_split_of_a_plan_says_what_it_flips(bundle: Bundle) -> None:
+    edit = bundle.split_classes({"pushing": Split(["left", "right"], composition="flat")})
+    assert "of the bundle's clips" in edit.report.warnings[0]
 
 
 @pytest.mark.parametrize("length", [4, 12, 64])

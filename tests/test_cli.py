@@ -350,6 +350,128 @@ def test_taxonomy_that_is_none_is_refused(here: Path) -> None:
     assert "not a taxonomy" in result.stderr
 
 
+@pytest.fixture
+def plan(here: Path) -> tuple[str, ...]:
+    """A plan file, and the command for it; the last split is one of a subcategory."""
+    text = "pushing: [left, right]\nholding: [up, down]\npushing something left: [up, down]\n"
+    (here / "splits.yaml").write_text(text)
+    return ("edit", "--plan", "splits.yaml")
+
+
+def test_plan_goes_live_at_once_and_is_rolled_back_at_once(
+    bundle: Bundle, plan: tuple[str, ...]
+) -> None:
+    first, data = bundle.live, bundle.head().to_bytes()
+    result = run(*plan)
+    assert result.exit_code == 0, result.output
+    assert "split 3 classes" in result.stdout
+    lines = result.stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines[2:5]] == [
+        "pushing something",
+        "holding something",
+        "pushing something left",
+    ]
+    assert f"head {first[:12]} -> {bundle.live[:12]} is live" in result.stdout
+    assert "pushing something left down" in bundle.head().labels
+    (newest, _) = run_json("log")
+    assert (newest["from"], newest["to"]) == (first, bundle.live)
+    assert newest["action"].startswith("plan: split 'pushing something', 'holding something', ")
+    assert run("rollback").exit_code == 0
+    assert (bundle.live, bundle.head().to_bytes()) == (first, data)
+
+
+def test_plan_is_tried_written_to_a_file_or_printed_like_one_split(
+    here: Path, bundle: Bundle, plan: tuple[str, ...]
+) -> None:
+    first, before = bundle.live, contents(here)
+    content = run_json(*plan, "--dry-run")
+    assert not content["published"]
+    assert [part["label"] for part in content["report"]["splits"]] == [
+        "pushing something",
+        "holding something",
+        "pushing something left",
+    ]
+    assert "dry run" in run(*plan, "--dry-run").stdout
+    assert contents(here) == before
+    assert run(*plan, "-o", "head.onnx").exit_code == 0
+    assert bundle.live == first
+    assert run("publish", "head.onnx").exit_code == 0
+    assert bundle.live == content["head"]
+
+
+def test_refused_plan_changes_nothing_and_names_all_reasons(here: Path) -> None:
+    (here / "splits.yaml").write_text(
+        "pushing: [left, right]\nholding: [red, blue]\npulling something left: [red, blue]\n"
+    )
+    before = contents(here)
+    result = run("edit", "--plan", "splits.yaml")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: Refused 2 of the plan's 3 splits, so none was made:")
+    assert "\n  'holding': in doubt: " in result.stderr
+    assert "\n  'pulling something left': in doubt: " in result.stderr
+    assert contents(here) == before
+    forced = run("edit", "--plan", "splits.yaml", "--force")
+    assert forced.exit_code == 0, forced.output
+    assert "doubt: holding something: no known labels differ as red" in forced.stdout
+
+
+def test_options_are_what_a_plan_leaves_open(here: Path) -> None:
+    moving = {"moving something up": "left", "moving something down": "right"}
+    (here / "taxonomy.json").write_text(json.dumps({"moving": moving}))
+    (here / "splits.yaml").write_text(
+        "pushing: [left, right]\nholding: {into: [left, right], composition: gated}\n"
+    )
+    options = ("--composition", "flat", "--rule", "retrieval", "--taxonomy", "taxonomy.json")
+    result = run("edit", "--plan", "splits.yaml", *options, "--dry-run")
+    assert result.stdout.count("flat: a class's logit grows by up to 0.69") == 1
+    splits = run_json("edit", "--plan", "splits.yaml", *options)["report"]["splits"]
+    assert [part["composition"] for part in splits] == ["flat", "gated"]
+    assert [part["rule"] for part in splits] == ["retrieval", "retrieval"]
+    assert splits[0]["rows"][0]["sources"][0]["label"] == "moving something up"
+
+
+def test_clips_of_a_plan_are_read(here: Path, bundle: Bundle) -> None:
+    for side, sign in (("left", 1), ("right", -1)):
+        (here / "clips" / side).mkdir(parents=True)
+        np.save(here / "clips" / side / "a.npy", np.full((2, bundle.dim), sign, np.float32))
+    (here / "splits.yaml").write_text("pushing: {into: [left, right], shots: clips}\n")
+    result = run("edit", "--plan", "splits.yaml")
+    assert result.exit_code == 0, result.output
+    assert "pushing something: 4 labelled clips (2, 2)" in result.stdout
+    assert "split 1 class," in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--plan", "splits.yaml", "--class", "pushing"),
+        ("--plan", "splits.yaml", "--into", "left,right"),
+        ("--plan", "splits.yaml", "--shots", "."),
+        ("--plan", "none.yaml"),
+        ("--plan", "."),
+        ("--class", "pushing"),
+        ("--into", "left,right"),
+        (),
+    ],
+    ids=" ".join,
+)
+def test_a_plan_stands_in_for_class_and_into(
+    here: Path, plan: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    before = contents(here)
+    result = run("edit", *arguments)
+    assert result.exit_code == 2
+    assert "--plan" in result.stderr
+    assert contents(here) == before
+
+
+def test_what_is_no_plan_ends_with_one_message(here: Path) -> None:
+    (here / "splits.yaml").write_text("pushing: [left\n")
+    result = run("edit", "--plan", "splits.yaml")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: splits.yaml, line 2 is not YAML")
+
+
 def test_merge_written_to_a_file_says_how_to_go_back(here: Path, bundle: Bundle) -> None:
     first = bundle.live
     run(*EDIT)

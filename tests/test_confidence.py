@@ -176,6 +176,35 @@ def test_rows_are_centred_on_the_class(encoder: TextEncoder, composition: Compos
     assert np.mean([got == want for got, want in zip(decided, wanted, strict=True)]) > 0.97
 
 
+@pytest.mark.parametrize("n_right", [N_CLIPS, MIN_CLIPS, MIN_CLIPS - 1])
+def test_a_nested_split_is_centred_on_the_nearest_class_with_clips_enough(
+    encoder: TextEncoder, n_right: int
+) -> None:
+    world = World()
+    into = ["left", "right"]
+    once = split_class(
+        world.head, "pushing", into=into, statistics=world.statistics, encoder=encoder, force=True
+    )
+    pushing = world.pushing[: N_CLIPS + n_right]
+    right = pushing[np.array(once.head.classify(pushing)) == "pushing something right"]
+    assert len(right) == n_right
+    some = Statistics.from_features(
+        world.head, world.features[: len(world.features) - N_CLIPS + n_right]
+    )
+    edit = split_class(
+        once.head,
+        "pushing something right",
+        into=into,
+        statistics=some,
+        encoder=encoder,
+        force=True,
+    )
+    near = right if n_right >= MIN_CLIPS else pushing
+    assert edit.report.n_clips == len(near)
+    relative = near.mean(axis=0) @ edit.head.weight[13:].T + edit.head.bias[13:]
+    np.testing.assert_allclose(relative, 0, atol=1e-3)
+
+
 def test_without_centring_one_subcategory_may_take_all(encoder: TextEncoder) -> None:
     # The features' mean has a share in every direction, which a copied bias does not know of.
     world = World()

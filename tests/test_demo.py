@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks.motion_split.classes import taxonomy
 from edgesplit.bundle import Bundle
 from edgesplit.clips import read_clip
 from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
@@ -15,6 +16,7 @@ from edgesplit.errors import BundleError, UncertainSourceError
 from edgesplit.metrics import score_split
 from edgesplit.rules import RULES
 from edgesplit.runtime import ServingHead
+from edgesplit.split import Plan
 
 
 @pytest.fixture
@@ -79,6 +81,32 @@ def test_edit_changes_no_decision_outside_the_class_on_all_heldout_clips(
     at_root = [edit.head.tree.path(int(column))[0] for column in new.class_index]
     assert at_root == old.class_index.tolist()
     assert len(old.class_index) > 3000
+
+
+def test_a_plan_of_all_categories_changes_no_root_logit(
+    demo: Bundle, heldout: dict[str, npt.NDArray[Any]]
+) -> None:
+    plan: Plan = dict(taxonomy("A"))
+    assert len(plan) == 14
+    edit = demo.split_classes(plan, force=True)
+    exported = edit.before
+    before, after = ServingHead(exported), ServingHead(edit.head)
+    old, new = before.evaluate(heldout["features"]), after.evaluate(heldout["features"])
+    n_root = len(exported.tree)
+    assert new.logits[:, :n_root].tobytes() == old.logits.tobytes()
+    assert new.probabilities[:, :n_root].tobytes() == old.probabilities.tobytes()
+    at_root = [edit.head.tree.path(int(column))[0] for column in new.class_index]
+    assert at_root == old.class_index.tolist()
+    # What a zero-shot split made is no knowledge: all sources are exported, in any order of splits.
+    known = {node.label for node in exported.tree}
+    rows = {row.label: row for part in edit.report.splits for row in part.rows}
+    assert all(source.label in known for row in rows.values() for source in row.sources)
+    backwards = demo.split_classes(dict(reversed([*plan.items()])), force=True)
+    assert {row.label: row for part in backwards.report.splits for row in part.rows} == rows
+    demo.publish(edit)
+    assert demo.head().parent == exported.digest
+    demo.rollback()
+    assert demo.head().to_bytes() == exported.to_bytes()
 
 
 def test_shipped_head_splits_pushing_far_better_than_chance(

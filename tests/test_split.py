@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from edgesplit.edit import Edit
 from edgesplit.errors import EdgesplitError, EditError, LabelError, UncertainSourceError
 from edgesplit.head import Head
 from edgesplit.labels import Composition
-from edgesplit.split import Into, split_class
+from edgesplit.split import Into, Plan, Split, split_class, split_classes
 from edgesplit.text import TextEncoder
 
 SIDES = ["left", "right"]
@@ -296,3 +297,120 @@ def test_a_flat_split_takes_either_below_it(
         flat, encoder, name="pushing something left", into=["up", "down"], composition=composition
     )
     assert edit.head.tree[6].composition == composition
+
+
+# Plans
+
+UPRIGHT = ["up", "down"]
+NESTED: Plan = {
+    "pushing": SIDES,
+    "pushing something left": Split(UPRIGHT, rule="retrieval"),
+    "holding": Split({"holding it high": "up", "holding it low": "down"}, like="moving"),
+}
+
+
+def test_a_plan_is_its_splits_one_after_another(head: Head, encoder: TextEncoder) -> None:
+    edit = split_classes(head, NESTED, encoder=encoder)
+    first = split(head, encoder, force=False)
+    second = split(
+        first.head, encoder, name="pushing something left", into=UPRIGHT, rule=FROM_ROWS[2]
+    )
+    third = split(
+        second.head,
+        encoder,
+        name="holding something",
+        into={"holding it high": "up", "holding it low": "down"},
+        like="moving",
+    )
+    one_by_one = (first, second, third)
+    assert edit.before is head
+    assert edit.head.to_bytes() == replace(third.head, parent=head.digest).to_bytes()
+    assert [part.label for part in edit.report.splits] == [part.report.label for part in one_by_one]
+    assert edit.report.splits[1].to_json() == second.report.to_json()
+    assert (edit.report.action, edit.report.n_untouched) == ("plan", 6)
+    assert edit.action == (
+        "plan: split 'pushing something', 'pushing something left', 'holding something'"
+    )
+    json.dumps(edit.report.to_json(), allow_nan=False)
+
+
+def test_a_plan_of_one_split_makes_the_same_head(head: Head, encoder: TextEncoder) -> None:
+    edit = split_classes(head, {"pushing": SIDES}, encoder=encoder)
+    assert edit.head.digest == split(head, encoder).head.digest
+
+
+def test_what_an_earlier_split_made_is_no_source_of_a_later_one(
+    head: Head, encoder: TextEncoder
+) -> None:
+    # The words are the same, so the new rows would be the nearest of all.
+    edit = split_classes(head, {"pushing": SIDES, "holding": SIDES}, encoder=encoder)
+    alone = split(head, encoder, name="holding")
+    assert edit.report.splits[1].rows == alone.report.rows
+    assert edit.head.weight[-2:].tobytes() == alone.head.weight[-2:].tobytes()
+
+
+def test_what_a_plans_split_leaves_open_is_as_for_all(head: Head, encoder: TextEncoder) -> None:
+    plan: Plan = {"pushing": SIDES, "holding": Split(SIDES, rule="alignment", composition="gated")}
+    edit = split_classes(head, plan, rule="retrieval", composition="flat", encoder=encoder)
+    chosen = [(part.rule, part.composition) for part in edit.report.splits]
+    assert chosen == [("retrieval", "flat"), ("alignment", "gated")]
+    assert edit.report.n_untouched == 5
+    below: Plan = {"pushing": SIDES, "pushing something left": UPRIGHT}
+    edit = split_classes(head, below, composition="flat", encoder=encoder)
+    assert edit.report.n_untouched == 5  # both are of one root class
+
+
+def test_a_refused_plan_names_every_split_with_its_reason(head: Head, encoder: TextEncoder) -> None:
+    plan: Plan = {
+        "pushing": ["red", "blue"],
+        "pushing something red": SIDES,  # is judged although what it hangs on is in doubt
+        "pushing something blue": ["soft", "loud"],
+        "holding": ["left"],
+        "throwing": SIDES,
+    }
+    with pytest.raises(EditError) as caught:
+        split_classes(head, plan, encoder=encoder)
+    first, *lines, advice = str(caught.value).splitlines()
+    assert first == "Refused 4 of the plan's 5 splits, so none was made:"
+    assert [line.split(": ")[0] for line in lines] == [
+        "  'pushing'",
+        "  'pushing something blue'",
+        "  'holding'",
+        "  'throwing'",
+    ]
+    assert "in doubt: no known labels differ as red | blue do" in lines[0]
+    assert "at least two subcategories" in lines[2]
+    assert "no class 'throwing'" in lines[3]
+    assert all(word in advice for word in ("(like)", "(into: ", "(shots)", "(force: true)"))
+    assert not isinstance(caught.value, UncertainSourceError)
+
+
+def test_a_plan_that_is_only_in_doubt_can_be_forced(head: Head, encoder: TextEncoder) -> None:
+    odd = ["red", "blue"]
+    with pytest.raises(UncertainSourceError) as caught:
+        split_classes(head, {"pushing": odd, "holding": SIDES}, encoder=encoder)
+    assert len(caught.value.doubts) == 1
+    assert "--like" not in caught.value.doubts[0]
+    for plan, force in (
+        ({"pushing": Split(odd, force=True)}, False),
+        ({"pushing": odd}, True),
+    ):
+        edit = split_classes(head, plan, force=force, encoder=encoder)
+        assert edit.report.splits[0].doubts
+    with pytest.raises(UncertainSourceError):
+        split_classes(head, {"pushing": Split(odd, force=False)}, force=True, encoder=encoder)
+
+
+def test_a_plan_without_a_class_is_refused(head: Head, encoder: TextEncoder) -> None:
+    with pytest.raises(EditError, match="no class to split"):
+        split_classes(head, {}, encoder=encoder)
+
+
+def test_clips_of_a_plans_split_are_used(head: Head, encoder: TextEncoder) -> None:
+    clips = {"left": np.ones((5, head.dim)), "right": -np.ones((5, head.dim))}
+    plan: Plan = {"pushing": Split(SIDES, shots=clips), "holding": SIDES}
+    edit = split_classes(head, plan, encoder=encoder)
+    assert edit.report.splits[0].shots is not None
+    # Rows with five clips are knowledge, so the next split may learn from them.
+    sources = {source.label for row in edit.report.splits[1].rows for source in row.sources}
+    assert "pushing something left" in sources

@@ -49,14 +49,20 @@ def _edit_options(command: Command) -> Command:
 
 
 @click.command()
-@click.option("--class", "name", required=True, help="The class to split; leading words will do.")
+@click.option("--class", "name", help="The class to split; leading words will do.")
 @click.option(
     "--into",
     "into",
-    required=True,
     multiple=True,
     metavar="CSV",
     help="Subcategories: modifiers, full labels, or LABEL=MODIFIER. Repeats; quote commas as CSV.",
+)
+@click.option(
+    "--plan",
+    "plan_path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Split several classes at once: YAML {class: [subcategory, …]}. What other options say is "
+    "the default for each.",
 )
 @click.option("--rule", type=click.Choice(RULES), default=DEFAULT_RULE, show_default=True)
 @click.option(
@@ -86,8 +92,9 @@ def _edit_options(command: Command) -> Command:
 @bundle_option
 @json_option
 def edit(
-    name: str,
+    name: str | None,
     into: tuple[str, ...],
+    plan_path: Path | None,
     rule: str,
     composition: Any,
     like: str | None,
@@ -99,31 +106,39 @@ def edit(
     bundle_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Split a class into subcategories and make the new head live.
+    """Split a class, or all classes of a plan, and make the new head live.
 
     \b
     Example:
         edgesplit edit --class pushing --into left,right
+        edgesplit edit --plan splits.yaml
     """
     from edgesplit.knowledge import load_taxonomy
+    from edgesplit.plan import load_plan
 
     parsed = _parse_into(into)
-    _make(
-        bundle_path,
-        lambda bundle: bundle.split_class(
-            name,
-            into=parsed,
-            rule=rule,
-            composition=composition,
-            shots=_read_shots(shots_path, bundle) if shots_path else None,
-            like=like,
-            taxonomy=load_taxonomy(taxonomy_path) if taxonomy_path else None,
-            force=force,
-        ),
-        dry_run=dry_run,
-        output=output,
-        as_json=as_json,
-    )
+    if plan_path and (name is not None or into or shots_path):
+        raise click.UsageError(
+            "--plan names classes, subcategories and clips: leave out --class, --into and --shots."
+        )
+    if not plan_path and (name is None or not into):
+        raise click.UsageError("Give --class and --into, or --plan.")
+
+    def make(bundle: Bundle) -> Edit:
+        choices: dict[str, Any] = {
+            "rule": rule,
+            "composition": composition,
+            "like": like,
+            "taxonomy": load_taxonomy(taxonomy_path) if taxonomy_path else None,
+            "force": force,
+        }
+        if plan_path:
+            plan = load_plan(plan_path, lambda folder: _read_shots(folder, bundle))
+            return bundle.split_classes(plan, **choices)
+        shots = _read_shots(shots_path, bundle) if shots_path else None
+        return bundle.split_class(str(name), into=parsed, shots=shots, **choices)
+
+    _make(bundle_path, make, dry_run=dry_run, output=output, as_json=as_json)
 
 
 def _read_shots(folder: Path, bundle: Bundle) -> Shots:

@@ -1,0 +1,180 @@
+"""Plan files: what is read, and what is refused, saying where and what is wanted."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgesplit.errors import BundleError, EditError
+from edgesplit.plan import MAX_BYTES, load_plan
+from edgesplit.split import Shots, Split
+
+CLIPS: Shots = {"left": np.zeros((1, 8))}
+
+
+def read(folder: Path, content: str | bytes) -> dict[str, Split]:
+    file = folder / "splits.yaml"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return load_plan(file, lambda clips: {clips.name: np.zeros((1, 8))})
+
+
+def told(plan: Mapping[str, Split]) -> dict[str, dict[str, Any]]:
+    """What each entry says, without what it leaves open."""
+    names = Split.__slots__
+    return {
+        name: {key: getattr(split, key) for key in names if getattr(split, key) is not None}
+        for name, split in plan.items()
+    }
+
+
+FULL = """
+pushing: [left, right]
+pushing something left:
+  into: {pushing it left slowly: slowly, "pushing it left, fast": quickly}
+  rule: retrieval
+  composition: gated
+  like: pulling something
+  force: false
+"""
+
+
+def test_both_forms_are_read_in_the_files_order(tmp_path: Path) -> None:
+    plan = read(tmp_path, FULL)
+    assert list(plan) == ["pushing", "pushing something left"]
+    assert told(plan) == {
+        "pushing": {"into": ["left", "right"]},
+        "pushing something left": {
+            "into": {"pushing it left slowly": "slowly", "pushing it left, fast": "quickly"},
+            "rule": "retrieval",
+            "composition": "gated",
+            "like": "pulling something",
+            "force": False,
+        },
+    }
+
+
+def test_json_is_a_plan_too(tmp_path: Path) -> None:
+    content = {"pushing": ["left", "zurück"], "a: b": {"into": {"x y": "1"}, "force": "true"}}
+    for ascii_only in (True, False):
+        for indent in (None, 2):
+            text = json.dumps(content, ensure_ascii=ascii_only, indent=indent)
+            assert told(read(tmp_path, text)) == {
+                "pushing": {"into": ["left", "zurück"]},
+                "a: b": {"into": {"x y": "1"}, "force": True},
+            }
+    assert read(tmp_path, '{"pushing": {"into": ["a", "b"], "force": true}}')["pushing"].force
+
+
+@pytest.mark.parametrize(
+    "modifiers", ["on, off", "yes, no", "1, 2.50", "null, ~", "2024-01-01, 0x1F", "12:30, 1e3"]
+)
+def test_values_are_texts_whatever_they_look_like(tmp_path: Path, modifiers: str) -> None:
+    plan = read(tmp_path, f"switching: [{modifiers}]\noff: [a, b]\n")
+    assert plan["switching"].into == modifiers.split(", ")
+    assert list(plan) == ["switching", "off"]
+
+
+def test_a_byte_order_mark_and_other_line_ends_are_no_matter(tmp_path: Path) -> None:
+    text = "# splits\r\npushing:\r\n  - left\r\n  - right\r\n"
+    assert read(tmp_path, b"\xef\xbb\xbf" + text.encode())["pushing"].into == ["left", "right"]
+
+
+def test_clips_are_looked_for_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "clips" / "pushing").mkdir(parents=True)
+    plan = read(tmp_path, "pushing: {into: [left, right], shots: clips/pushing}\nx: [a, b]")
+    assert list(plan["pushing"].shots or {}) == ["pushing"]
+    assert plan["x"].shots is None
+
+
+def test_clips_are_read_only_when_all_else_is_right(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    file = tmp_path / "splits.yaml"
+    file.write_text("a: {into: [x, y], shots: clips}\nb: {onto: [x, y]}")
+    with pytest.raises(EditError, match="'b'"):
+        load_plan(file, lambda folder: pytest.fail("clips were read"))
+
+
+WRONG = {
+    "empty": ("", r"splits\.yaml names no class\. Write 'class: \["),
+    "comment": ("# nothing yet\n", "names no class"),
+    "empty document": ("---\n", "names no class"),
+    "empty mapping": ("{}", "names no class"),
+    "empty list": ("[]", "names no class"),
+    "text": ("pushing", "is not a plan"),
+    "list": ("- pushing: [left, right]", "is not a plan"),
+    "not UTF-8": ("pushing: [oben, zurück]".encode("latin-1"), "is not UTF-8 .* Save it as UTF-8"),
+    "UTF-16": ("pushing: [left, right]".encode("utf-16"), "is not UTF-8"),
+    "no YAML": ("pushing: [left", r"splits\.yaml, line 1 is not YAML \(.*\)\. Write"),
+    "tab": ("pushing:\n\t- left", r"line 2 is not YAML \(.*'\\t' that cannot start"),
+    "control character": ("pushing: [left, \x01]", "is not YAML"),
+    "two documents": ("a: [x, y]\n---\nb: [x, y]", r"line 2 is not YAML \(.*another document"),
+    "class twice": (
+        "pushing: [left, right]\npulling: [a, b]\npushing: [up, down]",
+        r"splits\.yaml, line 3: 'pushing' appears twice",
+    ),
+    "class twice in JSON": ('{"a": ["x", "y"], "a": ["x", "y"]}', "'a' appears twice"),
+    "label twice": ("a: {into: {x y: b, x y: c}}", "'x y' appears twice"),
+    "key twice": ("a: {into: [x, y], into: [x, z]}", "'into' appears twice"),
+    "alias": ("a: &one [x, y]\nb: *one", "line 1 is used again by an alias"),
+    "alias of itself": ("a: &one [x, *one]", "by an alias"),
+    "alias without anchor": ("a: *one", "line 1 is not YAML .*undefined alias"),
+    "class that is a list": ("? [a, b]\n: [x, y]", r"line 1: \['a', 'b'\] is no text"),
+    "deep": ("[" * 9999, "nested too deeply"),
+    "large": ("#" * (MAX_BYTES + 1), f"has more than the {MAX_BYTES} bytes of a plan"),
+    "nothing": ("pushing:", r"splits\.yaml, 'pushing': into wants a list \[modifier"),
+    "one text": ("pushing: left, right", "'pushing': into wants a list"),
+    "nested list": ("pushing: [left, [right]]", "'pushing': into wants a list"),
+    "list of mappings": ("pushing: [a b: a, c d: c]", "'pushing': into wants a list"),
+    "into a text": ("pushing: {into: left}", "'pushing': into wants a list"),
+    "into of lists": ("pushing: {into: {a b: [a]}}", "'pushing': into wants a list"),
+    "no into": ("pushing: {rule: retrieval}", "'pushing': it has no 'into'"),
+    "empty entry": ("pushing: {}", "'pushing': it has no 'into'"),
+    "unknown key": (
+        "pushing: {into: [a, b], ruel: retrieval}",
+        "'pushing': there is no 'ruel', did you mean 'rule'.*may have rule, composition, like",
+    ),
+    "labels for keys": (
+        "pushing: {pushing it left: left, pushing it right: right}",
+        "there is no 'pushing it left'. .*labels with their modifiers go into 'into'",
+    ),
+    "unknown rule": (
+        "pushing: {into: [a, b], rule: retreival}",
+        "rule cannot be 'retreival', did you mean 'retrieval'. It is one of alignment, ",
+    ),
+    "unknown composition": (
+        "pushing: {into: [a, b], composition: soft}",
+        "composition cannot be 'soft'. It is one of gated, flat",
+    ),
+    "list for a rule": ("pushing: {into: [a, b], rule: [retrieval]}", "rule wants one text"),
+    "list for like": ("pushing: {into: [a, b], like: [x]}", "like wants one text"),
+    "empty like": ("pushing: {into: [a, b], like: }", "like wants one text"),
+    "force": ("pushing: {into: [a, b], force: yes}", "force cannot be 'yes'. It is one of true, "),
+    "no such folder": (
+        "pushing: {into: [a, b], shots: clips/none}",
+        "'pushing': there is no folder .*clips/none",
+    ),
+    "file for a folder": ("pushing: {into: [a, b], shots: splits.yaml}", "there is no folder"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_no_plan_is_refused_with_what_is_wanted(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    with pytest.raises(EditError, match=message):
+        read(tmp_path, content)
+
+
+def test_tags_make_nothing(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    plan = read(tmp_path, f"a: !!python/object/apply:os.mkdir ['{made}', b]")
+    assert plan["a"].into == [str(made), "b"]
+    assert not made.exists()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"Cannot read .*none\.yaml"):
+        load_plan(tmp_path / "none.yaml", lambda folder: CLIPS)
