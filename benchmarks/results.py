@@ -17,8 +17,19 @@ def write_result(name: str, content: dict[str, Any]) -> Path:
     """Writes `results/<name>.json`: where and when, then `content`."""
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.json"
-    path.write_text(json.dumps({"made": _made(), **content}, indent=2) + "\n")
+    path.write_text(_dump({"made": _made(), **content}, "") + "\n")
     return path
+
+
+def _dump(value: Any, indent: str) -> str:
+    """JSON with an item of a list on a line of its own, so that a change shows as one."""
+    deeper = indent + " "
+    if isinstance(value, dict) and value:
+        items = (f"{json.dumps(key)}: {_dump(item, deeper)}" for key, item in value.items())
+        return "{\n" + ",\n".join(deeper + item for item in items) + f"\n{indent}}}"
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(deeper + json.dumps(item) for item in value) + f"\n{indent}]"
+    return json.dumps(value)
 
 
 def _made() -> dict[str, str]:

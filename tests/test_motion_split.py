@@ -175,7 +175,7 @@ def test_the_model_gives_one_logit_per_class(family: Family) -> None:
 
 def row(category: str, generality: float, *, rule: str = "alignment", n_clips: int = 9) -> Row:
     score = Score(generality, generality, 1.0, 1.0, 0, 10, 90)
-    return Row("cnn", "A", 0, "dev", category, 2, rule, "gated", n_clips, None, False, score)
+    return Row("cnn", "A", 0, "dev", category, 2, rule, "gated", n_clips, None, False, 0.1, score)
 
 
 def test_ways_are_compared_category_by_category() -> None:

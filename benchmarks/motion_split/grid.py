@@ -3,11 +3,12 @@
     python -m benchmarks.motion_split.grid
 
 Splits every collapsed category of a backbone's half, one at a time, and scores it on the held-out
-clips, from the features that `features` wrote. Writes the rows to benchmarks/results/
-motion_split.json, the tables to motion_split.md, the pictures to docs/motion_split.svg. Rules and
-their constants were chosen on the development seeds; what is claimed is read off the test seeds.
+clips, from the features that `features` wrote; then all categories of a half one after another.
+Rules and their constants were chosen on the development seeds; what is claimed is read off the test
+seeds. Writes benchmarks/results/motion_split.json; `report` makes tables and pictures of it.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +20,11 @@ import numpy.typing as npt
 from rich.progress import track
 
 from benchmarks.motion_split.models import Trained, find_trained
-from benchmarks.results import FOLDER, write_result
+from benchmarks.results import write_result
 from edgesplit.edit import Edit
-from edgesplit.errors import EditError
 from edgesplit.labels import COMPOSITIONS, Composition
-from edgesplit.metrics import Score, score_split
-from edgesplit.rules import DEFAULT_RULE, RULES
+from edgesplit.metrics import Score, count_flips, score_split
+from edgesplit.rules import BASELINES, DEFAULT_RULE, RULES
 from edgesplit.split import split_class
 from edgesplit.stats import Statistics
 
@@ -32,8 +32,6 @@ N_CLIPS = (0, 100, 200, 400, 800, 1400, 2040)
 """Unlabelled clips of the curve."""
 N_BINS = 10
 N_RESAMPLES = 10_000
-FAILED = 0.15
-"""A split that gains less has failed."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,6 +54,8 @@ class Row:
     """Accuracy that the edit expected, None where it said nothing."""
     asks: bool
     """Whether the edit would have wanted --force."""
+    seconds: float
+    """From the head to the score."""
     score: Score
 
 
@@ -74,8 +74,13 @@ def split(
     )
 
 
-def row_of(model: Trained, coarse: str, edit: Edit, n_clips: int) -> Row:
-    """Scores one edit."""
+def cell(
+    model: Trained, coarse: str, rule: str, composition: Composition, statistics: Statistics | None
+) -> Row:
+    """Splits and scores."""
+    start = time.perf_counter()
+    edit = split(model, coarse, rule, composition, statistics)
+    score = score_split(model.head, edit.head, coarse, model.heldout[0], model.truth(coarse))
     report = edit.report
     return Row(
         family=model.about["family"],
@@ -85,11 +90,12 @@ def row_of(model: Trained, coarse: str, edit: Edit, n_clips: int) -> Row:
         category=coarse,
         n_subcategories=len(model.categories[coarse]),
         rule=report.rule,
-        composition=edit.head.tree[edit.head.tree.find(coarse)].composition or "gated",
-        n_clips=n_clips,
+        composition=composition,
+        n_clips=0 if statistics is None else int(statistics.counts.sum()),
         expected=report.confidence.accuracy if report.confidence else None,
         asks=bool(report.doubts),
-        score=score_split(model.head, edit.head, coarse, model.heldout[0], model.truth(coarse)),
+        seconds=round(time.perf_counter() - start, 4),
+        score=score,
     )
 
 
@@ -100,12 +106,9 @@ def grid(model: Trained, rules: Sequence[str]) -> Iterator[Row]:
         for rule in rules:
             for composition in COMPOSITIONS:
                 for statistics in (full, None):
-                    try:
-                        edit = split(model, coarse, rule, composition, statistics)
-                    except EditError:
-                        continue  # a rule that needs statistics, without
-                    n_clips = 0 if statistics is None else len(model.unlabelled)
-                    yield row_of(model, coarse, edit, n_clips)
+                    row = cell(model, coarse, rule, composition, statistics)
+                    if row.rule == rule:  # not where one that needs statistics fell back
+                        yield row
 
 
 def curve(model: Trained) -> Iterator[Row]:
@@ -113,35 +116,32 @@ def curve(model: Trained) -> Iterator[Row]:
     for n_clips in N_CLIPS:
         statistics = model.statistics(n_clips) if n_clips else None
         for coarse in model.categories:
-            edit = split(model, coarse, DEFAULT_RULE, "gated", statistics)
-            yield row_of(model, coarse, edit, n_clips)
+            yield cell(model, coarse, DEFAULT_RULE, "gated", statistics)
 
 
-def in_sequence(model: Trained) -> dict[str, Any]:
+def in_sequence(model: Trained, composition: Composition) -> dict[str, Any]:
     """All categories of a half one after another: what flips, what each costs the others."""
     statistics, features = model.statistics(), model.heldout[0]
     head = model.head
-    alone = {}
+    alone, flips = {}, []
     for coarse, fine in model.categories.items():
-        single = split(model, coarse, DEFAULT_RULE, "gated", statistics)
-        alone[coarse] = score_split(
-            model.head, single.head, coarse, features, model.truth(coarse)
-        ).generality
-        head = split_class(head, coarse, into=fine, statistics=statistics, force=True).head
+        alone[coarse] = cell(model, coarse, DEFAULT_RULE, composition, statistics).score.generality
+        head = split_class(
+            head, coarse, into=fine, composition=composition, statistics=statistics, force=True
+        ).head
+        flips.append(count_flips(model.head, head, features))
     truth = model.truth(*model.categories)
-    lost = {}
-    for coarse in model.categories:
-        score = score_split(model.head, head, coarse, features, truth)
-        lost[coarse] = round(abs(score.generality - alone[coarse]), 6)
-    before, after = model.head.evaluate(features), head.evaluate(features)
-    roots = len(model.head.tree.roots)
-    decided = np.array([head.tree.path(int(column))[0] for column in after.class_index])
+    lost = [
+        abs(score_split(model.head, head, coarse, features, truth).generality - alone[coarse])
+        for coarse in model.categories
+    ]
     return {
         "model": model.directory.name,
-        "categories": len(lost),
-        "root_decisions_flipped": int(np.sum(decided != before.class_index)),
-        "root_logits_changed": int(np.sum(before.logits != after.logits[:, :roots])),
-        "largest_change_of_generality": max(lost.values()),
+        "seeds": model.seeds,
+        "composition": composition,
+        "splits": len(lost),
+        "flips_after_each": flips,
+        "largest_change_of_generality": round(max(lost), 5),
     }
 
 
@@ -199,6 +199,7 @@ def calibrate(models: Sequence[Trained]) -> Calibration:
 
 Way = tuple[str, Composition, bool]
 """Rule, composition, whether unlabelled clips were there."""
+AGAINST: Way = ("alignment-mlp", "flat", False)
 
 
 def way_of(row: Row) -> Way:
@@ -250,99 +251,43 @@ def table(rows: Sequence[Row], against: Way) -> list[dict[str, Any]]:
     return sorted(lines, key=lambda line: -line["generality"])
 
 
-def refusals(rows: Sequence[dict[str, Any]]) -> str:
-    """How well the default edit's doubts tell failures, in a sentence."""
-    default = [
-        row
-        for row in rows
-        if (row["rule"], row["composition"]) == (DEFAULT_RULE, "gated") and row["n_clips"]
-    ]
-    gains = [
-        (row["score"]["in_group"] - 1 / row["n_subcategories"]) / (1 - 1 / row["n_subcategories"])
-        for row in default
-    ]
-    failed = [row["asks"] for row, gain in zip(default, gains, strict=True) if gain < FAILED]
-    worked = [row["asks"] for row, gain in zip(default, gains, strict=True) if gain >= FAILED]
-    return (
-        f"Of {len(default)} splits, {len(failed)} gain less than {FAILED:.0%} of the way from "
-        f"guessing to always right; {sum(failed)} of these want --force, and {sum(worked)} of the "
-        f"other {len(worked)}."
-    )
-
-
-def markdown(content: dict[str, Any]) -> str:
-    """The tables of a result, for people."""
-    against = content["against"]
-    parts = ["# Motion-Split\n", "Made by `python -m benchmarks.motion_split.grid`.\n"]
-    for seeds, lines in content["tables"].items():
-        models = [m["name"] for m in content["models"] if m["seeds"] == seeds]
-        parts.append(f"\n## {seeds.capitalize()} seeds: {', '.join(models)}\n")
-        parts.append(
-            "| rule | composition | unlabelled clips | generality | in group | locality | "
-            f"(paper) | churn | against {against} [95 %] |\n|---|---|---|---|---|---|---|---|---|"
-        )
-        for line in lines:
-            low, high = line["interval"]
-            parts.append(
-                f"| {line['rule']} | {line['composition']} | {'yes' if line['clips'] else 'no'} | "
-                f"{line['generality']:.3f} | {line['in_group']:.3f} | {line['locality']:.4f} | "
-                f"{line['locality_paper']:.4f} | {line['churn']} | {line['difference']:+.3f} "
-                f"[{low:+.3f}, {high:+.3f}] |"
-            )
-        calibration = content["calibration"][seeds]
-        parts.append(
-            f"\nScores inside the default splits, {calibration['n_clips']} clips: expected "
-            f"calibration error {calibration['error']:.3f}; {calibration['overconfident']:.1%} of "
-            "the wrong answers claim 0.9 or more.\n"
-        )
-    parts.append(f"\n## Doubts, all backbones\n\n{refusals(content['rows'])}\n")
-    parts.append("\n## All categories of a half, one after another\n")
-    parts += [
-        f"- {line['model']}: {line['categories']} splits, {line['root_decisions_flipped']} "
-        f"decisions between classes flipped, {line['root_logits_changed']} logits changed; "
-        f"generality of a split differs by {line['largest_change_of_generality']:.4f} at most"
-        for line in content["sequence"]
-    ]
-    return "\n".join(parts) + "\n"
+def as_json(row: Row) -> dict[str, Any]:
+    """A flat object."""
+    content = asdict(row)
+    return {**content, **{k: round(v, 5) for k, v in content.pop("score").items()}}
 
 
 @click.command()
 @click.argument("directories", nargs=-1, type=click.Path(path_type=Path, exists=True))
-@click.option("--plots/--no-plots", default=True, help="Draw docs/motion_split.svg.")
-def main(directories: tuple[Path, ...], plots: bool) -> None:
+def main(directories: tuple[Path, ...]) -> None:
     """Run the grid on the named backbones; on all in the cache by default."""
     models = [*find_trained(directories)]
     rows: list[Row] = []
     curves: list[Row] = []
     for model in track(models, description="splitting"):
-        rows += grid(model, RULES)
+        rows += grid(model, (*RULES, *BASELINES))
         curves += curve(model)
-    against: Way = ("alignment-mlp" if "alignment-mlp" in RULES else "retrieval", "flat", False)
     groups = {s: [m for m in models if m.seeds == s] for s in ("dev", "test")}
     content = {
         "models": [{"name": m.directory.name, "seeds": m.seeds, **m.about} for m in models],
-        "against": f"{against[0]} {against[1]}, no clips",
+        "against": " ".join(AGAINST[:2]) + ", no clips",
         "tables": {
-            seeds: table([row for row in rows if row.seeds == seeds], against)
+            seeds: table([row for row in rows if row.seeds == seeds], AGAINST)
             for seeds, members in groups.items()
             if members
         },
         "calibration": {
             seeds: asdict(calibrate(members)) for seeds, members in groups.items() if members
         },
-        "sequence": [in_sequence(model) for model in models],
-        "rows": [asdict(row) for row in rows],
-        "curve": [asdict(row) for row in curves],
+        "seconds": {
+            "median": float(np.median([row.seconds for row in rows])),
+            "largest": max(row.seconds for row in rows),
+        },
+        "sequence": [in_sequence(model, each) for each in COMPOSITIONS for model in models],
+        "rows": [as_json(row) for row in rows],
+        "curve": [as_json(row) for row in curves],
     }
     click.echo(write_result("motion_split", content))
-    path = FOLDER / "motion_split.md"
-    path.write_text(markdown(content))
-    click.echo(path.read_text())
-    if plots:
-        from benchmarks.motion_split.plots import draw
-
-        for drawn in draw(rows, curves):
-            click.echo(drawn)
 
 
 if __name__ == "__main__":

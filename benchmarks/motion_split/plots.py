@@ -1,60 +1,86 @@
-"""The pictures of the grid: what a split gains and costs, how many clips it wants, and more."""
+"""The pictures of Motion-Split: what a split gains and costs, what it wants, what it expects."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks.motion_split.grid import Row
+from benchmarks.motion_split.classes import CATEGORIES
 from benchmarks.results import ROOT
+from edgesplit.labels import COMPOSITIONS
 from edgesplit.rules import DEFAULT_RULE, RULES
 
 mpl.rcParams["svg.hashsalt"] = "edgesplit"  # the same rows give the same file
 
 PICTURE = ROOT / "docs" / "motion_split.svg"
+KINDS = {
+    "left": "direction",
+    "clockwise": "rotation",
+    "into": "relation",
+    "out of": "relation",
+    "so that it falls over": "outcome",
+    "slowly": "speed",
+    "a little": "amount",
+    "partly": "amount",
+    "closer to": "distance",
+}
+"""What a category's first modifier says of them all."""
+
+Row = dict[str, Any]
+WAYS: tuple[tuple[str, str, bool, str], ...] = (
+    ("retrieval", "flat", False, "retrieval (paper)"),
+    ("alignment-mlp", "flat", False, "alignment-mlp (paper)"),
+    (DEFAULT_RULE, "gated", False, "default, no clips"),
+    (DEFAULT_RULE, "gated", True, "default"),
+)
 
 
-def draw(rows: Sequence[Row], curve: Sequence[Row]) -> list[Path]:
-    """Draws the page of four pictures."""
-    figure, axes = plt.subplots(2, 2, figsize=(12, 10), constrained_layout=True)
+def draw(grid: Row, shots: Row) -> Path:
+    """Draws the page."""
+    figure, axes = plt.subplots(3, 2, figsize=(12, 14.5), constrained_layout=True)
+    rows = grid["rows"]
     _trade(axes[0, 0], rows)
-    _clips(axes[0, 1], curve)
-    _expected(axes[1, 0], rows)
-    _categories(axes[1, 1], rows)
+    _clips(axes[0, 1], grid["curve"])
+    _shots(axes[1, 0], shots)
+    _expected(axes[1, 1], rows)
+    _kinds(axes[2, 0], rows)
+    _categories(axes[2, 1], rows)
     figure.savefig(PICTURE, metadata={"Date": None})
     plt.close(figure)
-    return [PICTURE]
+    return PICTURE
 
 
-def _default(row: Row, *, clips: bool = True) -> bool:
-    return (row.rule, row.composition, row.n_clips > 0) == (DEFAULT_RULE, "gated", clips)
+def _is(row: Row, rule: str, composition: str, *, clips: bool) -> bool:
+    return (row["rule"], row["composition"], row["n_clips"] > 0) == (rule, composition, clips)
+
+
+def _mean(rows: Iterable[Row], value: Callable[[Row], float]) -> float:
+    return float(np.mean([value(row) for row in rows]))
 
 
 def _trade(axes: Axes, rows: Sequence[Row]) -> None:
-    """Generality against decisions that flip elsewhere."""
-    markers = dict(zip(RULES, "osD^v", strict=False))
+    """Generality against locality, as the paper counts it."""
+    markers = dict(zip(RULES, "osD^", strict=True))
+    colours = dict(zip(COMPOSITIONS, ("tab:blue", "tab:orange"), strict=True))
     for rule in RULES:
-        for composition, colour in (("gated", "tab:blue"), ("flat", "tab:orange")):
+        for composition in COMPOSITIONS:
             for clips in (True, False):
-                chosen = [
-                    row.score
-                    for row in rows
-                    if (row.rule, row.composition, row.n_clips > 0) == (rule, composition, clips)
-                ]
+                chosen = [row for row in rows if _is(row, rule, composition, clips=clips)]
                 if chosen:
                     axes.scatter(
-                        1e4 * np.mean([score.churn / score.n_other for score in chosen]),
-                        100 * np.mean([score.generality for score in chosen]),
+                        100 * _mean(chosen, lambda row: row["locality_paper"]),
+                        100 * _mean(chosen, lambda row: row["generality"]),
                         marker=markers[rule],
                         s=70,
-                        facecolor=colour if clips else "none",
-                        edgecolor=colour,
+                        facecolor=colours[composition] if clips else "none",
+                        edgecolor=colours[composition],
                         label=f"{rule}, {composition}, {'centred' if clips else 'no clips'}",
                     )
-    axes.set_xlabel("decisions flipped outside the split, of 10,000")
+    axes.set_xlabel("locality (paper), %")
     axes.set_ylabel("generality, %")
     axes.set_title("Gain and cost of a split (mean over splits)")
     axes.legend(fontsize=7)
@@ -62,12 +88,12 @@ def _trade(axes: Axes, rows: Sequence[Row]) -> None:
 
 def _clips(axes: Axes, curve: Sequence[Row]) -> None:
     """Generality by the number of unlabelled clips, one line per kind of backbone."""
-    for family in sorted({row.family for row in curve}):
-        mine = [row for row in curve if row.family == family]
-        counts = sorted({row.n_clips for row in mine})
+    for family in sorted({row["family"] for row in curve}):
+        mine = [row for row in curve if row["family"] == family]
+        counts = sorted({row["n_clips"] for row in mine})
         means = [
-            100 * np.mean([row.score.generality for row in mine if row.n_clips == count])
-            for count in counts
+            100 * _mean((row for row in mine if row["n_clips"] == n), lambda row: row["generality"])
+            for n in counts
         ]
         axes.plot(counts, means, marker="o", label=family)
     axes.set_xlabel("unlabelled clips of all classes")
@@ -76,22 +102,80 @@ def _clips(axes: Axes, curve: Sequence[Row]) -> None:
     axes.legend()
 
 
+def _shots(axes: Axes, shots: Row) -> None:
+    """Generality by the number of labelled clips."""
+    lines = shots["tables"]["test"]
+    names = {"alignment": "started from the default's rows", "copies": "started from copies"}
+    counts = sorted({line["clips"] for line in lines})
+    places = {n: place for place, n in enumerate(counts)}
+    for start, name in names.items():
+        mine = [line for line in lines if line["start"] == start]
+        axes.plot(
+            [places[line["clips"]] for line in mine],
+            [100 * line["generality"] for line in mine],
+            marker="o",
+            label=name,
+        )
+    axes.set_xticks([*places.values()], [str(n) for n in counts])
+    axes.set_xlabel("labelled clips of each subcategory")
+    axes.set_ylabel("generality, %")
+    axes.set_title("What a few labelled clips add (test seeds)")
+    axes.legend()
+
+
 def _expected(axes: Axes, rows: Sequence[Row]) -> None:
     """Expected against real accuracy inside the split."""
+    default = [row for row in rows if _is(row, DEFAULT_RULE, "gated", clips=True)]
     for seeds, colour in (("dev", "tab:gray"), ("test", "tab:blue")):
-        mine = [row for row in rows if _default(row) and row.seeds == seeds and row.expected]
-        axes.scatter(
-            [100 * (row.expected or 0) for row in mine],
-            [100 * row.score.in_group for row in mine],
-            color=colour,
-            s=18,
-            label=f"{seeds} seeds",
-        )
+        mine = [row for row in default if row["seeds"] == seeds and row["expected"]]
+        for asks, marker in ((False, "o"), (True, "x")):
+            some = [row for row in mine if row["asks"] == asks]
+            axes.scatter(
+                [100 * row["expected"] for row in some],
+                [100 * row["in_group"] for row in some],
+                color=colour,
+                marker=marker,
+                s=18,
+                label=f"{seeds} seeds" + (", wants --force" if asks else ""),
+            )
     axes.plot([20, 100], [20, 100], color="black", linewidth=0.7)
     axes.set_xlabel("expected by the edit, %")
     axes.set_ylabel("right among the subcategories, %")
     axes.set_title("What the edit expects of itself, and what happens")
-    axes.legend()
+    axes.legend(fontsize=8)
+
+
+def _kinds(axes: Axes, rows: Sequence[Row]) -> None:
+    """Generality by what the subcategories differ in."""
+    kind_of = {category.coarse: KINDS[next(iter(category.parameters))] for category in CATEGORIES}
+    kinds = [*dict.fromkeys(kind_of.values())]
+    width = 0.8 / len(WAYS)
+    for place, (rule, composition, clips, name) in enumerate(WAYS):
+        chosen = [row for row in rows if _is(row, rule, composition, clips=clips)]
+        means = [
+            100
+            * _mean(
+                (row for row in chosen if kind_of[row["category"]] == kind),
+                lambda row: row["generality"],
+            )
+            for kind in kinds
+        ]
+        axes.bar(np.arange(len(kinds)) + (place - 1.5) * width, means, width, label=name)
+    chance = [
+        100
+        * _mean(
+            (row for row in rows if kind_of[row["category"]] == kind),
+            lambda row: 1 / row["n_subcategories"],
+        )
+        for kind in kinds
+    ]
+    axes.scatter(
+        range(len(kinds)), chance, color="black", marker="_", s=900, zorder=3, label="guessing"
+    )
+    axes.set_xticks(range(len(kinds)), kinds)
+    axes.set_ylabel("generality, %")
+    axes.set_title("By what the subcategories differ in")
+    axes.legend(fontsize=8)
 
 
 def _categories(axes: Axes, rows: Sequence[Row]) -> None:
@@ -100,12 +184,12 @@ def _categories(axes: Axes, rows: Sequence[Row]) -> None:
     def means(*, clips: bool) -> dict[str, float]:
         found: dict[str, list[float]] = {}
         for row in rows:
-            if _default(row, clips=clips):
-                found.setdefault(row.category, []).append(100 * row.score.generality)
+            if _is(row, DEFAULT_RULE, "gated", clips=clips):
+                found.setdefault(row["category"], []).append(100 * row["generality"])
         return {category: float(np.mean(values)) for category, values in found.items()}
 
     centred, plain = means(clips=True), means(clips=False)
-    chance = {row.category: 100 / row.n_subcategories for row in rows}
+    chance = {row["category"]: 100 / row["n_subcategories"] for row in rows}
     order = sorted(centred, key=lambda category: centred[category])
     places = np.arange(len(order))
     axes.barh(places, [centred[c] for c in order], color="tab:blue", label="centred")

@@ -145,22 +145,39 @@ class AdamW:
     steps: int = 0
     first: list[Floats] = field(init=False)
     second: list[Floats] = field(init=False)
+    scratch: list[Floats] = field(init=False)
 
     def __post_init__(self) -> None:
         self.first = [np.zeros_like(parameter) for parameter in self.parameters]
         self.second = [np.zeros_like(parameter) for parameter in self.parameters]
+        self.scratch = [np.empty_like(parameter) for parameter in self.parameters]
 
     def step(self, gradients: list[Floats], rate: float) -> None:
-        """One step, with torch's constants."""
+        """One step, with torch's constants; gradients are overwritten.
+
+        All in place: making new arrays of the parameters' size takes longer than reckoning.
+        """
         self.steps += 1
         corrections = 1 - 0.9**self.steps, 1 - 0.999**self.steps
-        moments = zip(self.parameters, gradients, self.first, self.second, strict=True)
-        for parameter, gradient, first, second in moments:
-            first += 0.1 * (gradient - first)
-            second += 0.001 * (gradient**2 - second)
+        moments = zip(
+            self.parameters, gradients, self.first, self.second, self.scratch, strict=True
+        )
+        for parameter, gradient, first, second, scratch in moments:
+            np.subtract(gradient, first, out=scratch)
+            scratch *= 0.1
+            first += scratch
+            np.square(gradient, out=gradient)
+            gradient -= second
+            gradient *= 0.001
+            second += gradient
             parameter *= 1 - rate * DECAY
-            spread = np.sqrt(second / corrections[1]) + 1e-8
-            parameter -= rate * first / corrections[0] / spread
+            np.divide(second, corrections[1], out=scratch)
+            np.sqrt(scratch, out=scratch)
+            scratch += 1e-8
+            np.multiply(first, rate, out=gradient)
+            gradient /= corrections[0]
+            gradient /= scratch
+            parameter -= gradient
 
 
 @dataclass(slots=True)
