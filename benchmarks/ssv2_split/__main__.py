@@ -149,7 +149,7 @@ def gate(
         what="CLIP",
     )
     name = f"{folder.resolve().name} gate"
-    return list(gate_rows(name, splitter, layout, images, model))
+    return list(gate_rows(name, splitter, layout.categories, images, model.texts))
 
 
 def describe(

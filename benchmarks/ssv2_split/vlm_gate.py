@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from benchmarks.ssv2_split.evaluate import Row, Splitter, Way
 from benchmarks.ssv2_split.features import Features, Floats
-from benchmarks.ssv2_split.layout import Category, Layout, LayoutError
+from benchmarks.ssv2_split.layout import Category, LayoutError
 from edgesplit.clips import read_clip
 from edgesplit.errors import MissingExtraError
 from edgesplit.head import Head
@@ -63,7 +63,11 @@ def gated_videos(head: Head, category: Category, features: Features) -> list[str
 
 
 def gate_rows(
-    name: str, splitter: Splitter, layout: Layout, images: Features, model: LocalClip
+    name: str,
+    splitter: Splitter,
+    categories: Sequence[Category],
+    images: Features,
+    texts: Callable[[Sequence[str]], Floats],
 ) -> Iterator[Row]:
     """The gate's row for every category.
 
@@ -74,11 +78,11 @@ def gate_rows(
     Args:
         name: what the rows are called.
         splitter: with the base model and its features.
-        layout: whose categories to score.
+        categories: to score.
         images: the CLIP's features of `gated_videos`.
-        model: embeds the labels.
+        texts: labels to embeddings `(labels, dim)`.
     """
-    for category in layout.categories:
+    for category in categories:
         row = replace(splitter.row(category, Way("copies", "gated")), way=name)
         if row.score is None:
             yield row
@@ -90,7 +94,7 @@ def gate_rows(
             similarities = np.full((len(clips), len(category.fine)), np.nan)
             seen = [place for place, clip in enumerate(clips) if clip.video in images.places]
             pictures = images.pick(clips[place].video for place in seen)
-            similarities[seen] = pictures @ model.texts(category.fine).T
+            similarities[seen] = pictures @ texts(category.fine).T
             after = relabel(decided, category.name, category.fine, similarities)
             generality = float(np.mean([a == c.label for a, c in zip(after, clips, strict=True)]))
         score = replace(row.score, generality=generality, in_group=float("nan"))
