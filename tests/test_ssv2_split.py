@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,22 @@ def test_an_equivalent_set_of_other_labels_is_refused(data: Path) -> None:
         load_layout(data, "A")
 
 
+def test_given_indices_in_another_order_are_noticed(data: Path) -> None:
+    write_rows(data / "A" / PUSH / "equivalent_set.csv", [("p1.mp4", len(ROWS) + 1)])
+    with pytest.raises(LayoutError, match=r"has p1\.mp4 as 'Pushing something right', the other"):
+        load_layout(data, "A")
+
+
+def test_given_sets_need_no_other_half(data: Path) -> None:
+    for name in (PUSH, ROLL):
+        for part in ("equivalent", "unrelated"):
+            write_rows(data / "A" / name / f"{part}_set.csv", [("x.mp4", len(ROWS))])
+    for path in (data / "A" / "val.csv", data / "B" / "val.csv", data / "B" / "labels.json"):
+        path.unlink()
+    push, _ = load_layout(data, "A").categories
+    assert (push.derived, push.target) == (False, (("x.mp4", f"{PUSH} left"),))
+
+
 # The real annotations
 
 
@@ -581,10 +598,14 @@ def test_shots_of_every_seed_are_other_clips_and_means_are_over_seeds(
 
 def test_categories_that_cannot_be_split_are_named(splitter: Splitter, data: Path) -> None:
     category = load_layout(data, "A").categories[0]
-    assert splitter.row(category, Way("copies", "gated"), 1, 0).refused == "no clip in ft_set"
-    assert "would stand in" in splitter.row(category, Way("prototype", "gated")).refused or (
-        "statistics" in splitter.row(category, Way("prototype", "gated")).refused
+    assert (
+        splitter.row(category, Way("copies", "gated"), 1, 0).refused
+        == "no clip of ft_set can be read"
     )
+    refused = splitter.row(category, Way("prototype", "gated")).refused
+    assert refused == "alignment would stand in for prototype"  # for want of statistics
+    taken = replace(category, fine=(f"{PUSH} left", HOLD))
+    assert f"{HOLD!r}" in splitter.row(taken, Way("alignment", "flat")).refused
 
 
 @pytest.mark.parametrize(
@@ -891,7 +912,7 @@ def test_a_table_needs_no_videos_once_they_are_cached(
         line for line in result.stdout.splitlines() if " retrieval  " in line and "flat" not in line
     )
     assert [cell.strip() for cell in published.split("│")[3:6]] == ["45.0", "98.9", "72.0"]
-    assert "published, SSv2-A, MVD ViT-S" in published
+    assert "published, SSv2-A, MVD ViT-S" in result.stdout
     assert "comparable only with the authors' videos and backbone" in result.stdout
     assert "2 categories' sets are derived" in result.stdout
     assert "0 of 12 evaluation videos could not be read" in result.stdout
@@ -909,7 +930,11 @@ def test_missing_videos_are_listed_and_shots_are_drawn(
     assert "2 of 12 evaluation videos could not be read; they count nowhere" in result.stdout
     assert "l2.mp4: " in result.stdout
     assert "1 clip each" in result.stdout
-    assert result.stdout.count(f"Not split by alignment gated: '{ROLL}'. no clip in ft_set") == 1
+    refusals = [line for line in result.stdout.splitlines() if line.startswith("Not split by")]
+    assert refusals == [
+        "Not split by alignment gated with 1 labelled clips of each: 1, such as "
+        f"'{ROLL}': no clip of ft_set can be read"
+    ]
 
 
 @pytest.mark.torch

@@ -195,17 +195,22 @@ def remarks(
             f"{about['n_ambiguous']} clips are in no set: their fine label is also the name of the "
             "category that is split."
         )
+    labelled = len(features.missing) - about["n_missing"]
     yield (
         f"{about['n_missing']} of {about['n_videos']} evaluation videos could not be read; they "
-        "count nowhere."
+        "count nowhere." + (f" Nor could {labelled} labelled ones." if labelled else "")
     )
     for video, reason in list(features.missing.items())[:MAX_LISTED]:
         yield f"  {video}: {reason}"
     if len(features.missing) > MAX_LISTED:
         yield f"  and {len(features.missing) - MAX_LISTED} more; --json names all."
+    refused: dict[tuple[str, int, str], set[str]] = {}
     for row in rows:
-        if row.score is None and row.seed <= 0:  # the first seed speaks for all
-            yield f"Not split by {row.way}: {row.category!r}. {row.refused}"
+        if row.score is None:
+            refused.setdefault((row.way, row.n_shots, row.refused), set()).add(row.category)
+    for (way, n_shots, reason), names in refused.items():
+        with_shots = f" with {n_shots} labelled clips of each" if n_shots else ""
+        yield f"Not split by {way}{with_shots}: {len(names)}, such as {min(names)!r}: {reason}"
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ class Splitter:
         row = Row(str(way), category.name, len(category.fine), n_shots, seed, None)
         shots = self._shots(category, n_shots, seed) if n_shots else None
         if shots is not None and not any(map(len, shots.values())):
-            return replace(row, refused="no clip in ft_set")
+            return replace(row, refused="no clip of ft_set can be read")
         try:
             edit = split_class(
                 self.head,

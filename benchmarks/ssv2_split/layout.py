@@ -9,9 +9,12 @@
         ft_set.csv            training clips of its subcategories
 
 In the last three, indices beyond labels.json are the category's subcategories, in the scheme's
-order. What is missing of a category's files is derived: both halves list the same videos, and each
-is fine where the other is coarse. A clip that A/val.csv calls "Bending something" has its fine
-label in B/val.csv. That gives the given files of three SSv2-A categories row for row
+order (in SSv2 that is the alphabet's; where another order was meant, the other half's val.csv
+contradicts it, and that is an error).
+
+What is missing of a category's files is derived: both halves list the same videos, and each is fine
+where the other is coarse. A clip that A/val.csv calls "Bending something" has its fine label in
+B/val.csv. That gives the given files of three SSv2-A categories row for row
 (tests/test_ssv2_split.py). ft_set is derived from both train.csv the same way, which nothing given
 confirms; without them there are no shots.
 
@@ -157,20 +160,18 @@ class _Reader:
             for part in ("equivalent", "unrelated", "ft")
         }
         given = {part: _read_rows(p, columns) for part, p in paths.items() if p.is_file()}
-        target = given.get("equivalent")
-        other = given.get("unrelated")
-        shots = given.get("ft")
-        n_ambiguous = 0
-        if target is None:
-            pairs = self.pairs("val.csv", needed_for=paths["equivalent"])
-            target = _of_category(pairs, name, fine)
-            n_ambiguous = sum(clip.label == name for clip, _ in pairs) - len(target)
-        if other is None:
-            other = [clip for clip, _ in self.pairs("val.csv", needed_for=paths["unrelated"])]
-        if shots is None:
-            trains = [part / "train.csv" for part in (self.folder, self.twin)]
-            found = all(train.is_file() for train in trains) and self.twin_labels
-            shots = _of_category(self.pairs("train.csv"), name, fine) if found else []
+        target, n_ambiguous = given.get("equivalent"), 0
+        if target is None or self._can_pair("val.csv"):
+            pairs = self._paired("val.csv", needed_for=paths["equivalent"])
+            derived = _of_category(pairs, name, fine)
+            n_ambiguous = sum(clip.label == name for clip, _ in pairs) - len(derived)
+            target = derived if target is None else target
+            _check_labels(paths["equivalent"], target, dict(derived))
+        if "unrelated" not in given:
+            pairs = self._paired("val.csv", needed_for=paths["unrelated"])
+            given["unrelated"] = [clip for clip, _ in pairs]
+        if "ft" not in given and self._can_pair("train.csv"):
+            given["ft"] = _of_category(self._paired("train.csv", paths["ft"]), name, fine)
         stray = next((clip for clip in target if clip.label not in fine), None)
         if stray is not None:
             raise LayoutError(f"{paths['equivalent']} has {stray.video} as {stray.label!r}.")
@@ -178,13 +179,17 @@ class _Reader:
             name=name,
             fine=fine,
             target=tuple(target),
-            other=tuple(clip for clip in other if clip.label != name),
-            shots=tuple(shots),
-            derived=not given.keys() >= {"equivalent", "unrelated"},
+            other=tuple(clip for clip in given["unrelated"] if clip.label != name),
+            shots=tuple(given.get("ft", ())),
+            derived=not (paths["equivalent"].is_file() and paths["unrelated"].is_file()),
             n_ambiguous=n_ambiguous,
         )
 
-    def pairs(self, name: str, needed_for: Path | None = None) -> list[tuple[Clip, str]]:
+    def _can_pair(self, name: str) -> bool:
+        files = (self.folder / name, self.twin / name)
+        return bool(self.twin_labels) and all(file.is_file() for file in files)
+
+    def _paired(self, name: str, needed_for: Path) -> list[tuple[Clip, str]]:
         """Every clip of a file of this half, with its label in the other half."""
         if name not in self._pairs:
             twin = self.twin / name
@@ -205,6 +210,16 @@ class _Reader:
                 )
             self._pairs[name] = [(clip, labels[clip.video]) for clip in clips]
         return self._pairs[name]
+
+
+def _check_labels(path: Path, clips: Sequence[Clip], derived: Mapping[str, str]) -> None:
+    """A given set must call its clips what the halves call them, or its indices are other ones."""
+    for clip in clips:
+        if derived.get(clip.video, clip.label) != clip.label:
+            raise LayoutError(
+                f"{path} has {clip.video} as {clip.label!r}, the other half's val.csv as "
+                f"{derived[clip.video]!r}: the indices do not follow the group scheme's order."
+            )
 
 
 def _of_category(pairs: Sequence[tuple[Clip, str]], name: str, fine: Sequence[str]) -> list[Clip]:

@@ -123,11 +123,11 @@ def render(title: str, lines: Sequence[Line], published: Sequence[Published]) ->
     """The table; published figures in rows of their own, marked as such."""
     table = Table(title=title, title_justify="left")
     table.add_column("rule")
-    table.add_column("labelled clips")
+    table.add_column("labelled")
     for heading in ("generality", "locality (paper)", "mean", "locality (unmasked)"):
         table.add_column(heading, justify="right")
     table.add_column("categories", justify="right")
-    table.add_column("source")
+    table.add_row("measured", style="bold")
     for line in lines:
         spread = "" if math.isnan(line.seeds_sd) else f" ± {100 * line.seeds_sd:.1f}"
         table.add_row(
@@ -137,20 +137,18 @@ def render(title: str, lines: Sequence[Line], published: Sequence[Published]) ->
             _percent(line.locality_paper),
             _percent(line.mean),
             _percent(line.locality),
-            f"{line.n_categories}" + (f", {line.n_refused} not split" if line.n_refused else ""),
-            "measured",
+            str(line.n_categories),
         )
-    table.add_section()
-    for figure in published:
+    for number, figure in enumerate(published):
+        if number == 0:
+            table.add_section()
+            table.add_row(f"published, {figure.benchmark}", style="bold")
         table.add_row(
             figure.way,
             figure.shots,
             f"{figure.generality:.1f}",
             f"{figure.locality_paper:.1f}",
             f"{figure.mean:.1f}",
-            "",
-            "",
-            f"published, {figure.benchmark}",
             style="dim",
         )
     return table
