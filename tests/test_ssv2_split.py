@@ -949,6 +949,7 @@ def test_the_gate_stands_in_the_table(
     options = ("--rule", "retrieval", "--vlm", str(folder), "--output", str(output))
     result = run(data, videos, bundle, *options)
     assert result.exit_code == 0, result.output
+    assert "so its unmasked locality is 100" in result.stdout
     gate = json.loads(output.read_text())["table"][-1]
     assert (gate["way"], gate["locality"], gate["in_group"]) == ("tiny-clip gate", 1, None)
 

@@ -26,6 +26,7 @@ from benchmarks.ssv2_split.vlm_gate import LocalClip, clip_space, gate_rows, gat
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError
 
+GATE = " gate"
 MAX_LISTED = 10
 """Unreadable videos that are named one by one; --json names all."""
 
@@ -148,7 +149,7 @@ def gate(
         dim=model.dim,
         what="CLIP",
     )
-    name = f"{folder.resolve().name} gate"
+    name = folder.resolve().name + GATE
     return list(gate_rows(name, splitter, layout.categories, images, model.texts))
 
 
@@ -188,6 +189,11 @@ def remarks(
         "the unedited model may not answer the category; unmasked: it may. Mean: of generality and "
         "locality (paper)."
     )
+    if any(row.way.endswith(GATE) for row in rows):
+        yield (
+            "A gate changes no answer outside the category, so its unmasked locality is 100; the "
+            "paper's also counts the base model's mistakes into the category, which a gate keeps."
+        )
     if about["n_derived"]:
         yield f"{about['n_derived']} categories' sets are derived from val.csv and the scheme."
     if about["n_ambiguous"]:

@@ -52,7 +52,7 @@ PUBLISHED = (
 
 
 def published_for(data: str, half: str) -> tuple[Published, ...]:
-    """What is published of a benchmark, by its folder's name; of no half B anything is."""
+    """What is published of a benchmark, by its folder's name; of B halves nothing is."""
     names = {"ssv2": SSV2, "finegym": FINEGYM}
     wanted = next((v for k, v in names.items() if data.casefold().startswith(k)), None)
     return tuple(line for line in PUBLISHED if half == "A" and line.benchmark == wanted)
