@@ -16,7 +16,11 @@ FOLDER = ROOT / "benchmarks" / "results"
 def write_result(name: str, content: dict[str, Any]) -> Path:
     """Writes `results/<name>.json`: where and when, then `content`."""
     FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.json"
+    return save_result(FOLDER / f"{name}.json", content)
+
+
+def save_result(path: Path, content: dict[str, Any]) -> Path:
+    """Writes a result to any file, in the same form."""
     path.write_text(_dump({"made": _made(), **content}, "") + "\n")
     return path
 

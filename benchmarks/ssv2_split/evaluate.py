@@ -1,0 +1,200 @@
+"""Splits every category of a half, one at a time, and scores it on cached features.
+
+Locality is the paper's: over unrelated_set, correct after the split / correct before it with the
+coarse class masked. The other one, with the unedited head free to answer the class, stands beside
+it (`edgesplit.metrics.Score`). Generality is over a category's clips, then the mean over
+categories.
+
+The evaluation clips are only ever scored. Statistics are the bundle's own, if it has any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.ssv2_split.features import Features, Floats
+from benchmarks.ssv2_split.layout import Category, Clip, Layout, LayoutError
+from edgesplit.bundle import Bundle
+from edgesplit.errors import EditError, LabelError
+from edgesplit.head import Head
+from edgesplit.knowledge import Taxonomy
+from edgesplit.labels import COMPOSITIONS, Composition, words
+from edgesplit.metrics import Score, score_split
+from edgesplit.rules import BASELINES, DEFAULT_RULE, RULES
+from edgesplit.split import split_class
+from edgesplit.stats import Statistics
+from edgesplit.text import TextEncoder
+
+__all__ = ["DEFAULT_WAYS", "Row", "Splitter", "Way", "draw_shots", "head_of", "readable"]
+
+PAPERS = ("alignment-mlp", "retrieval")
+NO_SHOTS = -1
+"""The seed of a split that draws nothing."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a category is split."""
+
+    rule: str
+    composition: Composition
+
+    @classmethod
+    def from_text(cls, text: str) -> Way:
+        """From RULE or RULE:COMPOSITION; the paper's rules are flat unless it says otherwise.
+
+        Raises:
+            ValueError: there is no such rule or composition.
+        """
+        rule, _, wanted = text.partition(":")
+        if rule not in RULES + BASELINES:
+            raise ValueError(f"{rule!r} is no rule; choose from {', '.join(RULES + BASELINES)}")
+        wanted = wanted or ("flat" if rule in PAPERS else "gated")
+        for composition in COMPOSITIONS:
+            if composition == wanted:
+                return cls(rule, composition)
+        raise ValueError(f"{wanted!r} is no composition; choose from {', '.join(COMPOSITIONS)}")
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.composition}"
+
+
+DEFAULT_WAYS = (Way("retrieval", "flat"), Way("alignment-mlp", "flat"), Way(DEFAULT_RULE, "gated"))
+"""The paper's two, and the default edit."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One category, split one way."""
+
+    way: str
+    category: str
+    n_subcategories: int
+    n_shots: int
+    """Labelled clips of each subcategory; 0 is zero-shot."""
+    seed: int
+    """Of the labelled clips; -1 without."""
+    score: Score | None
+    refused: str = ""
+    """Why there is no score."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A flat JSON object."""
+        own = {name: getattr(self, name) for name in ("way", "category", "n_subcategories")}
+        own |= {"n_shots": self.n_shots, "seed": None if self.seed == NO_SHOTS else self.seed}
+        return own | (self.score.to_json() if self.score else {"refused": self.refused})
+
+
+def head_of(bundle: Bundle, layout: Layout) -> Head:
+    """The live head, under the layout's labels.
+
+    Labels are compared column by column whatever their case, brackets and punctuation: SSv2 is
+    known with "[something]" as well.
+
+    Raises:
+        LayoutError: the labels are others, or a class is split already.
+    """
+    head = bundle.head()
+    where = f"{bundle.path}'s head"
+    if len(head.tree) != len(head.tree.roots):
+        raise LayoutError(f"{where} has splits. Roll it back to the head that was exported.")
+    found = [node.label for node in head.tree]
+    if len(found) != len(layout.labels):
+        raise LayoutError(
+            f"{where} has {len(found)} labels, {layout.folder / layout.half / 'labels.json'} has "
+            f"{len(layout.labels)}. {_first_differences(found, layout.labels)}"
+        )
+    if list(map(words, found)) != list(map(words, layout.labels)):
+        raise LayoutError(
+            f"{where} does not have the labels of {layout.folder / layout.half / 'labels.json'} in "
+            f"their order. {_first_differences(found, layout.labels)}"
+        )
+    return Head.from_arrays(head.weight, head.bias, layout.labels, feature_space=head.feature_space)
+
+
+def _first_differences(found: Sequence[str], wanted: Sequence[str]) -> str:
+    differing = [
+        f"{i}: {a!r}, want {b!r}"
+        for i, (a, b) in enumerate(zip(found, wanted, strict=False))
+        if words(a) != words(b)
+    ]
+    first = "; ".join(differing[:3]) or "All that both have are the same"
+    return f"{first}. Export the model with the labels of labels.json, or try the other --half."
+
+
+def readable(clips: Sequence[Clip], features: Features) -> tuple[Floats, list[str]]:
+    """Features `(clips, dim)` and true labels of the clips whose video could be read."""
+    there = [clip for clip in clips if clip.video in features.places]
+    return features.pick(clip.video for clip in there), [clip.label for clip in there]
+
+
+def draw_shots(category: Category, n_shots: int, seed: int) -> list[Clip]:
+    """So many clips of each subcategory from ft_set, or as many as there are."""
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for label in category.fine:
+        pool = [clip for clip in category.shots if clip.label == label]
+        drawn += [pool[place] for place in rng.permutation(len(pool))[:n_shots]]
+    return drawn
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Splits and scores categories; what all splits share."""
+
+    head: Head
+    features: Features
+    encoder: TextEncoder
+    statistics: Statistics | None
+    """Of the bundle, for gated splits; flat ones are the paper's and do without."""
+    taxonomy: Taxonomy | None
+    """None lets the head's labels induce their groups."""
+
+    def row(self, category: Category, way: Way, n_shots: int = 0, seed: int = NO_SHOTS) -> Row:
+        """One split, scored. Doubts are not heeded; what cannot be split says why.
+
+        With shots, all of a way's rows start from its zero-shot rows and are fitted as
+        `edgesplit edit --shots` does it, which is not the paper's training.
+        """
+        row = Row(str(way), category.name, len(category.fine), n_shots, seed, None)
+        shots = self._shots(category, n_shots, seed) if n_shots else None
+        if shots is not None and not any(map(len, shots.values())):
+            return replace(row, refused="no clip of ft_set can be read")
+        try:
+            edit = split_class(
+                self.head,
+                category.name,
+                into=dict(zip(category.fine, category.modifiers, strict=True)),
+                rule=way.rule,
+                composition=way.composition,
+                statistics=self.statistics if way.composition == "gated" else None,
+                taxonomy=self.taxonomy,
+                shots=shots,
+                force=True,
+                encoder=self.encoder,
+            )
+        except (EditError, LabelError) as error:
+            return replace(row, refused=str(error))
+        if edit.report.rule != way.rule:
+            return replace(row, refused=f"{edit.report.rule} would stand in for {way.rule}")
+        clips = readable((*category.target, *category.other), self.features)
+        return replace(row, score=score_split(self.head, edit.head, category.name, *clips))
+
+    def rows(
+        self, category: Category, ways: Sequence[Way], n_shots: int, n_seeds: int
+    ) -> Iterator[Row]:
+        """All ways for one category: without shots, and with those of every seed."""
+        for way in ways:
+            yield self.row(category, way)
+            if n_shots:
+                for seed in range(n_seeds):
+                    yield self.row(category, way, n_shots, seed)
+
+    def _shots(self, category: Category, n_shots: int, seed: int) -> dict[str, Floats]:
+        features, labels = readable(draw_shots(category, n_shots, seed), self.features)
+        names = np.array(labels, dtype=object)
+        return {label: features[names == label] for label in category.fine}

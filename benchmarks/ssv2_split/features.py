@@ -1,0 +1,172 @@
+"""Every video through a model once: a cache of features that a killed run leaves usable.
+
+A folder of small npz files, each with the names and the features of some videos, each written
+whole or not at all; a damaged one is removed and its videos are done again. A folder belongs to one
+model and one folder of videos. A video that was exchanged under its name is not noticed: remove the
+folder then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from edgesplit.bundle import Bundle
+from edgesplit.cache import cache_folder
+from edgesplit.clips import VIDEO_SUFFIXES, read_clip
+from edgesplit.errors import ClipError
+from edgesplit.sessions import open_session
+from edgesplit.store import Store, map_os_errors, read_bytes
+
+__all__ = ["CHUNK", "Features", "backbone_of", "extract_all", "space_folder"]
+
+CHUNK = 64
+"""Videos in a file: what a kill can cost."""
+
+Floats = npt.NDArray[np.float32]
+Extract = Callable[[Path], Floats]
+"""A video file to its feature, `(dim,)`; a ClipError where it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Features by the video's name."""
+
+    places: Mapping[str, int]
+    """Rows of the matrix."""
+    matrix: Floats
+    """`(videos, dim)`."""
+    missing: Mapping[str, str]
+    """Videos that cannot be read, and why; they count nowhere."""
+
+    def pick(self, videos: Iterable[str]) -> Floats:
+        """`(clips, dim)`: of videos that are all there."""
+        picked: Floats = self.matrix[[self.places[video] for video in videos]]
+        return picked
+
+
+def space_folder(root: Path | None, space: str, videos: Path) -> Path:
+    """Where features of a model and a folder of videos are kept.
+
+    Args:
+        root: of all such folders; one in the user's cache by default.
+        space: the model's identity, such as a feature space.
+        videos: the folder of videos.
+    """
+    where = hashlib.sha256(str(videos.resolve()).encode()).hexdigest()
+    return (root or cache_folder() / "ssv2_split") / f"{space[:16]}-{where[:8]}"
+
+
+def backbone_of(bundle: Bundle) -> Extract:
+    """Takes a video through a bundle's preprocessing and backbone."""
+    session = open_session(bundle.backbone(), threads=0)
+
+    def extract(file: Path) -> Floats:
+        clip = read_clip(file, bundle.preprocessing)[None]
+        (features,) = session.run(["features"], {"clip": clip})
+        return np.asarray(features[0], np.float32)
+
+    return extract
+
+
+def extract_all(
+    folder: Path,
+    videos: Path,
+    names: Sequence[str],
+    open_model: Callable[[], Extract],
+    *,
+    dim: int,
+    what: str = "features",
+) -> Features:
+    """Features of all videos: those in the cache, and of the others now.
+
+    Args:
+        folder: the cache, see `space_folder`; made if need be.
+        videos: the folder of videos.
+        names: files in it; another suffix of a video will do, as SSv2 comes in .webm.
+        open_model: called only if there is a video to do.
+        dim: of the features.
+        what: what the progress bar says.
+
+    Raises:
+        ClipError: there is no feature at all.
+        BundleError: the cache cannot be written.
+    """
+    with map_os_errors("write features to", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    known = _load(folder, dim)
+    todo = [name for name in dict.fromkeys(names) if name not in known]
+    missing: dict[str, str] = {}
+    if todo:
+        extract = open_model()
+        fresh: dict[str, Floats] = {}
+        try:
+            for name in track(todo, what, console=Console(stderr=True)):
+                try:
+                    fresh[name] = _checked(extract(_find(videos, name)), dim)
+                except ClipError as error:
+                    missing[name] = str(error)
+                if len(fresh) == CHUNK:
+                    known.update(_saved(folder, fresh))
+                    fresh = {}
+        finally:  # an interrupted run keeps what it has
+            known.update(_saved(folder, fresh))
+    found = [name for name in dict.fromkeys(names) if name in known]
+    if names and not found:
+        raise ClipError(f"None of {len(missing)} videos can be read. {missing[names[0]]}")
+    matrix = np.stack([known[name] for name in found]) if found else np.zeros((0, dim), np.float32)
+    return Features({name: place for place, name in enumerate(found)}, matrix, missing)
+
+
+def _find(videos: Path, name: str) -> Path:
+    path = videos / name
+    if path.is_file():
+        return path
+    others = (path.with_suffix(suffix) for suffix in sorted(VIDEO_SUFFIXES))
+    return next((other for other in others if other.is_file()), path)
+
+
+def _checked(feature: Floats, dim: int) -> Floats:
+    if feature.shape != (dim,):  # the model and its folder of features do not belong together
+        raise ValueError(f"a feature has shape {feature.shape}, want ({dim},)")
+    if not np.isfinite(feature).all():
+        raise ClipError("The model makes no finite feature of it.")
+    return feature
+
+
+def _saved(folder: Path, features: Mapping[str, Floats]) -> Mapping[str, Floats]:
+    """Writes one file, named after its content so that two runs at once do not meet."""
+    if features:
+        buffer = io.BytesIO()
+        np.savez(buffer, names=[*features], features=np.stack([*features.values()]))
+        data = buffer.getvalue()
+        with map_os_errors("write features to", folder):
+            path = folder / f"{hashlib.sha256(data).hexdigest()[:16]}.npz"
+            Store().replace_file(path, data)
+    return features
+
+
+def _load(folder: Path, dim: int) -> dict[str, Floats]:
+    known: dict[str, Floats] = {}
+    for path in sorted(folder.glob("*.npz")):
+        data = read_bytes(path)
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                names, features = arrays["names"].tolist(), arrays["features"]
+            if features.shape != (len(names), dim) or features.dtype != np.float32:
+                raise ValueError(f"features of shape {features.shape}")
+        except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+            path.unlink(missing_ok=True)  # of a disk that lost its end; done again
+            continue
+        known.update(zip(names, features, strict=True))
+    return known
