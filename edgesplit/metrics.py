@@ -15,6 +15,8 @@ from edgesplit.head import Head
 
 __all__ = ["Score", "count_flips", "score_split"]
 
+Columns = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -66,16 +68,19 @@ def score_split(
     children = [after.tree[child].label for child in after.tree.children(column)]
     if not children:
         raise EditError(f"{name!r} is not split in the edited head.")
-    target = np.isin(truth, children)
-    old = np.asarray(before.classify(batch), dtype=object)
-    new = np.asarray(after.classify(batch), dtype=object)
+    target = np.fromiter((name in children for name in labels), bool, len(truth))
+    decided = before.evaluate(batch).class_index
+    evaluated = after.evaluate(batch)
+    old, new = _names(before, decided), _names(after, evaluated.class_index)
+    among = _among(after, column, evaluated.logits[target])
+    masked = _masked(before, label, batch[~target], decided[~target])
     correct = (new == truth)[~target].sum()
     return Score(
         generality=_ratio((new == truth)[target].sum(), target.sum()),
-        in_group=_ratio((_among(after, column, batch) == truth)[target].sum(), target.sum()),
+        in_group=_ratio((among == truth[target]).sum(), target.sum()),
         locality=_ratio(correct, (old == truth)[~target].sum()),
-        locality_paper=_ratio(correct, (_masked(before, label, batch) == truth)[~target].sum()),
-        churn=count_flips(before, after, batch),
+        locality_paper=_ratio(correct, (masked == truth[~target]).sum()),
+        churn=_count_flips(before, after, decided, evaluated.class_index),
         n_target=int(target.sum()),
         n_other=int((~target).sum()),
     )
@@ -87,37 +92,47 @@ def count_flips(before: Head, after: Head, features: npt.ArrayLike) -> int:
     A subcategory and the class it belongs to are no difference.
     """
     batch = np.asarray(features, np.float32)
-    decisions = zip(
-        before.evaluate(batch).class_index.tolist(),
-        after.evaluate(batch).class_index.tolist(),
-        strict=True,
-    )
+    decided = (head.evaluate(batch).class_index for head in (before, after))
+    return _count_flips(before, after, *decided)
+
+
+def _count_flips(before: Head, after: Head, old: Columns, new: Columns) -> int:
     flips = 0
-    for pair, count in Counter(decisions).items():
-        old, new = (
+    for pair, count in Counter(zip(old.tolist(), new.tolist(), strict=True)).items():
+        was, is_now = (
             [head.tree[column].label for column in head.tree.path(decided)]
             for head, decided in zip((before, after), pair, strict=True)
         )
-        if old[-1] not in new and new[-1] not in old:
+        if was[-1] not in is_now and is_now[-1] not in was:
             flips += count
     return flips
 
 
-def _among(head: Head, column: int, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """The best child of a split for every feature, as if nothing else could win."""
+def _names(head: Head, columns: Columns) -> npt.NDArray[Any]:
+    labels: npt.NDArray[Any] = np.array([node.label for node in head.tree], dtype=object)[columns]
+    return labels
+
+
+def _among(head: Head, column: int, logits: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """The best child of a split for every row, as if nothing else could win."""
     children = head.tree.children(column)
-    labels = np.array([head.tree[child].label for child in children], dtype=object)
-    scores = head.evaluate(batch).logits[:, children.start : children.stop]
-    best: npt.NDArray[Any] = labels[np.argmax(scores, axis=1)]
-    return best
+    best = logits[:, children.start : children.stop].argmax(axis=1)
+    return _names(head, children.start + best)
 
 
-def _masked(head: Head, label: str, batch: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """The head's decisions when it may not answer `label`."""
+def _masked(
+    head: Head, label: str, batch: npt.NDArray[np.float32], decided: Columns
+) -> npt.NDArray[Any]:
+    """The head's decisions when it may not answer `label`; others stay as they are."""
     column = head.tree.find(label)
+    inside = np.array([column in head.tree.path(leaf) for leaf in range(len(head.tree))])[decided]
     weight, bias = head.weight.copy(), head.bias.copy()
     weight[column], bias[column] = 0, -1e9  # finite, and below every score
-    return np.asarray(replace(head, weight=weight, bias=bias).classify(batch), dtype=object)
+    names = _names(head, decided)
+    if inside.any():
+        masked = replace(head, weight=weight, bias=bias)
+        names[inside] = _names(masked, masked.evaluate(batch[inside]).class_index)
+    return names
 
 
 def _ratio(part: Any, whole: Any) -> float:
