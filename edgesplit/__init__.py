@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from edgesplit.history import Version
     from edgesplit.labels import LabelTree
     from edgesplit.metrics import Score, score_split
+    from edgesplit.plan import Split, split_classes
     from edgesplit.preprocessing import Preprocessing
     from edgesplit.report import Report
-    from edgesplit.split import Split, split_class, split_classes
+    from edgesplit.split import split_class
     from edgesplit.stats import Statistics
     from edgesplit.text import TextEncoder
 
@@ -61,9 +62,10 @@ _HOMES = {
     "history": ("Version",),
     "labels": ("LabelTree",),
     "metrics": ("Score", "score_split"),
+    "plan": ("Split", "split_classes"),
     "preprocessing": ("Preprocessing",),
     "report": ("Report",),
-    "split": ("Split", "split_class", "split_classes"),
+    "split": ("split_class",),
     "stats": ("Statistics",),
     "text": ("TextEncoder",),
 }

@@ -37,12 +37,14 @@ from edgesplit.history import Version, read_history
 from edgesplit.knowledge import Taxonomy
 from edgesplit.labels import Composition
 from edgesplit.metrics import count_flips
+from edgesplit.plan import Plan, split_classes
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.publish import go_live, head_file, head_files, prune, read_live
 from edgesplit.rules import DEFAULT_RULE
-from edgesplit.split import Into, Plan, Shots, split_class, split_classes
+from edgesplit.split import split_class
 from edgesplit.stats import Statistics
 from edgesplit.store import Store, lock, map_os_errors, read_bytes
+from edgesplit.subcategories import Into, Shots
 from edgesplit.text import TextEncoder, packaged_encoder
 
 __all__ = ["Bundle", "check_space", "feature_space", "find_bundle", "open_bundle"]

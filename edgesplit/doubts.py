@@ -56,22 +56,17 @@ def warn_of_clips(
     ]
 
 
-def describe_rows(
-    subcategories: Sequence[tuple[str, str]],
-    known: Sequence[str],
-    transfer: Transfer,
-    match: SourceMatch,
-) -> list[NewRow]:
+def describe_rows(question: Question, transfer: Transfer, match: SourceMatch) -> list[NewRow]:
     """The new rows with their sources.
 
     Args:
-        subcategories: (full label, modifier) of each.
-        known: the known labels.
+        question: what was asked.
         transfer: what the rule made.
         match: what the texts say.
     """
+    known = question.known
     rows = []
-    for index, (label, modifier) in enumerate(subcategories):
+    for index, (label, modifier) in enumerate(question.subcategories):
         # Rounded before they are ordered, since they are for people and become part of the head's
         # bytes, and equally good sources differ in their last bits. No -0.0, either.
         near, share = (

@@ -1,4 +1,4 @@
-"""A plan file -> the splits it asks for.
+"""Many splits in one edit, all of them or none; and the plan file that asks for them.
 
 pushing: [left, right]      # a class and its subcategories
 rolling:                    # the same in full; all but `into` may be missing
@@ -16,21 +16,46 @@ but they are modifiers here.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesplit.errors import EditError
-from edgesplit.labels import COMPOSITIONS
-from edgesplit.rules import RULES
-from edgesplit.split import Into, Shots, Split
+from edgesplit.edit import Edit
+from edgesplit.errors import EdgesplitError, EditError, LabelError, UncertainSourceError
+from edgesplit.head import Head
+from edgesplit.knowledge import Taxonomy
+from edgesplit.labels import COMPOSITIONS, Composition
+from edgesplit.report import Report
+from edgesplit.rules import DEFAULT_RULE, RULES
+from edgesplit.split import split_class
+from edgesplit.stats import Statistics
 from edgesplit.store import map_os_errors
+from edgesplit.subcategories import Into, Shots
+from edgesplit.text import TextEncoder
 
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["MAX_BYTES", "load_plan"]
+__all__ = ["MAX_BYTES", "Plan", "Split", "load_plan", "split_classes"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """One split of a plan, as in `split_class`; what is None is as the whole plan has it."""
+
+    into: Into
+    rule: str | None = None
+    composition: Composition | None = None
+    like: str | None = None
+    shots: Shots | None = None
+    force: bool | None = None
+
+
+Plan = Mapping[str, Into | Split]
+"""{class: its subcategories, or a `Split`}, in the order in which they are split."""
+
 
 MAX_BYTES = 2**17
 """Of a plan file: more than a thousand splits, read in about a second."""
@@ -38,6 +63,105 @@ MAX_BYTES = 2**17
 _FORM = "Write 'class: [modifier, modifier]' or 'class: {into: […], …}' for each class."
 _KEYS = ("into", "rule", "composition", "like", "shots", "force")
 _FORCE = {"true": True, "false": False}
+
+
+def split_classes(
+    head: Head,
+    plan: Plan,
+    *,
+    rule: str = DEFAULT_RULE,
+    composition: Composition = "gated",
+    statistics: Statistics | None = None,
+    taxonomy: Taxonomy | None = None,
+    like: str | None = None,
+    force: bool = False,
+    encoder: TextEncoder | None = None,
+) -> Edit:
+    """Splits several classes, one after another, in one edit: all of them or none.
+
+    Each is split by `split_class` on the head that the splits before it made, so a plan may go on
+    to split a subcategory that it made itself. The new head's parent is `head`.
+
+    Args:
+        head: the head to edit; it stays as it is.
+        plan: the classes in order, each with its subcategories.
+        rule: of the splits that name none.
+        composition: of the splits that name none.
+        statistics: as in `split_class`.
+        taxonomy: as in `split_class`, for all splits.
+        like: for the splits that name no group.
+        force: for the splits that do not say.
+        encoder: as in `split_class`.
+
+    Raises:
+        EditError: the plan is empty, or some splits were refused; the text names each of them.
+        UncertainSourceError: the same, where all that were refused are only in doubt.
+        FeatureSpaceError: the statistics or the clips are of another backbone.
+    """
+    if not plan:
+        raise EditError("The plan has no class to split. Name one at least.")
+    edits: list[Edit] = []
+    refused: dict[str, EdgesplitError] = {}
+    for name, wanted in plan.items():
+        split = wanted if isinstance(wanted, Split) else Split(wanted)
+        attempt = partial(
+            split_class,
+            edits[-1].head if edits else head,
+            name,
+            into=split.into,
+            rule=split.rule or rule,
+            composition=split.composition or composition,
+            statistics=statistics,
+            shots=split.shots,
+            taxonomy=taxonomy,
+            like=split.like or like,
+            encoder=encoder,
+        )
+        try:
+            edits.append(attempt(force=force if split.force is None else split.force))
+        except UncertainSourceError as error:
+            refused[name] = error
+            edits.append(attempt(force=True))  # for the splits below it to be judged, too
+        except (EditError, LabelError) as error:
+            refused[name] = error
+    if refused:
+        raise _refusal(refused, len(plan))
+    return Edit(
+        before=head,
+        head=replace(edits[-1].head, parent=head.digest),
+        report=Report(
+            action="plan",
+            label="",
+            n_untouched=len(head.tree.roots) - len(set().union(*map(_touched, edits))),
+            splits=tuple(edit.report for edit in edits),
+        ),
+        action=f"plan: split {', '.join(repr(edit.report.label) for edit in edits)}",
+    )
+
+
+def _touched(edit: Edit) -> set[int]:
+    """Columns of the root classes whose logits a split changes."""
+    tree = edit.before.tree
+    flat = edit.report.composition == "flat"
+    return {tree.path(tree.find(edit.report.label))[0]} if flat else set()
+
+
+def _refusal(refused: Mapping[str, EdgesplitError], n_splits: int) -> EditError:
+    """All that stands against a plan, and what to do."""
+    lines = [f"Refused {len(refused)} of the plan's {n_splits} splits, so none was made:"]
+    doubtful = {n: e.doubts for n, e in refused.items() if isinstance(e, UncertainSourceError)}
+    for name, error in refused.items():
+        why = f"in doubt: {'; '.join(doubtful[name])}" if name in doubtful else str(error)
+        lines.append(f"  {name!r}: {why}")
+    if doubtful:
+        lines.append(
+            "For each in doubt, name the group to learn from (like), say it in its words (into: "
+            "{LABEL: MODIFIER, …}), show a clip of each (shots), or accept it (force: true)."
+        )
+    text = "\n".join(lines)
+    if len(doubtful) < len(refused):
+        return EditError(text)
+    return UncertainSourceError(text, sum(doubtful.values(), ()))
 
 
 def load_plan(path: str | Path, read_shots: Callable[[Path], Shots]) -> dict[str, Split]:

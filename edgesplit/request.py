@@ -13,6 +13,7 @@ from edgesplit.knowledge import Group, words_in_order
 from edgesplit.labels import Provenance
 from edgesplit.rules.transfer import Floats, Request, Texts, members_of
 from edgesplit.stats import MIN_CLIPS, Statistics
+from edgesplit.subcategories import Subcategories
 from edgesplit.text import TextEncoder
 
 __all__ = ["Question", "ask"]
@@ -23,6 +24,9 @@ class Question:
     """What is asked of a rule, and what is needed to judge its answer."""
 
     request: Request
+    subcategories: Subcategories
+    known: tuple[str, ...]
+    """The labels that belong to a group."""
     names: Floats
     """`(groups, text dim)`: embeddings of the groups' names."""
     name: Floats
@@ -42,7 +46,7 @@ def ask(
     head: Head,
     column: int,
     groups: Sequence[Group],
-    subcategories: Sequence[tuple[str, str]],
+    subcategories: Subcategories,
     encoder: TextEncoder,
     statistics: Statistics | None,
     *,
@@ -67,9 +71,9 @@ def ask(
     siblings += [[member.modifier for member in group.members] for group in groups]
     modifiers = [text for some in siblings for text in some]
     in_order = [text for some in siblings for text in words_in_order(some)]
-    names = [group.name for group in groups]
     n_labels, n_wanted = len(labels), len(subcategories)
-    texts = [*labels, *modifiers, *in_order, *names, head.tree[column].label]
+    texts = [*labels, *modifiers, *in_order]
+    texts += [*(group.name for group in groups), head.tree[column].label]
     embedded = encoder.encode(texts).astype(np.float64)
     of_labels, of_modifiers, ordered = np.split(embedded[: 3 * n_labels], 3)
     written = Texts(of_modifiers, of_labels, np.append(np.full(n_wanted, -1), owner), ordered)
@@ -83,7 +87,9 @@ def ask(
         context=_context(head, groups, encoder) if with_context else None,
     )
     seen = _clips_of(head, column, statistics)
-    return Question(request, embedded[3 * n_labels : -1], embedded[-1], columns, *seen)
+    known = tuple(member.label for member in members)
+    names, name = embedded[3 * n_labels : -1], embedded[-1]
+    return Question(request, subcategories, known, names, name, columns, *seen)
 
 
 def _clips_of(

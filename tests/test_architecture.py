@@ -155,12 +155,14 @@ FLOORS = (
         "sources",
     ),
     ("rules.prototype",),
+    ("subcategories",),
     ("request",),
     ("confidence",),
     ("report",),
     ("doubts", "edit"),
     ("split",),
-    ("shots", "plan", "bundle"),
+    ("plan",),
+    ("shots", "bundle"),
     ("create",),
 )
 FLOOR = {f"edgesplit.{room}": floor for floor, rooms in enumerate(FLOORS) for room in rooms}

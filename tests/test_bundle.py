@@ -26,8 +26,8 @@ from edgesplit.errors import (
 )
 from edgesplit.head import Head
 from edgesplit.labels import Node
+from edgesplit.plan import Plan, Split
 from edgesplit.preprocessing import Preprocessing
-from edgesplit.split import Plan, Split
 from edgesplit.stats import Statistics
 
 Snapshot = dict[str, bytes]

@@ -14,9 +14,9 @@ from edgesplit.clips import read_clip
 from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
 from edgesplit.errors import BundleError, UncertainSourceError
 from edgesplit.metrics import score_split
+from edgesplit.plan import Plan
 from edgesplit.rules import RULES
 from edgesplit.runtime import ServingHead
-from edgesplit.split import Plan
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgesplit.errors import BundleError, EditError
-from edgesplit.plan import MAX_BYTES, load_plan
-from edgesplit.split import Shots, Split
+from edgesplit.plan import MAX_BYTES, Split, load_plan
+from edgesplit.subcategories import Shots
 
 CLIPS: Shots = {"left": np.zeros((1, 8))}
 

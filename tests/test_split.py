@@ -12,7 +12,9 @@ from edgesplit.edit import Edit
 from edgesplit.errors import EdgesplitError, EditError, LabelError, UncertainSourceError
 from edgesplit.head import Head
 from edgesplit.labels import Composition
-from edgesplit.split import Into, Plan, Split, split_class, split_classes
+from edgesplit.plan import Plan, Split, split_classes
+from edgesplit.split import split_class
+from edgesplit.subcategories import Into
 from edgesplit.text import TextEncoder
 
 SIDES = ["left", "right"]

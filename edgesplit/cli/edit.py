@@ -18,7 +18,7 @@ from edgesplit.rules import DEFAULT_RULE, RULES
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
     from edgesplit.edit import Edit
-    from edgesplit.split import Into, Shots
+    from edgesplit.subcategories import Into, Shots
 
 __all__ = ["drop", "edit", "merge", "rename"]
 

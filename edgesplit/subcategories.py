@@ -1,0 +1,105 @@
+"""The subcategories that a split is asked for: their names, and the clips that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.errors import EditError, FeatureSpaceError, LabelError
+from edgesplit.knowledge import differing_words
+from edgesplit.labels import check_label, words
+from edgesplit.rules.transfer import Floats
+
+__all__ = ["Into", "Shots", "Subcategories", "name_subcategories", "place_shots"]
+
+Into = Sequence[str] | Mapping[str, str]
+"""Modifiers ("left"), full labels ("pushing something left"), or {full label: modifier}."""
+
+Shots = Mapping[str, npt.ArrayLike]
+"""Features `(clips, dim)` of labelled clips, by the subcategory's label or modifier."""
+
+Subcategories = Sequence[tuple[str, str]]
+"""(full label, modifier) of each."""
+
+
+def name_subcategories(label: str, into: Into, existing: Collection[str]) -> Subcategories:
+    """(full label, modifier) of every subcategory.
+
+    A text that begins with the class's first word is a full label; any other is a modifier and
+    follows the class's label.
+
+    Raises:
+        LabelError: a name is empty, not allowed or appears twice.
+        EditError: there are fewer than two.
+    """
+    if isinstance(into, str):
+        raise TypeError(f"into must be a sequence of texts or a mapping, got the text {into!r}")
+    if isinstance(into, Mapping):
+        pairs = [(check_label(full), check_label(modifier)) for full, modifier in into.items()]
+    else:
+        texts = [check_label(text) for text in into]
+        taken = [text for text in texts if text.casefold() in existing and text != label]
+        if taken:
+            raise LabelError(
+                f"There already is a class {taken[0]!r}. If it is a modifier, say which label it "
+                f"makes: '{label} {taken[0]}={taken[0]}'."
+            )
+        full = [words(text)[0] == words(label)[0] for text in texts]
+        told_apart = iter(
+            _modifiers(label, [t for t, is_full in zip(texts, full, strict=True) if is_full])
+        )
+        pairs = [
+            (text, next(told_apart)) if is_full else (f"{label} {text}", text)
+            for text, is_full in zip(texts, full, strict=True)
+        ]
+    if len(pairs) < 2:
+        raise EditError(
+            f"A split needs at least two subcategories, got {len(pairs)}. Add what {label!r} is "
+            "when it is not that."
+        )
+    for names in zip(*pairs, strict=True):
+        folded = [name.casefold() for name in names]
+        twice = {name for name in folded if folded.count(name) > 1}
+        if twice:
+            raise LabelError(f"The subcategory {min(twice)!r} appears twice. Name each one once.")
+    return pairs
+
+
+def _modifiers(label: str, full_labels: Sequence[str]) -> list[str]:
+    if not full_labels:
+        return []
+    *modifiers, _ = differing_words([*full_labels, label])
+    for full, modifier in zip(full_labels, modifiers, strict=True):
+        if not modifier:
+            raise LabelError(f"{full!r} says no more than {label!r}. Name what tells it apart.")
+    return modifiers
+
+
+def place_shots(shots: Shots, subcategories: Subcategories, dim: int) -> list[Floats]:
+    """The clips of each subcategory.
+
+    Raises:
+        EditError: clips of something else, or no clip at all.
+        FeatureSpaceError: features of another size.
+        ValueError: features that are no matrix, or not finite.
+    """
+    placed = [np.zeros((0, dim)) for _ in subcategories]
+    for name, features in shots.items():
+        fits = [i for i, names in enumerate(subcategories) if words(name) in map(words, names)]
+        if len(fits) != 1:
+            listed = ", ".join(repr(modifier) for _, modifier in subcategories)
+            raise EditError(f"There are clips of {name!r}, which is none of {listed}.")
+        clips = np.asarray(features, np.float64)
+        if clips.ndim != 2 or not np.isfinite(clips).all():
+            raise ValueError(f"the clips of {name!r} must be finite features (clips, {dim})")
+        if clips.shape[1] != dim:
+            raise FeatureSpaceError(
+                f"The features of {name!r} have {clips.shape[1]} values, the head takes {dim}. "
+                "Extract them with this bundle's backbone."
+            )
+        placed[fits[0]] = np.concatenate([placed[fits[0]], clips])
+    if shots and not any(map(len, placed)):
+        raise EditError("There is no labelled clip of any subcategory. Leave --shots out, or add.")
+    return placed
