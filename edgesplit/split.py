@@ -126,17 +126,14 @@ def split_class(
         confidence = with_clips(confidence, fitted, len(subcategories))
     seen = look(question, vectors.astype(np.float64), statistics, confidence, fitted)
     flat = composition == "flat"
+    children = [
+        Node(row.label, modifier=row.modifier, provenance=Provenance(answer.rule, row.sources, n))
+        for row, n in zip(answer.new_rows, map(len, labelled), strict=True)
+    ]
     edited = _append(
         head,
         column,
-        [
-            Node(
-                row.label,
-                modifier=row.modifier,
-                provenance=Provenance(answer.rule, row.sources, len(clips)),
-            )
-            for row, clips in zip(answer.new_rows, labelled, strict=True)
-        ],
+        children,
         vectors,
         seen.bias,
         composition=composition,
