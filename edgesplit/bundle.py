@@ -221,11 +221,15 @@ class Bundle:
             raise FeatureSpaceError(f"{path} belongs to another bundle. Restore it from a copy.")
         return statistics
 
-    @cached_property
+    @property
     def text_encoder(self) -> TextEncoder:
         """The bundle's own text encoder, else the packaged one."""
-        folder = self.path / "text"
-        return TextEncoder.open(folder) if folder.exists() else packaged_encoder()
+        own = (self.path / "text").exists()  # asked each time: `edgesplit encoder` may have run
+        return self._own_text_encoder if own else packaged_encoder()
+
+    @cached_property
+    def _own_text_encoder(self) -> TextEncoder:
+        return TextEncoder.open(self.path / "text")
 
     def history(self) -> tuple[Version, ...]:
         """The heads that went live, oldest first; the last is the live one.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
     from edgesplit.demo import DemoResult
     from edgesplit.diff import HeadDiff
-    from edgesplit.export import ExportReport
+    from edgesplit.export import EncoderReport, ExportReport
     from edgesplit.head import Head
     from edgesplit.history import Version
     from edgesplit.labels import Source
@@ -30,6 +30,7 @@ __all__ = [
     "show_bundle",
     "show_demo",
     "show_diff",
+    "show_encoder",
     "show_export",
     "show_history",
     "show_prediction",
@@ -210,6 +211,16 @@ def show_export(out: Console, report: ExportReport) -> None:
         out.print(
             "  no statistics, and no clips for the gate: export with --calibrate CLIPS to have both"
         )
+
+
+def show_encoder(out: Console, report: EncoderReport) -> None:
+    """Prints what was exported, how well it agrees with torch, and from when on it counts."""
+    out.print(f"[bold]{escape(str(report.path))}[/]  text encoder {report.digest[:SHORT]}")
+    out.print(
+        f"  {report.size_bytes / 1e6:.1f} MB, embeddings of {report.dim} values, texts of up to "
+        f"{report.max_tokens} tokens; cosine with torch {report.cosine:.4f}"
+    )
+    out.print("  the next edit embeds its texts anew; rows that earlier edits made stay")
 
 
 def show_demo(out: Console, result: DemoResult) -> None:

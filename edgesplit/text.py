@@ -34,6 +34,8 @@ __all__ = ["TextEncoder", "encoder_digest", "normalize_text", "packaged_encoder"
 
 ENCODER_FILE, TOKENIZER_FILE, MANIFEST_FILE = "encoder.onnx", "tokenizer.json", "encoder.json"
 
+_REMEDY = "Remove the folder and make it again with `edgesplit encoder`, or reinstall edgesplit."
+
 _GRID_BITS = 16
 """Embeddings are multiples of 2**-16. The encoder computes in float64, where ONNX Runtimes, CPUs
 and batches differ by 1e-15, which moves one number in ten billion to another multiple. The grid is
@@ -112,7 +114,7 @@ class TextEncoder:
             return cls(folder, digest=str(digest), dim=int(dim), max_tokens=int(limit))
         except (OSError, ValueError, KeyError, TypeError) as error:
             message = f"{path} does not describe a text encoder ({error!r}). "
-            raise BundleError(message + "Export the encoder again, or reinstall.") from error
+            raise BundleError(message + _REMEDY) from error
 
     def encode(self, texts: Sequence[str]) -> _Array:
         """Return the embeddings of the texts, from the cache where it has them.
@@ -149,12 +151,14 @@ class TextEncoder:
         return np.ldexp(steps, -_GRID_BITS).astype(np.float32)
 
     def check(self) -> None:
-        """Reads the files and compares them with the digest.
+        """Reads the files anew and compares them with encoder.json.
 
         Raises:
             BundleError: a file is missing or damaged.
+            BackendError: ONNX Runtime refuses the model.
+            MissingExtraError: ONNX Runtime is not installed.
         """
-        _read_files(self.folder, self.digest)
+        self._load()
 
     def _tokenize(self, text: str) -> list[int]:
         encoding = self._model[0].encode(text)
@@ -170,10 +174,20 @@ class TextEncoder:
     @cached_property
     def _model(self) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
         """Tokenizer and session; two threads may both make them, and either pair will do."""
+        return self._load()
+
+    def _load(self) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
         from tokenizers import Tokenizer
 
         encoder, tokenizer = _read_files(self.folder, self.digest)
-        return Tokenizer.from_buffer(tokenizer), open_session(encoder, threads=1)
+        session = open_session(encoder, threads=1)
+        dim = session.get_outputs()[0].shape[-1]
+        if dim != self.dim:
+            raise BundleError(
+                f"The text encoder in {self.folder} gives {dim} values, its {MANIFEST_FILE} says "
+                f"{self.dim}. {_REMEDY}"
+            )
+        return Tokenizer.from_buffer(tokenizer), session
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -191,11 +205,11 @@ def _read_files(folder: Path, digest: str) -> tuple[bytes, bytes]:
         tokenizer = (folder / TOKENIZER_FILE).read_bytes()
     except OSError as error:
         message = f"The text encoder in {folder} cannot be read ({error}). "
-        raise BundleError(message + "Export it again, or reinstall.") from error
+        raise BundleError(message + _REMEDY) from error
     if (found := encoder_digest(encoder, tokenizer)) != digest:
         raise BundleError(
             f"The text encoder in {folder} has digest {found[:12]}, its {MANIFEST_FILE} "
-            f"says {digest[:12]}: a file is damaged. Export it again, or reinstall."
+            f"says {digest[:12]}: a file is damaged. {_REMEDY}"
         )
     return encoder, tokenizer
 

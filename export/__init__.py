@@ -6,6 +6,7 @@
     labels     a label file -> class names in class order
     models     "package.module:factory" and a checkpoint -> a torch module
     bundle     all of it: model, labels, preprocessing -> lab.bundle
+    text       a Hugging Face text encoder -> the text/ of a bundle
 
 Needs the `export` extra; importing this package without it raises MissingExtraError. Torch itself
 is loaded when one of the names below is first used.
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from edgesplit.export.labels import load_labels
     from edgesplit.export.models import load_model
     from edgesplit.export.parity import Parity, check_parity, measure_parity
+    from edgesplit.export.text import EncoderReport, add_text_encoder
 
 __all__ = [
     "Cut",
+    "EncoderReport",
     "ExportReport",
     "Parity",
+    "add_text_encoder",
     "check_parity",
     "export_backbone",
     "export_model",
@@ -42,8 +46,10 @@ __all__ = [
 
 _HOMES = {
     "Cut": "cut",
+    "EncoderReport": "text",
     "ExportReport": "bundle",
     "Parity": "parity",
+    "add_text_encoder": "text",
     "check_parity": "parity",
     "export_backbone": "backbone",
     "export_model": "bundle",

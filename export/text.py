@@ -24,7 +24,8 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BundleError, ExportError, MissingExtraError
-from edgesplit.store import PART, lock, map_os_errors
+from edgesplit.store import PART, Store, lock, map_os_errors
 from edgesplit.text import ENCODER_FILE, MANIFEST_FILE, TOKENIZER_FILE, TextEncoder, encoder_digest
 
 __all__ = [
+    "EncoderReport",
     "add_text_encoder",
     "export_text_encoder",
     "reference_embeddings",
@@ -157,6 +159,21 @@ class _Source:
         return int(self.config["projection_dim" if self.family.clip else "hidden_size"])
 
 
+@dataclass(frozen=True, slots=True)
+class EncoderReport:
+    """What was made and how well it agrees with torch."""
+
+    path: Path
+    """The folder of the three files."""
+    digest: str
+    dim: int
+    max_tokens: int
+    size_bytes: int
+    """Of the ONNX model and the tokenizer."""
+    cosine: float
+    """Between its embedding and torch's, of that of three texts where they differ most."""
+
+
 def export_text_encoder(folder: Path) -> tuple[bytes, str]:
     """Turn a text encoder into a self-contained ONNX model.
 
@@ -172,14 +189,14 @@ def export_text_encoder(folder: Path) -> tuple[bytes, str]:
         neither pads nor truncates.
 
     Raises:
-        ExportError: another architecture or pooling, or a file is missing.
+        ExportError: another architecture or pooling, or a file is missing or damaged.
         MissingExtraError: torch or transformers is not installed.
     """
     source = _read_source(folder)
     return _write_graph(source), source.tokenizer
 
 
-def write_text_encoder(folder: Path, *, destination: Path, model: str) -> None:
+def write_text_encoder(folder: Path, *, destination: Path, model: str) -> EncoderReport:
     """Export the encoder in `folder` into the three files that `TextEncoder.open` reads.
 
     Args:
@@ -187,30 +204,35 @@ def write_text_encoder(folder: Path, *, destination: Path, model: str) -> None:
         destination: the folder to write encoder.onnx, tokenizer.json and encoder.json into.
         model: where the weights come from; kept in encoder.json for people.
 
+    Returns:
+        What was written.
+
     Raises:
         ExportError: as `export_text_encoder`; or the written encoder disagrees with torch.
     """
     source = _read_source(folder)
-    encoder = _write_graph(source)
-    manifest = {
-        "digest": encoder_digest(encoder, source.tokenizer.encode()),
-        "dim": source.dim,
-        "max_tokens": source.max_tokens,
-        "model": model,
-    }
+    encoder, tokenizer = _write_graph(source), source.tokenizer.encode()
+    digest = encoder_digest(encoder, tokenizer)
+    sizes = {"dim": source.dim, "max_tokens": source.max_tokens}
+    manifest = {"digest": digest, **sizes, "model": model}
     destination.mkdir(parents=True, exist_ok=True)
     (destination / ENCODER_FILE).write_bytes(encoder)
-    (destination / TOKENIZER_FILE).write_text(source.tokenizer, encoding="utf-8")
+    (destination / TOKENIZER_FILE).write_bytes(tokenizer)
     (destination / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
-    _check_parity(source, destination)
+    return EncoderReport(
+        path=destination,
+        digest=digest,
+        **sizes,
+        size_bytes=len(encoder) + len(tokenizer),
+        cosine=_check_parity(source, destination),
+    )
 
 
-def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> TextEncoder:
+def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> EncoderReport:
     """Export the encoder in `folder` and make it the bundle's own, from the next edit on.
 
     It appears at once or not at all, by the rename of a folder, and like every other file of a
-    bundle is never changed again. Rows that earlier edits made stay as they are. A `Bundle` that
-    has used its text encoder already keeps to that one; open it again.
+    bundle is never changed again. Rows that earlier edits made stay as they are.
 
     Args:
         folder: as for `export_text_encoder`.
@@ -218,7 +240,7 @@ def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> TextEncoder
         model: where the weights come from; kept in encoder.json for people.
 
     Returns:
-        The bundle's encoder; when it had this very one, nothing was written.
+        What the bundle has now; when it had this very encoder, nothing was written.
 
     Raises:
         ExportError: as `write_text_encoder`.
@@ -229,22 +251,26 @@ def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> TextEncoder
     part = bundle.path / f".text.{os.getpid()}{PART}"
     with tempfile.TemporaryDirectory(prefix="edgesplit-") as scratch:
         made = Path(scratch)
-        write_text_encoder(folder, destination=made, model=model)  # slow: not under the lock
-        digest = TextEncoder.open(made).digest
+        report = write_text_encoder(folder, destination=made, model=model)  # slow: needs no lock
         with lock(bundle.path), map_os_errors("add a text encoder to", bundle.path):
             if target.exists():
-                _check_same(TextEncoder.open(target), digest)
-                return TextEncoder.open(target)
-            shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our number
-            try:
-                bundle.store.make_folder(part)
-                for file in sorted(made.iterdir()):
-                    bundle.store.replace_file(part / file.name, file.read_bytes())
-                bundle.store.rename_folder(part, target)
-            except BaseException:
-                shutil.rmtree(part, ignore_errors=True)
-                raise
-    return TextEncoder.open(target)
+                _check_same(TextEncoder.open(target), report.digest)
+            else:
+                _put(bundle.store, made, part, target)
+    return replace(report, path=target)
+
+
+def _put(store: Store, made: Path, part: Path, target: Path) -> None:
+    """Copies the files of `made` into the new folder `target`, by way of `part`."""
+    shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our number
+    try:
+        store.make_folder(part)
+        for file in sorted(made.iterdir()):
+            store.replace_file(part / file.name, file.read_bytes())
+        store.rename_folder(part, target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 def _check_same(present: TextEncoder, digest: str) -> None:
@@ -435,10 +461,14 @@ def _gelu(graph: _Graph, inner: str) -> str:
 
 
 def _quick_gelu(graph: _Graph, inner: str) -> str:
-    """X sigmoid(1.702 x), OpenAI's stand-in for the GELU."""
-    return graph.op(
-        "Mul", inner, graph.op("Sigmoid", graph.op("Mul", inner, graph.constant(1.702)))
-    )
+    """X sigmoid(1.702 x), OpenAI's stand-in for the GELU.
+
+    Not by Sigmoid: ONNX Runtimes up to 1.23 at least put a kernel of their own in the place of the
+    three nodes, and then refuse the model, because that kernel knows no float64.
+    """
+    op = graph.op
+    shrinking = op("Exp", op("Mul", inner, graph.constant(-1.702)))  # inf where 0 is right
+    return op("Div", inner, op("Add", shrinking, graph.constant(1.0)))
 
 
 _ACTIVATIONS = {"gelu": _gelu, "quick_gelu": _quick_gelu}
@@ -528,13 +558,15 @@ def _read_source(folder: Path) -> _Source:
                 f"{folder / 'config.json'} has {key} {found!r}; text encoders must have "
                 f"{' or '.join(map(repr, values))}."
             )
+    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    end = config["eos_token_id"] if family.clip else None
     return _Source(
         family=family,
         config=config,
         pooling="end" if family.clip else pooling,
         model=model,
-        state={name: tensor.numpy() for name, tensor in model.state_dict().items()},
-        tokenizer=_read_tokenizer(folder, config["eos_token_id"] if family.clip else None),
+        state=state,
+        tokenizer=_read_tokenizer(folder, n_words=len(state[family.words]), end=end),
     )
 
 
@@ -542,7 +574,7 @@ def _read_family(folder: Path) -> _Family:
     path = folder / "config.json"
     if not path.is_file():
         raise ExportError(f"{path} is missing: {folder} is not a Hugging Face model folder.")
-    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    kind = str(_read_json(path, {}).get("model_type"))
     if kind not in _FAMILIES:
         raise ExportError(
             f"{path} has model_type {kind!r}; what can be exported is {', '.join(_FAMILIES)}."
@@ -553,23 +585,38 @@ def _read_family(folder: Path) -> _Family:
 def _read_pooling(folder: Path) -> str:
     """What sentence-transformers does after the model; it must be a pooling, then length 1."""
     path = folder / "modules.json"
-    modules = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    kinds = {module["type"].rsplit(".", 1)[-1] for module in modules}
+    kinds = {module["type"].rsplit(".", 1)[-1] for module in _read_json(path, [])}
     if unknown := kinds - {"Transformer", "Pooling", "Normalize"}:
         raise ExportError(f"{path} names modules that cannot be exported: {sorted(unknown)}.")
     path = folder / "1_Pooling" / "config.json"
-    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    modes = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on]
+    settings = _read_json(path, {})
+    # Newer sentence-transformers write a name or a list of them, older ones a flag for each.
+    modes = settings.get("pooling_mode") or [
+        key for key, on in settings.items() if key.startswith("pooling_mode_") and on
+    ]
     match modes:
-        case ["pooling_mode_mean_tokens"]:
+        case "mean" | ["mean"] | ["pooling_mode_mean_tokens"]:
             return "mean"
-        case ["pooling_mode_cls_token"]:
+        case "cls" | ["cls"] | ["pooling_mode_cls_token"]:
             return "first"
         case [] if not settings:
             return "mean"
     raise ExportError(
         f"{path} asks for another pooling than the mean over all tokens or the first: {modes}."
     )
+
+
+def _read_json(path: Path, absent: Any) -> Any:
+    """What the file holds, which must be of the kind of `absent`; that, if there is no file."""
+    if not path.is_file():
+        return absent
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ExportError(f"{path} is damaged ({error}). Fetch the model folder again.") from error
+    if not isinstance(content, type(absent)):
+        raise ExportError(f"{path} holds no JSON {type(absent).__name__}. Fetch the folder again.")
+    return content
 
 
 def _load_model(folder: Path, loader: str) -> Any:
@@ -580,10 +627,11 @@ def _load_model(folder: Path, loader: str) -> Any:
         message = "Exporting a text encoder needs torch and transformers: "
         raise MissingExtraError(message + "pip install 'edgesplit[export]'") from error
     try:
-        model, loading = getattr(transformers, loader).from_pretrained(
-            folder, local_files_only=True, output_loading_info=True
-        )
-    except (OSError, RuntimeError) as error:  # no file, or weights of other shapes
+        with _quiet_transformers():
+            model, loading = getattr(transformers, loader).from_pretrained(
+                folder, local_files_only=True, output_loading_info=True
+            )
+    except Exception as error:  # its readers' exceptions have no common base
         raise ExportError(f"The weights in {folder} cannot be read: {error}") from error
     # transformers fills what a file lacks with random numbers; a BERT's pooler is not used here
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
@@ -595,33 +643,62 @@ def _load_model(folder: Path, loader: str) -> Any:
     return model.to(torch.float32).eval()  # half-precision weights are rounded once, to int8
 
 
-def _read_tokenizer(folder: Path, end: int | None) -> str:
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Mutes the progress bar, and the list of weights that go unused: half of every CLIP."""
+    import transformers
+
+    logging: Any = transformers.utils.logging  # half of it has no types
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _read_tokenizer(folder: Path, *, n_words: int, end: int | None) -> str:
     """The tokenizer's JSON; a CLIP's must end each text with the token that is pooled."""
     from tokenizers import Tokenizer
 
     path = folder / TOKENIZER_FILE
     if not path.is_file():
         raise ExportError(f"{path} is missing. Save the tokenizer with AutoTokenizer first.")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ExportError(f"{path} cannot be read: {error}. Fetch the folder again.") from error
+    if (largest := max(tokenizer.get_vocab().values(), default=0)) >= n_words:
+        raise ExportError(
+            f"{path} has tokens up to {largest}, the model knows {n_words}: save the model's own "
+            "tokenizer beside it."
+        )
     # Padding changes no meaning but rounding and time; too long a label is refused, not cut.
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    ids = tokenizer.encode(_PROBES[0]).ids
-    if end is not None and ids[-1:] != [max(ids, default=-1) if end == _LEGACY_END else end]:
-        raise ExportError(
-            f"{path} gives the tokens {ids} for {_PROBES[0]!r}, which do not end with the end "
-            "token: save the model's own tokenizer beside it."
-        )
+    if end is not None:
+        ids = [tokenizer.encode(text).ids for text in _PROBES]
+        last = max(map(max, ids)) if end == _LEGACY_END else end
+        if any(tokens[-1] != last for tokens in ids):
+            raise ExportError(
+                f"{path} gives the tokens {ids[0]} for {_PROBES[0]!r}, which do not end with the "
+                f"end token {last}: save the model's own tokenizer beside it."
+            )
     return tokenizer.to_str()
 
 
-def _check_parity(source: _Source, exported: Path) -> None:
+def _check_parity(source: _Source, exported: Path) -> float:
+    """The lowest cosine between the exported model's embedding of a text and torch's."""
     wanted = _embed_with_torch(source, _PROBES)
     found = TextEncoder.open(exported).compute(_PROBES)
     cosine = float((wanted * found).sum(axis=1).min())
     if not cosine >= _MIN_COSINE:  # NaN as well
         raise ExportError(
-            f"The encoder in {exported} agrees with torch only to a cosine of {cosine:.3f} "
-            f"(wanted {_MIN_COSINE}): the model computes something that its config.json does not "
-            "say, or its weights bear no int8. Do not use it."
+            f"The exported encoder agrees with torch only to a cosine of {cosine:.3f} (wanted "
+            f"{_MIN_COSINE}): the model computes something that its config.json does not say, or "
+            "its weights bear no int8. Use another model."
         )
+    return cosine

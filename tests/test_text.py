@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ import onnx
 import pytest
 
 from edgesplit.cache import cache_folder
-from edgesplit.errors import BundleError, EdgesplitError, ExportError, LabelError
+from edgesplit.errors import BundleError, EdgesplitError, LabelError
 from edgesplit.text import TextEncoder, normalize_text, packaged_encoder
 
 HERE = Path(__file__).parent
@@ -366,157 +365,10 @@ def test_a_damaged_encoder_is_refused_before_it_runs(tmp_path: Path) -> None:
         TextEncoder.open(folder).encode(["left"])
 
 
-# The export
-
-
-@pytest.fixture(scope="module")
-def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random two-layer BERT of 32 features with a vocabulary of a dozen pieces."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
-    folder = tmp_path_factory.mktemp("bert")
-    words = ["left", "right", "up", "down", "from", "to", "the", "##ward", "##s"]
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
-    vocabulary = {piece: index for index, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    template = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.post_processor = template
-    tokenizer.enable_padding(length=16)
-    tokenizer.enable_truncation(16)
-    tokenizer.save(str(folder / "tokenizer.json"))
-
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(pieces),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=20,
-        initializer_range=0.3,  # strong enough that attention and GELU matter
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.mark.torch
-def test_exported_bert_agrees_with_torch(bert_folder: Path, tmp_path: Path) -> None:
-    from edgesplit.export.text import reference_embeddings, write_text_encoder
-
-    write_text_encoder(bert_folder, destination=tmp_path, model="random")
-    exported = TextEncoder.open(tmp_path)
-    assert (exported.dim, exported.max_tokens) == (32, 20)
-    texts = ["left", "from left to right", "upwards", "down down down to the left"]
-    wanted, found = reference_embeddings(bert_folder, texts), exported.encode(texts)
-    # int8 steps are 1/254 of a row's largest weight; a wrong graph is nowhere near
-    assert (wanted * found).sum(axis=1).min() > 0.995
-    assert (wanted @ wanted.T).min() < 0.9  # the texts differ enough for that to mean something
-    with pytest.raises(LabelError, match="has 21 word pieces"):
-        exported.encode(["up " * 19])
-
-
-@pytest.mark.torch
-def test_graph_computes_what_torch_does_with_the_same_weights(bert_folder: Path) -> None:
-    import onnxruntime
-    import torch
-    from transformers import BertModel
-
-    from edgesplit.export.text import export_text_encoder
-
-    # A copy of the model whose matrices went to int8 and back, in float64.
-    model: Any = BertModel.from_pretrained(bert_folder)
-    model = model.double().eval()
-    linear = [module for module in model.encoder.modules() if isinstance(module, torch.nn.Linear)]
-    for matrix in (model.embeddings.word_embeddings.weight, *(layer.weight for layer in linear)):
-        scales = (matrix.data.float().abs().amax(1, keepdim=True) / 127).double()
-        scales[scales == 0] = 1  # the padding's row
-        matrix.data = (matrix.data / scales).round() * scales
-    ids = np.array([[2, 4, 8, 9, 5, 3], [2, 6, 10, 7, 11, 3]], np.int64)
-    with torch.no_grad():
-        wanted = model(input_ids=torch.from_numpy(ids)).last_hidden_state.mean(1)
-    session = onnxruntime.InferenceSession(export_text_encoder(bert_folder)[0])
-    feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-    (found,) = session.run(["embedding"], feeds)
-    assert found.dtype == np.float64
-    wanted = torch.nn.functional.normalize(wanted, dim=1).numpy()
-    # What is left is the GELU's approximation: 7.5e-8 of each activation, in two layers.
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
-
-
-@pytest.mark.torch
-def test_export_is_deterministic_and_self_contained(bert_folder: Path) -> None:
-    from edgesplit.export.text import export_text_encoder
-
-    encoder, tokenizer = export_text_encoder(bert_folder)
-    assert export_text_encoder(bert_folder) == (encoder, tokenizer)
-    model = onnx.load_from_string(encoder)
-    assert (model.ir_version, model.opset_import[0].version) == (8, 17)
-    assert {entry.name for entry in model.graph.input} == {"input_ids", "attention_mask"}
-    large = [entry for entry in model.graph.initializer if np.prod(entry.dims) > 1000]
-    assert {entry.data_type for entry in large} == {onnx.TensorProto.INT8}
-    assert json.loads(tokenizer)["padding"] is None
-    assert json.loads(tokenizer)["truncation"] is None
-
-
-@pytest.mark.torch
-def test_exported_mask_hides_padding(bert_folder: Path) -> None:
-    import onnxruntime
-
-    from edgesplit.export.text import export_text_encoder
-
-    session = onnxruntime.InferenceSession(export_text_encoder(bert_folder)[0])
-    ids = np.array([[2, 4, 3, 7, 7]], np.int64)
-    mask = np.array([[1, 1, 1, 0, 0]], np.int64)
-    (padded,) = session.run(None, {"input_ids": ids, "attention_mask": mask})
-    (plain,) = session.run(None, {"input_ids": ids[:, :3], "attention_mask": mask[:, :3]})
-    np.testing.assert_allclose(padded, plain, rtol=0, atol=1e-13)
-
-
-@pytest.mark.torch
-@pytest.mark.parametrize(
-    ("file", "key", "value"),
-    [
-        ("config.json", "model_type", "mpnet"),
-        ("config.json", "hidden_act", "relu"),
-        ("1_Pooling/config.json", "pooling_mode_max_tokens", True),
-    ],
-    ids=["architecture", "activation", "pooling"],
-)
-def test_an_encoder_of_another_kind_is_refused(
-    bert_folder: Path, tmp_path: Path, file: str, key: str, value: object
-) -> None:
-    from edgesplit.export.text import export_text_encoder
-
-    folder = shutil.copytree(bert_folder, tmp_path / "model")
-    path = folder / file
-    path.parent.mkdir(exist_ok=True)
-    settings = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps({**settings, key: value}))
-    with pytest.raises(ExportError, match=r"model_type|hidden_act|another pooling"):
-        export_text_encoder(folder)
-
-
-@pytest.mark.torch
-def test_an_encoder_with_a_further_layer_is_refused(bert_folder: Path, tmp_path: Path) -> None:
-    from edgesplit.export.text import export_text_encoder
-
-    folder = shutil.copytree(bert_folder, tmp_path / "model")
-    modules = [{"type": f"sentence_transformers.models.{kind}"} for kind in ("Pooling", "Dense")]
-    (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(ExportError, match=r"cannot be exported: \['Dense'\]"):
-        export_text_encoder(folder)
-
-
-@pytest.mark.torch
-@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
-def test_a_folder_without_a_file_is_refused(bert_folder: Path, tmp_path: Path, file: str) -> None:
-    from edgesplit.export.text import export_text_encoder
-
-    folder = shutil.copytree(bert_folder, tmp_path / "model")
-    (folder / file).unlink()
-    with pytest.raises(ExportError, match=r"is missing|cannot be read"):
-        export_text_encoder(folder)
+def test_a_manifest_with_another_size_is_refused(tmp_path: Path) -> None:
+    folder = shutil.copytree(PACKAGED, tmp_path / "text")
+    path = folder / "encoder.json"
+    path.write_text(path.read_text().replace('"dim": 384', '"dim": 385'))
+    for use in (lambda known: known.encode(["left"]), TextEncoder.check):
+        with pytest.raises(BundleError, match=r"gives 384 values, its encoder\.json says 385"):
+            use(TextEncoder.open(folder))

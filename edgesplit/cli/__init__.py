@@ -36,7 +36,7 @@ def main() -> None:
 
 
 for _command in (
-    *(make.export, make.demo),
+    *(make.export, make.encoder, make.demo),
     *(edit.edit, edit.merge, edit.rename, edit.drop),
     *(history.publish, history.rollback, history.log, history.prune),
     *(history.show, history.diff, history.verify),

@@ -1,4 +1,7 @@
-"""The commands that make a bundle: `export` from a trained model, `demo` from what is shipped."""
+"""The commands that make a bundle, or a part of it.
+
+`export` makes it of a trained model, `demo` of what is shipped; `encoder` makes its text encoder.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesplit.cli.options import json_option
+from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
 from edgesplit.preprocessing import INTERPOLATIONS, LAYOUTS, SAMPLINGS, Preprocessing
 
 if TYPE_CHECKING:
     from edgesplit.report import Report
     from edgesplit.runtime import Prediction
 
-__all__ = ["demo", "export"]
+__all__ = ["demo", "encoder", "export"]
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -144,6 +147,34 @@ def export(
         click.echo(json.dumps(asdict(report), indent=2, default=str))
     else:
         screen.show_export(screen.console(), report)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--model", help="Where the weights come from, for people; default: FOLDER's name.")
+@bundle_option
+@json_option
+def encoder(folder: Path, model: str | None, bundle_path: Path | None, as_json: bool) -> None:
+    """Give a bundle a text encoder of its own; needs the export extra.
+
+    FOLDER is a local Hugging Face folder: a BERT or RoBERTa sentence encoder, or a CLIP.
+
+    \b
+    Example:
+        edgesplit encoder models/bge-small-en-v1.5
+    """
+    from dataclasses import asdict
+
+    from edgesplit import screen
+    from edgesplit.export import add_text_encoder
+
+    bundle = open_bundle(bundle_path)
+    with screen.notes().status("exporting the text encoder"):
+        report = add_text_encoder(folder, bundle=bundle, model=model or folder.resolve().name)
+    if as_json:
+        print_json({**asdict(report), "path": str(report.path)})
+    else:
+        screen.show_encoder(screen.console(), report)
 
 
 @click.command()
