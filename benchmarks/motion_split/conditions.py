@@ -219,7 +219,7 @@ def summarise(found: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]
 @click.command()
 @click.option("--float32", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def main(float32: Path | None) -> None:
-    """Run on all backbones in the cache."""
+    """Run on all backbones that are there."""
     models = [*find_trained()]
     all_of_them = conditions(float32)
     found = [
@@ -229,7 +229,7 @@ def main(float32: Path | None) -> None:
         for row in rows(model, condition)
     ]
     names = [condition.name for condition in all_of_them]
-    content: dict[str, Any] = {"models": [model.directory.name for model in models]}
+    content: dict[str, Any] = {"models": [model.name for model in models]}
     for seeds in ("dev", "test"):
         part = [row for row in found if row.seeds == seeds]
         if not part:

@@ -2,9 +2,8 @@
 
     python -m benchmarks.motion_split.features cache/cnn-A-0
 
-Reads ``checkpoint.pt``, ``labels.json`` and ``train.json`` of the folder; writes ``heldout.npz``,
-``unlabelled.npz`` and ``labelled.npz`` with ``features`` (float32, ``[n, FEATURE_DIM]``) and
-``fine`` (index into ``classes.FINE_LABELS``).
+Reads `checkpoint.pt`, `labels.json` and `train.json` of the folder; writes trained/cnn-A-0.npz, all
+that rules are tried on; see `models.Trained`.
 """
 
 import json
@@ -24,11 +23,12 @@ from benchmarks.motion_split.model import (
     Classifier,
     normalised_batches,
 )
+from benchmarks.motion_split.models import TRAINED, save_trained
 
 N_CLASSES = len(FINE_LABELS)
-# File, split, first clip, clips: the same number of each fine class. Shots are taken from
+# Part, split, first clip, clips: the same number of each fine class. Shots are taken from
 # `labelled`, whose clips are neither among those that statistics see nor among the held-out.
-PARTS: tuple[tuple[str, Split, int, int], ...] = (
+CLIPS: tuple[tuple[str, Split, int, int], ...] = (
     ("heldout", "heldout", 0, 47 * N_CLASSES),
     ("unlabelled", "unlabelled", 0, 24 * N_CLASSES),
     ("labelled", "unlabelled", 24 * N_CLASSES, 60 * N_CLASSES),
@@ -55,16 +55,25 @@ def extract_features(model: Classifier, clips: Clips) -> npt.NDArray[np.float32]
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, exists=True))
 def main(directory: Path) -> None:
-    """Write the features of the model in DIRECTORY beside it."""
+    """Write the features of the model in DIRECTORY."""
+    click.echo(write_features(directory))
+
+
+def write_features(directory: Path) -> Path:
+    """Renders the clips, runs the model, and writes the file."""
     torch.set_num_threads(2)
     model = load_model(directory)
-    seed = json.loads((directory / "train.json").read_text())["seed"]
-    for name, split, first, n_clips in PARTS:
-        loaded = load_clips(split, seed, first + n_clips, size=SIZE, n_frames=N_FRAMES)
+    about = json.loads((directory / "train.json").read_text())
+    parts = {}
+    for name, split, first, n_clips in CLIPS:
+        loaded = load_clips(split, about["seed"], first + n_clips, size=SIZE, n_frames=N_FRAMES)
         clips = Clips(loaded.frames[first:], loaded.fine[first:])
-        path = directory / f"{name}.npz"
-        np.savez(path, features=extract_features(model, clips), fine=clips.fine)
-        click.echo(f"{path}: {n_clips} clips")
+        parts[name] = extract_features(model, clips), clips.fine
+    weight, bias = (part.detach().numpy() for part in (model.head.weight, model.head.bias))
+    labels = json.loads((directory / "labels.json").read_text())
+    path = TRAINED / f"{directory.name}.npz"
+    save_trained(path, (weight, bias, labels), parts, about)
+    return path
 
 
 if __name__ == "__main__":

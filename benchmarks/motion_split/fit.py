@@ -95,7 +95,7 @@ def find_cases(model: Trained) -> list[Case]:
             score = score_split(model.head, edit.head, coarse, model.heldout[0], truth)
             found.append(
                 Case(
-                    model.directory.name,
+                    model.name,
                     model.half,
                     model.seeds,
                     coarse,
@@ -233,7 +233,7 @@ def main() -> None:
     for line in lines[-1]["by_kind"]:
         console.print(line)
     content = {
-        "models": [model.directory.name for model in models],
+        "models": [model.name for model in models],
         "typical_gain": typical,
         "fits": lines,
     }

@@ -136,7 +136,7 @@ def in_sequence(model: Trained, composition: Composition) -> dict[str, Any]:
         for coarse in model.categories
     ]
     return {
-        "model": model.directory.name,
+        "model": model.name,
         "seeds": model.seeds,
         "composition": composition,
         "splits": len(lost),
@@ -258,10 +258,10 @@ def as_json(row: Row) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("directories", nargs=-1, type=click.Path(path_type=Path, exists=True))
-def main(directories: tuple[Path, ...]) -> None:
-    """Run the grid on the named backbones; on all in the cache by default."""
-    models = [*find_trained(directories)]
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
+def main(files: tuple[Path, ...]) -> None:
+    """Run the grid on the named files of features; on all by default."""
+    models = [*find_trained(files)]
     rows: list[Row] = []
     curves: list[Row] = []
     for model in track(models, description="splitting"):
@@ -269,7 +269,7 @@ def main(directories: tuple[Path, ...]) -> None:
         curves += curve(model)
     groups = {s: [m for m in models if m.seeds == s] for s in ("dev", "test")}
     content = {
-        "models": [{"name": m.directory.name, "seeds": m.seeds, **m.about} for m in models],
+        "models": [{"name": m.name, "seeds": m.seeds, **m.about} for m in models],
         "against": " ".join(AGAINST[:2]) + ", no clips",
         "tables": {
             seeds: table([row for row in rows if row.seeds == seeds], AGAINST)

@@ -1,6 +1,6 @@
-"""Makes what `edgesplit demo` ships, from a trained model's folder.
+"""Makes what `edgesplit demo` ships, from a trained model.
 
-    python -m benchmarks.motion_split.make_demo [cache/cnn-A-0]
+    python -m benchmarks.motion_split.make_demo
 
 Writes edgesplit/assets/demo: the bundle of head A's model, a dozen held-out clips as H.264, and
 the held-out features. The clips of each listed class are the first held-out ones that the exported,
@@ -9,18 +9,17 @@ unedited head decides correctly after decoding; the held-out features are all of
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import numpy as np
 
+from benchmarks.motion_split.backbones import BACKBONES, make
 from benchmarks.motion_split.classes import FINE_CLASSES, FINE_LABELS, FineClass, head_label
-from benchmarks.motion_split.data import CACHE
 from benchmarks.motion_split.features import load_model
 from benchmarks.motion_split.model import MEAN, N_FRAMES, SIZE, STD
+from benchmarks.motion_split.models import Trained
 from benchmarks.motion_split.videos import heldout_video, write_video
 from edgesplit.clips import read_clip
 from edgesplit.demo import ASSETS, BUNDLE
@@ -28,6 +27,7 @@ from edgesplit.export import export_model
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime
 
+MODEL = BACKBONES["cnn-A-0"]
 TARGET = "pushing something"
 CLIPS = {
     "pushing something left": 2,
@@ -50,7 +50,7 @@ def main_label(fine: FineClass) -> str:
     return fine.label if fine.coarse == TARGET else head_label(fine, "A")
 
 
-def export_demo(directory: Path, bundle: Path) -> None:
+def export_demo(directory: Path, trained: Trained, bundle: Path) -> None:
     """Exports the trained model; statistics and the gate's features are the unlabelled clips'."""
     report = export_model(
         load_model(directory),
@@ -59,7 +59,7 @@ def export_demo(directory: Path, bundle: Path) -> None:
         preprocessing=Preprocessing(
             frames=N_FRAMES, height=SIZE, width=SIZE, interpolation="area", mean=MEAN, std=STD
         ),
-        features=np.load(directory / "unlabelled.npz")["features"],
+        features=trained.unlabelled,
         progress=click.echo,
     )
     click.echo(f"parity with torch: {report.parity}")
@@ -95,30 +95,23 @@ def _decided_correctly(
     raise click.ClickException(f"head A decides too few of {SEARCHED} clips of {fine.label!r}")
 
 
-def write_features(directory: Path, path: Path) -> None:
+def write_features(trained: Trained, path: Path) -> None:
     """Writes the held-out features with the label that an ideal edited head gives."""
-    arrays = np.load(directory / "heldout.npz")
-    labels = np.array([main_label(FINE_CLASSES[index]) for index in arrays["fine"]])
-    np.savez(path, features=arrays["features"], labels=labels)
+    features, fine = trained.heldout
+    labels = np.array([main_label(FINE_CLASSES[index]) for index in fine])
+    np.savez(path, features=features, labels=labels)
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path), default=CACHE / "cnn-A-0")
-def main(directory: Path) -> None:
-    """Make the demo's files from the model in DIRECTORY; trains it when it is not there."""
-    if not (directory / "heldout.npz").exists():
-        for module, arguments in (
-            ("train", ["--half", "A", "--seed", "0", "--out", str(directory)]),
-            ("features", [str(directory)]),
-        ):
-            command = [sys.executable, "-m", f"benchmarks.motion_split.{module}", *arguments]
-            subprocess.run(command, check=True)
+def main() -> None:
+    """Make the demo's files; trains the model when it is not there."""
+    trained = Trained(make(MODEL))
     shutil.rmtree(ASSETS, ignore_errors=True)
     ASSETS.mkdir(parents=True)
-    export_demo(directory, ASSETS / BUNDLE)
+    export_demo(MODEL.directory, trained, ASSETS / BUNDLE)
     with Runtime(ASSETS / BUNDLE) as runtime:
         write_clips(runtime, ASSETS / "clips")
-    write_features(directory, ASSETS / "heldout.npz")
+    write_features(trained, ASSETS / "heldout.npz")
 
 
 if __name__ == "__main__":

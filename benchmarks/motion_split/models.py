@@ -1,4 +1,8 @@
-"""Trained backbones as the grid sees them: a head, statistics, held-out features with truth."""
+"""Trained backbones as the benchmark sees them: a head, and features of clips with their truth.
+
+A file of `TRAINED` holds all of it, so that rules are tried in minutes, without torch, videos or
+training. Features are rounded to float16, which moves no figure of the tables.
+"""
 
 import json
 from collections.abc import Iterator
@@ -17,25 +21,40 @@ from benchmarks.motion_split.classes import (
     head_label,
     taxonomy,
 )
-from benchmarks.motion_split.data import CACHE
 from edgesplit.head import Head
 from edgesplit.stats import Statistics
 
+TRAINED = Path(__file__).parent / "trained"
+PARTS = ("heldout", "unlabelled", "labelled")
 SPACE = "motion split"
 """Stands for a feature space; nothing here is exported."""
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+"""Into `classes.FINE_CLASSES`."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A folder that `train` and `features` filled."""
+    """A file that `backbones` wrote."""
 
-    directory: Path
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Family, half and seed."""
+        return self.path.stem
+
+    @cached_property
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        with np.load(self.path, allow_pickle=False) as arrays:
+            return dict(arrays)
 
     @cached_property
     def about(self) -> dict[str, Any]:
         """What `train` recorded."""
-        about: dict[str, Any] = json.loads((self.directory / "train.json").read_text())
-        return {"family": "cnn", **about}
+        about: dict[str, Any] = json.loads(str(self._arrays["about"]))
+        return about
 
     @property
     def half(self) -> Half:
@@ -51,18 +70,19 @@ class Trained:
     @cached_property
     def head(self) -> Head:
         """The trained linear head."""
-        import torch
+        arrays = self._arrays
+        return Head.from_arrays(
+            arrays["weight"], arrays["bias"], arrays["labels"].tolist(), feature_space=SPACE
+        )
 
-        weights = torch.load(self.directory / "checkpoint.pt", weights_only=True)
-        labels = json.loads((self.directory / "labels.json").read_text())
-        rows = (weights["head.weight"], weights["head.bias"])
-        return Head.from_arrays(*rows, labels, feature_space=SPACE)
+    def _part(self, name: str) -> tuple[Floats, Indices]:
+        features, fine = self._arrays[name], self._arrays[f"{name}_fine"]
+        return features.astype(np.float32), fine.astype(np.int64)
 
     @cached_property
-    def unlabelled(self) -> npt.NDArray[np.float32]:
+    def unlabelled(self) -> Floats:
         """`(clips, dim)`, shuffled: the clips were made class by class."""
-        with np.load(self.directory / "unlabelled.npz") as arrays:
-            features: npt.NDArray[np.float32] = arrays["features"]
+        features, _ = self._part("unlabelled")
         return features[np.random.default_rng(0).permutation(len(features))]
 
     def statistics(self, n_clips: int | None = None) -> Statistics:
@@ -70,10 +90,15 @@ class Trained:
         return Statistics.from_features(self.head, self.unlabelled[:n_clips])
 
     @cached_property
-    def heldout(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Features and indices of their fine classes."""
-        with np.load(self.directory / "heldout.npz") as arrays:
-            return arrays["features"], arrays["fine"]
+    def heldout(self) -> tuple[Floats, Indices]:
+        """Features `(clips, dim)` and their fine classes."""
+        return self._part("heldout")
+
+    @cached_property
+    def labelled(self) -> dict[str, Floats]:
+        """Features by fine label, of the collapsed categories; neither unlabelled nor held out."""
+        features, fine = self._part("labelled")
+        return {FINE_CLASSES[index].label: features[fine == index] for index in np.unique(fine)}
 
     @property
     def categories(self) -> dict[str, dict[str, str]]:
@@ -86,9 +111,25 @@ class Trained:
         return [c.label if c.coarse in split else head_label(c, self.half) for c in classes]
 
 
-def find_trained(directories: tuple[Path, ...] = ()) -> Iterator[Trained]:
-    """The named folders; else all complete ones in the cache."""
-    folders = directories or sorted(CACHE.glob("*-?-*"))
-    for directory in folders:
-        if (directory / "unlabelled.npz").exists():
-            yield Trained(directory)
+def find_trained(paths: tuple[Path, ...] = ()) -> Iterator[Trained]:
+    """The named files; else all that are there."""
+    yield from map(Trained, paths or sorted(TRAINED.glob("*.npz")))
+
+
+def save_trained(
+    path: Path,
+    head: tuple[Floats, Floats, list[str]],
+    parts: dict[str, tuple[Floats, Indices]],
+    about: dict[str, Any],
+) -> None:
+    """Writes a file for `Trained`: weight, bias and labels, `PARTS`, and what `train` recorded."""
+    arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
+    arrays |= dict(zip(("weight", "bias", "labels"), map(np.asarray, head), strict=True))
+    for name in PARTS:
+        features, fine = parts[name]
+        if name == "labelled":
+            collapsed = np.array([FINE_CLASSES[index].half == about["half"] for index in fine])
+            features, fine = features[collapsed], fine[collapsed]
+        arrays |= {name: features.astype(np.float16), f"{name}_fine": fine.astype(np.uint8)}
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, **arrays)

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.motion_split.classes import FINE_CLASSES
 from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.results import write_result
@@ -34,11 +33,8 @@ Row = tuple[str, str, str, int, float]
 def rows(model: Trained) -> Iterator[Row]:
     """All cells of one backbone."""
     statistics = model.statistics()
-    with np.load(model.directory / "labelled.npz") as arrays:
-        features = arrays["features"]
-        labels = np.array([FINE_CLASSES[index].label for index in arrays["fine"]])
     for coarse, fine in model.categories.items():
-        pools = {label: features[labels == label] for label in fine}
+        pools = {label: model.labelled[label] for label in fine}
         for n in N_SHOTS:
             for draw in range(N_DRAWS if 0 < n < max(N_SHOTS) else 1):
                 rng = np.random.default_rng(draw)
@@ -100,7 +96,7 @@ def cell(line: dict[str, Any], name: str) -> str:
 
 @click.command()
 def main() -> None:
-    """Run on all backbones in the cache."""
+    """Run on all backbones that are there."""
     models = [*find_trained()]
     found = [row for model in track(models, "low-shot") for row in rows(model)]
     content = {}
@@ -115,7 +111,7 @@ def main() -> None:
             shown = (cell(line, name) for name in differences)
             table.add_row(line["start"], str(line["clips"]), f"{line['generality']:.3f}", *shown)
         Console(width=130).print(table)
-    names = [model.directory.name for model in models]
+    names = [model.name for model in models]
     click.echo(write_result("shots", {"models": names, "tables": content}))
 
 
