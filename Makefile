@@ -61,7 +61,7 @@ soak: .venv/ready
 	$(DEV)/python -m benchmarks.soak
 
 grid: .venv/ready
-	$(DEV)/python -m pip install -q --group plots
+	$(DEV)/python -m pip install -q --group grid
 	for part in fit grid conditions shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
 	$(DEV)/python -m benchmarks.antonyms
 	$(DEV)/python -m benchmarks.motion_split.report
