@@ -1,27 +1,31 @@
 """From a video file to the clip that a backbone takes.
 
-Decoding and scaling are PyAV's (FFmpeg); which frames, which size and which layout is the
-bundle's `Preprocessing`. Mean and standard deviation are folded into the backbone, so a clip is
-float32 in 0..1.
+Decoding is PyAV's (FFmpeg), and scaling, but for `antialias`; which frames, which size and which
+layout is the bundle's `Preprocessing`. Pictures are turned as the video says they are shown. Mean
+and standard deviation are folded into the backbone, so a clip is float32 in 0..1.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import ClipError
-from edgesplit.preprocessing import Preprocessing, sample_frames
+from edgesplit.preprocessing import Preprocessing, sample_frames, scaled_size
+from edgesplit.resize import resize_picture
 
 if TYPE_CHECKING:
     import av
 
-__all__ = ["VIDEO_SUFFIXES", "find_videos", "read_clip"]
+__all__ = ["VIDEO_SUFFIXES", "VideoClip", "find_videos", "read_clip", "read_video"]
+
+Pixels = npt.NDArray[np.uint8]
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"))
 
@@ -38,23 +42,39 @@ def find_videos(folder: Path) -> list[Path]:
     return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoClip:
+    """A clip, and whether the video was long enough for it."""
+
+    pixels: npt.NDArray[np.float32]
+    """Of shape `preprocessing.clip_shape`, in 0..1."""
+    n_repeated: int
+    """Frames of the clip that repeat the one before, as the video has too few."""
+
+
 def read_clip(path: str | Path, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
     """One clip from a video file, float32 in 0..1, of shape `preprocessing.clip_shape`.
 
     Raises:
         ClipError: the file is missing, not a video, or holds no frame.
     """
+    return read_video(path, preprocessing).pixels
+
+
+def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
+    """As `read_clip`, and says of a video that is shorter than the clip that it is."""
     path = Path(path)
     expected = _count_packets(path)
     frames, n_frames = _decode(path, preprocessing, expected)
     if n_frames != expected:
         # Some packets gave no picture: sample again from the frames that there really are.
         frames, n_frames = _decode(path, preprocessing, n_frames)
-    clip = np.stack([frames[index] for index in sample_frames(n_frames, preprocessing)])
+    indices = sample_frames(n_frames, preprocessing)
+    clip = np.stack([frames[index] for index in indices])
     order = (3, 0, 1, 2) if preprocessing.layout == "ncthw" else (0, 3, 1, 2)
     scaled = np.ascontiguousarray(clip.transpose(order), np.float32)
     scaled /= 255
-    return scaled
+    return VideoClip(scaled, n_repeated=len(indices) - len(set(indices)))
 
 
 def _count_packets(path: Path) -> int:
@@ -70,12 +90,12 @@ def _count_packets(path: Path) -> int:
 
 def _decode(
     path: Path, preprocessing: Preprocessing, n_frames: int
-) -> tuple[dict[int, npt.NDArray[np.uint8]], int]:
+) -> tuple[dict[int, Pixels], int]:
     """The frames to sample from a video of `n_frames`, and how many frames it really has."""
     import av
 
     wanted: Collection[int] = set(sample_frames(n_frames, preprocessing)) if n_frames else ()
-    frames: dict[int, npt.NDArray[np.uint8]] = {}
+    frames: dict[int, Pixels] = {}
     count = 0
     with _open(path) as container:
         try:
@@ -90,16 +110,54 @@ def _decode(
     return frames, count
 
 
-def _scale(frame: av.VideoFrame, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    height, width = preprocessing.height, preprocessing.width
-    if preprocessing.resize is not None:
-        scale = preprocessing.resize / min(frame.height, frame.width)
-        height, width = round(frame.height * scale), round(frame.width * scale)
-    kind = preprocessing.interpolation.upper()
-    small = frame.reformat(width, height, format="rgb24", interpolation=kind).to_ndarray()
+def _scale(frame: av.VideoFrame, preprocessing: Preprocessing) -> Pixels:
+    """The frame upright, scaled and cropped: `(height, width, 3)`."""
+    turn = _read_turn(frame)
+    stored = frame.height, frame.width
+    height, width = scaled_size(*turn.size(*stored), preprocessing)
     top, left = (height - preprocessing.height) // 2, (width - preprocessing.width) // 2
-    crop = small[top : top + preprocessing.height, left : left + preprocessing.width]
-    return crop.astype(np.uint8, copy=False)
+    rows, columns = slice(top, top + preprocessing.height), slice(left, left + preprocessing.width)
+    if preprocessing.interpolation == "antialias":
+        picture = turn.apply(_to_pixels(frame.reformat(format="rgb24")))
+        return resize_picture(picture, height, width, rows=rows, columns=columns)
+    kind = preprocessing.interpolation.upper()
+    lines, pixels = turn.size(height, width)
+    small = frame.reformat(pixels, lines, format="rgb24", interpolation=kind)
+    return turn.apply(_to_pixels(small))[rows, columns]
+
+
+def _to_pixels(frame: av.VideoFrame) -> Pixels:
+    return frame.to_ndarray().astype(np.uint8, copy=False)
+
+
+class _Turn(NamedTuple):
+    """How a stored picture becomes upright: its axes are exchanged, then lines are reversed."""
+
+    swap: bool = False
+    reverse_rows: bool = False
+    reverse_columns: bool = False
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the other one: of the upright picture or the stored one."""
+        return (width, height) if self.swap else (height, width)
+
+    def apply(self, picture: Pixels) -> Pixels:
+        """A view of the picture, upright."""
+        turned = picture.swapaxes(0, 1) if self.swap else picture
+        return turned[:: -1 if self.reverse_rows else 1, :: -1 if self.reverse_columns else 1]
+
+
+def _read_turn(frame: av.VideoFrame) -> _Turn:
+    """What the video's display matrix says: a phone stores pictures as its sensor lies."""
+    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    if found is None:
+        return _Turn()
+    matrix = np.frombuffer(found, np.int32)  # in the machine's byte order
+    # Shown at x = a * column + c * row, y = b * column + d * row.
+    a, b, c, d = (int(value) for value in matrix[[0, 1, 3, 4]])
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        return _Turn(swap=True, reverse_rows=b < 0, reverse_columns=c < 0)
+    return _Turn(reverse_rows=d < 0, reverse_columns=a < 0)
 
 
 def _open(path: Path) -> av.container.InputContainer:

@@ -18,11 +18,12 @@ __all__ = [
     "Preprocessing",
     "Sampling",
     "sample_frames",
+    "scaled_size",
 ]
 
 Layout = Literal["ncthw", "ntchw"]
 Sampling = Literal["uniform", "dense"]
-Interpolation = Literal["bilinear", "bicubic", "area"]
+Interpolation = Literal["bilinear", "bicubic", "area", "antialias"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
@@ -41,13 +42,15 @@ class Preprocessing:
     """Axis order of a batch of clips: n batch, c colour (RGB), t time, h height, w width."""
     sampling: Sampling = "uniform"
     """`uniform`: frames spread evenly over the whole video, repeated when it is shorter.
-    `dense`: every `stride`-th frame from the middle of the video, the last one repeated."""
+    `dense`: every `stride`-th frame from the middle of the video, the last one repeated. Frames are
+    counted, not timed: a frame that was shown for long counts once."""
     stride: int = 1
     resize: int | None = None
     """Scale the short side to this many pixels, then crop the centre; None: scale the whole
     frame to height x width."""
     interpolation: Interpolation = "bilinear"
-    """How frames are scaled (FFmpeg's swscale)."""
+    """How frames are scaled. `antialias`: as Pillow, torchvision and Hugging Face's processors do,
+    bilinear with antialias on red, green and blue. The others are FFmpeg's (swscale)."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Already folded into the backbone; recorded for the reader."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -118,3 +121,13 @@ def sample_frames(n_frames: int, preprocessing: Preprocessing) -> list[int]:
     span = (wanted - 1) * preprocessing.stride + 1
     start = max(0, (n_frames - span) // 2)
     return [min(n_frames - 1, start + i * preprocessing.stride) for i in range(wanted)]
+
+
+def scaled_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Height and width to which an upright frame is scaled, before the crop of its centre."""
+    short, wanted = min(height, width), preprocessing.resize
+    if wanted is None:
+        return preprocessing.height, preprocessing.width
+    if preprocessing.interpolation == "antialias":  # whose trainings cut the long side
+        return height * wanted // short, width * wanted // short
+    return round(height * (wanted / short)), round(width * (wanted / short))

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.clips import VIDEO_SUFFIXES, find_videos, read_clip
+from edgesplit.clips import VIDEO_SUFFIXES, find_videos, read_clip, read_video
 from edgesplit.errors import BundleError, ClipError
-from edgesplit.preprocessing import INTERPOLATIONS, Preprocessing, sample_frames
+from edgesplit.preprocessing import INTERPOLATIONS, Preprocessing, sample_frames, scaled_size
+from tests.videos import Matrix, show_as
 
 Frames = list[npt.NDArray[np.uint8]]
 
@@ -207,6 +208,77 @@ def test_the_same_file_gives_the_same_clip(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", noise)
     first, second = (read_clip(str(video), Preprocessing(4, 12, 16)) for _ in range(2))
     assert first.tobytes() == second.tobytes()
+
+
+# Which way up
+
+
+MATRICES: list[Matrix] = [
+    *((a, 0, 0, d) for a in (1, -1) for d in (1, -1)),
+    *((0, b, c, 0) for b in (1, -1) for c in (1, -1)),
+]
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("matrix", MATRICES, ids=str)
+def test_pictures_are_turned_as_they_are_shown(
+    tmp_path: Path, matrix: Matrix, interpolation: Any
+) -> None:
+    stored = np.zeros((32, 64, 3), np.uint8)
+    quarters = [[60, 100], [150, 220]]
+    for row, levels in enumerate(quarters):
+        for column, level in enumerate(levels):
+            stored[16 * row : 16 * row + 16, 32 * column : 32 * column + 32] = level
+    # Where each quarter is shown, by the definition of the matrix; negative places count from 0.
+    a, b, c, d = matrix
+    shown = np.zeros((2, 2))
+    for row, levels in enumerate(quarters):
+        for column, level in enumerate(levels):
+            x, y = a * column + c * row, b * column + d * row
+            shown[y + (min(b, d) < 0), x + (min(a, c) < 0)] = level
+    video = show_as(write_video(tmp_path / "a.mp4", [stored]), matrix)
+    for resize in (None, 20):
+        preprocessing = Preprocessing(1, 20, 20, resize=resize, interpolation=interpolation)
+        clip = 255 * read_clip(video, preprocessing)[0, 0]
+        if resize:  # of 20 x 40, the crop is the middle: both halves of either axis are in it
+            assert scaled_size(32, 64, preprocessing) == (20, 40)
+        means = clip.reshape(2, 10, 2, 10)[:, 2:8, :, 2:8].mean(axis=(1, 3))
+        np.testing.assert_allclose(means, shown, rtol=0, atol=CODEC_ERROR)
+
+
+def test_an_upright_video_has_the_same_clip_with_and_without_a_matrix(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", stripes(30, 90))
+    before = read_clip(video, Preprocessing(1, 12, 12))
+    np.testing.assert_array_equal(
+        read_clip(show_as(video, (1, 0, 0, 1)), Preprocessing(1, 12, 12)), before
+    )
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "size"), [("bilinear", (224, 299)), ("antialias", (224, 298))]
+)
+def test_the_long_side_is_rounded_or_as_in_trainings_cut(
+    interpolation: Any, size: tuple[int, int]
+) -> None:
+    # 320 * 224 / 240 = 298.67
+    preprocessing = Preprocessing(1, 224, 224, resize=224, interpolation=interpolation)
+    assert scaled_size(240, 320, preprocessing) == size
+    assert scaled_size(320, 240, preprocessing) == size[::-1]
+
+
+# Videos that are too short
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "dense"])
+@pytest.mark.parametrize(("n_frames", "n_repeated"), [(1, 7), (5, 3), (8, 0), (20, 0)])
+def test_a_short_video_says_how_many_frames_are_repeated(
+    tmp_path: Path, sampling: Any, n_frames: int, n_repeated: int
+) -> None:
+    video = write_video(tmp_path / "a.mp4", greys(n_frames))
+    assert read_video(video, Preprocessing(8, 12, 16, sampling=sampling)).n_repeated == n_repeated
 
 
 # What is no video, and damaged ones

@@ -19,15 +19,16 @@ __all__ = ["predict"]
 def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) -> None:
     """Say what happens in video files; with --json one object a line.
 
-    The score of each level is its probability. A file that cannot be read is reported, the others
-    go on, and the exit code is 1.
+    The score of each level is its probability. Of a video that is shorter than a clip it says how
+    many frames were repeated. A file that cannot be read is reported, the others go on, and the
+    exit code is 1.
 
     \b
     Example:
         edgesplit predict clips/*.mp4
     """
     from edgesplit import screen
-    from edgesplit.clips import read_clip
+    from edgesplit.clips import read_video
     from edgesplit.errors import ClipError
     from edgesplit.runtime import Runtime
 
@@ -36,14 +37,22 @@ def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) ->
         failed = 0
         for path in clips:
             try:
-                prediction = runtime.predict(read_clip(path, runtime.bundle.preprocessing))
+                clip = read_video(path, runtime.bundle.preprocessing)
             except ClipError as error:
                 click.echo(f"Error: {error}", err=True)
                 failed += 1
                 continue
+            prediction = runtime.predict(clip.pixels)
             if as_json:
-                content = {"clip": str(path), **prediction.to_json()}
+                content = {
+                    "clip": str(path),
+                    "n_repeated": clip.n_repeated,
+                    **prediction.to_json(),
+                }
                 click.echo(json.dumps(content, ensure_ascii=False))
-            else:
-                screen.show_prediction(out, path.name, prediction)
+                continue
+            screen.show_prediction(out, path.name, prediction)
+            if clip.n_repeated:
+                frames = f"{clip.n_repeated} of {runtime.bundle.preprocessing.frames} frames"
+                click.echo(f"warning: {path.name} is short: {frames} are repeated", err=True)
     click.get_current_context().exit(1 if failed else 0)

@@ -1,0 +1,75 @@
+"""Pictures in another size, as Pillow, torchvision and Hugging Face's processors make them.
+
+Bilinear with antialias: a pixel is the mean of the pixels that it covers, weighted by a triangle
+that is as wide as one of its own at least. swscale's `bilinear` means the same, but scales
+brightness and colour apart, before they are mixed to red, green and blue.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["resize_picture"]
+
+Bytes = npt.NDArray[np.uint8]
+
+_UNIT = 1 << 16
+"""Weights are whole numbers of this part. Times bytes they add up to less than 2 ** 24, which
+float32 holds exactly: in whatever order a machine adds, the result is the same."""
+
+
+def resize_picture(
+    picture: Bytes, height: int, width: int, *, rows: slice, columns: slice
+) -> Bytes:
+    """A part of the picture that is scaled to height x width.
+
+    It is within one level of Pillow's `resize(…, BILINEAR)`: both round to bytes after either axis.
+
+    Args:
+        picture: `(h, w, channels)`, any strides.
+        height: of the whole scaled picture, as `width`.
+        width: see height.
+        rows: of the scaled picture, that are made; as `columns`.
+        columns: see rows.
+
+    Returns:
+        `(rows, columns, channels)`, an own array.
+    """
+    first, weights = _taps(picture.shape[0], height)
+    used = slice(int(first[rows][0]), int(first[rows][-1]) + weights.shape[1])
+    narrow = _mix(picture[used].swapaxes(0, 1), *_taps(picture.shape[1], width), columns)
+    return _mix(narrow.swapaxes(0, 1), first - used.start, weights, rows)
+
+
+@lru_cache(maxsize=16)
+def _taps(n: int, n_made: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """What goes into each line that is made of n.
+
+    Returns:
+        The first line, `(n_made,)`, and the weights of it and the next ones, `(n_made, taps)`.
+    """
+    scale = n / n_made
+    reach = max(scale, 1.0)  # there is nothing to smooth when a picture grows
+    centre = (np.arange(n_made) + 0.5) * scale - 0.5
+    n_taps = min(n, int(np.ceil(2 * reach)))
+    first = np.clip(np.ceil(centre - reach).astype(np.int64), 0, n - n_taps)
+    place = first[:, None] + np.arange(n_taps)
+    weights = np.maximum(0, 1 - np.abs(place - centre[:, None]) / reach)
+    weights *= _UNIT / weights.sum(axis=1, keepdims=True)
+    return first, np.rint(weights).astype(np.float32)
+
+
+def _mix(
+    lines: Bytes, first: npt.NDArray[np.int64], weights: npt.NDArray[np.float32], part: slice
+) -> Bytes:
+    """Lines mixed along the first axis: those of `part`."""
+    flat = np.ascontiguousarray(lines).reshape(len(lines), -1)
+    first, weights = first[part], weights[part]
+    mixed = np.full((len(first), flat.shape[1]), _UNIT // 2, np.float32)  # rounds, as cut below
+    for tap in range(weights.shape[1]):
+        mixed += weights[:, tap, None] * flat[first + tap]
+    mixed /= _UNIT
+    return mixed.astype(np.uint8).reshape(-1, *lines.shape[1:])
