@@ -6,7 +6,7 @@
       heads/<digest>.onnx  every version ever made
       HEAD                 digest of the live head
       log.jsonl            one line per publish, appended
-      stats.npz            class means, covariance, a sample (when clips were given at export)
+      stats.npz            class means, covariance, a sample (once clips were given)
       text/                a text encoder of its own, when not the packaged one
 
 Only HEAD and log.jsonl are ever written twice; `publish` writes them. Readers take no lock.
@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+
+import numpy.typing as npt
 
 from edgesplit.diff import diff_heads
 from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
@@ -209,12 +211,19 @@ class Bundle:
             )
         return data
 
-    @cached_property
+    @property
     def statistics(self) -> Statistics | None:
-        """Of unlabelled clips; None when the bundle was exported without."""
-        path = self.path / "stats.npz"
-        if not path.exists():
-            return None
+        """Of unlabelled clips; None when the bundle was exported without and not calibrated."""
+        there = self._statistics_file.exists()  # asked each time: another process may calibrate
+        return self._statistics if there else None
+
+    @property
+    def _statistics_file(self) -> Path:
+        return self.path / "stats.npz"
+
+    @cached_property
+    def _statistics(self) -> Statistics:
+        path = self._statistics_file
         statistics = Statistics.from_bytes(read_bytes(path))
         fits = statistics.feature_space == self.feature_space
         if not fits or statistics.sample.shape[1:] != (self.dim,):
@@ -230,6 +239,40 @@ class Bundle:
     @cached_property
     def _own_text_encoder(self) -> TextEncoder:
         return TextEncoder.open(self.path / "text")
+
+    def check_uncalibrated(self) -> None:
+        """Whether `calibrate` would find a bundle without statistics.
+
+        Raises:
+            BundleError: it has some.
+        """
+        if self._statistics_file.exists():
+            raise BundleError(
+                f"{self.path} has statistics already, which edits were made with: they stay. "
+                "Export the model anew to have others."
+            )
+
+    def calibrate(self, features: npt.ArrayLike, *, force: bool = False) -> Statistics:
+        """Gives a bundle without statistics those of unlabelled clips, durably and for good.
+
+        Args:
+            features: `(clips, dim)`, from this bundle's backbone.
+            force: accept too few clips of some classes.
+
+        Raises:
+            BundleError: it has statistics already, or the folder cannot be written.
+            ThinStatisticsError: a class has fewer clips than its mean wants.
+            ConflictError: another process holds the bundle's lock.
+            ValueError: there is no feature, or its size does not fit the head.
+        """
+        statistics = Statistics.from_features(self.head(), features)
+        if not force:
+            statistics.check_counts()
+        with lock(self.path):
+            self.check_uncalibrated()
+            with map_os_errors("write statistics to", self.path):
+                self.store.replace_file(self._statistics_file, statistics.to_bytes())
+        return statistics
 
     def history(self) -> tuple[Version, ...]:
         """The heads that went live, oldest first; the last is the live one.

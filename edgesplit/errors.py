@@ -4,7 +4,7 @@
     ├── LabelError                 a class or label that does not exist, is ambiguous or not allowed
     ├── EditError                  an edit that cannot be made as asked
     │   ├── UncertainSourceError   a split that would learn from the wrong labels, or come out wrong
-    │   └── ThinStatisticsError    a rule that needs more unlabelled clips than there are
+    │   └── ThinStatisticsError    fewer unlabelled clips than a rule or statistics want
     ├── HeadError                  bytes that are not a head, or a head that contradicts itself
     ├── BundleError                a folder that is not a bundle, or a bundle that is damaged
     │   ├── FeatureSpaceError      a head that belongs to another backbone
@@ -64,7 +64,7 @@ class UncertainSourceError(EditError):
 
 
 class ThinStatisticsError(EditError):
-    """The rule needs more unlabelled clips than the statistics are of."""
+    """There are fewer unlabelled clips than a rule, or statistics that stay, want."""
 
 
 class HeadError(EdgesplitError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -27,12 +29,14 @@ __all__ = [
     "console",
     "notes",
     "path_text",
+    "progress",
     "show_bundle",
     "show_demo",
     "show_diff",
     "show_encoder",
     "show_export",
     "show_history",
+    "show_missing",
     "show_prediction",
     "show_report",
 ]
@@ -50,6 +54,20 @@ def console() -> Console:
 def notes() -> Console:
     """Where talk goes: standard error, so that results can be piped."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr while something lasts; what it gives takes the number done and of all."""
+    with Progress(console=notes(), transient=True) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda done, n: shown.update(task, completed=done, total=n)
+
+
+def show_missing(out: Console, missing: Mapping[str, str]) -> None:
+    """Prints the videos that could not be read, and why."""
+    for name, reason in missing.items():
+        out.print(f"  {name}: {reason}", markup=False)
 
 
 def show_report(out: Console, report: Report) -> None:
@@ -207,9 +225,12 @@ def show_export(out: Console, report: ExportReport) -> None:
     )
     if report.n_features:
         out.print(f"  statistics and a sample for the gate from {report.n_features} clips")
+        if report.missing:
+            out.print(f"  {len(report.missing)} videos could not be read:")
+            show_missing(out, report.missing)
     else:
         out.print(
-            "  no statistics, and no clips for the gate: export with --calibrate CLIPS to have both"
+            "  no statistics, and no clips for the gate: `edgesplit calibrate CLIPS` adds both"
         )
 
 

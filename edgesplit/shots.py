@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.clips import VIDEO_SUFFIXES, read_clip
+from edgesplit.clips import VIDEO_SUFFIXES
 from edgesplit.errors import ClipError
-from edgesplit.sessions import open_session
+from edgesplit.features import open_extractor
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
@@ -54,13 +54,13 @@ def read_shots(
             f"{folder} has no sub-folder with a video or saved features (.npy). Name each "
             "sub-folder after a subcategory and put its clips there."
         )
-    extract = _extractor(bundle) if any(file.suffix != ".npy" for file in files) else None
+    extract = open_extractor(bundle)
     shots: dict[str, Floats] = {}
     done = 0
     for name, part in found.items():
         features = []
         for file in part:
-            loaded = _load(file) if extract is None or file.suffix == ".npy" else extract(file)
+            loaded = _load(file) if file.suffix == ".npy" else extract(file)[None]
             if loaded.ndim != 2 or loaded.shape[1] != bundle.dim or not np.isfinite(loaded).all():
                 raise ClipError(
                     f"{file} gives features of shape {loaded.shape}, want finite numbers "
@@ -80,14 +80,3 @@ def _load(file: Path) -> Floats:
         return np.atleast_2d(np.asarray(array, np.float32))
     except (OSError, ValueError, EOFError) as error:
         raise ClipError(f"{file} is no file of saved features ({error}).") from error
-
-
-def _extractor(bundle: Bundle) -> Callable[[Path], Floats]:
-    session = open_session(bundle.backbone(), threads=0)
-
-    def extract(file: Path) -> Floats:
-        clip = read_clip(file, bundle.preprocessing)[None]
-        (features,) = session.run(["features"], {"clip": clip})
-        return np.asarray(features, np.float32)
-
-    return extract

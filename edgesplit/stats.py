@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.errors import BundleError
+from edgesplit.errors import BundleError, ThinStatisticsError
 from edgesplit.head import Head
 
 __all__ = ["MAX_SAMPLE", "MIN_CLIPS", "Statistics", "spread"]
@@ -75,6 +75,27 @@ class Statistics:
         """`(clips, dim)`: the sample's features that were decided for a root class."""
         found: npt.NDArray[np.float32] = self.sample[self.decided == column]
         return found
+
+    def check_counts(self) -> None:
+        """Whether every class has the clips that its mean wants.
+
+        Raises:
+            ThinStatisticsError: some have not; how many are wanted and how many there are.
+        """
+        thin = {
+            label: count
+            for label, count in zip(self.labels, self.counts.tolist(), strict=True)
+            if count < MIN_CLIPS
+        }
+        if thin:
+            fewest = sorted(thin.items(), key=lambda item: item[1])[:5]
+            listed = ", ".join(f"{label!r} {count}" for label, count in fewest)
+            raise ThinStatisticsError(
+                f"{self.counts.sum()} clips are too few: {MIN_CLIPS} of each class are wanted, and "
+                f"{len(thin)} of {len(self.labels)} classes have fewer ({listed}"
+                f"{', …' if len(thin) > len(fewest) else ''}). Statistics are made only once: add "
+                "clips of these, or accept with --force that their splits will not be centred."
+            )
 
     def to_bytes(self) -> bytes:
         """The statistics as an npz file."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edgesplit.bundle import feature_space
 from edgesplit.clips import read_clip
 from edgesplit.create import create_bundle
-from edgesplit.errors import ExportError
+from edgesplit.errors import ClipError, ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
 from edgesplit.export.canonical import IR_VERSION, OPSET
 from edgesplit.export.cut import Cut, find_cut
@@ -24,11 +24,10 @@ from edgesplit.export.parity import (
     check_parity,
     measure_parity,
     random_clips,
-    run_session,
 )
+from edgesplit.features import Features, cached, extract_all, open_backbone
 from edgesplit.head import Head
 from edgesplit.preprocessing import Preprocessing
-from edgesplit.sessions import open_session
 from edgesplit.stats import Statistics
 
 __all__ = ["Clip", "ExportReport", "export_model"]
@@ -38,8 +37,6 @@ Clip = str | Path | Floats
 """A video file, or a clip as the backbone takes it: float32 in 0..1, `preprocessing.clip_shape`."""
 
 _PARITY_CLIPS = 8  # of the given ones, on top of the random ones
-_BATCH = 8
-_Items = TypeVar("_Items", Sequence["Clip"], Floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,8 @@ class ExportReport:
     parity: Parity
     n_features: int
     """Features that the statistics were made from; 0 without clips and features."""
+    missing: Mapping[str, str]
+    """Videos that could not be read, and why."""
 
 
 def export_model(
@@ -89,7 +88,7 @@ def export_model(
     Raises:
         ExportError: The model has no linear head, the labels do not fit, or the exported pair does
             not agree with torch. Nothing is left behind then, whatever failed.
-        ClipError: A video cannot be read.
+        ClipError: Not a single video can be read.
         LabelError: A label is empty or appears twice.
         BundleError: The folder cannot be written.
         ValueError: Both clips and features are given, or an array has another shape.
@@ -109,8 +108,10 @@ def export_model(
     say("comparing with torch")
     parity = _compare(cut, backbone, head, clips or (), preprocessing)
     check_parity(parity)
+    missing: Mapping[str, str] = {}
     if clips is not None:
-        features = _extract_features(backbone, clips, preprocessing, say)
+        found = _extract_features(backbone, head, clips, preprocessing, say)
+        features, missing = found.matrix, found.missing
     known = None if features is None else np.asarray(features, np.float32)
     say("writing the bundle")
     create_bundle(  # all at once or not at all: the last step is a rename
@@ -133,6 +134,7 @@ def export_model(
         backbone_bytes=len(backbone),
         parity=parity,
         n_features=0 if known is None else len(known),
+        missing=missing,
     )
 
 
@@ -171,32 +173,50 @@ def _guess_label_mistake(labels: Sequence[str], n_classes: int) -> str:
 def _compare(
     cut: Cut, backbone: bytes, head: Head, clips: Sequence[Clip], preprocessing: Preprocessing
 ) -> Parity:
-    given = (_load_clip(clip, preprocessing)[np.newaxis] for clip in _spread(clips, _PARITY_CLIPS))
     return measure_parity(
         cut,
         backbone=backbone,
         head=head.to_bytes(),
-        batches=[*random_clips(preprocessing.clip_shape), *given],
+        batches=[*random_clips(preprocessing.clip_shape), *_spread(clips, preprocessing)],
         preprocessing=preprocessing,
     )
 
 
+def _spread(clips: Sequence[Clip], preprocessing: Preprocessing) -> Iterator[Floats]:
+    """Batches of one, evenly over all clips: files are often sorted by class."""
+    for clip in clips[:: -(-len(clips) // _PARITY_CLIPS) or 1]:
+        with suppress(ClipError):  # it is listed when features are made of all
+            yield _load_clip(clip, preprocessing)[np.newaxis]
+
+
 def _extract_features(
     backbone: bytes,
+    head: Head,
     clips: Sequence[Clip],
     preprocessing: Preprocessing,
     say: Callable[[str], None],
-) -> Floats:
-    """Returns `(len(clips), D)` from ONNX Runtime: the features that the device will see."""
-    session = open_session(backbone, threads=0)
-    batches = []
-    for start in range(0, len(clips), _BATCH):
-        say(f"reading clips, {start} of {len(clips)}")
-        batch = [_load_clip(clip, preprocessing) for clip in clips[start : start + _BATCH]]
-        batches.append(run_session(session, clip=np.stack(batch)))
-    if not batches:
+) -> Features:
+    """Returns what ONNX Runtime makes: the features that the device will see."""
+    if not clips:
         raise ExportError("No clips were given for the statistics. Leave them out, or name some.")
-    return np.concatenate(batches)
+    run = open_backbone(backbone)
+    of_video = cached(
+        lambda: lambda video: run(read_clip(video, preprocessing)),
+        space=head.feature_space,
+        dim=head.dim,
+    )
+
+    def extract(clip: Clip) -> Floats:
+        if isinstance(clip, (str, Path)):
+            return of_video(Path(clip))
+        return run(_load_clip(clip, preprocessing))
+
+    names = (clip if isinstance(clip, (str, Path)) else index for index, clip in enumerate(clips))
+    return extract_all(
+        dict(zip(map(str, names), clips, strict=True)),
+        extract,
+        lambda done, n: say(f"reading clips, {done} of {n}"),
+    )
 
 
 def _load_clip(clip: Clip, preprocessing: Preprocessing) -> Floats:
@@ -205,8 +225,3 @@ def _load_clip(clip: Clip, preprocessing: Preprocessing) -> Floats:
     if clip.shape != preprocessing.clip_shape:
         raise ValueError(f"a clip has shape {clip.shape}, wanted {preprocessing.clip_shape}")
     return np.asarray(clip, np.float32)
-
-
-def _spread(items: _Items, n_wanted: int) -> _Items:
-    """Returns at most so many items, evenly over all: files are often sorted by class."""
-    return items[:: -(-len(items) // n_wanted) or 1]

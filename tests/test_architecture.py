@@ -143,7 +143,7 @@ FLOORS = (
     ("errors",),
     ("labels", "store", "cache", "sessions", "preprocessing", "resize"),
     ("clips", "text", "head"),
-    ("headfile", "metrics", "knowledge", "stats", "diff", "history"),
+    ("features", "headfile", "metrics", "knowledge", "stats", "diff", "history"),
     ("gate", "publish", "rules.transfer"),
     (
         "rules",

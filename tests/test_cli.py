@@ -242,6 +242,71 @@ def test_verify_ends_with_one_when_a_head_is_damaged(here: Path, bundle: Bundle)
     assert run("verify", "--json").exit_code == 1
 
 
+# Folders of videos
+
+
+@pytest.fixture
+def clips(here: Path) -> Path:
+    (here / "clips" / "more").mkdir(parents=True)
+    for name in ("a.mp4", "more/b.mp4"):
+        write_video(here / "clips" / name)
+    (here / "clips" / "torn.mp4").write_bytes(b"torn")
+    return here / "clips"
+
+
+def test_features_are_written_with_their_names_and_space(clips: Path, bundle: Bundle) -> None:
+    content = run_json("features", clips, "-o", "features.npz")
+    assert content["n_features"] == 2
+    assert content["feature_space"] == bundle.feature_space
+    assert list(content["missing"]) == ["torn.mp4"]
+    with np.load("features.npz", allow_pickle=False) as arrays:
+        assert arrays["names"].tolist() == ["a.mp4", "more/b.mp4"]
+        assert arrays["features"].shape == (2, bundle.dim)
+        assert arrays["features"].dtype == np.float32
+        assert str(arrays["feature_space"]) == bundle.feature_space
+    again = run("features", clips, "-o", "features.npz")
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    said = run("features", clips)
+    assert said.exit_code == 0, said.output
+    assert said.stdout.startswith("features of 2 videos\n  torn.mp4: ")
+
+
+def test_features_of_no_readable_video_are_an_error(clips: Path) -> None:
+    for name in ("a.mp4", "more/b.mp4"):
+        (clips / name).write_bytes(b"torn")
+    result = run("features", clips, "-o", "features.npz")
+    assert result.exit_code == 1
+    assert "None of 3 videos can be read." in result.stderr
+    assert not Path("features.npz").exists()
+
+
+def test_calibrate_gives_statistics_once(clips: Path, bundle: Bundle) -> None:
+    (bundle.path / "stats.npz").unlink()
+    refused = run("calibrate", clips)
+    assert refused.exit_code == 1
+    assert "2 clips are too few: 5 of each class are wanted" in refused.stderr
+    assert not (bundle.path / "stats.npz").exists()
+    content = run_json("calibrate", clips, "--force")
+    assert content["n_features"] == 2
+    assert sum(content["clips"].values()) == 2
+    assert list(content["missing"]) == ["torn.mp4"]
+    assert run("verify").exit_code == 0
+    assert run_json(*EDIT)["published"]
+    again = run("calibrate", clips, "--force")
+    assert again.exit_code == 1
+    assert "has statistics already" in again.stderr
+
+
+def test_predict_says_that_a_video_is_short(here: Path, bundle: Bundle) -> None:
+    video = write_video(here / "short.mp4", n_frames=1)
+    result = run("predict", video)
+    assert result.exit_code == 0
+    assert "warning: short.mp4 is short: 1 of 2 frames are repeated" in result.stderr
+    assert run_json("predict", video)["n_repeated"] == 1
+    assert run_json("predict", write_video(here / "long.mp4"))["n_repeated"] == 0
+
+
 WRONG = {
     "unknown class": (["edit", "--class", "pusing", "--into", "left,right"], "pushing something"),
     "ambiguous class": (["edit", "--class", "pulling", "--into", "a,b"], "matches 2 classes"),

@@ -21,6 +21,7 @@ from edgesplit.export.bundle import ExportReport, export_model
 from edgesplit.export.parity import Parity, run_session
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.sessions import open_session
+from tests.videos import encode, waves
 
 pytestmark = pytest.mark.torch
 
@@ -119,9 +120,7 @@ def test_clips_give_statistics(
         "looking for the head",
         "exporting the backbone",
         "comparing with torch",
-        "reading clips, 0 of 19",
-        "reading clips, 8 of 19",
-        "reading clips, 16 of 19",
+        *(f"reading clips, {done} of 19" for done in range(1, 20)),
         "writing the bundle",
     ]
 
@@ -185,6 +184,22 @@ def test_unreadable_clip_leaves_nothing_behind(model: Model, output: Path) -> No
             clips=[output.parent / "missing.mp4"],
         )
     assert list(output.parent.iterdir()) == []
+
+
+def test_an_unreadable_clip_among_others_is_named(model: Model, output: Path) -> None:
+    torn, good = output.with_name("torn.mp4"), output.with_name("good.mp4")
+    torn.write_bytes(b"torn")
+    encode(good, waves(4, 32, 32))
+    report = export_model(
+        model,
+        labels=LABELS,
+        output=output,
+        preprocessing=PREPROCESSING,
+        clips=[torn, good, np.zeros(PREPROCESSING.clip_shape, np.float32)],
+    )
+    assert report.n_features == 2
+    assert list(report.missing) == [str(torn)]
+    assert "is not a video" in report.missing[str(torn)]
 
 
 def test_existing_output_is_not_touched(model: Model, output: Path) -> None:

@@ -30,7 +30,7 @@ from benchmarks.ssv2_split.evaluate import (
     head_of,
     readable,
 )
-from benchmarks.ssv2_split.features import Features, extract_all, space_folder
+from benchmarks.ssv2_split.features import extract_all, space_folder
 from benchmarks.ssv2_split.layout import HalfName, LayoutError, load_layout, modifiers
 from benchmarks.ssv2_split.table import published_for, summarise
 from benchmarks.ssv2_split.vlm_gate import gate_rows, gated_videos, relabel
@@ -38,6 +38,7 @@ from edgesplit.bundle import Bundle, feature_space
 from edgesplit.clips import read_clip
 from edgesplit.create import create_bundle
 from edgesplit.errors import ClipError
+from edgesplit.features import Features
 from edgesplit.head import Head
 from edgesplit.metrics import score_split
 from edgesplit.preprocessing import Preprocessing

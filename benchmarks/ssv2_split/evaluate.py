@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ssv2_split.features import Features, Floats
 from benchmarks.ssv2_split.layout import Category, Clip, Layout, LayoutError
 from edgesplit.bundle import Bundle
 from edgesplit.errors import EditError, LabelError
+from edgesplit.features import Features, Floats
 from edgesplit.head import Head
 from edgesplit.knowledge import Taxonomy
 from edgesplit.labels import COMPOSITIONS, Composition, words

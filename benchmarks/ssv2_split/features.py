@@ -1,9 +1,10 @@
 """Every video through a model once: a cache of features that a killed run leaves usable.
 
-A folder of small npz files, each with the names and the features of some videos, each written
-whole or not at all; a damaged one is removed and its videos are done again. A folder belongs to one
-model and one folder of videos. A video that was exchanged under its name is not noticed: remove the
-folder then.
+It goes by names, where the cache of `edgesplit.features` looks at the files: so a table can be made
+where the videos are not, and 220,000 videos are some thousand files. A folder of small npz files,
+each with the names and the features of some videos, each written whole or not at all; a damaged one
+is removed and its videos are done again. A folder belongs to one model and one folder of videos. A
+video that was exchanged under its name is not noticed: remove the folder then.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,38 +21,18 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from edgesplit.bundle import Bundle
 from edgesplit.cache import cache_folder
-from edgesplit.clips import VIDEO_SUFFIXES, read_clip
+from edgesplit.clips import VIDEO_SUFFIXES
 from edgesplit.errors import ClipError
-from edgesplit.sessions import open_session
+from edgesplit.features import Extract, Features
 from edgesplit.store import Store, map_os_errors, read_bytes
 
-__all__ = ["CHUNK", "Features", "backbone_of", "extract_all", "space_folder"]
+__all__ = ["CHUNK", "extract_all", "space_folder"]
 
 CHUNK = 64
 """Videos in a file: what a kill can cost."""
 
 Floats = npt.NDArray[np.float32]
-Extract = Callable[[Path], Floats]
-"""A video file to its feature, `(dim,)`; a ClipError where it cannot be read."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Features:
-    """Features by the video's name."""
-
-    places: Mapping[str, int]
-    """Rows of the matrix."""
-    matrix: Floats
-    """`(videos, dim)`."""
-    missing: Mapping[str, str]
-    """Videos that cannot be read, and why; they count nowhere."""
-
-    def pick(self, videos: Iterable[str]) -> Floats:
-        """`(clips, dim)`: of videos that are all there."""
-        picked: Floats = self.matrix[[self.places[video] for video in videos]]
-        return picked
 
 
 def space_folder(root: Path | None, space: str, videos: Path) -> Path:
@@ -65,18 +45,6 @@ def space_folder(root: Path | None, space: str, videos: Path) -> Path:
     """
     where = hashlib.sha256(str(videos.resolve()).encode()).hexdigest()
     return (root or cache_folder() / "ssv2_split") / f"{space[:16]}-{where[:8]}"
-
-
-def backbone_of(bundle: Bundle) -> Extract:
-    """Takes a video through a bundle's preprocessing and backbone."""
-    session = open_session(bundle.backbone(), threads=0)
-
-    def extract(file: Path) -> Floats:
-        clip = read_clip(file, bundle.preprocessing)[None]
-        (features,) = session.run(["features"], {"clip": clip})
-        return np.asarray(features[0], np.float32)
-
-    return extract
 
 
 def extract_all(

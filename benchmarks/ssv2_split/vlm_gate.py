@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.ssv2_split.evaluate import Row, Splitter, Way
-from benchmarks.ssv2_split.features import Features, Floats
 from benchmarks.ssv2_split.layout import Category, LayoutError
 from edgesplit.clips import read_clip
 from edgesplit.errors import MissingExtraError
+from edgesplit.features import Features, Floats
 from edgesplit.head import Head
 from edgesplit.preprocessing import Preprocessing
 

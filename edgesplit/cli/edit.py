@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
-from edgesplit.errors import EditError, LabelError
+from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json, write_new
+from edgesplit.errors import LabelError
 from edgesplit.labels import COMPOSITIONS
 from edgesplit.rules import DEFAULT_RULE, RULES
 
@@ -142,16 +142,11 @@ def edit(
 
 
 def _read_shots(folder: Path, bundle: Bundle) -> Shots:
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from edgesplit import screen
     from edgesplit.shots import read_shots
 
-    with Progress(console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task("clips", total=None)
-        return read_shots(
-            folder, bundle, lambda done, n: shown.update(task, completed=done, total=n)
-        )
+    with screen.progress("clips") as progress:
+        return read_shots(folder, bundle, progress)
 
 
 def _parse_into(values: tuple[str, ...]) -> Into:
@@ -192,7 +187,7 @@ def _make(
     if dry_run:
         bundle.check(made)
     elif output is not None:
-        _write_new(output, made.head.to_bytes())
+        write_new(output, made.head.to_bytes())
     else:
         start = time.perf_counter()
         bundle.publish(made)
@@ -226,15 +221,6 @@ def _make(
         out.print(f"{digests} written to {shown}; `edgesplit {how}` makes it live")
     else:
         out.print(f"{digests} not published (dry run)")
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    from edgesplit.store import Store, map_os_errors
-
-    if path.exists():
-        raise EditError(f"{path} exists already. Choose another name, or remove it first.")
-    with map_os_errors("write", path):
-        Store().replace_file(path, content)
 
 
 @click.command()

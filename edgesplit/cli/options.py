@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
 
-__all__ = ["bundle_option", "json_option", "open_bundle", "print_json"]
+__all__ = ["bundle_option", "check_new", "json_option", "open_bundle", "print_json", "write_new"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,3 +41,20 @@ def open_bundle(path: Path | None) -> Bundle:
 def print_json(content: Any) -> None:
     """Prints one JSON document."""
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def check_new(path: Path) -> None:
+    """Refuses a file that is there already, before the work that would fill it."""
+    from edgesplit.errors import EdgesplitError
+
+    if path.exists():
+        raise EdgesplitError(f"{path} exists already. Choose another name, or remove it first.")
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Writes a file that must not be there yet."""
+    from edgesplit.store import Store, map_os_errors
+
+    check_new(path)
+    with map_os_errors("write", path):
+        Store().replace_file(path, content)

@@ -26,7 +26,7 @@ def prototype(request: Request) -> Transfer:
     """
     if request.means is None or request.clips is None:
         raise ThinStatisticsError(
-            "the rule prototype needs unlabelled clips: export with --calibrate CLIPS"
+            "the rule prototype needs unlabelled clips: `edgesplit calibrate CLIPS` adds them"
         )
     seen = np.flatnonzero(request.clips > 0)
     groups = members_of(request.known.siblings[seen])
