@@ -1,8 +1,8 @@
 """From a video file to the clip that a backbone takes.
 
-Decoding is PyAV's (FFmpeg), and scaling, but for `antialias`; which frames, which size and which
-layout is the bundle's `Preprocessing`. Pictures are turned as the video says they are shown. Mean
-and standard deviation are folded into the backbone, so a clip is float32 in 0..1.
+Decoding is PyAV's (FFmpeg), and scaling, where it is not done as in training; which frames, which
+size and which layout is the bundle's `Preprocessing`. Pictures are turned as the video says they
+are shown. Mean and standard deviation are folded into the backbone, so a clip is float32 in 0..1.
 """
 
 from __future__ import annotations
@@ -117,9 +117,12 @@ def _scale(frame: av.VideoFrame, preprocessing: Preprocessing) -> Pixels:
     height, width = scaled_size(*turn.size(*stored), preprocessing)
     top, left = (height - preprocessing.height) // 2, (width - preprocessing.width) // 2
     rows, columns = slice(top, top + preprocessing.height), slice(left, left + preprocessing.width)
-    if preprocessing.interpolation == "antialias":
+    if preprocessing.as_trained:
         picture = turn.apply(_to_pixels(frame.reformat(format="rgb24")))
-        return resize_picture(picture, height, width, rows=rows, columns=columns)
+        antialias = preprocessing.interpolation == "antialias"
+        return resize_picture(
+            picture, height, width, rows=rows, columns=columns, antialias=antialias
+        )
     kind = preprocessing.interpolation.upper()
     lines, pixels = turn.size(height, width)
     small = frame.reformat(pixels, lines, format="rgb24", interpolation=kind)

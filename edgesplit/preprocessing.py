@@ -23,7 +23,7 @@ __all__ = [
 
 Layout = Literal["ncthw", "ntchw"]
 Sampling = Literal["uniform", "dense"]
-Interpolation = Literal["bilinear", "bicubic", "area", "antialias"]
+Interpolation = Literal["antialias", "no-antialias", "bilinear", "bicubic", "area"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
@@ -48,9 +48,10 @@ class Preprocessing:
     resize: int | None = None
     """Scale the short side to this many pixels, then crop the centre; None: scale the whole
     frame to height x width."""
-    interpolation: Interpolation = "bilinear"
-    """How frames are scaled. `antialias`: as Pillow, torchvision and Hugging Face's processors do,
-    bilinear with antialias on red, green and blue. The others are FFmpeg's (swscale)."""
+    interpolation: Interpolation = "antialias"
+    """How frames are scaled. `antialias` is bilinear as Pillow, torchvision and Hugging Face's
+    processors do it; `no-antialias` as OpenCV and torch's `interpolate` do it when not told else.
+    The others are FFmpeg's (swscale), faster for large frames and no training's to the pixel."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Already folded into the backbone; recorded for the reader."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -73,6 +74,11 @@ class Preprocessing:
                 )
         object.__setattr__(self, "mean", _three("mean", self.mean, above=-math.inf))
         object.__setattr__(self, "std", _three("std", self.std, above=0.0))
+
+    @property
+    def as_trained(self) -> bool:
+        """Whether frames are scaled as training code does it, on red, green and blue."""
+        return self.interpolation in ("antialias", "no-antialias")
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
@@ -128,6 +134,6 @@ def scaled_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[
     short, wanted = min(height, width), preprocessing.resize
     if wanted is None:
         return preprocessing.height, preprocessing.width
-    if preprocessing.interpolation == "antialias":  # whose trainings cut the long side
+    if preprocessing.as_trained:  # training code cuts the long side
         return height * wanted // short, width * wanted // short
     return round(height * (wanted / short)), round(width * (wanted / short))

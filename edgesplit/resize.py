@@ -1,8 +1,9 @@
-"""Pictures in another size, as Pillow, torchvision and Hugging Face's processors make them.
+"""Pictures in another size, as the code that trainings use makes them.
 
-Bilinear with antialias: a pixel is the mean of the pixels that it covers, weighted by a triangle
-that is as wide as one of its own at least. swscale's `bilinear` means the same, but scales
-brightness and colour apart, before they are mixed to red, green and blue.
+Bilinear: a pixel is the mean of pixels around its centre, weighted by a triangle. With antialias
+the triangle is as wide as two of the made pixels, without it as wide as two of the given ones.
+swscale's `bilinear` means the first, but scales brightness and colour apart, before they are mixed
+to red, green and blue.
 """
 
 from __future__ import annotations
@@ -22,11 +23,18 @@ float32 holds exactly: in whatever order a machine adds, the result is the same.
 
 
 def resize_picture(
-    picture: Bytes, height: int, width: int, *, rows: slice, columns: slice
+    picture: Bytes,
+    height: int,
+    width: int,
+    *,
+    rows: slice,
+    columns: slice,
+    antialias: bool = True,
 ) -> Bytes:
     """A part of the picture that is scaled to height x width.
 
-    It is within one level of Pillow's `resize(…, BILINEAR)`: both round to bytes after either axis.
+    With antialias it is within one level of Pillow's `resize(…, BILINEAR)`: both round to bytes
+    after either axis.
 
     Args:
         picture: `(h, w, channels)`, any strides.
@@ -34,25 +42,28 @@ def resize_picture(
         width: see height.
         rows: of the scaled picture, that are made; as `columns`.
         columns: see rows.
+        antialias: smooth what shrinks.
 
     Returns:
         `(rows, columns, channels)`, an own array.
     """
-    first, weights = _taps(picture.shape[0], height)
+    first, weights = _taps(picture.shape[0], height, antialias)
     used = slice(int(first[rows][0]), int(first[rows][-1]) + weights.shape[1])
-    narrow = _mix(picture[used].swapaxes(0, 1), *_taps(picture.shape[1], width), columns)
+    narrow = _mix(picture[used].swapaxes(0, 1), *_taps(picture.shape[1], width, antialias), columns)
     return _mix(narrow.swapaxes(0, 1), first - used.start, weights, rows)
 
 
 @lru_cache(maxsize=16)
-def _taps(n: int, n_made: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def _taps(
+    n: int, n_made: int, antialias: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """What goes into each line that is made of n.
 
     Returns:
         The first line, `(n_made,)`, and the weights of it and the next ones, `(n_made, taps)`.
     """
     scale = n / n_made
-    reach = max(scale, 1.0)  # there is nothing to smooth when a picture grows
+    reach = max(scale, 1.0) if antialias else 1.0  # nothing is to smooth when a picture grows
     centre = (np.arange(n_made) + 0.5) * scale - 0.5
     n_taps = min(n, int(np.ceil(2 * reach)))
     first = np.clip(np.ceil(centre - reach).astype(np.int64), 0, n - n_taps)

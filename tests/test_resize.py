@@ -38,6 +38,30 @@ def test_a_line_is_resized_as_worked_by_hand(before: Bytes, after: list[float]) 
     np.testing.assert_array_equal(column[:, 0, 0], np.rint(after))
 
 
+def test_without_antialias_only_neighbours_count() -> None:
+    picture = line(0, 80, 160, 240, 8, 16)
+    made = resize_picture(picture, 1, 2, rows=WHOLE, columns=WHOLE, antialias=False)
+    np.testing.assert_array_equal(made[0, :, 0], [80, 8])  # the centres, 1 and 4, and no other
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize(("shape", "size"), [((240, 320), (224, 298)), ((101, 177), (224, 392))])
+def test_pixels_are_within_one_level_of_torchs(
+    shape: tuple[int, int], size: tuple[int, int], antialias: bool
+) -> None:
+    torch = pytest.importorskip("torch")
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    batch = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    theirs = torch.nn.functional.interpolate(
+        batch, size, mode="bilinear", align_corners=False, antialias=antialias
+    )
+    ours = resize_picture(picture, *size, rows=WHOLE, columns=WHOLE, antialias=antialias)
+    difference = np.abs(ours - theirs[0].permute(1, 2, 0).numpy())
+    assert difference.max() <= 1.01  # half a level of rounding for either axis
+    assert difference.mean() < 0.4
+
+
 @pytest.mark.parametrize("shape", [(48, 64), (64, 48), (5, 7), (300, 20), (1, 1)])
 def test_a_part_is_that_part_of_the_whole(shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)

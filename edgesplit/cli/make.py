@@ -73,7 +73,12 @@ def _numbers(kind: type, *counts: int) -> Callable[[Any, Any, str], tuple[Any, .
     help="Scale the short side to this and crop the centre; default: scale to --size.",
 )
 @click.option(
-    "--interpolation", type=click.Choice(INTERPOLATIONS), default="bilinear", show_default=True
+    "--interpolation",
+    type=click.Choice(INTERPOLATIONS),
+    default="antialias",
+    show_default=True,
+    help="antialias: as Pillow, torchvision and Hugging Face scale frames; no-antialias: as OpenCV "
+    "and torch's interpolate; the others are FFmpeg's.",
 )
 @click.option(
     "--layout",
