@@ -16,6 +16,9 @@ import numpy.typing as npt
 __all__ = ["resize_picture"]
 
 Bytes = npt.NDArray[np.uint8]
+Taps = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+"""Of each line that is made: the first line that goes into it, and the weights of that one and the
+next ones, `(lines, taps)`."""
 
 _UNIT = 1 << 16
 """Weights are whole numbers of this part. Times bytes they add up to less than 2 ** 24, which
@@ -47,21 +50,23 @@ def resize_picture(
     Returns:
         `(rows, columns, channels)`, an own array.
     """
-    first, weights = _taps(picture.shape[0], height, antialias)
-    used = slice(int(first[rows][0]), int(first[rows][-1]) + weights.shape[1])
-    narrow = _mix(picture[used].swapaxes(0, 1), *_taps(picture.shape[1], width, antialias), columns)
-    return _mix(narrow.swapaxes(0, 1), first - used.start, weights, rows)
+    used_rows, down = _part(picture.shape[0], height, rows, antialias)
+    used_columns, across = _part(picture.shape[1], width, columns, antialias)
+    narrow = _mix(picture[used_rows, used_columns].swapaxes(0, 1), across)
+    return _mix(narrow.swapaxes(0, 1), down)
+
+
+def _part(n: int, n_made: int, part: slice, antialias: bool) -> tuple[slice, Taps]:
+    """Which of n lines a part of those made needs, and its taps, counted from the first of them."""
+    first, weights = _taps(n, n_made, antialias)
+    first, weights = first[part], weights[part]
+    start = int(first[0])
+    return slice(start, int(first[-1]) + weights.shape[1]), (first - start, weights)
 
 
 @lru_cache(maxsize=16)
-def _taps(
-    n: int, n_made: int, antialias: bool
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """What goes into each line that is made of n.
-
-    Returns:
-        The first line, `(n_made,)`, and the weights of it and the next ones, `(n_made, taps)`.
-    """
+def _taps(n: int, n_made: int, antialias: bool) -> Taps:
+    """What goes into each line that is made of n."""
     scale = n / n_made
     reach = max(scale, 1.0) if antialias else 1.0  # nothing is to smooth when a picture grows
     centre = (np.arange(n_made) + 0.5) * scale - 0.5
@@ -73,12 +78,10 @@ def _taps(
     return first, np.rint(weights).astype(np.float32)
 
 
-def _mix(
-    lines: Bytes, first: npt.NDArray[np.int64], weights: npt.NDArray[np.float32], part: slice
-) -> Bytes:
-    """Lines mixed along the first axis: those of `part`."""
+def _mix(lines: Bytes, taps: Taps) -> Bytes:
+    """Mixes lines along the first axis."""
+    first, weights = taps
     flat = np.ascontiguousarray(lines).reshape(len(lines), -1)
-    first, weights = first[part], weights[part]
     mixed = np.full((len(first), flat.shape[1]), _UNIT // 2, np.float32)  # rounds, as cut below
     for tap in range(weights.shape[1]):
         mixed += weights[:, tap, None] * flat[first + tap]
