@@ -116,16 +116,13 @@ def _scale(frame: av.VideoFrame, preprocessing: Preprocessing) -> Pixels:
     stored = frame.height, frame.width
     height, width = scaled_size(*turn.size(*stored), preprocessing)
     top, left = (height - preprocessing.height) // 2, (width - preprocessing.width) // 2
+    kind = preprocessing.interpolation
     rows, columns = slice(top, top + preprocessing.height), slice(left, left + preprocessing.width)
     if preprocessing.as_trained:
         picture = turn.apply(_to_pixels(frame.reformat(format="rgb24")))
-        antialias = preprocessing.interpolation == "antialias"
-        return resize_picture(
-            picture, height, width, rows=rows, columns=columns, antialias=antialias
-        )
-    kind = preprocessing.interpolation.upper()
+        return resize_picture(picture, height, width, rows=rows, columns=columns, resampling=kind)
     lines, pixels = turn.size(height, width)
-    small = frame.reformat(pixels, lines, format="rgb24", interpolation=kind)
+    small = frame.reformat(pixels, lines, format="rgb24", interpolation=kind.upper())
     return turn.apply(_to_pixels(small))[rows, columns]
 
 

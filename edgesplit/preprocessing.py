@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from edgesplit.errors import BundleError
+from edgesplit.resize import RESAMPLINGS
 
 __all__ = [
     "INTERPOLATIONS",
@@ -23,7 +24,9 @@ __all__ = [
 
 Layout = Literal["ncthw", "ntchw"]
 Sampling = Literal["uniform", "dense"]
-Interpolation = Literal["antialias", "no-antialias", "bilinear", "bicubic", "area"]
+Interpolation = Literal[
+    "antialias", "antialias-bicubic", "no-antialias", "bilinear", "bicubic", "area"
+]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
@@ -50,8 +53,9 @@ class Preprocessing:
     frame to height x width."""
     interpolation: Interpolation = "antialias"
     """How frames are scaled. `antialias` is bilinear as Pillow, torchvision and Hugging Face's
-    processors do it; `no-antialias` as OpenCV and torch's `interpolate` do it when not told else.
-    The others are FFmpeg's (swscale), faster for large frames and no training's to the pixel."""
+    processors do it, `antialias-bicubic` their bicubic; `no-antialias` is bilinear as OpenCV and
+    torch's `interpolate` do it when not told else. The others are FFmpeg's (swscale), faster for
+    large frames and no training's to the pixel."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Already folded into the backbone; recorded for the reader."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -78,7 +82,7 @@ class Preprocessing:
     @property
     def as_trained(self) -> bool:
         """Whether frames are scaled as training code does it, on red, green and blue."""
-        return self.interpolation in ("antialias", "no-antialias")
+        return self.interpolation in RESAMPLINGS
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:

@@ -1,28 +1,59 @@
 """Pictures in another size, as the code that trainings use makes them.
 
-Bilinear: a pixel is the mean of pixels around its centre, weighted by a triangle. With antialias
-the triangle is as wide as two of the made pixels, without it as wide as two of the given ones.
-swscale's `bilinear` means the first, but scales brightness and colour apart, before they are mixed
-to red, green and blue.
+A pixel is the weighted mean of pixels around its centre. With antialias, the weights of a picture
+that shrinks are spread as wide as the made pixels are; without, only the given ones next to the
+centre count. swscale means the first by its own names, but scales brightness and colour apart,
+before they are mixed to red, green and blue.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["resize_picture"]
+__all__ = ["RESAMPLINGS", "resize_picture"]
 
 Bytes = npt.NDArray[np.uint8]
 Taps = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """Of each line that is made: the first line that goes into it, and the weights of that one and the
 next ones, `(lines, taps)`."""
 
-_UNIT = 1 << 16
+_UNIT = 1 << 15
 """Weights are whole numbers of this part. Times bytes they add up to less than 2 ** 24, which
 float32 holds exactly: in whatever order a machine adds, the result is the same."""
+
+Doubles = npt.NDArray[np.float64]
+
+
+def _triangle(distance: Doubles) -> Doubles:
+    return np.maximum(0, 1 - distance)
+
+
+def _cubic(distance: Doubles) -> Doubles:
+    """Keys' with a = -1/2, as Pillow's and torch's with antialias; OpenCV's is another."""
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0))
+
+
+class _Resampling(NamedTuple):
+    kernel: Callable[[Doubles], Doubles]
+    """Weights by the distance from the centre, not normalised."""
+    radius: int
+    """From where on they are 0."""
+    antialias: bool
+
+
+RESAMPLINGS: Mapping[str, _Resampling] = {
+    "antialias": _Resampling(_triangle, 1, antialias=True),
+    "antialias-bicubic": _Resampling(_cubic, 2, antialias=True),
+    "no-antialias": _Resampling(_triangle, 1, antialias=False),
+}
+"""By their names in `Preprocessing.interpolation`."""
 
 
 def resize_picture(
@@ -32,12 +63,11 @@ def resize_picture(
     *,
     rows: slice,
     columns: slice,
-    antialias: bool = True,
+    resampling: str = "antialias",
 ) -> Bytes:
     """A part of the picture that is scaled to height x width.
 
-    With antialias it is within one level of Pillow's `resize(…, BILINEAR)`: both round to bytes
-    after either axis.
+    Like Pillow it rounds to bytes after either axis.
 
     Args:
         picture: `(h, w, channels)`, any strides.
@@ -45,37 +75,40 @@ def resize_picture(
         width: see height.
         rows: of the scaled picture, that are made; as `columns`.
         columns: see rows.
-        antialias: smooth what shrinks.
+        resampling: one of `RESAMPLINGS`.
 
     Returns:
         `(rows, columns, channels)`, an own array.
     """
-    used_rows, down = _part(picture.shape[0], height, rows, antialias)
-    used_columns, across = _part(picture.shape[1], width, columns, antialias)
+    used_rows, down = _part(picture.shape[0], height, rows, resampling)
+    used_columns, across = _part(picture.shape[1], width, columns, resampling)
     narrow = _mix(picture[used_rows, used_columns].swapaxes(0, 1), across)
     return _mix(narrow.swapaxes(0, 1), down)
 
 
-def _part(n: int, n_made: int, part: slice, antialias: bool) -> tuple[slice, Taps]:
+def _part(n: int, n_made: int, part: slice, resampling: str) -> tuple[slice, Taps]:
     """Which of n lines a part of those made needs, and its taps, counted from the first of them."""
-    first, weights = _taps(n, n_made, antialias)
+    first, weights = _taps(n, n_made, resampling)
     first, weights = first[part], weights[part]
     start = int(first[0])
     return slice(start, int(first[-1]) + weights.shape[1]), (first - start, weights)
 
 
 @lru_cache(maxsize=16)
-def _taps(n: int, n_made: int, antialias: bool) -> Taps:
+def _taps(n: int, n_made: int, resampling: str) -> Taps:
     """What goes into each line that is made of n."""
+    kernel, radius, antialias = RESAMPLINGS[resampling]
     scale = n / n_made
-    reach = max(scale, 1.0) if antialias else 1.0  # nothing is to smooth when a picture grows
+    spread = max(scale, 1.0) if antialias else 1.0  # nothing is to smooth when a picture grows
+    reach = radius * spread
     centre = (np.arange(n_made) + 0.5) * scale - 0.5
     n_taps = min(n, int(np.ceil(2 * reach)))
     first = np.clip(np.ceil(centre - reach).astype(np.int64), 0, n - n_taps)
     place = first[:, None] + np.arange(n_taps)
-    weights = np.maximum(0, 1 - np.abs(place - centre[:, None]) / reach)
-    weights *= _UNIT / weights.sum(axis=1, keepdims=True)
-    return first, np.rint(weights).astype(np.float32)
+    weights = kernel(np.abs(place - centre[:, None]) / spread)
+    whole = np.rint(_UNIT * weights / weights.sum(axis=1, keepdims=True))
+    whole[np.arange(n_made), whole.argmax(axis=1)] += _UNIT - whole.sum(axis=1)  # one grey stays
+    return first, whole.astype(np.float32)
 
 
 def _mix(lines: Bytes, taps: Taps) -> Bytes:
@@ -86,4 +119,5 @@ def _mix(lines: Bytes, taps: Taps) -> Bytes:
     for tap in range(weights.shape[1]):
         mixed += weights[:, tap, None] * flat[first + tap]
     mixed /= _UNIT
+    mixed.clip(0, 255, out=mixed)  # a cubic's weights overshoot
     return mixed.astype(np.uint8).reshape(-1, *lines.shape[1:])

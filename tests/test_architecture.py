@@ -140,8 +140,8 @@ def test_rooms_form_no_circle() -> None:
 
 # Who may stand on whom in the core, from the bottom; each room on those in rows above it here.
 FLOORS = (
-    ("errors",),
-    ("labels", "store", "cache", "sessions", "preprocessing", "resize"),
+    ("errors", "resize"),
+    ("labels", "store", "cache", "sessions", "preprocessing"),
     ("clips", "text", "head"),
     ("features", "headfile", "metrics", "knowledge", "stats", "diff", "history"),
     ("gate", "publish", "rules.transfer"),

@@ -259,7 +259,12 @@ def test_an_upright_video_has_the_same_clip_with_and_without_a_matrix(tmp_path: 
 
 @pytest.mark.parametrize(
     ("interpolation", "size"),
-    [("bilinear", (224, 299)), ("antialias", (224, 298)), ("no-antialias", (224, 298))],
+    [
+        ("bilinear", (224, 299)),
+        ("antialias", (224, 298)),
+        ("antialias-bicubic", (224, 298)),
+        ("no-antialias", (224, 298)),
+    ],
 )
 def test_the_long_side_is_rounded_or_as_in_trainings_cut(
     interpolation: Any, size: tuple[int, int]

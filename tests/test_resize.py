@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.resize import resize_picture
+from edgesplit.resize import RESAMPLINGS, resize_picture
 
 Bytes = npt.NDArray[np.uint8]
 WHOLE = slice(None)
@@ -40,26 +40,30 @@ def test_a_line_is_resized_as_worked_by_hand(before: Bytes, after: list[float]) 
 
 def test_without_antialias_only_neighbours_count() -> None:
     picture = line(0, 80, 160, 240, 8, 16)
-    made = resize_picture(picture, 1, 2, rows=WHOLE, columns=WHOLE, antialias=False)
+    made = resize_picture(picture, 1, 2, rows=WHOLE, columns=WHOLE, resampling="no-antialias")
     np.testing.assert_array_equal(made[0, :, 0], [80, 8])  # the centres, 1 and 4, and no other
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
 @pytest.mark.parametrize(("shape", "size"), [((240, 320), (224, 298)), ((101, 177), (224, 392))])
 def test_pixels_are_within_one_level_of_torchs(
-    shape: tuple[int, int], size: tuple[int, int], antialias: bool
+    shape: tuple[int, int], size: tuple[int, int], resampling: str
 ) -> None:
     torch = pytest.importorskip("torch")
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    batch = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    batch = torch.from_numpy(picture).permute(2, 0, 1)[None]
     theirs = torch.nn.functional.interpolate(
-        batch, size, mode="bilinear", align_corners=False, antialias=antialias
+        batch,
+        size,
+        mode="bicubic" if "bicubic" in resampling else "bilinear",
+        align_corners=False,
+        antialias=resampling != "no-antialias",
     )
-    ours = resize_picture(picture, *size, rows=WHOLE, columns=WHOLE, antialias=antialias)
-    difference = np.abs(ours - theirs[0].permute(1, 2, 0).numpy())
-    assert difference.max() <= 1.01  # half a level of rounding for either axis
-    assert difference.mean() < 0.4
+    ours = resize_picture(picture, *size, rows=WHOLE, columns=WHOLE, resampling=resampling)
+    difference = np.abs(ours.astype(int) - theirs[0].permute(1, 2, 0).numpy())
+    assert difference.max() <= (2 if "bicubic" in resampling else 1)
+    assert difference.mean() < 0.02
 
 
 @pytest.mark.parametrize("shape", [(48, 64), (64, 48), (5, 7), (300, 20), (1, 1)])
@@ -70,12 +74,24 @@ def test_a_part_is_that_part_of_the_whole(shape: tuple[int, int]) -> None:
     np.testing.assert_array_equal(part, resize(picture, 24, 31)[rows, columns])
 
 
+@pytest.mark.parametrize("resampling", RESAMPLINGS)
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 100, 1080, 4000])
-def test_white_stays_white(n: int) -> None:
-    """Weights are rounded; what they add up to must not leave the byte."""
-    white = np.full((n, 3, 3), 255, np.uint8)
-    for n_made in (1, 2, 5, 64, 224):
-        assert (resize(white, n_made, 3) == 255).all()
+def test_one_grey_stays_that_grey(n: int, resampling: str) -> None:
+    """Weights are rounded; what they add up to must not be another byte."""
+    for level in (1, 128, 255):
+        grey = np.full((n, 3, 3), level, np.uint8)
+        for n_made in (1, 2, 5, 64, 224):
+            made = resize_picture(grey, n_made, 3, rows=WHOLE, columns=WHOLE, resampling=resampling)
+            assert (made == level).all()
+
+
+def test_a_cubic_does_not_leave_the_byte() -> None:
+    edge = line(0, 0, 0, 255, 255, 255)
+    made = resize_picture(edge, 1, 24, rows=WHOLE, columns=WHOLE, resampling="antialias-bicubic")[
+        0, :, 0
+    ]
+    assert (np.diff(made.astype(int)) >= 0).all()  # nothing wrapped around
+    assert (made[0], made[-1]) == (0, 255)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +103,17 @@ def test_white_stays_white(n: int) -> None:
         ((9, 8), (3, 5)),
     ],
 )
-def test_pixels_are_within_one_level_of_pillows(
-    shape: tuple[int, int], size: tuple[int, int]
+@pytest.mark.parametrize(
+    ("resampling", "filter_"), [("antialias", "BILINEAR"), ("antialias-bicubic", "BICUBIC")]
+)
+def test_pixels_are_within_a_level_of_pillows(
+    shape: tuple[int, int], size: tuple[int, int], resampling: str, filter_: str
 ) -> None:
     image = pytest.importorskip("PIL.Image")
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    theirs = np.asarray(image.fromarray(picture).resize(size[::-1], image.Resampling.BILINEAR))
-    difference = np.abs(resize(picture, *size).astype(int) - theirs)
-    assert difference.max() <= 1
+    made = image.fromarray(picture).resize(size[::-1], image.Resampling[filter_])
+    ours = resize_picture(picture, *size, rows=WHOLE, columns=WHOLE, resampling=resampling)
+    difference = np.abs(ours.astype(int) - np.asarray(made))
+    assert difference.max() <= (2 if filter_ == "BICUBIC" else 1)
     # Ties and the order of the axes, which Pillow chooses by the shape.
     assert difference.mean() < 0.3

@@ -694,7 +694,8 @@ def test_a_local_clip_compares_frames_with_labels(tmp_path: Path) -> None:
     whole: Any = CLIPModel.from_pretrained(folder)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     frames = read_clip(
-        video, Preprocessing(FRAMES, 8, 8, layout="ntchw", resize=8, interpolation="bicubic")
+        video,
+        Preprocessing(FRAMES, 8, 8, layout="ntchw", resize=8, interpolation="antialias-bicubic"),
     )
     pixels = torch.from_numpy((frames - np.float32(0.5)) / np.float32(0.25))
     with torch.inference_mode():

@@ -1,8 +1,8 @@
 """The paper's baseline: the base model decides, a CLIP re-labels what it put into the category.
 
 The CLIP comes from a local Hugging Face folder: the model, its tokenizer, and the image mean and
-deviation of its processor. Frames are cropped to the size of its vision tower by `read_clip`, whose
-bicubic scaling is FFmpeg's. Labels are the prompts as they stand. A video's similarity to a label
+deviation of its processor. Frames are scaled and cropped to the size of its vision tower as its
+processor does it. Labels are the prompts as they stand. A video's similarity to a label
 is the mean over its frames. Needs the export extra; nothing else in this package does.
 """
 
@@ -132,7 +132,7 @@ class LocalClip:
         size: int = config.vision_config.image_size
         self._max_tokens: int = config.text_config.max_position_embeddings
         self._preprocessing = Preprocessing(
-            FRAMES, size, size, layout="ntchw", resize=size, interpolation="bicubic"
+            FRAMES, size, size, layout="ntchw", resize=size, interpolation="antialias-bicubic"
         )
         self._mean, self._std = (np.array(x, np.float32)[:, None, None] for x in (mean, std))
         self.dim: int = config.projection_dim

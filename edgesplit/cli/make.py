@@ -77,8 +77,8 @@ def _numbers(kind: type, *counts: int) -> Callable[[Any, Any, str], tuple[Any, .
     type=click.Choice(INTERPOLATIONS),
     default="antialias",
     show_default=True,
-    help="antialias: as Pillow, torchvision and Hugging Face scale frames; no-antialias: as OpenCV "
-    "and torch's interpolate; the others are FFmpeg's.",
+    help="antialias, -bicubic: as Pillow, torchvision and Hugging Face scale frames; no-antialias: "
+    "as OpenCV and torch's interpolate; the others are FFmpeg's.",
 )
 @click.option(
     "--layout",
