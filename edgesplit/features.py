@@ -126,7 +126,7 @@ def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extrac
 
     def extract(video: Path) -> Floats:
         nonlocal folder
-        path = None if folder is None else folder / _file_name(video)
+        path = None if folder is None else _place(folder, video)
         if path is not None and (known := _read(path, dim)) is not None:
             return known
         if not opened:
@@ -147,13 +147,15 @@ def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extrac
     return extract
 
 
-def _file_name(video: Path) -> str:
+def _place(folder: Path, video: Path) -> Path | None:
+    """Where the feature of a video is kept; None when there is no such file."""
     try:
         about = video.stat()
     except OSError:  # reading it will say what is wrong
-        return "missing"
+        return None
     identity = f"{video.resolve()}\0{about.st_size}\0{about.st_mtime_ns}"
-    return hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest() + ".npz"
+    name = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
+    return folder / f"{name}.npz"
 
 
 def _read(path: Path, dim: int) -> Floats | None:

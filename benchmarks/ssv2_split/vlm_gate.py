@@ -165,7 +165,7 @@ class LocalClip:
 
 def clip_space(folder: Path) -> str:
     """The identity of a folder's CLIP as far as videos go: sha256 over its files, in hex."""
-    digest = hashlib.sha256(f"{FRAMES} frames".encode())
+    digest = hashlib.sha256(f"{FRAMES} frames, antialias-bicubic".encode())
     for path in sorted(folder.iterdir()):
         if path.is_file():
             digest.update(f"{path.name} {path.stat().st_size}\n".encode())
