@@ -16,8 +16,6 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("onnxscript")
 pytest.importorskip("PIL")
-# Before transformers 5 the one processor had another name.
-processors = pytest.importorskip("transformers.models.videomae.image_processing_pil_videomae")
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +101,8 @@ class Classifier(nn.Module):
 @pytest.fixture(scope="module")
 def processor() -> Any:
     """A clip's short side is a little larger than the crop, as evaluation often has it."""
+    # Before transformers 5 the one processor there was had another name.
+    processors = pytest.importorskip("transformers.models.videomae.image_processing_pil_videomae")
     return processors.VideoMAEImageProcessorPil(
         size={"shortest_edge": 72}, crop_size={"height": SIZE, "width": SIZE}
     )
