@@ -339,7 +339,7 @@ def test_mixed_ways_of_naming_subcategories_are_a_usage_error(here: Path) -> Non
 def test_taxonomy_file_replaces_the_groups(here: Path, bundle: Bundle) -> None:
     moving = {"moving something up": "left", "moving something down": "right"}
     (here / "taxonomy.json").write_text(json.dumps({"moving": moving}))
-    rows = run_json(*EDIT, "--taxonomy", "taxonomy.json")["report"]["rows"]
+    rows = run_json(*EDIT, "--taxonomy", "taxonomy.json", "--force")["report"]["rows"]
     assert rows[0]["sources"][0]["label"] == "moving something up"
 
 
@@ -422,7 +422,7 @@ def test_options_are_what_a_plan_leaves_open(here: Path) -> None:
         "pushing: [left, right]\nholding: {into: [left, right], composition: gated}\n"
     )
     options = ("--composition", "flat", "--rule", "retrieval", "--taxonomy", "taxonomy.json")
-    result = run("edit", "--plan", "splits.yaml", *options, "--dry-run")
+    result = run("edit", "--plan", "splits.yaml", *options, "--dry-run", "--force")
     assert result.stdout.count("flat: a class's logit grows by up to 0.69") == 1
     splits = run_json("edit", "--plan", "splits.yaml", *options)["report"]["splits"]
     assert [part["composition"] for part in splits] == ["flat", "gated"]
