@@ -68,8 +68,7 @@ def show_report(out: Console, report: Report) -> None:
         table = Table("new class", "learned from", "margin", box=None, pad_edge=False)
         for row in report.rows:
             margin = f"{row.margin:+.2f}" if row.runner_up else ""
-            tie = f" [yellow]near tie with {escape(row.runner_up)}[/]" if row.near_tie else ""
-            table.add_row(escape(row.label), _sources(row.sources), margin + tie)
+            table.add_row(escape(row.label), _sources(row.sources), margin)
         out.print(table)
         out.print(f"  likeness {report.likeness:.2f} of texts; {_expectation(report)}")
     growth = max(part.roll_up_growth for part in (report, *report.splits))
