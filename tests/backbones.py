@@ -145,12 +145,16 @@ def _softmax_apart(made: Made, value: str) -> str:
 
 
 def quantized(backbone: bytes) -> bytes:
-    """A backbone with Q/DQ pairs around the inputs and weights of its convolutions."""
+    """A backbone with Q/DQ pairs around inputs and weights of convolutions and matrices."""
     model = onnx.load_model_from_string(backbone)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
+    done: set[str] = set()
 
     def scaled(name: str, largest: float, *, stored: bool) -> str:
+        if name in done:
+            return f"{name}_dq"
+        done.add(name)
         scale = numpy_helper.from_array(np.float32(largest / 127), f"{name}_scale")
         zero = numpy_helper.from_array(np.int8(0), f"{name}_zero")
         model.graph.initializer.extend([scale, zero])
@@ -166,10 +170,10 @@ def quantized(backbone: bytes) -> bytes:
         return f"{name}_dq"
 
     for node in model.graph.node:
-        if node.op_type == "Conv":
+        if node.op_type in ("Conv", "MatMul") and node.input[1] in weights:
             kernel = numpy_helper.to_array(weights[node.input[1]])
             node.input[1] = scaled(node.input[1], float(np.abs(kernel).max()), stored=True)
-            node.input[0] = scaled(node.input[0], 2.0, stored=False)
+            node.input[0] = scaled(node.input[0], 4.0, stored=False)
         nodes.append(node)
     used = {name for node in nodes for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]

@@ -156,7 +156,7 @@ def test_a_resize_keeps_the_scales_that_onnx_wants_in_float32() -> None:
 def test_quantized_backbones_can_be_halved_around_their_integers() -> None:
     full = quantized(convolutions())
     half = to_fp16(full)
-    assert distance(half, full, clips()) < 2e-2  # a value next to a rounding edge moves a step
+    assert distance(half, full, clips()) < 2e-2  # a value on a rounding edge moves a whole step
     found = types(onnx.load_model_from_string(half))
     assert TensorProto.INT8 in found.values()
 
