@@ -111,16 +111,20 @@ class TensorRT:
     ) -> Plan:
         """See `trt.build_plan`; says every `PROGRESS_S` how it is going."""
         arguments = (backbone, clip_shape, batch, timing_cache)
-        return run_apart(build_plan, *arguments, every_s=PROGRESS_S, on_wait=_going_on(progress))
+        on_wait = _going_on(progress, "building")
+        return run_apart(build_plan, *arguments, every_s=PROGRESS_S, on_wait=on_wait)
 
-    def run(self, engine: bytes, clips: Floats, sizes: tuple[int, ...]) -> Floats:
-        """See `trt.run_plan`."""
-        return run_apart(run_plan, engine, clips, sizes)
+    def run(
+        self, engine: bytes, clips: Floats, sizes: tuple[int, ...], *, progress: Progress
+    ) -> Floats:
+        """See `trt.run_plan`; says every `PROGRESS_S` how it is going."""
+        on_wait = _going_on(progress, "running the engine")
+        return run_apart(run_plan, engine, clips, sizes, every_s=PROGRESS_S, on_wait=on_wait)
 
 
-def _going_on(progress: Progress) -> Callable[[float, str], None]:
+def _going_on(progress: Progress, what: str) -> Callable[[float, str], None]:
     def say(seconds: float, line: str) -> None:
-        progress(f"building, {seconds:.0f} s" + (f": {line}" if line else ""))
+        progress(f"{what}, {seconds:.0f} s" + (f": {line}" if line else ""))
 
     return say
 
@@ -297,8 +301,7 @@ def build_engine(
             timing_cache=times.read_bytes() if times.exists() else b"",
             progress=progress,
         )
-        progress("comparing with ONNX Runtime")
-        agreement = _compare(own, plan.engine, clip_shape, batch, tensorrt)
+        agreement = _compare(own, plan.engine, clip_shape, batch, tensorrt, progress)
         check_agreement(agreement, precision)
         engine = Engine(
             feature_space=bundle.feature_space,
@@ -366,14 +369,23 @@ def check_agreement(agreement: Agreement, precision: Precision) -> None:
 
 
 def _compare(
-    backbone: bytes, engine: bytes, clip_shape: tuple[int, ...], batch: Batch, tensorrt: TensorRT
+    backbone: bytes,
+    engine: bytes,
+    clip_shape: tuple[int, ...],
+    batch: Batch,
+    tensorrt: TensorRT,
+    progress: Progress,
 ) -> Agreement:
     """Runs the engine at its least, best and largest batch size, and ONNX Runtime clip by clip."""
     clips = _made_clips(min(_N_CLIPS, batch.most), clip_shape)
     reference = OrtBackend(backbone)
-    wanted = np.concatenate([reference.run(clip[None]) for clip in clips])
+    features = []
+    for number, clip in enumerate(clips, 1):
+        progress(f"comparing with ONNX Runtime, clip {number} of {len(clips)}")
+        features.append(reference.run(clip[None]))
+    wanted = np.concatenate(features)
     sizes = tuple(sorted({batch.least, batch.best, batch.most}))
-    got = tensorrt.run(engine, clips, sizes).astype(np.float64)
+    got = tensorrt.run(engine, clips, sizes, progress=progress).astype(np.float64)
     places = np.concatenate([np.arange(size) % len(clips) for size in sizes])
     if got.shape != (len(places), wanted.shape[1]):
         raise EngineError(

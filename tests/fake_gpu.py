@@ -47,7 +47,9 @@ class FakeTensorRT(TensorRT):
         self.given_times.append(timing_cache)
         return Plan(engine=backbone, timing_cache=b"times of build %d" % self.n_builds)
 
-    def run(self, engine: bytes, clips: Floats, sizes: tuple[int, ...]) -> Floats:
+    def run(
+        self, engine: bytes, clips: Floats, sizes: tuple[int, ...], *, progress: Progress
+    ) -> Floats:
         backend = OrtBackend(engine)
         return np.concatenate([backend.run(np.resize(clips, (n, *clips.shape[1:]))) for n in sizes])
 
