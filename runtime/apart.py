@@ -7,10 +7,13 @@ it does not like. A device that serves must not die of that, nor an engine build
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +28,8 @@ LAST_LINES = 5
 
 Result = TypeVar("Result")
 
-# The child looks for modules where this process does, and nowhere else: the current folder may be
-# a bundle from elsewhere, with a tensorrt.py in it.
+# The child looks for modules where this process does, and nowhere else: Python would put the current
+# folder first, which may be a bundle from elsewhere, with a tensorrt.py in it.
 _START = "import sys; sys.path[:] = sys.argv[2:]; from edgesplit.runtime.apart import _serve; "
 _START += "_serve(sys.argv[1])"
 
@@ -55,17 +58,15 @@ def run_apart(
         folder = Path(name)
         (folder / "call").write_bytes(pickle.dumps((function, arguments)))
         with (folder / "said").open("wb") as said:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _START, name, *filter(None, sys.path)],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-            )
-            try:
-                _wait(process, folder / "said", every_s, on_wait)
-            finally:
-                process.kill()  # does nothing when it has ended; an interrupt ends both
-                process.wait()
+            # It ends with this process, however that ends: its standard input closes then.
+            path = [entry or os.getcwd() for entry in sys.path]
+            command = [sys.executable, "-c", _START, name, *path]
+            pipe = subprocess.PIPE
+            with subprocess.Popen(command, stdin=pipe, stdout=said, stderr=said) as process:
+                try:
+                    _wait(process, folder / "said", every_s, on_wait)
+                finally:
+                    process.kill()  # does nothing when it has ended
         if not (folder / "result").exists():
             raise EngineError(_obituary(function, process.returncode, folder / "said"))
         error, result = pickle.loads((folder / "result").read_bytes())
@@ -112,6 +113,7 @@ def _serve(name: str) -> None:
     """What the other process does."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr: the last words
     folder = Path(name)
+    threading.Thread(target=_end_with_the_caller, args=(folder,), daemon=True).start()
     function, arguments = pickle.loads((folder / "call").read_bytes())
     error: Exception | None = None
     result = None
@@ -124,3 +126,9 @@ def _serve(name: str) -> None:
     part = folder / "part"
     part.write_bytes(pickle.dumps((error, result)))
     part.rename(folder / "result")  # whole or not at all: the process may be killed while writing
+
+
+def _end_with_the_caller(folder: Path) -> None:
+    os.read(0, 1)  # nobody writes: it returns when the caller is gone
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)

@@ -45,7 +45,7 @@ def find_device() -> Device:
         raise BackendError("The CUDA driver lists no device. Check CUDA_VISIBLE_DEVICES.")
     version = call(cuda.cudaDriverGetVersion)
     found = call(cuda.cudaGetDeviceProperties, 0)
-    name = found.name.decode(errors="replace").rstrip("\0")
+    name = found.name.split(b"\0")[0].decode(errors="replace")
     return Device(
         gpu=f"{name} sm{found.major}{found.minor}",
         cuda=f"{version // 1000}.{version % 1000 // 10}",

@@ -105,15 +105,18 @@ def build_plan(
     sizes = (batch.least, batch.best, batch.most)
     profile.set_shape("clip", *((size, *clip_shape) for size in sizes))
     config.add_optimization_profile(profile)
-    cache = config.create_timing_cache(timing_cache) or config.create_timing_cache(b"")
-    config.set_timing_cache(cache, False)  # False: times of another device mislead
+    for times in (timing_cache, b""):
+        cache = config.create_timing_cache(times)
+        if cache and config.set_timing_cache(cache, False):  # False: none of another device
+            break
     built = builder.build_serialized_network(network, config)
     if built is None:  # TensorRT raises nothing
         raise EngineError(
             f"{trt.__name__} {trt.__version__} could not build the engine: {logger.complaints()} "
             "Free memory, or ask for a smaller --batch, and try again."
         )
-    return Plan(engine=bytes(built), timing_cache=bytes(config.get_timing_cache().serialize()))
+    learned = config.get_timing_cache()
+    return Plan(engine=bytes(built), timing_cache=bytes(learned.serialize()) if learned else b"")
 
 
 def run_plan(engine: bytes, clips: Floats, sizes: tuple[int, ...]) -> Floats:

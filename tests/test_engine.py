@@ -8,6 +8,7 @@ import ast
 import json
 import operator
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -137,6 +138,12 @@ def test_tensorrt_builds_every_kind(
     plan = plan_of(backbone())
     assert len(plan.engine) > 10_000
     assert plan.timing_cache
+
+
+@rtx
+def test_times_that_are_none_are_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGESPLIT_TENSORRT", "tensorrt_rtx")
+    assert run_apart(build_plan, convolutions(), CLIP_SHAPE, Batch(), b"garbage").engine
 
 
 @rtx
@@ -417,6 +424,34 @@ def test_waiting_is_told_and_an_interrupt_ends_the_process() -> None:
         run_apart(os.system, "echo $$; exec sleep 60", every_s=0.1, on_wait=tell)
     assert time.monotonic() - start < 30
     assert told[-1][0] > 0
+
+
+def test_the_process_ends_with_a_caller_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from edgesplit.runtime.apart import run_apart; import os\n"
+        f"run_apart(os.system, 'echo $PPID > {tmp_path}/pid; sleep 60')"
+    )
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    caller = subprocess.Popen([sys.executable, "-c", code], cwd=PACKAGE.parent, env=environment)
+    try:
+        assert soon(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+        assert list(temporary.iterdir())
+    finally:
+        caller.kill()
+        caller.wait()
+    process = Path("/proc", (tmp_path / "pid").read_text().strip())
+    assert soon(lambda: not process.exists() or " Z " in (process / "stat").read_text())
+    assert soon(lambda: not list(temporary.iterdir()))
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    for _ in range(200):
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_a_build_says_at_least_every_ten_seconds_how_it_goes(
