@@ -182,8 +182,9 @@ class Engine:
             "agreement": Agreement(**content["agreement"]),
         }
         engine = cls(**{**content, **nested})
-        if engine.precision not in get_args(Precision) or engine.age_s is None:
+        if engine.precision not in get_args(Precision):
             raise ValueError(engine.precision)
+        _ = engine.age_s  # raises on a time that is none
         return engine
 
 

@@ -16,8 +16,9 @@ from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import click
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -25,6 +26,7 @@ from click.testing import Result
 
 import edgesplit
 from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.cli import engine as engine_commands
 from edgesplit.errors import BackendError, EdgesplitError, EngineError, MissingExtraError
 from edgesplit.fp16 import to_fp16
 from edgesplit.runtime import Runtime, cuda, engines, trt
@@ -665,6 +667,12 @@ def test_a_runtime_serves_through_an_engine(
 
 
 # The command line
+
+
+def test_every_precision_can_be_typed() -> None:
+    (option,) = [o for o in engine_commands.build.params if o.name == "precision"]
+    assert isinstance(option.type, click.Choice)
+    assert tuple(option.type.choices) == get_args(engines.Precision) == tuple(engines.COSINE_BARS)
 
 
 @pytest.fixture
