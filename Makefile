@@ -82,7 +82,7 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(DEV)/python -m pip install -q --upgrade pip
 	$(DEV)/python -m pip install -q "$(TORCH)"
-	$(DEV)/python -m pip install -q -e ".[export]" --group dev
+	$(DEV)/python -m pip install -q -e ".[export]" --group dev --group engine
 	touch $@
 
 .venv-oldest/ready: pyproject.toml tests/oldest.txt

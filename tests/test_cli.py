@@ -552,7 +552,13 @@ def test_odd_folder_names_are_shown_as_they_are(here: Path, bundle: Bundle, name
 
 
 def commands() -> dict[str, click.Command]:
-    return dict(main.commands)
+    found: dict[str, click.Command] = {}
+    for name, command in main.commands.items():
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": part for inner, part in command.commands.items()}
+        else:
+            found[name] = command
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
