@@ -20,6 +20,7 @@ help:
 	@echo "make test          everything CI runs"
 	@echo "make soak          the long counts; writes benchmarks/results/"
 	@echo "make grid          every rule on every trained backbone; tables and pictures, from features"
+	@echo "                   (FLOAT32=FOLDER, all-MiniLM-L6-v2 as published, is compared as well)"
 	@echo "make backbones     trains the backbones whose features are not there"
 	@echo "make motion-split  render, train and export the demo's model anew (half an hour)"
 
@@ -62,7 +63,8 @@ soak: .venv/ready
 
 grid: .venv/ready
 	$(DEV)/python -m pip install -q --group grid
-	for part in fit grid conditions shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
+	set -e; for part in fit grid shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
+	$(DEV)/python -m benchmarks.motion_split.conditions $(FLOAT32:%=--float32 %)
 	$(DEV)/python -m benchmarks.antonyms
 	$(DEV)/python -m benchmarks.motion_split.report
 
@@ -80,7 +82,7 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(DEV)/python -m pip install -q --upgrade pip
 	$(DEV)/python -m pip install -q "$(TORCH)"
-	$(DEV)/python -m pip install -q -e ".[export]" --group dev
+	$(DEV)/python -m pip install -q -e ".[export]" --group dev --group engine
 	touch $@
 
 .venv-oldest/ready: pyproject.toml tests/oldest.txt

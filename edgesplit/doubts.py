@@ -18,7 +18,7 @@ from edgesplit.labels import Source
 from edgesplit.report import NewRow
 from edgesplit.request import Question
 from edgesplit.rules.transfer import Request, Transfer, settled
-from edgesplit.sources import CHANCE, ENCODER_ERROR, SURE, SourceMatch, pair_cosines
+from edgesplit.sources import ENCODER_ERROR, SURE, SourceMatch, pair_cosines
 from edgesplit.stats import MIN_CLIPS, Statistics
 
 __all__ = ["describe_rows", "find_doubts", "rule_doubts", "warn_of_clips", "warn_of_rows"]
@@ -26,15 +26,13 @@ __all__ = ["describe_rows", "find_doubts", "rule_doubts", "warn_of_clips", "warn
 N_SOURCES = 3
 """How many sources a row's provenance keeps."""
 
-MIN_GAIN = 0.12
+MIN_GAIN = 0.18
 """A split that is expected to gain less, where guessing gains 0 and always right 1, is not made
 without being asked twice. Fitted on the development backbones of benchmarks/motion_split: it tells
 splits that fail from others best (`fit`)."""
 
-HALF_SURE = (CHANCE + SURE) / 2
-
-TYPICAL_GAIN = 0.4
-"""What splits gain when the texts are sure and nothing is known of clips; the mean of the same."""
+MIN_TRUST = 0.5
+"""Trust that texts want where clips say nothing; fitted alike."""
 
 MIN_SHARE = 0.1
 """A source with less than this share of the strongest one's weight is not listed."""
@@ -102,21 +100,20 @@ def find_doubts(
         trust: in the match, see `edgesplit.sources.trust_in`.
         confidence: what texts and clips say together; None when there are too few clips.
     """
-    by_clips = TYPICAL_GAIN if confidence is None else confidence.gain_by_clips
-    if trust * by_clips >= MIN_GAIN:
+    if trust >= MIN_TRUST if confidence is None else confidence.gain >= MIN_GAIN:
         return []
     doubts = []
     if not match.sources:
         doubts.append(
             f"no group of known labels has {len(rows)} members, as many as {_modifiers(rows)}"
         )
-    elif trust * max(by_clips, TYPICAL_GAIN) < MIN_GAIN:
+    elif trust < MIN_TRUST:
         nearest = _listing(row.match for row in rows)
         doubts.append(
             f"no known labels differ as {_modifiers(rows)} do (likeness {match.score:.2f} of 1; "
             f"the nearest are {nearest})"
         )
-    if confidence is not None and (by_clips < MIN_GAIN or not doubts):
+    if confidence is not None and (confidence.gain_by_clips < MIN_GAIN or not doubts):
         doubts.append(
             "it is expected to be hardly better than guessing: the head's own groups with like "
             f"names come out at {confidence.precedent:+.2f} when they are split so (1 is always "
@@ -134,7 +131,7 @@ def rule_doubts(rows: Sequence[NewRow], request: Request, transfer: Transfer) ->
     """
     strongest = request.known.told_apart[np.argmax(settled(transfer.weights), axis=1)]
     alike = pair_cosines(request.wanted.told_apart, strongest)
-    if alike.mean() >= HALF_SURE and alike.min() >= ENCODER_ERROR:
+    if alike.mean() >= SURE and alike.min() >= ENCODER_ERROR:
         return []
     taken = _listing(row.sources[0].label for row in rows if row.sources)
     return [

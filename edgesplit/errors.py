@@ -13,6 +13,7 @@
     ├── ClipError                  a video that cannot be read or is too short
     ├── ExportError                a model that cannot be exported faithfully
     ├── BackendError               an inference backend that cannot start or failed while running
+    │   └── EngineError            an engine that cannot be built or trusted
     └── MissingExtraError          an optional dependency that is not installed
 
 Mistakes of the calling program (a wrong type, a wrong shape in memory) stay TypeError and
@@ -28,6 +29,7 @@ __all__ = [
     "ConflictError",
     "EdgesplitError",
     "EditError",
+    "EngineError",
     "ExportError",
     "FeatureSpaceError",
     "GateError",
@@ -97,6 +99,10 @@ class ExportError(EdgesplitError):
 
 class BackendError(EdgesplitError):
     """An inference backend could not start, or failed while running."""
+
+
+class EngineError(BackendError):
+    """An engine cannot be built or opened, or does not agree with its backbone."""
 
 
 class MissingExtraError(EdgesplitError):

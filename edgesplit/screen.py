@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgesplit.history import Version
     from edgesplit.labels import Source
     from edgesplit.report import Report, ShotReport
+    from edgesplit.runtime.engines import Build, Engine, Here
     from edgesplit.runtime.runtime import Prediction
 
 __all__ = [
@@ -30,10 +31,12 @@ __all__ = [
     "notes",
     "path_text",
     "progress",
+    "show_build",
     "show_bundle",
     "show_demo",
     "show_diff",
     "show_encoder",
+    "show_engines",
     "show_export",
     "show_history",
     "show_missing",
@@ -86,8 +89,7 @@ def show_report(out: Console, report: Report) -> None:
         table = Table("new class", "learned from", "margin", box=None, pad_edge=False)
         for row in report.rows:
             margin = f"{row.margin:+.2f}" if row.runner_up else ""
-            tie = f" [yellow]near tie with {escape(row.runner_up)}[/]" if row.near_tie else ""
-            table.add_row(escape(row.label), _sources(row.sources), margin + tie)
+            table.add_row(escape(row.label), _sources(row.sources), margin)
         out.print(table)
         out.print(f"  likeness {report.likeness:.2f} of texts; {_expectation(report)}")
     growth = max(part.roll_up_growth for part in (report, *report.splits))
@@ -242,6 +244,52 @@ def show_encoder(out: Console, report: EncoderReport) -> None:
         f"{report.max_tokens} tokens; cosine with torch {report.cosine:.4f}"
     )
     out.print("  the next edit embeds its texts anew; rows that earlier edits made stay")
+
+
+def show_build(out: Console, build: Build) -> None:
+    """Prints what was built, or that it was there, and how well it agrees with ONNX Runtime."""
+    engine = build.engine
+    made = f"built in {build.seconds:.0f} s" if build.new else "is there already; --force builds it"
+    out.print(f"engine [bold]{engine.key}[/] {made}")
+    out.print(
+        f"  {engine.precision}, batch {engine.batch}, {engine.size_bytes / 1e6:.1f} MB; "
+        f"{escape(engine.gpu)}, CUDA {engine.cuda}, {engine.tensorrt}"
+    )
+    agreement = engine.agreement
+    out.print(
+        f"  features agree with ONNX Runtime's: cosine {agreement.cosine:.5f}, distance "
+        f"{agreement.distance:.1e}, on the worst of {agreement.n_clips} clips"
+    )
+
+
+def show_engines(out: Console, engines: Sequence[Engine], *, here: Here | None) -> None:
+    """Prints the engines of the cache; those that `here` does not fit are dim."""
+    if not engines:
+        out.print("there is no engine; `edgesplit engine build` makes one")
+        return
+    names = ("engine", "space", "precision", "batch", "size", "age", "for", "here")
+    table = Table(*names, box=None, pad_edge=False)
+    for one in engines:
+        fits = one.here == here
+        table.add_row(
+            one.key,
+            one.feature_space[:SHORT],
+            one.precision,
+            str(one.batch),
+            f"{one.size_bytes / 1e6:.1f} MB",
+            _age(one.age_s),
+            escape(f"{one.gpu}, CUDA {one.cuda}, {one.tensorrt}"),
+            "[green]yes[/]" if fits else "no",
+            style="" if fits else "dim",
+        )
+    out.print(table)
+
+
+def _age(seconds: float) -> str:
+    for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def show_demo(out: Console, result: DemoResult) -> None:

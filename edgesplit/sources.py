@@ -36,7 +36,7 @@ CHANCE = 0.2
 """Likeness that nine in ten pairs of words reach at most which have nothing to do with what the
 head knows: the best of a few dozen groups is always a little alike (tests/test_sources.py)."""
 
-SURE = 0.5
+SURE = 0.4
 """From this likeness on, splits come out as well as with the very words that the head knows; in
 between, as much worse as it is lower. Fitted on the development backbones of
 benchmarks/motion_split, whose subcategories were asked for in other words, another language and

@@ -73,16 +73,16 @@ def split_class(
         shots: features of a few labelled clips, by subcategory, some of which may have none.
         taxonomy: {coarse category: {fine label: modifier}} instead of induced groups.
         like: the one group of known labels to learn from, as "pulling something".
-        force: accept sources that the text encoder cannot tell apart, or a low confidence.
+        force: accept a split that is expected to be hardly better than guessing.
         encoder: the text encoder; the packaged one by default.
 
     Raises:
         LabelError: the class does not exist or is ambiguous, or a subcategory's name is not
             allowed.
         EditError: the split cannot be made as asked.
-        UncertainSourceError: the text encoder cannot tell the sources, or the head's own groups
-            say that the split will come out wrong, `force` is off, and some subcategory has no
-            labelled clip.
+        UncertainSourceError: the split is expected to be hardly better than guessing, since nothing
+            known differs as the subcategories do or the head's own groups come out wrong; `force`
+            is off, and some subcategory has no labelled clip.
         FeatureSpaceError: the statistics or the clips are of another backbone.
     """
     if statistics is not None and statistics.feature_space != head.feature_space:

@@ -67,6 +67,30 @@ def test_other_words_are_never_silently_learned_from_something_else(
         assert row.sources[0].label.endswith(f" {meant[row.modifier]}")
 
 
+@pytest.mark.parametrize(
+    "into",
+    [
+        ["diagonally", "vertically"],
+        ["links", "rechts"],
+        ["letf", "rihgt"],
+        ["on monday", "on tuesday"],
+        ["quite a long way to the side where the window is", "not as far, and to the other side"],
+    ],
+    ids=["nothing close", "foreign", "misspelt", "unrelated", "long"],
+)
+def test_what_the_head_has_no_words_for_is_asked_about(demo: Bundle, into: list[str]) -> None:
+    with pytest.raises(UncertainSourceError, match=r"no known labels differ .*likeness 0\.[0-2]"):
+        demo.split_class(CLASS, into=into)
+
+
+def test_other_words_make_the_rows_that_the_head_s_own_words_make(demo: Bundle) -> None:
+    known, other = (
+        demo.split_class("rolling", into=into).head
+        for into in (["up", "down"], ["upwards", "downwards"])
+    )
+    assert np.array_equal(known.weight, other.weight)
+
+
 def test_edit_changes_no_decision_outside_the_class_on_all_heldout_clips(
     demo: Bundle, heldout: dict[str, npt.NDArray[Any]]
 ) -> None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks.motion_split.classes import taxonomy
+from edgesplit.doubts import MIN_TRUST
 from edgesplit.knowledge import words_in_order
 from edgesplit.rules.alignment import alignment
 from edgesplit.rules.transfer import Request, Texts
@@ -74,7 +75,7 @@ def test_order_is_no_obstacle() -> None:
 @pytest.mark.parametrize("wanted", [["diagonally", "vertically"], ["on monday", "on tuesday"]])
 def test_nothing_known_differs_like_that(wanted: list[str]) -> None:
     match = match_sources(request(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
-    assert trust_in(match) < 0.3
+    assert trust_in(match) < MIN_TRUST
 
 
 UNRELATED = """

@@ -416,3 +416,35 @@ def test_clips_of_a_plans_split_are_used(head: Head, encoder: TextEncoder) -> No
     # Rows with five clips are knowledge, so the next split may learn from them.
     sources = {source.label for row in edit.report.splits[1].rows for source in row.sources}
     assert "pushing something left" in sources
+
+
+# The paper's, by hand
+
+
+def test_retrieval_flat_is_the_papers_arithmetic(encoder: TextEncoder) -> None:
+    """Rows w_c + w_y - mean of the group, the bias of c; c itself cannot be answered."""
+    known = {"pulling something left": [1.0, 0.0], "pulling something right": [0.0, 1.0]}
+    labels = [*known, "pushing something"]
+    head = Head.from_arrays([*known.values(), [2.0, 2.0]], [0.1, 0.2, 0.5], labels)
+    edit = split_class(
+        head,
+        "pushing",
+        into=["left", "right"],
+        rule="retrieval",
+        composition="flat",
+        encoder=encoder,
+    )
+    # The group's mean is (0.5, 0.5), so left is (0.5, -0.5) and right (-0.5, 0.5).
+    assert edit.head.weight[3:].tolist() == [[0.5, -0.5], [-0.5, 0.5]]
+    found = edit.head.evaluate([[1.0, 0.0], [0.0, 1.0]])
+    # (2 + 0.5, 2 - 0.5) . (1, 0) + 0.5 and so on: the bias is the class's.
+    np.testing.assert_allclose(found.logits[:, 3:], [[3.0, 2.0], [2.0, 3.0]], atol=1e-6)
+    np.testing.assert_allclose(found.logits[:, :2], [[1.1, 0.2], [0.1, 1.2]], atol=1e-6)
+    expected = np.exp([1.1, 0.2, 3.0, 2.0])  # a softmax over the leaves, without c
+    np.testing.assert_allclose(
+        found.probabilities[0, [0, 1, 3, 4]], expected / expected.sum(), atol=1e-6
+    )
+    assert edit.head.classify([[1.0, 0.0], [0.0, 1.0]]) == [
+        "pushing something left",
+        "pushing something right",
+    ]

@@ -5,13 +5,15 @@
 Every category is split in every wording (`wordings`). The gain of a split (0 guessing, 1 always
 right) is the trust in its texts times a line in the logarithm of the spread and the precedent; the
 likeness from which texts are sure is the one that leaves the smallest error. A split that is
-expected to gain less than a bound wants --force; the bound is the one that tells those that failed
-from the others best. One half's fit is tried on the other half's categories, and what is shipped,
+expected to gain less than a bound wants --force, and so, where there are no clips, is one whose
+texts are trusted less than another; the bounds are those that tell splits that failed from the
+others best. One half's fit is tried on the other half's categories, and what is shipped,
 of both halves, on the test seeds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from statistics import median_low
 from typing import Any
 
 import click
@@ -25,7 +27,7 @@ from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, wordings
 from benchmarks.results import write_result
 from edgesplit.confidence import INTERCEPT, PER_PRECEDENT, PER_SPREAD
-from edgesplit.doubts import MIN_GAIN, TYPICAL_GAIN
+from edgesplit.doubts import MIN_GAIN, MIN_TRUST
 from edgesplit.metrics import score_split
 from edgesplit.sources import CHANCE, SURE
 from edgesplit.split import split_class
@@ -34,6 +36,8 @@ FAILED = 0.15
 """A split that gains less has failed."""
 SURES = tuple(percent / 100 for percent in range(25, 80, 5))
 BOUNDS = tuple(percent / 100 for percent in range(0, 41, 2))
+TRUST_BOUNDS = tuple(percent / 100 for percent in range(0, 101, 5))
+TOLERANCE = 0.01
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,17 +66,21 @@ class Fit:
     line: tuple[float, float, float]
     """Intercept, per logarithm of the spread, per precedent."""
     bound: float
+    """Of the expected gain."""
+    trust_bound: float
+    """Of the trust, without clips."""
 
-    def by_clips(self, cases: Sequence[Case]) -> Floats:
-        """Gain if the texts could be trusted."""
-        return np.asarray(_design(cases) @ np.array(self.line))
+    def trust(self, cases: Sequence[Case]) -> Floats:
+        """In the texts."""
+        likeness = np.array([case.likeness for case in cases])
+        return np.asarray(np.clip((likeness - CHANCE) / (self.sure - CHANCE), 0, 1))
 
     def expect(self, cases: Sequence[Case]) -> Floats:
         """Gain."""
-        return _trust(cases, self.sure) * self.by_clips(cases)
+        return np.asarray(self.trust(cases) * (_design(cases) @ np.array(self.line)))
 
 
-SHIPPED = Fit(SURE, (INTERCEPT, PER_SPREAD, PER_PRECEDENT), MIN_GAIN)
+SHIPPED = Fit(SURE, (INTERCEPT, PER_SPREAD, PER_PRECEDENT), MIN_GAIN, MIN_TRUST)
 
 
 def find_cases(model: Trained) -> list[Case]:
@@ -114,11 +122,6 @@ def _design(cases: Sequence[Case]) -> Floats:
     return np.array([[1.0, np.log(max(case.spread, 1e-3)), case.precedent] for case in cases])
 
 
-def _trust(cases: Sequence[Case], sure: float) -> Floats:
-    likeness = np.array([case.likeness for case in cases])
-    return np.asarray(np.clip((likeness - CHANCE) / (sure - CHANCE), 0, 1))
-
-
 def _gains(cases: Sequence[Case]) -> Floats:
     return np.array([case.gain for case in cases])
 
@@ -127,21 +130,31 @@ def fit(cases: Sequence[Case]) -> Fit:
     """The constants that suit these cases best."""
     gains = _gains(cases)
 
-    def line(sure: float) -> Floats:
-        weighted = _trust(cases, sure)[:, None] * _design(cases)
-        return np.asarray(np.linalg.lstsq(weighted, gains, rcond=None)[0])
+    def at(sure: float) -> Fit:
+        unfitted = Fit(sure, (0, 0, 0), 0, 0)
+        weighted = unfitted.trust(cases)[:, None] * _design(cases)
+        line = np.round(np.linalg.lstsq(weighted, gains, rcond=None)[0], 3)
+        return replace(unfitted, line=tuple(line.tolist()))
 
-    def error(sure: float) -> float:
-        return rmse(Fit(sure, tuple(line(sure)), 0.0), cases)
+    found = min(map(at, SURES), key=lambda each: rmse(each, cases))
+    return replace(
+        found,
+        bound=_best_bound(BOUNDS, found.expect(cases), gains),
+        trust_bound=_best_bound(TRUST_BOUNDS, found.trust(cases), gains),
+    )
 
-    sure = min(SURES, key=error)
-    found = Fit(sure, tuple(np.round(line(sure), 3).tolist()), 0.0)
 
-    def told_apart(bound: float) -> float:
-        failed, worked = refused(Fit(found.sure, found.line, bound), cases)
-        return round(failed - worked, 9)
+def _best_bound(bounds: Sequence[float], values: Floats, gains: Floats) -> float:
+    """The bound below which most of the failed and fewest of the others are.
 
-    return Fit(found.sure, found.line, max(BOUNDS, key=told_apart))
+    The middle one of all that are as good to `TOLERANCE`.
+    """
+    told_apart = {}
+    for bound in bounds:
+        failed, worked = _below(values, bound, gains)
+        told_apart[bound] = failed - worked
+    best = max(told_apart.values())
+    return median_low(b for b, value in told_apart.items() if value >= best - TOLERANCE)
 
 
 def rmse(constants: Fit, cases: Sequence[Case]) -> float:
@@ -149,10 +162,11 @@ def rmse(constants: Fit, cases: Sequence[Case]) -> float:
     return float(np.sqrt(np.mean((constants.expect(cases) - _gains(cases)) ** 2)))
 
 
-def refused(constants: Fit, cases: Sequence[Case]) -> tuple[float, float]:
-    """Share of the splits that failed which want --force, and of the others."""
-    failed, asks = _gains(cases) < FAILED, constants.expect(cases) < constants.bound
-    return float(np.mean(asks[failed])), float(np.mean(asks[~failed]))
+def _below(values: Floats, bound: float, gains: Floats) -> tuple[float, float]:
+    """Share of the splits that failed which are below a bound, and of the others."""
+    return float(np.mean(values[gains < FAILED] < bound)), float(
+        np.mean(values[gains >= FAILED] < bound)
+    )
 
 
 def rank_correlation(left: Floats, right: Floats) -> float:
@@ -165,7 +179,9 @@ def rank_correlation(left: Floats, right: Floats) -> float:
 def judge(constants: Fit, cases: Sequence[Case]) -> dict[str, Any]:
     """How well what is expected agrees with what happens."""
     known = [case for case in cases if case.kind == KINDS[0]]
-    failed, worked = refused(constants, cases)
+    gains = _gains(cases)
+    failed, worked = _below(constants.expect(cases), constants.bound, gains)
+    failed_by_texts, worked_by_texts = _below(constants.trust(cases), constants.trust_bound, gains)
     return {
         "n_splits": len(cases),
         "rank_correlation": round(rank_correlation(constants.expect(cases), _gains(cases)), 3),
@@ -175,6 +191,8 @@ def judge(constants: Fit, cases: Sequence[Case]) -> dict[str, Any]:
         "error": round(rmse(constants, cases), 3),
         "refused_of_failed": round(failed, 3),
         "refused_of_others": round(worked, 3),
+        "by_texts_refused_of_failed": round(failed_by_texts, 3),
+        "by_texts_refused_of_others": round(worked_by_texts, 3),
         "by_kind": [_of_kind(constants, cases, kind) for kind in KINDS],
     }
 
@@ -207,7 +225,7 @@ def main() -> None:
         ("shipped", SHIPPED, "dev", dev),
         ("shipped", SHIPPED, "test", test),
     )
-    table = Table("fitted on", "sure", "line", "bound", "tried on", "ranks", "as known", "refused")
+    table = Table("fitted on", "sure", "line", "bounds", "tried on", "ranks", "as known", "refused")
     lines = []
     for fitted, constants, tried, on in trials:
         if not on:
@@ -217,24 +235,19 @@ def main() -> None:
             fitted,
             f"{constants.sure:.2f}",
             " ".join(f"{value:+.2f}" for value in constants.line),
-            f"{constants.bound:.2f}",
+            f"{constants.bound:.2f}, {constants.trust_bound:.2f}",
             f"{tried}, {len(on)}",
             f"{verdict['rank_correlation']:.2f}",
             f"{verdict['rank_correlation_as_known']:.2f}",
             f"{verdict['refused_of_failed']:.0%} of failed, {verdict['refused_of_others']:.0%}",
         )
-        about = {"sure": constants.sure, "line": constants.line, "bound": constants.bound}
-        lines.append({"fitted_on": fitted, **about, "tried_on": tried, **verdict})
+        lines.append({"fitted_on": fitted, **asdict(constants), "tried_on": tried, **verdict})
     console = Console(width=130)
     console.print(table)
-    known = [case for case in dev if case.kind == KINDS[0]]
-    typical = round(float(fit(dev).by_clips(known).mean()), 3)
-    console.print(f"typical gain by clips {typical}, shipped {TYPICAL_GAIN}")
     for line in lines[-1]["by_kind"]:
         console.print(line)
     content = {
         "models": [model.name for model in models],
-        "typical_gain": typical,
         "fits": lines,
     }
     click.echo(write_result("confidence", content))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edgesplit import __version__
-from edgesplit.cli import edit, features, history, make, predict
+from edgesplit.cli import edit, engine, features, history, make, predict
 from edgesplit.errors import EdgesplitError
 
 __all__ = ["main"]
@@ -40,6 +40,7 @@ for _command in (
     *(edit.edit, edit.merge, edit.rename, edit.drop),
     *(history.publish, history.rollback, history.log, history.prune),
     *(history.show, history.diff, history.verify),
-    *(features.features, features.calibrate, predict.predict),
+    *(features.features, features.calibrate),
+    *(predict.predict, engine.engine),
 ):
     main.add_command(_command)

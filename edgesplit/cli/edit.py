@@ -86,7 +86,9 @@ def _edit_options(command: Command) -> Command:
     help="Labelled clips: a sub-folder for each subcategory, with videos or features (.npy).",
 )
 @click.option(
-    "--force", is_flag=True, help="Accept sources that are a near tie, or a low confidence."
+    "--force",
+    is_flag=True,
+    help="Accept a split that is expected to be hardly better than guessing.",
 )
 @_edit_options
 @bundle_option

@@ -127,19 +127,20 @@ class Network:
         return cls(parameters)
 
     def forward(self, texts: Floats) -> tuple[Floats, Floats, Floats]:
-        """Outputs `(n, dim)`, and what is between the layers, before and after the GELU."""
+        """Outputs `(n, dim)`; what is between the layers, x, and P(x): the GELU is x P(x)."""
         first, first_bias, second, second_bias = self.parameters
         inner = texts @ first.T + first_bias
-        active = inner * _normal(inner)
-        return active @ second.T + second_bias, inner, active
+        normal = _normal(inner)
+        return (inner * normal) @ second.T + second_bias, inner, normal
 
     def gradients(self, texts: Floats, targets: Floats) -> tuple[Floats, list[Floats]]:
         """Outputs, and the gradients of the mean squared error, in the order of parameters."""
-        outputs, inner, active = self.forward(texts)
+        outputs, inner, normal = self.forward(texts)
         error = 2 * (outputs - targets) / outputs.size
         density = np.exp(-0.5 * inner**2) / math.sqrt(2 * math.pi)
-        back = (error @ self.parameters[2]) * (_normal(inner) + inner * density)
-        return outputs, [back.T @ texts, back.sum(axis=0), error.T @ active, error.sum(axis=0)]
+        back = (error @ self.parameters[2]) * (normal + inner * density)
+        outer = error.T @ (inner * normal)
+        return outputs, [back.T @ texts, back.sum(axis=0), outer, error.sum(axis=0)]
 
 
 def _normal(values: Floats) -> Floats:

@@ -1,0 +1,170 @@
+"""The commands about engines: the backbone compiled for this device, kept in the user's cache."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.status import Status
+
+    from edgesplit.runtime.engines import Engine
+    from edgesplit.runtime.trt import Batch
+
+__all__ = ["engine"]
+
+
+@click.group()
+def engine() -> None:
+    """Compile the backbone with TensorRT for this device: build, list, rm; each with --json.
+
+    Engines lie in the cache (EDGESPLIT_CACHE), never in a bundle. Edits need no new one.
+
+    \b
+    Example:
+        edgesplit engine build --precision fp16
+        edgesplit engine list
+    """
+
+
+def _batch(context: click.Context, parameter: click.Parameter, text: str | None) -> Batch | None:
+    from edgesplit.runtime.trt import Batch
+
+    if text is None:
+        return None
+    try:
+        least, best, most = map(int, text.split(","))
+        return Batch(least, best, most)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is not three rising numbers from 1 on, such as 1,1,8", context, parameter
+        ) from error
+
+
+@engine.command()
+@click.option(
+    "--precision",
+    type=click.Choice(("fp32", "fp16", "int8")),
+    default="fp32",
+    show_default=True,
+    help="Of the operators; LayerNorm, softmax and reductions stay in fp32.",
+)
+@click.option(
+    "--batch",
+    callback=_batch,
+    metavar="LEAST,BEST,MOST",
+    help="How many clips it takes at once, and for how many it is fastest.  [default: 1,1,8]",
+)
+@click.option(
+    "--quantized",
+    "quantized_path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="For int8: the backbone's ONNX with Q/DQ nodes.",
+)
+@click.option("--force", is_flag=True, help="Build even if the engine is there.")
+@bundle_option
+@json_option
+def build(
+    quantized_path: Path | None, bundle_path: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Build the engine of a bundle's backbone on this device; minutes on a small one.
+
+    It is kept only if its features are those of ONNX Runtime.
+
+    \b
+    Example:
+        edgesplit engine build --precision fp16 --batch 1,1,4
+    """
+    from edgesplit import screen
+    from edgesplit.runtime import build_engine
+    from edgesplit.store import read_bytes
+
+    if (quantized_path is not None) != (options["precision"] == "int8"):
+        raise click.UsageError("--precision int8 and --quantized go together")
+    bundle = open_bundle(bundle_path)
+    notes = screen.notes()
+    with notes.status("looking for a GPU and TensorRT") as status:
+        done = build_engine(
+            bundle,
+            quantized=read_bytes(quantized_path) if quantized_path else None,
+            # A terminal has one line that changes; a log file gets a line each time.
+            progress=_status(status) if notes.is_terminal else _say,
+            **options,
+        )
+    if as_json:
+        print_json({**_content(done.engine), "new": done.new, "seconds": done.seconds})
+    else:
+        screen.show_build(screen.console(), done)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _status(status: Status) -> Callable[[str], None]:
+    from rich.markup import escape
+
+    return lambda text: status.update(escape(text))  # TensorRT's words hold brackets
+
+
+@engine.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the engines of the cache, the newest first, and which of them run here.
+
+    \b
+    Example:
+        edgesplit engine list
+    """
+    from edgesplit import screen
+    from edgesplit.errors import EdgesplitError
+    from edgesplit.runtime.engines import Here, TensorRT, list_engines
+
+    engines = list_engines()
+    here: Here | None = None
+    why = ""
+    if engines:
+        try:
+            here = TensorRT().here()
+        except EdgesplitError as error:
+            why = str(error)
+    if as_json:
+        print_json([{**_content(one), "fits": one.here == here} for one in engines])
+        return
+    screen.show_engines(screen.console(), engines, here=here)
+    if why:
+        click.echo(f"None of them runs here: {why}", err=True)
+
+
+@engine.command("rm")
+@click.argument("key", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every engine, and the timing caches.")
+@json_option
+def rm(key: str | None, everything: bool, as_json: bool) -> None:
+    """Remove an engine from the cache, by the first characters of its key, or all.
+
+    \b
+    Example:
+        edgesplit engine rm 3fa81c02
+        edgesplit engine rm --all
+    """
+    from edgesplit.runtime import remove_engines
+
+    if (key is None) != everything:
+        raise click.UsageError("give a KEY, or --all")
+    removed = remove_engines(key)
+    if as_json:
+        print_json({"removed": removed})
+    else:
+        click.echo("\n".join(removed) or "there was no engine")
+
+
+def _content(one: Engine) -> dict[str, Any]:
+    return {"key": one.key, **asdict(one), "age_s": round(one.age_s)}

@@ -1,0 +1,85 @@
+"""The GPU: is there one, what is it called, and memory on it. No TensorRT here.
+
+CUDA is asked first, always: TensorRT without a driver ends the process instead of raising.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from edgesplit.errors import BackendError, MissingExtraError
+
+__all__ = ["Device", "call", "find_device", "load_cuda"]
+
+_NODES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
+"""What a driver puts there: on a PC, on two generations of Jetson, under WSL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The GPU that engines are built for; an engine for another one is of no use."""
+
+    gpu: str
+    """Name and compute capability, as in `Orin sm87`."""
+    cuda: str
+    """The version that the driver speaks, as in `12.6`."""
+
+
+def find_device() -> Device:
+    """The first CUDA device.
+
+    Raises:
+        BackendError: there is none, or the driver does not answer.
+        MissingExtraError: cuda-bindings is not installed.
+    """
+    if not any(Path(node).exists() for node in _NODES):
+        raise BackendError(
+            f"This machine has no CUDA device (none of {', '.join(_NODES)}). Engines are built on "
+            "the device that runs them; ONNX Runtime needs none."
+        )
+    cuda = load_cuda()
+    if not call(cuda.cudaGetDeviceCount):
+        raise BackendError("The CUDA driver lists no device. Check CUDA_VISIBLE_DEVICES.")
+    version = call(cuda.cudaDriverGetVersion)
+    found = call(cuda.cudaGetDeviceProperties, 0)
+    name = found.name.split(b"\0")[0].decode(errors="replace")
+    return Device(
+        gpu=f"{name} sm{found.major}{found.minor}",
+        cuda=f"{version // 1000}.{version % 1000 // 10}",
+    )
+
+
+def load_cuda() -> Any:
+    """The module of CUDA's runtime functions.
+
+    Raises:
+        MissingExtraError: cuda-bindings is not installed.
+    """
+    errors = []
+    for name in ("cuda.bindings.runtime", "cuda.cudart"):  # from 12.8 on, and before
+        try:
+            return import_module(name)
+        except ImportError as error:
+            errors.append(error)
+    raise MissingExtraError(
+        f"CUDA's Python bindings cannot be imported ({errors[0]}). Install those of the driver's "
+        "CUDA: pip install 'cuda-bindings<13' for CUDA 12 (JetPack 6), 'cuda-bindings' for 13."
+    ) from errors[0]
+
+
+def call(function: Any, *arguments: Any) -> Any:
+    """Calls a function of CUDA's runtime; returns what it gives beside the error code.
+
+    Raises:
+        BackendError: the code says that it failed.
+    """
+    code, *values = function(*arguments)
+    if int(code) != 0:
+        raise BackendError(
+            f"CUDA's {function.__name__} failed: {getattr(code, 'name', code)}. Check the driver, "
+            "and that cuda-bindings is not newer than it."
+        )
+    return values[0] if values else None

@@ -1,0 +1,501 @@
+"""Engines: a bundle's backbone, compiled by TensorRT for this device and kept in the user's cache.
+
+    engines/
+      <key>.json     what the engine is of and for; written last, so it is there when its engine is
+      <key>.engine   the plan
+      timing/        what TensorRT learned about the device while building
+
+A key is made of the feature space, TensorRT, CUDA, GPU and precision. No head is in it: an edit
+never asks for a build. Engines are never part of a bundle, as a plan is code that TensorRT trusts
+and a bundle may come from elsewhere.
+
+An engine gets into the cache only after its features were compared with ONNX Runtime's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from filelock import FileLock, Timeout
+
+from edgesplit.bundle import Bundle
+from edgesplit.cache import cache_folder
+from edgesplit.errors import EngineError
+from edgesplit.fp16 import to_fp16
+from edgesplit.runtime.apart import run_apart
+from edgesplit.runtime.backends import OrtBackend
+from edgesplit.runtime.cuda import find_device
+from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan, version
+from edgesplit.store import PART, Store
+
+__all__ = [
+    "COSINE_BARS",
+    "PROGRESS_S",
+    "Agreement",
+    "Build",
+    "Engine",
+    "Here",
+    "Precision",
+    "TensorRT",
+    "build_engine",
+    "check_agreement",
+    "engines_folder",
+    "list_engines",
+    "open_engine",
+    "remove_engines",
+]
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+COSINE_BARS: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}
+"""The lowest cosine between an engine's feature of a clip and ONNX Runtime's that is accepted.
+
+TensorRT may use TF32 for fp32, with float16's 11 bits; a lost bias or a wrong operator costs far
+more than any of these.
+"""
+
+PROGRESS_S = 5.0
+"""How often a build that goes on says so, at the latest."""
+
+_N_CLIPS = 8
+"""Different clips that an engine is compared on, at most."""
+
+_TINY = float(np.finfo(np.float32).tiny)
+
+Floats = npt.NDArray[np.float32]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What an engine that is built here is good for."""
+
+    tensorrt: str
+    """Module and version, as in `tensorrt 10.3.0`."""
+    cuda: str
+    gpu: str
+
+
+class TensorRT:
+    """TensorRT, never in this process. A test passes one that needs no GPU."""
+
+    def here(self) -> Here:
+        """CUDA's answer first, then TensorRT's, which may crash without CUDA.
+
+        Raises:
+            BackendError: there is no CUDA device, or TensorRT crashed.
+            MissingExtraError: TensorRT or cuda-bindings is not installed.
+        """
+        device = find_device()
+        return Here(tensorrt=run_apart(version), cuda=device.cuda, gpu=device.gpu)
+
+    def build(
+        self,
+        backbone: bytes,
+        *,
+        clip_shape: tuple[int, ...],
+        batch: Batch,
+        timing_cache: bytes,
+        progress: Progress,
+    ) -> Plan:
+        """See `trt.build_plan`; says every `PROGRESS_S` how it is going."""
+        arguments = (backbone, clip_shape, batch, timing_cache)
+        on_wait = _going_on(progress, "building")
+        return run_apart(build_plan, *arguments, every_s=PROGRESS_S, on_wait=on_wait)
+
+    def run(
+        self, engine: bytes, clips: Floats, sizes: tuple[int, ...], *, progress: Progress
+    ) -> Floats:
+        """See `trt.run_plan`; says every `PROGRESS_S` how it is going."""
+        on_wait = _going_on(progress, "running the engine")
+        return run_apart(run_plan, engine, clips, sizes, every_s=PROGRESS_S, on_wait=on_wait)
+
+
+def _going_on(progress: Progress, what: str) -> Callable[[float, str], None]:
+    def say(seconds: float, line: str) -> None:
+        progress(f"{what}, {seconds:.0f} s" + (f": {line}" if line else ""))
+
+    return say
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How an engine's features compare with ONNX Runtime's; the worst clip counts."""
+
+    cosine: float
+    distance: float
+    """Of the two features, relative to the length of ONNX Runtime's."""
+    n_clips: int
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine of the cache. The first five fields are its key."""
+
+    feature_space: str
+    tensorrt: str
+    cuda: str
+    gpu: str
+    precision: Precision
+    batch: Batch
+    backbone: str
+    """sha256 of the ONNX that it was built from."""
+    digest: str
+    """sha256 of the plan."""
+    size_bytes: int
+    agreement: Agreement
+    built: str
+    """When, ISO 8601 in UTC."""
+
+    @property
+    def key(self) -> str:
+        """The engine's name in the cache."""
+        return _key(self.feature_space, self.here, self.precision)
+
+    @property
+    def here(self) -> Here:
+        """Where it runs."""
+        return Here(tensorrt=self.tensorrt, cuda=self.cuda, gpu=self.gpu)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was built."""
+        built = datetime.fromisoformat(self.built)
+        return (datetime.now(timezone.utc) - built).total_seconds()
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Engine:
+        """What `asdict` gave; raises KeyError, TypeError or ValueError on anything else."""
+        nested = {
+            "batch": Batch(**content["batch"]),
+            "agreement": Agreement(**content["agreement"]),
+        }
+        engine = cls(**{**content, **nested})
+        if engine.precision not in get_args(Precision):
+            raise ValueError(engine.precision)
+        _ = engine.age_s  # raises on a time that is none
+        return engine
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What `build_engine` did."""
+
+    engine: Engine
+    new: bool
+    """False when the very engine was there already."""
+    seconds: float
+
+
+def engines_folder() -> Path:
+    """Where engines are kept; it need not exist yet."""
+    return cache_folder() / "engines"
+
+
+def list_engines() -> tuple[Engine, ...]:
+    """The engines of the cache, the newest first. Needs neither TensorRT nor a GPU."""
+    found = (_read(file) for file in engines_folder().glob("*.json"))
+    return tuple(sorted(filter(None, found), key=lambda engine: engine.built, reverse=True))
+
+
+def remove_engines(key: str | None = None) -> tuple[str, ...]:
+    """Removes an engine, or everything: engines, timing caches and what a crash left behind.
+
+    A device that runs an engine goes on with it. Needs neither TensorRT nor a GPU.
+
+    Args:
+        key: the engine's key, or its first characters; everything by default.
+
+    Returns:
+        The keys of the engines that went.
+
+    Raises:
+        EngineError: no engine has this key, or several have, or a file cannot be removed.
+    """
+    folder = engines_folder()
+    known = {engine.key for engine in list_engines()}
+    if key is None:
+        kinds = ("*.json", "*.engine", f".*{PART}", "timing/*.cache", f"timing/.*{PART}")
+        files = [file for kind in kinds for file in folder.glob(kind)]
+    else:
+        found = sorted(name for name in known if name.startswith(key)) if key else []
+        if len(found) != 1:
+            what = f"{len(found)} engines start" if found else "No engine starts"
+            raise EngineError(f"{what} with {key!r}. `edgesplit engine list` shows the keys.")
+        known = set(found)
+        files = [_file(found[0], "json"), _file(found[0], "engine")]
+    with _map_os_errors("remove", folder):
+        for file in files:
+            file.unlink(missing_ok=True)
+    return tuple(sorted(known))
+
+
+def build_engine(
+    bundle: Bundle,
+    *,
+    precision: Precision = "fp32",
+    batch: Batch | None = None,
+    quantized: bytes | None = None,
+    force: bool = False,
+    progress: Progress = lambda text: None,
+    tensorrt: TensorRT | None = None,
+) -> Build:
+    """Builds the engine of a bundle's backbone for this device, or finds that it is there.
+
+    An engine of the same key that was built for another batch, or from another ONNX, is replaced.
+    Whatever happens, the cache holds the old engine or the new one, whole and compared. Minutes on
+    a small device; TensorRT runs in a process of its own, and an interrupt ends it.
+
+    Args:
+        bundle: whose backbone it is. Its heads do not matter.
+        precision: of the operators; what float16 would spoil stays in float32 (`to_fp16`).
+        batch: the batch sizes that the engine takes; 1 to 8, fastest at 1, by default.
+        quantized: for int8, the backbone with Q/DQ nodes, as ONNX bytes. It is compared with the
+            bundle's own, as every engine is.
+        force: build even if it is there.
+        progress: told what is going on, at least every `PROGRESS_S`.
+        tensorrt: what builds and runs.
+
+    Raises:
+        ValueError: `quantized` is missing for int8, or given for another precision.
+        EngineError: TensorRT cannot build the engine, crashed, or built one whose features are
+            not the backbone's; or another process is building this one.
+        BackendError: there is no CUDA device.
+        MissingExtraError: TensorRT, cuda-bindings or ONNX Runtime is not installed.
+        BundleError: the bundle is damaged.
+    """
+    if (quantized is not None) != (precision == "int8"):
+        raise ValueError("int8, and only int8, takes a quantized backbone")
+    start = time.monotonic()
+    tensorrt = tensorrt or TensorRT()
+    batch = batch or Batch()
+    here = tensorrt.here()
+    own = bundle.backbone()
+    backbone = own if quantized is None else quantized
+    clip_shape = bundle.preprocessing.clip_shape
+    _check_input(backbone, clip_shape)
+    if precision == "fp16":
+        backbone = to_fp16(own)
+    source = hashlib.sha256(backbone).hexdigest()
+    key = _key(bundle.feature_space, here, precision)
+    with _lock(key):
+        known = _read(_file(key, "json"))
+        if known and not force and (known.batch, known.backbone) == (batch, source):
+            return Build(engine=known, new=False, seconds=time.monotonic() - start)
+        progress("building")
+        times = _timing_file(here)
+        plan = tensorrt.build(
+            backbone,
+            clip_shape=clip_shape,
+            batch=batch,
+            timing_cache=times.read_bytes() if times.exists() else b"",
+            progress=progress,
+        )
+        agreement = _compare(own, plan.engine, clip_shape, batch, tensorrt, progress)
+        check_agreement(agreement, precision)
+        engine = Engine(
+            feature_space=bundle.feature_space,
+            **asdict(here),
+            precision=precision,
+            batch=batch,
+            backbone=source,
+            digest=hashlib.sha256(plan.engine).hexdigest(),
+            size_bytes=len(plan.engine),
+            agreement=agreement,
+            built=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+        _save(engine, plan, times)
+    return Build(engine=engine, new=True, seconds=time.monotonic() - start)
+
+
+def open_engine(
+    bundle: Bundle, *, precision: Precision = "fp32", tensorrt: TensorRT | None = None
+) -> EngineBackend:
+    """The backend that runs this bundle's engine on this device, for `Runtime(backend=…)`.
+
+    Raises:
+        EngineError: there is none, its file is damaged, or TensorRT does not take it.
+        BackendError: there is no CUDA device.
+        MissingExtraError: TensorRT or cuda-bindings is not installed.
+    """
+    key = _key(bundle.feature_space, (tensorrt or TensorRT()).here(), precision)
+    engine, file = _read(_file(key, "json")), _file(key, "engine")
+    if engine is None:
+        raise EngineError(
+            f"There is no {precision} engine of {bundle.path} for this device. "
+            f"`edgesplit engine build --precision {precision}` makes one."
+        )
+    with _map_os_errors("read", file):
+        plan = file.read_bytes()
+    if hashlib.sha256(plan).hexdigest() != engine.digest:
+        raise EngineError(f"{file} is damaged. Build it again: edgesplit engine build --force.")
+    return EngineBackend(plan)
+
+
+def check_agreement(agreement: Agreement, precision: Precision) -> None:
+    """Lets an engine pass that computes the backbone's features.
+
+    A cosine does not see a wrong length, so the distance has a bar as well: what a feature of the
+    right length would be away at the lowest cosine.
+
+    Raises:
+        EngineError: it does not; with the numbers.
+    """
+    bar = COSINE_BARS[precision]
+    farthest = float(np.sqrt(2 - 2 * bar))
+    # A comparison with NaN is false: features that are not finite are refused too.
+    if not (agreement.cosine >= bar and agreement.distance <= farthest):
+        advice = {
+            "fp32": "Update TensorRT; ONNX Runtime's CUDA provider is another way.",
+            "fp16": "Build with --precision fp32.",
+            "int8": "Quantize less of the backbone, or build with --precision fp16.",
+        }
+        raise EngineError(
+            f"The {precision} engine does not compute the backbone's features, and was thrown "
+            f"away: on the worst of {agreement.n_clips} clips, cosine {agreement.cosine:.5f} (at "
+            f"least {bar}), distance {agreement.distance:.2g} of the feature's length (at most "
+            f"{farthest:.2g}). {advice[precision]}"
+        )
+
+
+def _compare(
+    backbone: bytes,
+    engine: bytes,
+    clip_shape: tuple[int, ...],
+    batch: Batch,
+    tensorrt: TensorRT,
+    progress: Progress,
+) -> Agreement:
+    """Runs the engine at its least, best and largest batch size, and ONNX Runtime clip by clip."""
+    clips = _made_clips(min(_N_CLIPS, batch.most), clip_shape)
+    reference = OrtBackend(backbone)
+    features = []
+    for number, clip in enumerate(clips, 1):
+        progress(f"comparing with ONNX Runtime, clip {number} of {len(clips)}")
+        features.append(reference.run(clip[None]))
+    wanted = np.concatenate(features)
+    sizes = tuple(sorted({batch.least, batch.best, batch.most}))
+    got = tensorrt.run(engine, clips, sizes, progress=progress).astype(np.float64)
+    places = np.concatenate([np.arange(size) % len(clips) for size in sizes])
+    if got.shape != (len(places), wanted.shape[1]):
+        raise EngineError(
+            f"The engine gave features of shape {got.shape}, want {(len(places), wanted.shape[1])}."
+            " It was thrown away. Update TensorRT."
+        )
+    expected = wanted[places].astype(np.float64)
+    lengths = np.maximum(np.linalg.norm(expected, axis=1), _TINY)
+    own_lengths = np.maximum(np.linalg.norm(got, axis=1), _TINY)
+    cosines = (got * expected).sum(axis=1) / (lengths * own_lengths)
+    distances = np.linalg.norm(got - expected, axis=1) / lengths
+    return Agreement(float(cosines.min()), float(distances.max()), n_clips=len(places))
+
+
+def _made_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Floats:
+    """Clips of blocks and noise, between dark and bright, as unlike each other as clips are."""
+    rng = np.random.default_rng(0)
+    *outer, height, width = clip_shape
+    blocks = rng.random((n_clips, *outer, -(-height // 8), -(-width // 8)), np.float32)
+    coarse = blocks.repeat(8, axis=-2).repeat(8, axis=-1)[..., :height, :width]
+    noise = rng.random((n_clips, *clip_shape), np.float32)
+    share, brightness = rng.random((2, n_clips, *[1] * len(clip_shape)), np.float32)
+    return np.asarray(brightness * (share * coarse + (1 - share) * noise), np.float32)
+
+
+def _check_input(backbone: bytes, clip_shape: tuple[int, ...]) -> None:
+    """Whether a backbone takes clips of this shape in batches of any size."""
+    try:
+        inputs = onnx.load_model_from_string(backbone).graph.input
+    except Exception as error:  # protobuf's own
+        raise EngineError("The backbone is no ONNX file. Give one with Q/DQ nodes.") from error
+    shapes = {e.name: [d.dim_value for d in e.type.tensor_type.shape.dim] for e in inputs}
+    shape = shapes.get("clip")
+    if shape is None or tuple(shape[1:]) != clip_shape:
+        raise EngineError(f"The backbone's inputs are {shapes}, want `clip` of {clip_shape}.")
+    if shape[0]:
+        raise EngineError(
+            f"The backbone takes batches of {shape[0]} and no other size. Export it with a free "
+            "batch axis, as `edgesplit export` does."
+        )
+
+
+def _key(feature_space: str, here: Here, precision: Precision) -> str:
+    return _digest(feature_space, here.tensorrt, here.cuda, here.gpu, precision)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _file(key: str, kind: Literal["json", "engine"]) -> Path:
+    return engines_folder() / f"{key}.{kind}"
+
+
+def _timing_file(here: Here) -> Path:
+    # TensorRT's times hold for a device, its versions, and how networks are built: always alike.
+    name = _digest(here.tensorrt, here.cuda, here.gpu, "strongly typed")
+    return engines_folder() / "timing" / f"{name}.cache"
+
+
+def _read(file: Path) -> Engine | None:
+    """The engine that a JSON file describes; None when it is none of this edgesplit's."""
+    try:
+        engine = Engine.from_json(json.loads(file.read_bytes()))
+        whole = _file(engine.key, "engine").stat().st_size == engine.size_bytes
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+    return engine if whole and engine.key == file.stem else None
+
+
+def _save(engine: Engine, plan: Plan, times: Path) -> None:
+    """Puts an engine into the cache; what describes it is removed first and written last."""
+    store = Store()
+    description = _file(engine.key, "json")
+    with _map_os_errors("write", description):
+        if not times.parent.is_dir():
+            store.make_folder(times.parent)
+        if description.exists():
+            store.remove_file(description)
+        store.replace_file(_file(engine.key, "engine"), plan.engine)
+        store.replace_file(description, json.dumps(asdict(engine), indent=2).encode())
+        store.replace_file(times, plan.timing_cache)
+
+
+@contextlib.contextmanager
+def _lock(key: str) -> Iterator[None]:
+    """One build of an engine at a time: two at once would slow each other's measurements."""
+    folder = engines_folder()
+    with _map_os_errors("write to", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        guard = FileLock(folder / f".{key}.lock", timeout=0)
+        try:
+            guard.acquire()
+        except Timeout as error:
+            raise EngineError(
+                "Another process is building this engine. Wait until it is done."
+            ) from error
+    try:
+        yield
+    finally:
+        guard.release()
+
+
+@contextlib.contextmanager
+def _map_os_errors(what: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(
+            f"Cannot {what} {path}: {error.strerror or error}. Set EDGESPLIT_CACHE to a folder "
+            "with room that you may write to."
+        ) from error
