@@ -55,6 +55,7 @@ BACKBONES = {
         Backbone("cnn", "A", 100, 4),
         Backbone("cnn", "B", 100, 4),
         Backbone("cnn", "A", 101, 4),
+        Backbone("cnn", "B", 101, 4),
         Backbone("transformer", "A", 100, 5),
         Backbone("transformer", "B", 100, 5),
     )

@@ -172,10 +172,10 @@ def _kinds(axes: Axes, rows: Sequence[Row]) -> None:
     axes.scatter(
         range(len(kinds)), chance, color="black", marker="_", s=900, zorder=3, label="guessing"
     )
-    axes.set_xticks(range(len(kinds)), kinds)
+    axes.set_xticks(range(len(kinds)), kinds, fontsize=9)
     axes.set_ylabel("generality, %")
     axes.set_title("By what the subcategories differ in")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, markerscale=0.4)
 
 
 def _categories(axes: Axes, rows: Sequence[Row]) -> None:
