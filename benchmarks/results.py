@@ -37,16 +37,24 @@ def _dump(value: Any, indent: str) -> str:
 
 
 def _made() -> dict[str, str]:
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    commit = subprocess.run(describe, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    commit = _git("describe", "--always", "--abbrev=12")
+    # What the run before this one wrote does not count.
+    if _git("status", "--porcelain", "-uno", "--", ".", ":!benchmarks/results", ":!docs"):
+        commit += "-dirty"
     packages = ("numpy", "onnx", "onnxruntime")
     return {
-        "commit": commit.strip(),
+        "commit": commit,
         "date": datetime.now(timezone.utc).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
     }
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def _processor() -> str:
