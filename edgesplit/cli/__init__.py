@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edgesplit import __version__
-from edgesplit.cli import edit, engine, history, make, predict
+from edgesplit.cli import edit, engine, history, make, predict, variant
 from edgesplit.errors import EdgesplitError
 
 __all__ = ["main"]
@@ -40,6 +40,6 @@ for _command in (
     *(edit.edit, edit.merge, edit.rename, edit.drop),
     *(history.publish, history.rollback, history.log, history.prune),
     *(history.show, history.diff, history.verify),
-    *(predict.predict, engine.engine),
+    *(predict.predict, engine.engine, variant.variant),
 ):
     main.add_command(_command)

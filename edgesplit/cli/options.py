@@ -12,9 +12,12 @@ import click
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
 
-__all__ = ["bundle_option", "json_option", "open_bundle", "print_json"]
+__all__ = ["RECIPES", "bundle_option", "json_option", "open_bundle", "print_json"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+RECIPES = ("fp16", "int8", "ort")
+"""`edgesplit.runtime.variants.Recipe`, without the import that would slow `--help` down."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """Every command has it."""
