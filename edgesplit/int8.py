@@ -11,8 +11,9 @@ signed values around zero and would take this file for none of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -125,8 +126,10 @@ def _find_ranges(
 
     Averaged, one odd clip does not coarsen the steps for all others.
     """
-    names = {layer.node.input[0] for layer in layers.values()}
-    names = sorted(names | {layer.outcome for layer in layers.values() if layer.outcome})
+    names = sorted(
+        {layer.node.input[0] for layer in layers.values()}
+        | {layer.outcome for layer in layers.values() if layer.outcome}
+    )
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     there = {entry.name for entry in (*model.graph.output, *model.graph.input)}
@@ -135,12 +138,16 @@ def _find_ranges(
     asked = [name for name in names if name != "clip"]
     found = []
     for clip in clips:
-        values = {"clip": clip, **dict(zip(asked, session.run(asked, {"clip": clip[None]})))}
+        run = session.run(asked, {"clip": clip[None]}) if asked else []  # none asked: all
+        values = {"clip": clip, **dict(zip(asked, run, strict=True))}
         found.append([(values[name].min(), values[name].max()) for name in names])
     if not found:
         raise ValueError("calibration takes clips")
-    means = np.mean(found, axis=0, dtype=np.float64)
-    return {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in zip(names, means)}
+    means = np.asarray(found, np.float64).mean(axis=0)
+    return {
+        name: (min(float(low), 0.0), max(float(high), 0.0))
+        for name, (low, high) in zip(names, means, strict=True)
+    }
 
 
 class _Rounding:
@@ -179,15 +186,15 @@ class _Rounding:
         stored = numpy_helper.to_array(self.weights[weight]).astype(np.float64)
         others = tuple(axis for axis in range(stored.ndim) if axis != layer.axis)
         steps = np.maximum(np.abs(stored).max(axis=others) / 127, _TINY)
-        if bias:
-            start = numpy_helper.to_array(self.weights[bias[0]]).astype(np.float64)
+        start = numpy_helper.to_array(self.weights[bias[0]]).astype(np.float64) if bias else None
+        if start is not None:
             steps = np.maximum(steps, np.abs(start) / (step * _MOST_BIAS))
         steps = steps.astype(np.float32)
         shape = [-1 if axis == layer.axis else 1 for axis in range(stored.ndim)]
         whole = np.rint(stored / steps.reshape(shape)).clip(-127, 127).astype(np.int8)
         label = node.output[0]
         node.input[1] = self._stored(f"{label}_weight", whole, steps, layer.axis)
-        if bias:
+        if start is not None:
             fine = (steps * np.float32(step)).astype(np.float32)
             node.input[2] = self._stored(
                 f"{label}_bias", np.rint(start / fine).astype(np.int32), fine, 0
@@ -197,11 +204,8 @@ class _Rounding:
         self, name: str, whole: npt.NDArray[np.signedinteger], steps: Floats, axis: int
     ) -> str:
         """Adds whole numbers and what reads them as float32; returns the latter's name."""
-        parts = {
-            f"{name}_q": whole,
-            f"{name}_step": steps,
-            f"{name}_zero": np.zeros_like(whole, shape=steps.shape),
-        }
+        zeros = np.zeros_like(whole, shape=steps.shape)
+        parts = {f"{name}_q": whole, f"{name}_step": steps, f"{name}_zero": zeros}
         self._keep(parts)
         self._add("DequantizeLinear", [*parts], f"{name}_dq", axis=axis)
         return f"{name}_dq"
@@ -220,9 +224,9 @@ class _Rounding:
         self._add("DequantizeLinear", [f"{name}_q", *about], f"{name}_dq")
         return float(step)
 
-    def _keep(self, parts: dict[str, npt.ArrayLike]) -> None:
+    def _keep(self, parts: Mapping[str, npt.ArrayLike]) -> None:
         for name, values in parts.items():
             self.weights[name] = numpy_helper.from_array(np.asarray(values), name)
 
-    def _add(self, kind: str, inputs: list[str], output: str, **options: int) -> None:
+    def _add(self, kind: str, inputs: list[str], output: str, **options: Any) -> None:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **options))

@@ -87,8 +87,11 @@ BARS: dict[Recipe, Bar] = {
     "int8": Bar(cosine=0.95, logits=0.2, agreement=0.99),
     "ort": Bar(cosine=0.99999, logits=0.001, agreement=0.99),
 }
-"""float16 rounds by 5e-4, 8 bits by 4e-3 of a range, once a layer; a fused GELU is exact. What a lost layer or a wrong
-range costs lies far beyond; whether rounding matters to the answers is what the agreement says."""
+"""float16 rounds by 5e-4, 8 bits by 4e-3 of a range, once a layer; a fused GELU is exact.
+
+What a lost layer or a wrong range costs lies far beyond; whether rounding matters to the answers
+is what the agreement says.
+"""
 
 
 @dataclass(frozen=True, slots=True)
