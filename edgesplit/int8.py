@@ -122,9 +122,10 @@ def _channel_axis(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> int 
 def _find_ranges(
     model: onnx.ModelProto, layers: dict[str, _Layer], clips: Iterable[Floats]
 ) -> Ranges:
-    """Lowest and highest of every value that is to be rounded, averaged over the clips.
+    """Lowest and highest of every value that is to be rounded, over all clips.
 
-    Averaged, one odd clip does not coarsen the steps for all others.
+    Ranges averaged over the clips, so that none widens them for all, were tried on Motion-Split:
+    logits came out three to five times as far from fp32's.
     """
     names = sorted(
         {layer.node.input[0] for layer in layers.values()}
@@ -136,18 +137,17 @@ def _find_ranges(
     watched.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in there)
     session = open_session(watched.SerializeToString(), threads=0)
     asked = [name for name in names if name != "clip"]
-    found = []
-    for clip in clips:
+    ranges = dict.fromkeys(names, (0.0, 0.0))  # zero must be a step: padding is made of it
+    n_clips = 0
+    for n_clips, clip in enumerate(clips, 1):  # noqa: B007
         run = session.run(asked, {"clip": clip[None]}) if asked else []  # none asked: all
-        values = {"clip": clip, **dict(zip(asked, run, strict=True))}
-        found.append([(values[name].min(), values[name].max()) for name in names])
-    if not found:
+        for name, values in {"clip": clip, **dict(zip(asked, run, strict=True))}.items():
+            if name in ranges:
+                low, high = ranges[name]
+                ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
+    if not n_clips:
         raise ValueError("calibration takes clips")
-    means = np.asarray(found, np.float64).mean(axis=0)
-    return {
-        name: (min(float(low), 0.0), max(float(high), 0.0))
-        for name, (low, high) in zip(names, means, strict=True)
-    }
+    return ranges
 
 
 class _Rounding:

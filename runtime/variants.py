@@ -84,7 +84,7 @@ class Bar:
 
 BARS: dict[Recipe, Bar] = {
     "fp16": Bar(cosine=0.999, logits=0.02, agreement=0.99),
-    "int8": Bar(cosine=0.95, logits=0.2, agreement=0.99),
+    "int8": Bar(cosine=0.99, logits=0.1, agreement=0.99),
     "ort": Bar(cosine=0.99999, logits=0.001, agreement=0.99),
 }
 """float16 rounds by 5e-4, 8 bits by 4e-3 of a range, once a layer; a fused GELU is exact.
@@ -186,7 +186,7 @@ def add_variant(
     bundle: Bundle,
     recipe: Recipe,
     *,
-    clips: Sequence[Clip],
+    clips: Sequence[Clip] | Floats,
     force: bool = False,
     progress: Progress = lambda text: None,
 ) -> Added:
@@ -220,7 +220,7 @@ def add_variant(
     _check_clips(len(clips))
     with _lock(key):
         own = bundle.backbone()
-        calibrating: Sequence[Clip] = clips[::2] if recipe == "int8" else ()
+        calibrating: Sequence[Clip] | Floats = clips[::2] if recipe == "int8" else ()
         judging = clips[1::2] if recipe == "int8" else clips
         made = _make(own, recipe, _read_clips(bundle, calibrating, "calibrating", progress))
         guard = _judge(
@@ -373,7 +373,7 @@ def _check_clips(n_clips: int) -> None:
 
 
 def _read_clips(
-    bundle: Bundle, clips: Sequence[Clip], what: str, progress: Progress
+    bundle: Bundle, clips: Sequence[Clip] | Floats, what: str, progress: Progress
 ) -> Iterator[Floats]:
     for number, clip in enumerate(clips, 1):
         progress(f"{what}, clip {number} of {len(clips)}")

@@ -102,3 +102,18 @@ def test_json_has_every_field(before: Head) -> None:
     content = score_split(before, split(before), "push", FEATURES, LABELS).to_json()
     assert content["n_target"] == 4
     assert set(content) == {field.name for field in fields(Score)}
+
+
+def test_the_edited_head_may_see_other_features(before: Head) -> None:
+    after = split(before)
+    features = floats([clip for _, clip in CLIPS])
+    labels = [label for label, _ in CLIPS]
+    other = features.copy()
+    pulled = labels.index("pull")
+    other[pulled] = [0, 0, 1, 0]  # answered hold now
+    same = score_split(before, after, "push", features, labels, edited_features=features)
+    assert same == score_split(before, after, "push", features, labels)
+    changed = score_split(before, after, "push", features, labels, edited_features=other)
+    assert changed.churn == same.churn + 1
+    assert changed.locality < same.locality
+    assert changed.generality == same.generality

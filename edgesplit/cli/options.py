@@ -11,12 +11,13 @@ import click
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
+    from edgesplit.runtime.variants import Recipe
 
 __all__ = ["RECIPES", "bundle_option", "json_option", "open_bundle", "print_json"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-RECIPES = ("fp16", "int8", "ort")
+RECIPES: tuple[Recipe, ...] = ("fp16", "int8", "ort")
 """`edgesplit.runtime.variants.Recipe`, without the import that would slow `--help` down."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
