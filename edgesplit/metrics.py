@@ -69,8 +69,10 @@ def score_split(
     """
     batch = np.asarray(features, np.float32)
     truth = np.asarray(labels, dtype=object)
-    if len(batch) != len(truth):
-        raise ValueError(f"there are {len(batch)} features and {len(truth)} labels")
+    seen = batch if edited_features is None else np.asarray(edited_features, np.float32)
+    for part in (batch, seen):
+        if len(part) != len(truth):
+            raise ValueError(f"there are {len(part)} features and {len(truth)} labels")
     column = after.tree.find(name)
     label = after.tree[column].label
     children = [after.tree[child].label for child in after.tree.children(column)]
@@ -78,7 +80,6 @@ def score_split(
         raise EditError(f"{name!r} is not split in the edited head.")
     target = np.fromiter((name in children for name in labels), bool, len(truth))
     decided = before.evaluate(batch).class_index
-    seen = batch if edited_features is None else np.asarray(edited_features, np.float32)
     evaluated = after.evaluate(seen)
     old, new = _names(before, decided), _names(after, evaluated.class_index)
     among = _among(after, column, evaluated.logits[target])
