@@ -265,7 +265,8 @@ def block(result: dict[str, Any]) -> str:
         "",
         f"Each cell: locality (as the paper counts it), same decisions, largest difference of an "
         f"untouched logit. Means over {first['categories']} splits and {first['heldout_clips']:,} "
-        f"held-out clips each; the reference is {references}. Speed is against fp32, one clip and one thread, "
+        f"held-out clips each; the reference is {references}. "
+        "Speed is against fp32, one clip, one thread, "
         f"{made['machine']}, ONNX Runtime {made['onnxruntime']}, other work running beside "
         "([locality.json](benchmarks/results/locality.json), "
         "`python -m benchmarks.bench_locality_after_export`).",
