@@ -20,7 +20,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesplit.errors import ExportError
+from edgesplit.errors import BackendError, ExportError
 from edgesplit.graphs import open_flat, replace_nodes
 from edgesplit.sessions import open_session
 
@@ -103,7 +103,11 @@ def _find_layers(graph: onnx.GraphProto, weights: dict[str, TensorProto]) -> dic
 def _channel_axis(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> int | None:
     """Where a layer's weight has its output channels; None when the node is no layer."""
     stored = [weights.get(name) for name in node.input[1:]]
-    if not stored or any(t is None or t.data_type != TensorProto.FLOAT for t in stored):
+    if (
+        not stored
+        or node.input[0] in weights
+        or any(t is None or t.data_type != TensorProto.FLOAT for t in stored)
+    ):
         return None
     if node.op_type == "Conv":
         return 0
@@ -140,7 +144,10 @@ def _find_ranges(
     ranges = dict.fromkeys(names, (0.0, 0.0))  # zero must be a step: padding is made of it
     n_clips = 0
     for n_clips, clip in enumerate(clips, 1):  # noqa: B007
-        run = session.run(asked, {"clip": clip[None]}) if asked else []  # none asked: all
+        try:
+            run = session.run(asked, {"clip": clip[None]}) if asked else []  # none asked: all
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            raise BackendError(f"The backbone failed on a clip of {clip.shape}: {error}") from error
         for name, values in {"clip": clip, **dict(zip(asked, run, strict=True))}.items():
             if name in ranges:
                 low, high = ranges[name]

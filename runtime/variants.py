@@ -11,11 +11,11 @@ was compared with the fp32 backbone on clips.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,10 +23,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from edgesplit.bundle import Bundle
-from edgesplit.cache import cache_folder
+from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
 from edgesplit.clips import read_clip
 from edgesplit.errors import VariantError
 from edgesplit.fp16 import to_fp16
@@ -64,6 +63,9 @@ Progress = Callable[[str], None]
 
 MIN_CLIPS = 10
 """Fewer say too little, of the ranges of values as of the answers."""
+
+_VERSION = 1
+"""Of the recipes: raised when one of them makes something else of the same backbone."""
 
 _BLOCKS = 9
 _BLOCK_S = 0.1
@@ -381,6 +383,8 @@ def _read_clips(
         if isinstance(clip, (str, Path)):
             yield read_clip(clip, bundle.preprocessing)
         else:
+            if clip.shape != (shape := bundle.preprocessing.clip_shape):
+                raise ValueError(f"a clip has shape {clip.shape}, want {shape}")
             yield np.asarray(clip, np.float32)
 
 
@@ -390,7 +394,7 @@ def _open(made: bytes, recipe: Recipe) -> OrtBackend:
 
 
 def _key(feature_space: str, recipe: Recipe) -> str:
-    return hashlib.sha256(json.dumps([feature_space, recipe]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([feature_space, recipe, _VERSION]).encode()).hexdigest()[:16]
 
 
 def _file(key: str, kind: Literal["json", "onnx"]) -> Path:
@@ -418,31 +422,10 @@ def _save(variant: Variant, made: bytes) -> None:
         store.replace_file(description, json.dumps(asdict(variant), indent=2).encode())
 
 
-@contextlib.contextmanager
-def _lock(key: str) -> Iterator[None]:
-    """One making of a variant at a time: two at once would spoil each other's speed."""
-    folder = variants_folder()
-    with _map_os_errors("write to", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        guard = FileLock(folder / f".{key}.lock", timeout=0)
-        try:
-            guard.acquire()
-        except Timeout as error:
-            raise VariantError(
-                "Another process is making this variant. Wait until it is done."
-            ) from error
-    try:
-        yield
-    finally:
-        guard.release()
+def _lock(key: str) -> AbstractContextManager[None]:
+    busy = VariantError("Another process is making this variant. Wait until it is done.")
+    return lock_entry(variants_folder(), key, busy=busy)
 
 
-@contextlib.contextmanager
-def _map_os_errors(what: str, path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise VariantError(
-            f"Cannot {what} {path}: {error.strerror or error}. Set EDGESPLIT_CACHE to a folder "
-            "with room that you may write to."
-        ) from error
+def _map_os_errors(what: str, path: Path) -> AbstractContextManager[None]:
+    return map_cache_errors(what, path, kind=VariantError)
