@@ -13,7 +13,8 @@
     ├── ClipError                  a video that cannot be read or is too short
     ├── ExportError                a model that cannot be exported faithfully
     ├── BackendError               an inference backend that cannot start or failed while running
-    │   └── EngineError            an engine that cannot be built or trusted
+    │   ├── EngineError            an engine that cannot be built or trusted
+    │   └── VariantError           a variant that cannot be made, found or trusted
     └── MissingExtraError          an optional dependency that is not installed
 
 Mistakes of the calling program (a wrong type, a wrong shape in memory) stay TypeError and
@@ -38,6 +39,7 @@ __all__ = [
     "MissingExtraError",
     "ThinStatisticsError",
     "UncertainSourceError",
+    "VariantError",
 ]
 
 
@@ -103,6 +105,10 @@ class BackendError(EdgesplitError):
 
 class EngineError(BackendError):
     """An engine cannot be built or opened, or does not agree with its backbone."""
+
+
+class VariantError(BackendError):
+    """A variant cannot be made or opened, or does not answer as the fp32 backbone does."""
 
 
 class MissingExtraError(EdgesplitError):

@@ -8,14 +8,13 @@ features stay float32, so nothing around a backbone knows which one it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
 from edgesplit.errors import ExportError
+from edgesplit.graphs import open_flat, replace_nodes
 
 __all__ = ["to_fp16"]
 
@@ -58,9 +57,7 @@ def to_fp16(backbone: bytes) -> bytes:
     Raises:
         ExportError: the graph holds something else, or comes out inconsistent.
     """
-    model = onnx.load_model_from_string(backbone)
-    _check_flat(model)
-    _name_constants(model.graph)
+    model = open_flat(backbone)
     try:
         _Halving(model).rewrite()
         onnx.checker.check_model(model, full_check=True)  # infers every type, strictly
@@ -101,12 +98,7 @@ class _Halving:
         for entry in graph.output:
             if entry.name in self.floats:
                 self._ask(entry.name, half=False)
-        used = {name for node in self.nodes for name in node.input}
-        used.update(entry.name for entry in graph.output)
-        weights = [tensor for tensor in self.weights.values() if tensor.name in used]
-        for field, content in (("node", self.nodes), ("initializer", weights), ("value_info", [])):
-            graph.ClearField(field)
-            getattr(graph, field).extend(content)
+        replace_nodes(graph, self.nodes, self.weights)
 
     def _kept(self, graph: onnx.GraphProto) -> set[str]:
         """First outputs of the nodes that compute in float32."""
@@ -177,38 +169,6 @@ class _Halving:
 def _halved(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     with np.errstate(over="ignore"):  # what overflows is looked for afterwards
         return values.astype(np.float16)
-
-
-def _check_flat(model: onnx.ModelProto) -> None:
-    """One plain graph, as every exported backbone is."""
-    graphs = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
-    inner = any(attr.type in graphs for node in model.graph.node for attr in node.attribute)
-    if model.functions or inner:
-        raise ExportError(
-            "The backbone has functions or control flow, so its precision cannot be changed. Give "
-            "a bundle's backbone.onnx."
-        )
-
-
-def _name_constants(graph: onnx.GraphProto) -> None:
-    """Turns Constant nodes into weights, which can be held in either precision."""
-    rest = []
-    for node in graph.node:
-        values = dict(_constants(node)) if node.op_type == "Constant" else {}
-        graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in values.items())
-        if not values:
-            rest.append(node)
-    graph.ClearField("node")
-    graph.node.extend(rest)
-
-
-def _constants(node: onnx.NodeProto) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
-    for attribute in node.attribute:
-        value = helper.get_attribute_value(attribute)
-        if attribute.name == "value":
-            yield node.output[0], numpy_helper.to_array(value)
-        elif attribute.name in ("value_float", "value_floats"):
-            yield node.output[0], np.asarray(value, np.float32)
 
 
 def _float_values(model: onnx.ModelProto) -> set[str]:

@@ -45,7 +45,13 @@ class Score:
 
 
 def score_split(
-    before: Head, after: Head, name: str, features: npt.ArrayLike, labels: Sequence[str]
+    before: Head,
+    after: Head,
+    name: str,
+    features: npt.ArrayLike,
+    labels: Sequence[str],
+    *,
+    edited_features: npt.ArrayLike | None = None,
 ) -> Score:
     """Scores the split of class `name`.
 
@@ -55,14 +61,18 @@ def score_split(
         name: label of the class that was split.
         features: `(clips, dim)` float32.
         labels: the true label of every clip: a subcategory of `name`, or any other class.
+        edited_features: the same clips as the edited head sees them, when a variant of the
+            backbone runs them; as `features` by default.
 
     Raises:
         EditError: `name` is not split in `after`.
     """
     batch = np.asarray(features, np.float32)
     truth = np.asarray(labels, dtype=object)
-    if len(batch) != len(truth):
-        raise ValueError(f"there are {len(batch)} features and {len(truth)} labels")
+    seen = batch if edited_features is None else np.asarray(edited_features, np.float32)
+    for part in (batch, seen):
+        if len(part) != len(truth):
+            raise ValueError(f"there are {len(part)} features and {len(truth)} labels")
     column = after.tree.find(name)
     label = after.tree[column].label
     children = [after.tree[child].label for child in after.tree.children(column)]
@@ -70,7 +80,7 @@ def score_split(
         raise EditError(f"{name!r} is not split in the edited head.")
     target = np.fromiter((name in children for name in labels), bool, len(truth))
     decided = before.evaluate(batch).class_index
-    evaluated = after.evaluate(batch)
+    evaluated = after.evaluate(seen)
     old, new = _names(before, decided), _names(after, evaluated.class_index)
     among = _among(after, column, evaluated.logits[target])
     masked = _masked(before, label, batch[~target], decided[~target])

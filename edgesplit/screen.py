@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgesplit.report import Report, ShotReport
     from edgesplit.runtime.engines import Build, Engine, Here
     from edgesplit.runtime.runtime import Prediction
+    from edgesplit.runtime.variants import Added, Guard, Variant
 
 __all__ = [
     "console",
@@ -42,6 +43,8 @@ __all__ = [
     "show_missing",
     "show_prediction",
     "show_report",
+    "show_variant",
+    "show_variants",
 ]
 
 WIDE = 200
@@ -283,6 +286,47 @@ def show_engines(out: Console, engines: Sequence[Engine], *, here: Here | None) 
             style="" if fits else "dim",
         )
     out.print(table)
+
+
+def show_variant(out: Console, added: Added) -> None:
+    """Prints what was made, or that it was there, how well it agrees and how fast it is."""
+    variant, guard = added.variant, added.variant.guard
+    made = f"made in {added.seconds:.0f} s" if added.new else "is there already; --force makes it"
+    out.print(f"variant [bold]{variant.recipe}[/] {variant.key} {made}")
+    on = f", calibrated on {variant.n_calibrated} others" if variant.n_calibrated else ""
+    out.print(
+        f"  against fp32 on {guard.n_clips} clips{on}: the same decision in {guard.agreement:.1%}, "
+        f"feature cosine {guard.cosine:.4f} on the worst, logits up to {guard.logits:.3f} of the "
+        "largest apart"
+    )
+    out.print(
+        f"  {variant.size_bytes / 1e6:.1f} MB; {variant.recipe} is {_times(guard)} as fast as fp32 "
+        "on this machine" + (": [yellow]slower[/]" if guard.speed < 1 else "")
+    )
+
+
+def show_variants(out: Console, variants: Sequence[Variant]) -> None:
+    """Prints the variants of the cache."""
+    if not variants:
+        out.print("there is no variant; `edgesplit variant add` makes one")
+        return
+    names = ("variant", "space", "recipe", "size", "same decision", "speed", "made (UTC)")
+    table = Table(*names, box=None, pad_edge=False)
+    for one in variants:
+        table.add_row(
+            one.key,
+            one.feature_space[:SHORT],
+            one.recipe,
+            f"{one.size_bytes / 1e6:.1f} MB",
+            f"{one.guard.agreement:.1%} of {one.guard.n_clips}",
+            _times(one.guard),
+            one.made[:19],
+        )
+    out.print(table)
+
+
+def _times(guard: Guard) -> str:
+    return f"{guard.speed:.2f} x"
 
 
 def _age(seconds: float) -> str:

@@ -4,6 +4,7 @@ backends   clip -> feature: ONNX Runtime, or any function
 swap       a head built, checked and warmed, ready to serve
 runtime    the two together, following the bundle's HEAD
 engines    the backbone compiled for this device: build, list, remove, open
+variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
 trt, cuda  TensorRT and the GPU, each known to one module; apart: where they may crash
 """
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     )
     from edgesplit.runtime.runtime import Prediction, Runtime, Timings
     from edgesplit.runtime.swap import ServingHead
+    from edgesplit.runtime.variants import (
+        add_variant,
+        list_variants,
+        open_variant,
+        remove_variants,
+    )
 
 __all__ = [
     "Backend",
@@ -29,10 +36,14 @@ __all__ = [
     "Runtime",
     "ServingHead",
     "Timings",
+    "add_variant",
     "build_engine",
     "list_engines",
+    "list_variants",
     "open_engine",
+    "open_variant",
     "remove_engines",
+    "remove_variants",
 ]
 
 _HOMES = {
@@ -40,6 +51,7 @@ _HOMES = {
     "engines": ("build_engine", "list_engines", "open_engine", "remove_engines"),
     "runtime": ("Prediction", "Runtime", "Timings"),
     "swap": ("ServingHead",),
+    "variants": ("add_variant", "list_variants", "open_variant", "remove_variants"),
 }
 
 

@@ -43,6 +43,7 @@ class OrtBackend:
         *,
         threads: int = 0,
         providers: Sequence[str] = ("CPUExecutionProvider",),
+        optimize: bool = True,
     ) -> None:
         """Opens a session.
 
@@ -50,12 +51,15 @@ class OrtBackend:
             backbone: ONNX bytes, input `clip`, output `features`.
             threads: threads inside an operator; 0 lets ONNX Runtime take all cores.
             providers: ONNX Runtime's execution providers, the preferred one first.
+            optimize: let ONNX Runtime rewrite the graph; not on a CPU for float16 (`to_fp16`).
 
         Raises:
             BackendError: ONNX Runtime refuses the model or cannot start a provider.
             MissingExtraError: ONNX Runtime is not installed.
         """
-        self._session: Any = open_session(backbone, threads=threads, providers=providers)
+        self._session: Any = open_session(
+            backbone, threads=threads, providers=providers, optimize=optimize
+        )
 
     def run(self, clips: Floats) -> Floats:
         """See `Backend.run`."""

@@ -14,11 +14,11 @@ An engine gets into the cache only after its features were compared with ONNX Ru
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,10 +27,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import onnx
-from filelock import FileLock, Timeout
 
 from edgesplit.bundle import Bundle
-from edgesplit.cache import cache_folder
+from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
 from edgesplit.errors import EngineError
 from edgesplit.fp16 import to_fp16
 from edgesplit.runtime.apart import run_apart
@@ -471,31 +470,10 @@ def _save(engine: Engine, plan: Plan, times: Path) -> None:
         store.replace_file(times, plan.timing_cache)
 
 
-@contextlib.contextmanager
-def _lock(key: str) -> Iterator[None]:
-    """One build of an engine at a time: two at once would slow each other's measurements."""
-    folder = engines_folder()
-    with _map_os_errors("write to", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        guard = FileLock(folder / f".{key}.lock", timeout=0)
-        try:
-            guard.acquire()
-        except Timeout as error:
-            raise EngineError(
-                "Another process is building this engine. Wait until it is done."
-            ) from error
-    try:
-        yield
-    finally:
-        guard.release()
+def _lock(key: str) -> AbstractContextManager[None]:
+    busy = EngineError("Another process is building this engine. Wait until it is done.")
+    return lock_entry(engines_folder(), key, busy=busy)
 
 
-@contextlib.contextmanager
-def _map_os_errors(what: str, path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise EngineError(
-            f"Cannot {what} {path}: {error.strerror or error}. Set EDGESPLIT_CACHE to a folder "
-            "with room that you may write to."
-        ) from error
+def _map_os_errors(what: str, path: Path) -> AbstractContextManager[None]:
+    return map_cache_errors(what, path, kind=EngineError)

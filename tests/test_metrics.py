@@ -102,3 +102,17 @@ def test_json_has_every_field(before: Head) -> None:
     content = score_split(before, split(before), "push", FEATURES, LABELS).to_json()
     assert content["n_target"] == 4
     assert set(content) == {field.name for field in fields(Score)}
+
+
+def test_the_edited_head_may_see_other_features(before: Head) -> None:
+    after = split(before)
+    other = FEATURES.copy()
+    other[LABELS.index("pull")] = [0, 0, 1, 0]  # answered hold now
+    same = score_split(before, after, "push", FEATURES, LABELS, edited_features=FEATURES)
+    assert same == score_split(before, after, "push", FEATURES, LABELS)
+    changed = score_split(before, after, "push", FEATURES, LABELS, edited_features=other)
+    assert changed.churn == same.churn + 1
+    assert changed.locality < same.locality
+    assert changed.generality == same.generality
+    with pytest.raises(ValueError, match=rf"{len(LABELS) - 1} features and {len(LABELS)} labels"):
+        score_split(before, after, "push", FEATURES, LABELS, edited_features=other[:-1])

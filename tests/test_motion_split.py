@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks.bench_locality_after_export import document as locality_document
 from benchmarks.blocks import fill
 from benchmarks.motion_split.classes import (
     CATEGORIES,
@@ -214,6 +215,11 @@ def test_rank_correlation_is_spearmans() -> None:
 def test_documents_quote_the_committed_results() -> None:
     stale = [path.name for path, text in documents().items() if path.read_text() != text]
     assert stale == [], "run python -m benchmarks.motion_split.report"
+
+
+def test_readme_quotes_the_locality_after_export() -> None:
+    readme, text = locality_document()
+    assert readme.read_text() == text, "run python -m benchmarks.bench_locality_after_export --fill"
 
 
 def test_a_block_has_one_place() -> None:

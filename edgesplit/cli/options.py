@@ -11,10 +11,22 @@ import click
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
+    from edgesplit.runtime.variants import Recipe
 
-__all__ = ["bundle_option", "check_new", "json_option", "open_bundle", "print_json", "write_new"]
+__all__ = [
+    "RECIPES",
+    "bundle_option",
+    "check_new",
+    "json_option",
+    "open_bundle",
+    "print_json",
+    "write_new",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+RECIPES: tuple[Recipe, ...] = ("fp16", "int8", "ort")
+"""`edgesplit.runtime.variants.Recipe`, without the import that would slow `--help` down."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """Every command has it."""

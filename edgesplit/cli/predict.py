@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edgesplit.cli.options import bundle_option, json_option, open_bundle
+from edgesplit.cli.options import RECIPES, bundle_option, json_option, open_bundle
+
+if TYPE_CHECKING:
+    from edgesplit.runtime.variants import Recipe
 
 __all__ = ["predict"]
 
 
 @click.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--variant", type=click.Choice(RECIPES), help="Run this variant; see `edgesplit variant`."
+)
 @bundle_option
 @json_option
-def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) -> None:
+def predict(
+    clips: tuple[Path, ...], variant: Recipe | None, bundle_path: Path | None, as_json: bool
+) -> None:
     """Say what happens in video files; with --json one object a line.
 
     The score of each level is its probability. Of a video that is shorter than a clip it says how
@@ -30,10 +39,12 @@ def predict(clips: tuple[Path, ...], bundle_path: Path | None, as_json: bool) ->
     from edgesplit import screen
     from edgesplit.clips import read_video
     from edgesplit.errors import ClipError
-    from edgesplit.runtime import Runtime
+    from edgesplit.runtime import Runtime, open_variant
 
     out = screen.console()
-    with Runtime(open_bundle(bundle_path)) as runtime:
+    bundle = open_bundle(bundle_path)
+    backend = open_variant(bundle, variant) if variant else None
+    with Runtime(bundle, backend=backend) as runtime:
         failed = 0
         for path in clips:
             try:

@@ -1,0 +1,114 @@
+"""The commands about variants: the backbone in fp16, int8 or fused, kept in the user's cache."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgesplit.cli.options import RECIPES, bundle_option, json_option, open_bundle, print_json
+
+if TYPE_CHECKING:
+    from edgesplit.runtime.variants import Recipe, Variant
+
+__all__ = ["variant"]
+
+
+@click.group()
+def variant() -> None:
+    """Make the backbone smaller or faster for ONNX Runtime: add, list, rm; each with --json.
+
+    Variants lie in the cache (EDGESPLIT_CACHE), never in a bundle. Every head runs on them.
+
+    \b
+    Example:
+        edgesplit variant add int8 --clips videos/
+        edgesplit predict --variant int8 clip.mp4
+    """
+
+
+@variant.command()
+@click.argument("recipe", type=click.Choice(RECIPES))
+@click.option(
+    "--clips",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of unlabelled videos like those the device sees: they calibrate and judge.",
+)
+@click.option("--force", is_flag=True, help="Make it even if it is there.")
+@bundle_option
+@json_option
+def add(recipe: Recipe, folder: Path, force: bool, bundle_path: Path | None, as_json: bool) -> None:
+    """Make a variant; it is kept only if it answers as the fp32 backbone does.
+
+    \b
+    fp16  float16 inside: half the size; for GPUs, slow on most CPUs
+    int8  8 bits inside, calibrated on every other clip and judged on the rest
+    ort   float32 with ONNX Runtime's fused operators, for transformers
+
+    \b
+    Example:
+        edgesplit variant add int8 --clips videos/
+    """
+    from edgesplit import screen
+    from edgesplit.clips import find_videos
+    from edgesplit.runtime import add_variant
+
+    bundle = open_bundle(bundle_path)
+    with screen.notes().status(f"making {recipe}") as status:
+        added = add_variant(
+            bundle, recipe, clips=find_videos(folder), force=force, progress=status.update
+        )
+    if as_json:
+        print_json({**_content(added.variant), "new": added.new, "seconds": added.seconds})
+    else:
+        screen.show_variant(screen.console(), added)
+
+
+@variant.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the variants of the cache, the newest first.
+
+    \b
+    Example:
+        edgesplit variant list
+    """
+    from edgesplit import screen
+    from edgesplit.runtime import list_variants
+
+    variants = list_variants()
+    if as_json:
+        print_json([_content(one) for one in variants])
+    else:
+        screen.show_variants(screen.console(), variants)
+
+
+@variant.command("rm")
+@click.argument("key", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every variant.")
+@json_option
+def rm(key: str | None, everything: bool, as_json: bool) -> None:
+    """Remove a variant from the cache, by the first characters of its key, or all.
+
+    \b
+    Example:
+        edgesplit variant rm 3fa81c02
+        edgesplit variant rm --all
+    """
+    from edgesplit.runtime import remove_variants
+
+    if (key is None) != everything:
+        raise click.UsageError("give a KEY, or --all")
+    removed = remove_variants(key)
+    if as_json:
+        print_json({"removed": removed})
+    else:
+        click.echo("\n".join(removed) or "there was no variant")
+
+
+def _content(one: Variant) -> dict[str, Any]:
+    return {"key": one.key, **asdict(one)}

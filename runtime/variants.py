@@ -1,0 +1,431 @@
+"""Variants: a bundle's backbone in another form for ONNX Runtime, kept in the user's cache.
+
+    variants/
+      <key>.json    what the variant is of, and how it was judged; written last
+      <key>.onnx    the backbone, rewritten
+
+A key is made of the feature space and the recipe. A variant never changes the feature space: every
+head of the bundle runs on it, and an edit asks for no new one. It gets into the cache only after it
+was compared with the fp32 backbone on clips.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.bundle import Bundle
+from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
+from edgesplit.clips import read_clip
+from edgesplit.errors import VariantError
+from edgesplit.fp16 import to_fp16
+from edgesplit.fused import to_fused
+from edgesplit.head import Head
+from edgesplit.int8 import to_int8
+from edgesplit.runtime.backends import Backend, OrtBackend
+from edgesplit.store import PART, Store
+
+__all__ = [
+    "BARS",
+    "MIN_CLIPS",
+    "Added",
+    "Bar",
+    "Guard",
+    "Recipe",
+    "Variant",
+    "add_variant",
+    "check_guard",
+    "compare_backends",
+    "list_variants",
+    "measure_speed",
+    "open_variant",
+    "remove_variants",
+    "variants_folder",
+]
+
+Recipe = Literal["fp16", "int8", "ort"]
+"""float16 or 8 bits inside; or float32 with ONNX Runtime's fused transformer operators."""
+
+Floats = npt.NDArray[np.float32]
+Clip = str | Path | Floats
+"""A video file, or a clip as the backbone takes it: float32 in 0..1, `preprocessing.clip_shape`."""
+Progress = Callable[[str], None]
+
+MIN_CLIPS = 10
+"""Fewer say too little, of the ranges of values as of the answers."""
+
+_VERSION = 1
+"""Of the recipes: raised when one of them makes something else of the same backbone."""
+
+_BLOCKS = 9
+_BLOCK_S = 0.1
+_MIN_RUNS = 3
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a variant must reach on clips that it was not calibrated on."""
+
+    cosine: float
+    """Of its feature with fp32's, on the worst clip; at least this."""
+    logits: float
+    """Largest difference of a logit of the live head over the largest logit; at most this."""
+    agreement: float
+    """Share of clips with the same decision; at least this."""
+
+
+BARS: dict[Recipe, Bar] = {
+    "fp16": Bar(cosine=0.999, logits=0.02, agreement=0.99),
+    "int8": Bar(cosine=0.99, logits=0.1, agreement=0.99),
+    "ort": Bar(cosine=0.99999, logits=0.001, agreement=0.99),
+}
+"""float16 rounds by 5e-4, 8 bits by 4e-3 of a range, once a layer; a fused GELU is exact.
+
+What a lost layer or a wrong range costs lies far beyond; whether rounding matters to the answers
+is what the agreement says.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A variant against the fp32 backbone, on clips; `Bar` says what the figures are."""
+
+    cosine: float
+    logits: float
+    agreement: float
+    n_clips: int
+    speed: float
+    """How many times as fast as fp32, on this machine, one clip at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What a variant is of and how it was judged; as in its JSON file."""
+
+    feature_space: str
+    recipe: Recipe
+    n_calibrated: int
+    """Clips that the ranges come from; 0 where there are none."""
+    digest: str
+    size_bytes: int
+    onnxruntime: str
+    """Version that judged it."""
+    guard: Guard
+    made: str
+    """ISO 8601, UTC."""
+
+    @property
+    def key(self) -> str:
+        """The name of its files."""
+        return _key(self.feature_space, self.recipe)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Variant:
+        """Reads what `asdict` wrote; KeyError or TypeError when it did not."""
+        return cls(**{**content, "guard": Guard(**content["guard"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A variant and how it came."""
+
+    variant: Variant
+    new: bool
+    """False when it was there already."""
+    seconds: float
+
+
+def variants_folder() -> Path:
+    """Where variants lie; it need not exist."""
+    return cache_folder() / "variants"
+
+
+def list_variants() -> list[Variant]:
+    """The variants of the cache, the newest first; what is half there is none."""
+    found = filter(None, map(_read, variants_folder().glob("*.json")))
+    return sorted(found, key=lambda variant: variant.made, reverse=True)
+
+
+def remove_variants(key: str | None = None) -> tuple[str, ...]:
+    """Removes a variant, or all, with what a crash left of others.
+
+    Args:
+        key: the first characters of one key; None for everything.
+
+    Returns:
+        The keys of the variants that went.
+
+    Raises:
+        VariantError: no variant starts so, or several do; or a file cannot be removed.
+    """
+    known = sorted(variant.key for variant in list_variants())
+    folder = variants_folder()
+    if key is None:
+        files = [file for kind in ("*.json", "*.onnx", f".*{PART}") for file in folder.glob(kind)]
+    else:
+        known = [name for name in known if key and name.startswith(key)]
+        if len(known) != 1:
+            what = f"{len(known)} variants start" if known else "No variant starts"
+            raise VariantError(f"{what} with {key!r}. `edgesplit variant list` shows the keys.")
+        files = [_file(known[0], "json"), _file(known[0], "onnx")]
+    with _map_os_errors("remove", folder):
+        for file in files:
+            file.unlink(missing_ok=True)
+    return tuple(known)
+
+
+def add_variant(
+    bundle: Bundle,
+    recipe: Recipe,
+    *,
+    clips: Sequence[Clip] | Floats,
+    force: bool = False,
+    progress: Progress = lambda text: None,
+) -> Added:
+    """Makes a variant of a bundle's backbone and keeps it if it passes the guard.
+
+    For int8 every other clip calibrates, and the rest judge: a variant is never judged on what its
+    ranges come from. Whatever happens, the cache holds the old variant or the new one, whole.
+
+    Args:
+        bundle: whose backbone it is, and whose live head judges.
+        recipe: what to make.
+        clips: unlabelled, like those that the device sees; read one at a time.
+        force: make it even if it is there.
+        progress: told what is going on.
+
+    Raises:
+        VariantError: there are too few clips, the variant is below its bar, or another process is
+            making it.
+        ExportError: the backbone cannot be rewritten.
+        BackendError: ONNX Runtime refuses the variant.
+        ClipError: a video cannot be read.
+        BundleError: the bundle is damaged.
+    """
+    import onnxruntime
+
+    start = time.monotonic()
+    key = _key(bundle.feature_space, recipe)
+    known = _read(_file(key, "json"))
+    if known and not force:
+        return Added(variant=known, new=False, seconds=time.monotonic() - start)
+    _check_clips(len(clips))
+    with _lock(key):
+        own = bundle.backbone()
+        calibrating: Sequence[Clip] | Floats = clips[::2] if recipe == "int8" else ()
+        judging = clips[1::2] if recipe == "int8" else clips
+        made = _make(own, recipe, _read_clips(bundle, calibrating, "calibrating", progress))
+        guard = _judge(
+            OrtBackend(own),
+            _open(made, recipe),
+            head=bundle.head(),
+            clips=_read_clips(bundle, judging, "comparing with fp32", progress),
+            progress=progress,
+        )
+        check_guard(guard, recipe)
+        variant = Variant(
+            feature_space=bundle.feature_space,
+            recipe=recipe,
+            n_calibrated=len(calibrating),
+            digest=hashlib.sha256(made).hexdigest(),
+            size_bytes=len(made),
+            onnxruntime=onnxruntime.__version__,
+            guard=guard,
+            made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+        _save(variant, made)
+    return Added(variant=variant, new=True, seconds=time.monotonic() - start)
+
+
+def open_variant(bundle: Bundle, recipe: Recipe) -> OrtBackend:
+    """The backend that runs this bundle's variant, for `Runtime(backend=…)`.
+
+    Raises:
+        VariantError: there is none, or its file is damaged.
+        BackendError: ONNX Runtime refuses it.
+    """
+    key = _key(bundle.feature_space, recipe)
+    variant, file = _read(_file(key, "json")), _file(key, "onnx")
+    if variant is None:
+        raise VariantError(
+            f"There is no {recipe} variant of {bundle.path}. "
+            f"`edgesplit variant add {recipe} --clips FOLDER` makes one."
+        )
+    with _map_os_errors("read", file):
+        made = file.read_bytes()
+    if hashlib.sha256(made).hexdigest() != variant.digest:
+        raise VariantError(
+            f"{file} is damaged. Make it again: edgesplit variant add {recipe} --force."
+        )
+    return _open(made, recipe)
+
+
+def check_guard(guard: Guard, recipe: Recipe) -> None:
+    """Lets a variant pass that answers as fp32 does; its speed is told, not judged.
+
+    Raises:
+        VariantError: it does not; with the numbers.
+    """
+    bar = BARS[recipe]
+    # A comparison with NaN is false: features that are not finite are refused too.
+    same = guard.cosine >= bar.cosine and guard.logits <= bar.logits
+    if same and guard.agreement >= bar.agreement:
+        return
+    advice = {
+        "fp16": "Stay with fp32.",
+        "int8": "Give more clips, from the very cameras, or try fp16.",
+        "ort": "Stay with fp32, or update ONNX Runtime.",
+    }
+    raise VariantError(
+        f"{recipe} does not answer as fp32 does, and was thrown away: on {guard.n_clips} clips the "
+        f"same decision in {guard.agreement:.1%} (at least {bar.agreement:.0%}), feature cosine "
+        f"{guard.cosine:.4f} on the worst (at least {bar.cosine}), logits up to {guard.logits:.3f} "
+        f"of the largest apart (at most {bar.logits}). {advice[recipe]}"
+    )
+
+
+def compare_backends(
+    full: Backend, other: Backend, *, head: Head, clips: Iterable[Floats]
+) -> Guard:
+    """Runs two backbones clip by clip; the speed is not measured and is NaN.
+
+    Raises:
+        BackendError: one of them fails.
+        ValueError: there are no clips.
+    """
+    pairs = [(full.run(clip[None])[0], other.run(clip[None])[0]) for clip in clips]
+    if not pairs:
+        raise ValueError("a comparison takes clips")
+    wanted, got = (np.stack(side) for side in zip(*pairs, strict=True))
+    lengths = np.linalg.norm(wanted, axis=1) * np.linalg.norm(got, axis=1)
+    cosines = (wanted.astype(np.float64) * got).sum(axis=1) / np.maximum(lengths, _TINY)
+    before, after = head.evaluate(wanted), head.evaluate(got)
+    apart = float(np.abs(after.logits - before.logits).max())
+    return Guard(
+        cosine=float(cosines.min()),
+        logits=apart / max(float(np.abs(before.logits).max()), _TINY),
+        agreement=float((before.class_index == after.class_index).mean()),
+        n_clips=len(pairs),
+        speed=float("nan"),
+    )
+
+
+def measure_speed(full: Backend, other: Backend, clip: Floats, *, blocks: int = _BLOCKS) -> float:
+    """How many times as fast `other` is, one clip at a time: the median over alternating blocks.
+
+    Of a block the fastest run counts, as what else the machine does only ever adds to one; and a
+    machine that clocks down does it to both halves of a pair of blocks.
+    """
+    batch = clip[None]
+    ratios = []
+    for _ in range(blocks):
+        fastest = [_fastest_s(backend, batch) for backend in (full, other)]
+        ratios.append(fastest[0] / fastest[1])
+    return float(np.median(ratios))
+
+
+def _fastest_s(backend: Backend, batch: Floats) -> float:
+    backend.run(batch)  # threads of the other session spin for a while before they sleep
+    fastest, spent, runs = float("inf"), 0.0, 0
+    while spent < _BLOCK_S or runs < _MIN_RUNS:
+        start = time.perf_counter()
+        backend.run(batch)
+        seconds = time.perf_counter() - start
+        fastest, spent, runs = min(fastest, seconds), spent + seconds, runs + 1
+    return fastest
+
+
+def _make(backbone: bytes, recipe: Recipe, clips: Iterable[Floats]) -> bytes:
+    if recipe == "fp16":
+        return to_fp16(backbone)
+    return to_fused(backbone) if recipe == "ort" else to_int8(backbone, clips)
+
+
+def _judge(
+    full: Backend, other: Backend, *, head: Head, clips: Iterator[Floats], progress: Progress
+) -> Guard:
+    first = next(clips)
+    found = asdict(compare_backends(full, other, head=head, clips=_chain(first, clips)))
+    progress("measuring the speed of both")
+    return Guard(**{**found, "speed": measure_speed(full, other, first)})
+
+
+def _chain(first: Floats, rest: Iterator[Floats]) -> Iterator[Floats]:
+    yield first
+    yield from rest
+
+
+def _check_clips(n_clips: int) -> None:
+    if n_clips < MIN_CLIPS:
+        raise VariantError(
+            f"{n_clips} clips are too few to make and judge a variant with: {MIN_CLIPS} at least, "
+            "100 or more to see one wrong answer in a hundred. Give videos like those that the "
+            "device sees; no labels are needed."
+        )
+
+
+def _read_clips(
+    bundle: Bundle, clips: Sequence[Clip] | Floats, what: str, progress: Progress
+) -> Iterator[Floats]:
+    for number, clip in enumerate(clips, 1):
+        progress(f"{what}, clip {number} of {len(clips)}")
+        if isinstance(clip, (str, Path)):
+            yield read_clip(clip, bundle.preprocessing)
+        else:
+            if clip.shape != (shape := bundle.preprocessing.clip_shape):
+                raise ValueError(f"a clip has shape {clip.shape}, want {shape}")
+            yield np.asarray(clip, np.float32)
+
+
+def _open(made: bytes, recipe: Recipe) -> OrtBackend:
+    # ONNX Runtime's CPU optimizer ends the process on some float16 graphs; see `to_fp16`.
+    return OrtBackend(made, optimize=recipe != "fp16")
+
+
+def _key(feature_space: str, recipe: Recipe) -> str:
+    return hashlib.sha256(json.dumps([feature_space, recipe, _VERSION]).encode()).hexdigest()[:16]
+
+
+def _file(key: str, kind: Literal["json", "onnx"]) -> Path:
+    return variants_folder() / f"{key}.{kind}"
+
+
+def _read(file: Path) -> Variant | None:
+    """The variant that a JSON file describes; None when it is none of this edgesplit's."""
+    try:
+        variant = Variant.from_json(json.loads(file.read_bytes()))
+        whole = _file(variant.key, "onnx").stat().st_size == variant.size_bytes
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+    return variant if whole and variant.key == file.stem else None
+
+
+def _save(variant: Variant, made: bytes) -> None:
+    """Puts a variant into the cache; what describes it is removed first and written last."""
+    store = Store()
+    description = _file(variant.key, "json")
+    with _map_os_errors("write", description):
+        if description.exists():
+            store.remove_file(description)
+        store.replace_file(_file(variant.key, "onnx"), made)
+        store.replace_file(description, json.dumps(asdict(variant), indent=2).encode())
+
+
+def _lock(key: str) -> AbstractContextManager[None]:
+    busy = VariantError("Another process is making this variant. Wait until it is done.")
+    return lock_entry(variants_folder(), key, busy=busy)
+
+
+def _map_os_errors(what: str, path: Path) -> AbstractContextManager[None]:
+    return map_cache_errors(what, path, kind=VariantError)

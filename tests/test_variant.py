@@ -1,0 +1,439 @@
+"""Variants: what is made, compared, kept and removed; and what is refused."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import onnx
+import pytest
+from filelock import FileLock
+from onnx import TensorProto, numpy_helper
+
+from edgesplit import screen
+from edgesplit.bundle import Bundle, feature_space
+from edgesplit.cli.options import RECIPES
+from edgesplit.create import create_bundle
+from edgesplit.demo import unpack_demo
+from edgesplit.errors import BackendError, ExportError, VariantError
+from edgesplit.fused import to_fused
+from edgesplit.head import Head
+from edgesplit.int8 import to_int8
+from edgesplit.preprocessing import Preprocessing
+from edgesplit.runtime import Runtime, variants
+from edgesplit.runtime.backends import Floats, FunctionBackend, OrtBackend
+from edgesplit.runtime.variants import (
+    BARS,
+    MIN_CLIPS,
+    Guard,
+    Recipe,
+    add_variant,
+    check_guard,
+    compare_backends,
+    list_variants,
+    measure_speed,
+    open_variant,
+    remove_variants,
+    variants_folder,
+)
+from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, transformer
+from tests.test_cli import contents, run, run_json
+
+MADE: dict[str, Callable[[], bytes]] = {"cnn": convolutions, "vit": transformer}
+GOOD = Guard(cosine=1.0, logits=0.0, agreement=1.0, n_clips=100, speed=1.0)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(variants, "_BLOCK_S", 0.001)  # how fast they are is not tested here
+
+
+def make_bundle(folder: Path, backbone: bytes) -> Bundle:
+    preprocessing = Preprocessing(frames=CLIP_SHAPE[1], height=16, width=16)
+    rows = np.random.default_rng(1).standard_normal((5, DIM))
+    head = Head.from_arrays(
+        rows,
+        np.zeros(5),
+        ["lifting", "pushing", "pulling", "rolling", "holding"],
+        feature_space=feature_space(backbone, preprocessing),
+    )
+    return create_bundle(folder, backbone=backbone, head=head, preprocessing=preprocessing)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Bundle:
+    return make_bundle(tmp_path / "cnn.bundle", convolutions())
+
+
+# 8 bits
+
+
+def features(backbone: bytes, given: Floats) -> Floats:
+    return OrtBackend(backbone).run(given)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_int8_features_agree_to_eight_bits(kind: str) -> None:
+    full = MADE[kind]()
+    small = to_int8(full, clips())
+    wanted, got = features(full, clips(20)[8:]), features(small, clips(20)[8:])
+    # A rounding is half of 1/255 of a range of some 6 standard deviations: 1 % of the usual value.
+    # A handful of layers add up to a few percent of the feature's length.
+    apart = np.linalg.norm(got - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
+    assert 0 < apart.max() < 0.06
+    assert len(small) < len(full)
+
+
+def types(backbone: bytes) -> dict[str, int]:
+    model = onnx.load_model_from_string(backbone)
+    return {t.name: t.data_type for t in model.graph.initializer}
+
+
+def by_output(backbone: bytes) -> dict[str, onnx.NodeProto]:
+    nodes = onnx.load_model_from_string(backbone).graph.node
+    return {name: node for node in nodes for name in node.output}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_layers_read_rounded_weights_and_values_and_nothing_else_does(kind: str) -> None:
+    small = to_int8(MADE[kind](), clips())
+    nodes, weights = by_output(small), types(small)
+    rounded = 0
+    for node in nodes.values():
+        stored = [name for name in node.input[1:] if weights.get(name) == TensorProto.FLOAT]
+        if node.op_type in ("Conv", "MatMul", "Gemm"):
+            read = [nodes[name].op_type for name in node.input if name in nodes]
+            assert not stored, "a layer was left out"
+            rounded += read.count("DequantizeLinear") == len(node.input)
+        elif node.op_type in ("LayerNormalization", "Softmax", "Erf"):
+            read = [nodes[name].op_type for name in node.input if name in nodes]
+            assert "DequantizeLinear" not in read
+    assert rounded == {"cnn": 2, "vit": 13}[kind]
+
+
+def test_weights_have_a_step_for_every_channel() -> None:
+    small = onnx.load_model_from_string(to_int8(convolutions(), clips()))
+    kernels = [t for t in small.graph.initializer if t.data_type == TensorProto.INT8 and t.dims]
+    for kernel in (numpy_helper.to_array(t) for t in kernels if len(t.dims) == 5):
+        assert (np.abs(kernel.astype(int)).max(axis=(1, 2, 3, 4)) == 127).all()
+
+
+def test_onnx_runtime_hands_on_whole_numbers_between_convolutions(tmp_path: Path) -> None:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(
+        to_int8(convolutions(), clips()), options, providers=["CPUExecutionProvider"]
+    )
+    kinds = [n.op_type for n in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert kinds.count("QLinearConv") == 2
+    assert not {"Conv", "Relu"} & set(kinds)
+
+
+def test_a_channel_of_zeros_and_a_large_bias_are_survived() -> None:
+    made = Made()
+    kernel = made.rng.standard_normal((DIM, 3, 4, 16, 16)).astype(np.float32) / 50
+    kernel[0] = 0
+    bias = np.zeros(DIM, np.float32)
+    bias[0] = 3
+    value = made.add("Conv", "clip", made.constant(kernel), made.constant(bias))
+    full = made.to_bytes(made.add("Flatten", value))
+    apart = features(to_int8(full, clips()), clips()) - features(full, clips())
+    assert np.abs(apart[:, 0]).max() < 0.05
+    assert np.abs(apart).max() < 0.2
+
+
+def test_ranges_come_from_the_clips() -> None:
+    dark = to_int8(convolutions(), [clip / 10 for clip in clips()])
+    assert dark != to_int8(convolutions(), clips())
+    assert dark == to_int8(convolutions(), [clip / 10 for clip in clips()])
+
+
+def test_what_cannot_be_quantized_is_refused() -> None:
+    made = Made()
+    pooled = made.add("ReduceMean", "clip", made.constant(np.array([2, 3, 4])), keepdims=0)
+    nothing = made.to_bytes(made.add("MatMul", pooled, made.add("Identity", made.weight(3, DIM))))
+    with pytest.raises(ExportError, match="opset 18, 0 convolutions and matrix products"):
+        to_int8(nothing, clips())
+    with pytest.raises(ValueError, match="calibration takes clips"):
+        to_int8(convolutions(), [])
+
+
+# Fusions
+
+
+def test_fused_features_are_the_same() -> None:
+    pytest.importorskip("onnxruntime.transformers.optimizer")
+    fused = to_fused(transformer())
+    kinds = {node.op_type for node in by_output(fused).values()}
+    assert kinds & {"SkipLayerNormalization", "BiasGelu", "Attention"}
+    wanted, got = features(transformer(), clips()), features(fused, clips())
+    np.testing.assert_allclose(got, wanted, atol=1e-5 * float(np.abs(wanted).max()))
+
+
+def test_a_cnn_has_nothing_to_fuse() -> None:
+    pytest.importorskip("onnxruntime.transformers.optimizer")
+    with pytest.raises(ExportError, match=r"nothing to fuse.*try int8"):
+        to_fused(convolutions())
+
+
+# The guard
+
+BELOW: dict[str, Callable[[float, float, float], Guard]] = {
+    "cosine": lambda cosine, logits, agreement: replace(GOOD, cosine=cosine - 1e-6),
+    "logits": lambda cosine, logits, agreement: replace(GOOD, logits=logits + 1e-6),
+    "agreement": lambda cosine, logits, agreement: replace(GOOD, agreement=agreement - 1e-6),
+    "not a number": lambda cosine, logits, agreement: replace(GOOD, cosine=float("nan")),
+}
+
+
+@pytest.mark.parametrize("recipe", get_args(Recipe))
+@pytest.mark.parametrize("figure", BELOW)
+def test_each_figure_alone_can_refuse(recipe: Recipe, figure: str) -> None:
+    bar = BARS[recipe]
+    check_guard(replace(GOOD, cosine=bar.cosine, logits=bar.logits, agreement=0.99), recipe)
+    guard = BELOW[figure](bar.cosine, bar.logits, bar.agreement)
+    with pytest.raises(VariantError, match=f"at least {bar.cosine}.*(fp32|fp16)"):
+        check_guard(guard, recipe)
+
+
+def test_slow_is_no_reason_to_refuse() -> None:
+    check_guard(replace(GOOD, speed=0.1), "int8")
+
+
+def test_comparison_counts_what_it_says() -> None:
+    head = Head.from_arrays(np.eye(2), np.zeros(2), ["left", "right"])
+    given = np.array([[3, 0], [0, 4], [2, 1]], np.float32)
+    changed = np.array([[3, 0], [0, 4], [1, 2]], np.float32)
+    guard = compare_backends(
+        FunctionBackend(lambda batch: given[batch[:, 0].astype(int)]),
+        FunctionBackend(lambda batch: changed[batch[:, 0].astype(int)]),
+        head=head,
+        clips=[np.full(1, number, np.float32) for number in range(3)],
+    )
+    assert guard.agreement == pytest.approx(2 / 3)
+    assert guard.cosine == pytest.approx(4 / 5)  # (2, 1) and (1, 2)
+    assert guard.logits == pytest.approx(1 / 4)
+    assert guard.n_clips == 3
+
+
+def test_speed_is_how_many_times_as_fast() -> None:
+    def spin(times: int) -> FunctionBackend:
+        return FunctionBackend(lambda batch: np.stack([np.sort(batch) for _ in range(times)]))
+
+    clip = np.random.default_rng(0).random(3000, np.float32)
+    speed = measure_speed(spin(32), spin(4), clip)
+    assert 3 < speed < 20  # 8, were it not for calls and a busy machine
+
+
+# Adding
+
+
+@pytest.mark.parametrize("recipe", ["fp16", "int8"])
+def test_a_variant_is_kept_and_runs_the_live_head(lab: Bundle, recipe: Recipe) -> None:
+    before = contents(lab.path)
+    added = add_variant(lab, recipe, clips=clips(12))
+    assert added.new
+    assert list_variants() == [added.variant]
+    assert added.variant.feature_space == lab.feature_space
+    calibrated, judged = (6, 6) if recipe == "int8" else (0, 12)
+    assert added.variant.n_calibrated == calibrated
+    assert added.variant.guard.n_clips == judged
+    assert added.variant.guard.speed > 0
+    assert contents(lab.path) == before
+    with Runtime(lab) as full, Runtime(lab, backend=open_variant(lab, recipe)) as small:
+        clip = clips(13)[12]
+        assert (full.extract(clip) != small.extract(clip)).any(), "it ran fp32"
+        assert full.predict(clip).label == small.predict(clip).label
+
+
+def test_an_edit_asks_for_no_new_variant(lab: Bundle) -> None:
+    added = add_variant(lab, "int8", clips=clips(12))
+    lab.publish(lab.rename_class("pushing", "shoving"))
+    again = add_variant(lab, "int8", clips=())
+    assert (again.new, again.variant) == (False, added.variant)
+
+
+def test_force_makes_it_anew_from_other_clips(lab: Bundle) -> None:
+    first = add_variant(lab, "int8", clips=clips(12)).variant
+    second = add_variant(lab, "int8", clips=clips(20), force=True)
+    assert second.new
+    assert (second.variant.key, second.variant.n_calibrated) == (first.key, 10)
+    assert second.variant.digest != first.digest
+    assert list_variants() == [second.variant]
+
+
+def test_a_variant_of_another_backbone_is_another_variant(lab: Bundle, tmp_path: Path) -> None:
+    other = make_bundle(tmp_path / "vit.bundle", transformer())
+    add_variant(lab, "fp16", clips=clips(12))
+    with pytest.raises(VariantError, match=r"no fp16 variant .*vit.bundle.*variant add fp16"):
+        open_variant(other, "fp16")
+
+
+def test_too_few_clips_are_refused_with_the_number(lab: Bundle) -> None:
+    with pytest.raises(VariantError, match=f"9 clips are too few .*: {MIN_CLIPS} at least"):
+        add_variant(lab, "int8", clips=clips(9))
+    assert not variants_folder().exists()
+
+
+def test_int8_is_never_judged_on_clips_that_calibrated_it(
+    lab: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrated: list[Floats] = []
+
+    def watch(backbone: bytes, given: Sequence[Floats]) -> bytes:
+        calibrated.extend(given)
+        return to_int8(backbone, calibrated)
+
+    judged: list[Floats] = []
+    own_run = OrtBackend.run
+
+    def run_and_note(backend: OrtBackend, batch: Floats) -> Floats:
+        judged.extend(batch)
+        return own_run(backend, batch)
+
+    monkeypatch.setattr(variants, "to_int8", watch)
+    monkeypatch.setattr(OrtBackend, "run", run_and_note)
+    add_variant(lab, "int8", clips=clips(11))
+    seen = {clip.tobytes() for clip in judged}
+    assert len(calibrated) == 6
+    assert len(seen) == 5
+    assert not seen & {clip.tobytes() for clip in calibrated}
+
+
+def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
+    lab: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = add_variant(lab, "int8", clips=clips(12)).variant
+    before = contents(variants_folder())
+
+    def coarse(backbone: bytes, given: Sequence[Floats]) -> bytes:
+        return to_int8(
+            backbone, [clip / np.float32(50) for clip in given]
+        )  # ranges of all but black clips
+
+    monkeypatch.setattr(variants, "to_int8", coarse)
+    with pytest.raises(VariantError, match=r"thrown away: on 6 clips .*at most 0\.1.*more clips"):
+        add_variant(lab, "int8", clips=clips(12), force=True)
+    assert list_variants() == [kept]
+    assert {k: v for k, v in contents(variants_folder()).items() if "lock" not in k} == {
+        k: v for k, v in before.items() if "lock" not in k
+    }
+
+
+def test_a_making_that_is_under_way_is_not_repeated(lab: Bundle) -> None:
+    key = add_variant(lab, "fp16", clips=clips(12)).variant.key
+    with (
+        FileLock(variants_folder() / f".{key}.lock"),
+        pytest.raises(VariantError, match="Another process is making this variant"),
+    ):
+        add_variant(lab, "fp16", clips=clips(12), force=True)
+
+
+def test_a_crash_before_the_description_leaves_no_variant(lab: Bundle) -> None:
+    key = add_variant(lab, "fp16", clips=clips(12)).variant.key
+    (variants_folder() / f"{key}.json").unlink()
+    assert list_variants() == []
+    with pytest.raises(VariantError, match="There is no fp16 variant"):
+        open_variant(lab, "fp16")
+    assert add_variant(lab, "fp16", clips=clips(12)).new
+
+
+def test_a_damaged_file_is_never_run(lab: Bundle) -> None:
+    key = add_variant(lab, "fp16", clips=clips(12)).variant.key
+    file = variants_folder() / f"{key}.onnx"
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(VariantError, match=r"is damaged\. Make it again.*--force"):
+        open_variant(lab, "fp16")
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_set(
+    lab: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(VariantError, match=r"Cannot write to .*Set EDGESPLIT_CACHE"):
+        add_variant(lab, "fp16", clips=clips(12))
+
+
+def test_removing_one_or_all(lab: Bundle) -> None:
+    keys = {recipe: add_variant(lab, recipe, clips=clips(12)).variant.key for recipe in RECIPES[:2]}
+    with pytest.raises(VariantError, match="No variant starts with 'xyz'"):
+        remove_variants("xyz")
+    assert remove_variants(keys["fp16"][:6]) == (keys["fp16"],)
+    assert [variant.recipe for variant in list_variants()] == ["int8"]
+    assert remove_variants() == (keys["int8"],)
+    assert not [*variants_folder().glob("*.*x"), *variants_folder().glob("*.json")]
+
+
+def test_a_closed_variant_says_so(lab: Bundle) -> None:
+    add_variant(lab, "fp16", clips=clips(12))
+    backend = open_variant(lab, "fp16")
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.run(clips(1))
+
+
+# The command line
+
+
+def test_commands_add_list_use_and_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpack_demo(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    made = run("variant", "add", "int8", "--clips", "clips")
+    assert made.exit_code == 0, made.output
+    assert "against fp32 on 6 clips, calibrated on 6 others: the same decision in" in made.stdout
+    assert "as fast as fp32 on this machine" in made.stdout
+    assert "is there already" in run("variant", "add", "int8", "--clips", "clips").stdout
+    (listed,) = run_json("variant", "list")
+    assert (listed["recipe"], listed["guard"]["n_clips"]) == ("int8", 6)
+    video = "clips/pulling-something-left-1.mp4"
+    full, small = (
+        json.loads(run("predict", video, "--json", *option).stdout)
+        for option in ((), ("--variant", "int8"))
+    )
+    assert small["label"] == full["label"] == "pulling something left"
+    assert small["score"] != full["score"]
+    assert run_json("variant", "rm", "--all") == {"removed": [listed["key"]]}
+    assert "there is no variant" in run("variant", "list").stdout
+    missing = run("predict", video, "--variant", "int8")
+    assert missing.exit_code == 1
+    assert "variant add int8 --clips FOLDER" in missing.stderr
+
+
+def test_slower_is_said(lab: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "measure_speed", lambda *given: 0.8)
+    added = add_variant(lab, "int8", clips=clips(12))
+    out = screen.console()
+    with out.capture() as shown:
+        screen.show_variant(out, added)
+    assert "int8 is 0.80 x as fast as fp32 on this machine: slower" in shown.get()
+    assert "0.80 x" in run("variant", "list").stdout
+
+
+def test_choices_are_those_of_the_library() -> None:
+    assert get_args(Recipe) == RECIPES
+
+
+def test_variants_run_without_torch(lab: Bundle, tmp_path: Path) -> None:
+    np.save(tmp_path / "clips.npy", clips(12))
+    code = (
+        "import sys; sys.modules.update(torch=None, transformers=None, scipy=None)\n"
+        "import numpy as np; from edgesplit import open_bundle\n"
+        "from edgesplit.runtime import variants; variants._BLOCK_S = 0.001\n"
+        "from edgesplit.runtime import add_variant, open_variant\n"
+        f"bundle = open_bundle({str(lab.path)!r})\n"
+        f"clips = np.load({str(tmp_path / 'clips.npy')!r})\n"
+        "print(add_variant(bundle, 'int8', clips=clips).new, open_variant(bundle, 'int8'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("True")
