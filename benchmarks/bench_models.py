@@ -86,10 +86,11 @@ def save_mvd(folder: Path) -> dict[str, Any]:
 
 
 def shake(model: Any) -> Any:
-    """Makes biases and norms random: as zeros and ones, they would hide what is done with them."""
+    """Makes what starts as zeros or ones random, as biases do: it would hide what is done with it."""
     for parameter in model.parameters():
-        if parameter.ndim == 1:
-            nn.init.normal_(parameter, mean=float(parameter.mean()), std=0.1)
+        first = float(parameter.detach().flatten()[0])
+        if bool((parameter == first).all()):
+            nn.init.normal_(parameter, mean=first, std=0.1)
     return model
 
 
