@@ -86,7 +86,7 @@ def save_mvd(folder: Path) -> dict[str, Any]:
 
 
 def shake(model: Any) -> Any:
-    """Makes what starts as zeros or ones random, as biases do: it would hide what is done with it."""
+    """Makes what starts as zeros or ones random, as biases: it would hide what is done with it."""
     for parameter in model.parameters():
         first = float(parameter.detach().flatten()[0])
         if bool((parameter == first).all()):

@@ -8,6 +8,7 @@ scale pictures, and what it does is a few numbers.
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -205,6 +206,11 @@ def _load_model(name: str) -> tuple[nn.Module, Any]:
             model, loading = AutoModelForVideoClassification.from_pretrained(
                 name, config=config, output_loading_info=True
             )
+    except pickle.UnpicklingError as error:
+        raise ExportError(
+            f"The weights of {name} are a pickle that is not plain weights: loading it could run "
+            "code. Where it was made: model.save_pretrained(folder), which writes safetensors."
+        ) from error
     except (OSError, ValueError, RuntimeError) as error:  # what its readers raise, unsorted
         raise ExportError(f"{name} cannot be loaded by transformers: {error}") from error
     # transformers fills what a file lacks with random numbers
