@@ -211,10 +211,9 @@ def show_choices(out: Console, choices: Choices) -> None:
     by_origin: dict[str, list[str]] = {}
     for name, text in shown.items():
         by_origin.setdefault(choices.origins[name], []).append(text)
-    table = Table("from", "what", box=None, pad_edge=False)
+    width = max(map(len, by_origin))
     for origin, texts in by_origin.items():
-        table.add_row(escape(origin), ", ".join(texts))
-    out.print(table)
+        out.print(f"{origin:<{width}}  {', '.join(texts)}", markup=False)
 
 
 def show_export(out: Console, report: ExportReport) -> None:
