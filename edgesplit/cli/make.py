@@ -119,7 +119,7 @@ def export(
     --frames and --size.
 
     \b
-    Examples:
+    Example:
         edgesplit export models/videomae-base-ssv2 --sampling uniform -o lab.bundle
         edgesplit export mymodels.r3d:factory --checkpoint r3d.pt --labels labels.txt \\
             --frames 8 --size 112 --sampling dense:2 -o lab.bundle
