@@ -212,7 +212,8 @@ def _load_model(name: str) -> tuple[nn.Module, Any]:
             "code. Where it was made: model.save_pretrained(folder), which writes safetensors."
         ) from error
     except (OSError, ValueError, RuntimeError) as error:  # what its readers raise, unsorted
-        raise ExportError(f"{name} cannot be loaded by transformers: {error}") from error
+        place = "" if Path(name).is_dir() else " (a hub id: there is no folder of that name)"
+        raise ExportError(f"{name}{place} cannot be loaded by transformers: {error}") from error
     # transformers fills what a file lacks with random numbers
     missing = sorted(loading["missing_keys"])
     if missing:
