@@ -1,9 +1,9 @@
 """MVD's video transformer (Masked Video Distillation), for its authors' fine-tuned checkpoints.
 
-The weights carry the names of Hugging Face's older cousin VideoMAE as its authors wrote it, so no
-key tells the two apart, and loading one as the other gives a model that runs and is wrong. What
-differs is not in the file: the table of positions is separable in time, width and height here (one
-sequence of positions there), and every layer norm has an epsilon of 1e-6.
+The weights carry the names that VideoMAE's authors gave theirs, so no key tells the two apart, and
+one loaded as the other runs and is wrong. What differs from Hugging Face's VideoMAE is not in the
+file: the table of positions is separable in time, width and height (one sequence of positions
+there), and every layer norm has an epsilon of 1e-6.
 """
 
 from __future__ import annotations
