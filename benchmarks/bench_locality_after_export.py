@@ -176,7 +176,8 @@ def measure(model: Model, per_class: int) -> dict[str, Any]:
     """All figures of a model."""
     size, n_frames = model.bundle.preprocessing.height, model.bundle.preprocessing.frames
     rendered = load_clips("heldout", model.seed, N_HELDOUT, size=size, n_frames=n_frames)
-    heldout = Clips(*(part[: per_class * N_CLASSES] for part in (rendered.frames, rendered.fine)))
+    n_heldout = per_class * N_CLASSES
+    heldout = Clips(rendered.frames[:n_heldout], rendered.fine[:n_heldout])
     unlabelled = load_clips("unlabelled", model.seed, N_UNLABELLED, size=size, n_frames=n_frames)
     files = backbones(model, unlabelled)
     sessions = {  # one thread: with all cores, the speed of what else runs here is measured too
@@ -265,8 +266,8 @@ def block(result: dict[str, Any]) -> str:
         "Speed is against fp32, one clip, one thread, "
         f"{made['machine']}, ONNX Runtime {made['onnxruntime']}, other work running beside "
         "([locality.json](benchmarks/results/locality.json), "
-        f"`python -m benchmarks.bench_locality_after_export --per-class {per_class} DIR`); the demo's "
-        "CNN comes without a checkpoint, so its own ONNX stands for torch.",
+        f"`python -m benchmarks.bench_locality_after_export --per-class {per_class} DIR`); the "
+        "demo's CNN comes without a checkpoint, so its own ONNX stands for torch.",
     ]
     return "\n".join(lines)
 

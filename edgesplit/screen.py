@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
     from edgesplit.demo import DemoResult
     from edgesplit.diff import HeadDiff
-    from edgesplit.export import EncoderReport, ExportReport
+    from edgesplit.export import Choices, EncoderReport, ExportReport
     from edgesplit.head import Head
     from edgesplit.history import Version
     from edgesplit.labels import Source
@@ -34,6 +34,7 @@ __all__ = [
     "progress",
     "show_build",
     "show_bundle",
+    "show_choices",
     "show_demo",
     "show_diff",
     "show_encoder",
@@ -214,6 +215,28 @@ def show_diff(out: Console, diff: HeadDiff) -> None:
         change = f"{split.before or 'not split'} -> {split.after or 'not split'}"
         out.print(f"[cyan]/ {escape(split.label)}[/]  [dim]{change}[/]")
     out.print(f"{diff.n_equal} labels are the same, bit for bit")
+
+
+def show_choices(out: Console, choices: Choices) -> None:
+    """Prints what a bundle will be made with, by where it was found."""
+    clip = choices.preprocessing
+    shown = {
+        "labels": f"{len(choices.labels)} labels",
+        "frames": f"{clip.frames} frames",
+        "height": f"{clip.height}x{clip.width}",
+        "layout": clip.layout,
+        "sampling": clip.sampling + (f":{clip.stride}" if clip.sampling == "dense" else ""),
+        "resize": f"short side {clip.resize}" if clip.resize else "whole frame",
+        "interpolation": clip.interpolation,
+        "mean": "mean " + ",".join(f"{value:g}" for value in clip.mean),
+        "std": "std " + ",".join(f"{value:g}" for value in clip.std),
+    }
+    by_origin: dict[str, list[str]] = {}
+    for name, text in shown.items():
+        by_origin.setdefault(choices.origins[name], []).append(text)
+    width = max(map(len, by_origin))
+    for origin, texts in by_origin.items():
+        out.print(f"{origin:<{width}}  {', '.join(texts)}", markup=False)
 
 
 def show_export(out: Console, report: ExportReport) -> None:

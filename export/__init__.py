@@ -4,7 +4,13 @@
     backbone   the part before it as ONNX, canonical bytes
     parity     how far torch and the exported pair are apart
     labels     a label file -> class names in class order
-    models     "package.module:factory" and a checkpoint -> a torch module
+    models     MODEL, as one names it -> a trained classifier, by one of
+      huggingface   a Hugging Face video classifier, by folder or hub id
+      mvd           MVD's video transformer and its authors' checkpoints
+      torchvision   torchvision's video classifiers
+      factory       "package.module:factory"
+    classifier a model, its class names and how its clips are made
+    checkpoint a file of plain weights -> a state dict
     bundle     all of it: model, labels, preprocessing -> lab.bundle
     text       a Hugging Face text encoder -> the text/ of a bundle
 
@@ -23,13 +29,16 @@ from edgesplit.errors import MissingExtraError
 if TYPE_CHECKING:
     from edgesplit.export.backbone import export_backbone
     from edgesplit.export.bundle import ExportReport, export_model
+    from edgesplit.export.classifier import Choices, Classifier
     from edgesplit.export.cut import Cut, find_cut
     from edgesplit.export.labels import load_labels
-    from edgesplit.export.models import load_model
+    from edgesplit.export.models import load_classifier
     from edgesplit.export.parity import Parity, check_parity, measure_parity
     from edgesplit.export.text import EncoderReport, add_text_encoder
 
 __all__ = [
+    "Choices",
+    "Classifier",
     "Cut",
     "EncoderReport",
     "ExportReport",
@@ -39,12 +48,14 @@ __all__ = [
     "export_backbone",
     "export_model",
     "find_cut",
+    "load_classifier",
     "load_labels",
-    "load_model",
     "measure_parity",
 ]
 
 _HOMES = {
+    "Choices": "classifier",
+    "Classifier": "classifier",
     "Cut": "cut",
     "EncoderReport": "text",
     "ExportReport": "bundle",
@@ -54,8 +65,8 @@ _HOMES = {
     "export_backbone": "backbone",
     "export_model": "bundle",
     "find_cut": "cut",
+    "load_classifier": "models",
     "load_labels": "labels",
-    "load_model": "models",
     "measure_parity": "parity",
 }
 

@@ -143,7 +143,8 @@ def _say_nothing(step: str) -> None:
 
 
 def _probe_clips(preprocessing: Preprocessing) -> Tensor:
-    clips = random_clips(preprocessing.clip_shape)[-1]
+    # two tell an average over the batch; more would only cost time and memory
+    clips = random_clips(preprocessing.clip_shape)[-1][:2]
     return normalize_clips(torch.from_numpy(clips), preprocessing)
 
 

@@ -3,9 +3,10 @@
     clip -> ... -> features [N, D] -> Linear (weight [C, D], bias [C]) -> logits [N, C]
 
 The cut is found by running the model and comparing values, not by reading its structure: the head
-is the Linear whose output *is* the model's output. A mean over tokens, frames or segments may
-follow, because it commutes with a linear layer; then the features are averaged instead. Dropout
-before the head does nothing in evaluation mode.
+is the linear layer whose output *is* the model's output; a convolution with a kernel of one counts
+as linear. A mean over tokens, frames, segments or places may follow, because it commutes with a
+linear layer; then the features are averaged instead. Dropout before the head does nothing in
+evaluation mode.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
-from edgesplit.export.tap import Call, FeatureTap, logits_of, rows_per_clip, run_watching
+from edgesplit.export.tap import (
+    Call,
+    FeatureTap,
+    is_linear,
+    logits_of,
+    rows_per_clip,
+    run_watching,
+)
 
 __all__ = ["Cut", "Reference", "find_cut", "relative_difference"]
 
@@ -154,14 +162,16 @@ def _call(model: nn.Module, clips: Tensor) -> object:
         ) from error
 
 
-def _linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
-    return {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+def _linear_layers(model: nn.Module) -> dict[str, nn.Module]:
+    return {name: part for name, part in model.named_modules() if is_linear(part)}
 
 
-def _copy_rows(head: nn.Linear) -> tuple[Floats, Floats]:
-    bias = cast("Tensor | None", head.bias)  # torch's annotation leaves out bias=False
-    zeros = np.zeros(head.out_features, np.float32)
-    return head.weight.detach().numpy().copy(), zeros if bias is None else bias.numpy().copy()
+def _copy_rows(head: nn.Module) -> tuple[Floats, Floats]:
+    weight = cast("Tensor", head.weight).numpy()  # (C, D), or (C, D, 1, 1, 1) of a convolution
+    bias = cast("Tensor | None", head.bias)
+    zeros = np.zeros(len(weight), np.float32)
+    rows = weight.reshape(len(weight), -1).copy()
+    return rows, zeros if bias is None else bias.numpy().copy()
 
 
 def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> tuple[str, bool]:
@@ -171,7 +181,7 @@ def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> tuple[str, bo
         raise ExportError(
             f"{type(model).__name__} has no nn.Linear layer, so it has no head to edit "
             f"(its last layer is {_last_layer(model)}). End the model in nn.Linear(features, "
-            "classes) on pooled features; a 1x1x1 convolution can be copied into one."
+            "classes) on pooled features, or in a 1x1x1 convolution and a mean."
         )
     # Only outputs that can be the logits are kept: all of a transformer's would fill the memory.
     calls, output = run_watching(
@@ -182,9 +192,9 @@ def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> tuple[str, bo
     if not calls:
         last, head = list(layers.items())[-1]
         raise ExportError(
-            f"No nn.Linear of {type(model).__name__} gives its {n_classes} outputs; the last one, "
-            f"{last!r}, gives {head.out_features}. If that layer's outputs are the classes, "
-            f"name it: --head-layer {last}"
+            f"No linear layer of {type(model).__name__} gives its {n_classes} outputs; the last "
+            f"one, {last!r}, gives {len(_copy_rows(head)[0])}. If that layer's outputs are the "
+            f"classes, name it: --head-layer {last}"
         )
     for call in reversed(calls):
         averaged, rows = _mean_rows(call, len(clips))
@@ -230,7 +240,7 @@ def _check_is_linear(model: nn.Module, name: str) -> None:
     parts = dict(model.named_modules())
     if name in parts:
         raise ExportError(
-            f"{name!r} is {type(parts[name]).__name__}, not nn.Linear. "
+            f"{name!r} is {type(parts[name]).__name__}, not a linear layer. "
             f"Linear layers: {_listing(list(layers))}"
         )
     near = difflib.get_close_matches(name, layers, n=3) or list(layers)[-3:]

@@ -120,13 +120,13 @@ def check_parity(parity: Parity, *, bar: float = FP32_BAR) -> None:
 
 
 def random_clips(clip_shape: Sequence[int]) -> list[Floats]:
-    """Returns seeded clips in 0..1, a batch of 1 and one of 3: the free batch axis is tried too.
+    """Returns seeded clips in 0..1, a batch of 1 and one of 4: the free batch axis is tried too.
 
     Noise of full range alone would excite only what responds to noise; every clip gets its own
     brightness, contrast and coarse blocks of equal value.
     """
     rng = np.random.default_rng(0)
-    return [_random_batch(rng, n_clips, clip_shape) for n_clips in (1, 3)]
+    return [_random_batch(rng, n_clips, clip_shape) for n_clips in (1, 4)]
 
 
 def _random_batch(rng: np.random.Generator, n_clips: int, clip_shape: Sequence[int]) -> Floats:

@@ -1,5 +1,8 @@
 """Watching a model run: what goes into a linear layer, and what comes out.
 
+A convolution with a kernel of one is a linear layer too, of every place: it is seen with the
+channels last, as if it were nn.Linear on rows.
+
 Hooks and not graph surgery: they see the values that really flow, whatever forward() does around
 the layer, and torch's exporter traces through them.
 """
@@ -14,12 +17,14 @@ from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
 
-__all__ = ["Call", "FeatureTap", "logits_of", "rows_per_clip", "run_watching"]
+__all__ = ["Call", "FeatureTap", "is_linear", "logits_of", "rows_per_clip", "run_watching"]
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One run of a Linear: `inputs` `(…, D)`, `outputs` `(…, C)`."""
+    """One run of a linear layer: `inputs` `(…, D)`, `outputs` `(…, C)`."""
 
     layer: str
     inputs: Tensor
@@ -54,6 +59,16 @@ class FeatureTap(nn.Module):
         return features, rows, output
 
 
+def is_linear(layer: nn.Module) -> bool:
+    """Whether a layer is `weight @ x + bias` of each row or place, and of nothing beside it."""
+    if isinstance(layer, _CONVOLUTIONS):
+        # "same" and "valid" pad nothing around a kernel of one
+        padded = not isinstance(layer.padding, str) and any(layer.padding)
+        ones = {*layer.kernel_size, *layer.stride, layer.groups} == {1}
+        return ones and not padded
+    return isinstance(layer, nn.Linear)
+
+
 def run_watching(
     model: nn.Module, clips: Tensor, layers: list[str], keep: Callable[[Tensor], bool]
 ) -> tuple[list[Call], object]:
@@ -62,13 +77,16 @@ def run_watching(
 
     def watch(
         layer: str,
-        _: nn.Module,
+        module: nn.Module,
         args: tuple[Tensor, ...],
         kwargs: dict[str, Tensor],
         outputs: Tensor,
     ) -> None:
+        inputs = args[0] if args else kwargs["input"]
+        if isinstance(module, _CONVOLUTIONS):
+            inputs, outputs = inputs.movedim(1, -1), outputs.movedim(1, -1)
         if keep(outputs):
-            calls.append(Call(layer, args[0] if args else kwargs["input"], outputs))
+            calls.append(Call(layer, inputs, outputs))
 
     handles = [
         model.get_submodule(layer).register_forward_hook(partial(watch, layer), with_kwargs=True)

@@ -24,8 +24,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BundleError, ExportError, MissingExtraError
+from edgesplit.export.huggingface import quiet_transformers
 from edgesplit.store import PART, Store, lock, map_os_errors
 from edgesplit.text import ENCODER_FILE, MANIFEST_FILE, TOKENIZER_FILE, TextEncoder, encoder_digest
 
@@ -627,7 +627,7 @@ def _load_model(folder: Path, loader: str) -> Any:
         message = "Exporting a text encoder needs torch and transformers: "
         raise MissingExtraError(message + "pip install 'edgesplit[export]'") from error
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             model, loading = getattr(transformers, loader).from_pretrained(
                 folder, local_files_only=True, output_loading_info=True
             )
@@ -641,23 +641,6 @@ def _load_model(folder: Path, loader: str) -> Any:
             "Export the model as it was trained; of a CLIP, with its projection."
         )
     return model.to(torch.float32).eval()  # half-precision weights are rounded once, to int8
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Mutes the progress bar, and the list of weights that go unused: half of every CLIP."""
-    import transformers
-
-    logging: Any = transformers.utils.logging  # half of it has no types
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
 
 
 def _read_tokenizer(folder: Path, *, n_words: int, end: int | None) -> str:

@@ -202,10 +202,10 @@ import torch
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.export.backbone import export_backbone
 from edgesplit.export.cut import find_cut
-from edgesplit.export.models import load_model
+from edgesplit.export.factory import build_model
 
 preprocessing = Preprocessing(frames=4, height=16, width=16, mean=(0.5,) * 3, std=(0.25,) * 3)
-model = load_model(sys.argv[1])
+model = build_model(sys.argv[1])
 cut = find_cut(model, torch.rand(2, *preprocessing.clip_shape))
 sys.stdout.buffer.write(export_backbone(cut, preprocessing))
 """

@@ -100,10 +100,31 @@ class ConvOnly(nn.Module):
 class HiddenLayerAfterwards(Pooled):
     def __init__(self) -> None:
         super().__init__()
-        self.last = nn.Conv1d(N_CLASSES, 7, 1)
+        self.last = nn.Parameter(torch.rand(7, N_CLASSES))
 
     def forward(self, clips: Tensor) -> object:
-        return self.last(self.head(self.features(clips)).unsqueeze(2)).squeeze(2)
+        return self.head(self.features(clips)) @ self.last.T
+
+
+class ConvolutionalHead(Pooled):
+    """The head runs at every place of the feature map and a mean follows, as in S3D."""
+
+    def __init__(self, *, bias: bool = True) -> None:
+        super().__init__()
+        self.head = nn.Conv3d(8, N_CLASSES, 1, bias=bias)  # type: ignore[assignment]
+
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.stem(clips).relu()).mean((2, 3, 4))
+
+
+class ConvolutionalHeadOfPooled(ConvolutionalHead):
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.features(clips)[:, :, None, None, None]).flatten(1)
+
+
+class MaxOverPlaces(ConvolutionalHead):
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.stem(clips).relu()).amax((2, 3, 4))
 
 
 class TwoHeads(Pooled):
@@ -166,6 +187,44 @@ def test_mean_over_rows_moves_before_the_head(clips: Tensor) -> None:
     assert cut.averaged
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "averaged"), [(ConvolutionalHead, True), (ConvolutionalHeadOfPooled, False)]
+)
+def test_convolution_with_a_kernel_of_one_is_a_head(
+    kind: type[ConvolutionalHead], averaged: bool, bias: bool, clips: Tensor
+) -> None:
+    model = kind(bias=bias)
+    cut = find_cut(model, clips)
+    assert (cut.layer, cut.averaged, cut.weight.shape) == ("head", averaged, (N_CLASSES, 8))
+    features, logits = cut.run(clips)
+    assert features.shape == (3, 8)
+    with torch.inference_mode():
+        wanted = model.eval()(clips)
+    torch.testing.assert_close(logits, wanted)
+    # float32: a mean over 1024 places before the product instead of after it
+    rows = features.numpy() @ cut.weight.T + cut.bias
+    np.testing.assert_allclose(rows, wanted.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        nn.Conv3d(3, N_CLASSES, 3),
+        nn.Conv3d(3, N_CLASSES, 1, stride=2),
+        nn.Conv3d(3, N_CLASSES, 1, padding=1),
+        nn.Conv3d(3, 6, 1, groups=3),
+    ],
+    ids=["kernel", "stride", "padding", "groups"],
+)
+def test_convolution_that_is_not_linear_per_place_is_no_head(
+    convolution: nn.Conv3d, clips: Tensor
+) -> None:
+    model = nn.Sequential(convolution, nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    with pytest.raises(ExportError, match=r"no nn.Linear layer.*in a 1x1x1 convolution"):
+        find_cut(model, clips)
+
+
 def test_missing_bias_becomes_zeros(clips: Tensor) -> None:
     cut = find_cut(Pooled(bias=False), clips)
     np.testing.assert_array_equal(cut.bias, np.zeros(N_CLASSES, np.float32))
@@ -186,6 +245,7 @@ def test_model_is_left_as_it_is(clips: Tensor) -> None:
     [
         (Softmax, r"differs by [\d.]+ of the largest .*softmax follows.*--head-layer head"),
         (Squared, r"differs by [\d.]+ of the largest .*cannot undo.*--head-layer head"),
+        (MaxOverPlaces, r"the mean over the rows of 'head' differs by"),
         (MaxOverFrames, r"the mean over the rows of 'head' differs by"),
         (FrameByFrame, "'head' runs 4 times for one batch"),
         (ConvOnly, r"no nn.Linear layer.*last layer is Conv3d 'stem'"),
@@ -220,7 +280,7 @@ def test_second_head_can_be_named(clips: Tensor) -> None:
     [
         (Squared, "head", r"ranks the classes otherwise .*[\d.e-]+ of the largest"),
         (Pooled, "haed", "no layer 'haed'. Nearest linear layers: head"),
-        (Pooled, "stem", "'stem' is Conv3d, not nn.Linear. Linear layers: head"),
+        (Pooled, "stem", "'stem' is Conv3d, not a linear layer. Linear layers: head"),
         (UnusedLayer, "projection", "'projection' does not run"),
         (FrameByFrame, "head", "'head' runs 4 times"),
     ],

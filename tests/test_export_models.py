@@ -1,151 +1,124 @@
-"""Factories and checkpoints: what loads, and what the refusals say."""
+"""MODEL, as one names it: which reader it goes to, and what the refusals say."""
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
+pytest.importorskip("transformers")
 
-import torch
-from torch import Tensor, nn
-
+from benchmarks.bench_models import DOCS, Subject, measure, read_table, save_folder, save_mvd
 from edgesplit.errors import ExportError
-from edgesplit.export.models import load_checkpoint, load_model
+from edgesplit.export import mvd
+from edgesplit.export.models import load_classifier
+from edgesplit.export.mvd import Architecture
+from edgesplit.export.parity import FP32_BAR
 
 pytestmark = pytest.mark.torch
 
-FACTORIES = """
-from torch import nn
-
-class Net(nn.Linear):
-    def __init__(self, num_classes=3):
-        super().__init__(4, num_classes)
-
-def fixed():
-    return Net()
-
-def counted(n_classes):
-    return Net(n_classes)
-
-def demanding(width, depth=2):
-    return Net()
-
-def failing():
-    raise ValueError("no such depth")
-
-def text():
-    return "net"
-
-constant = 7
-"""
+SIZES: dict[str, Any] = {
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+    "image_size": 32,
+    "num_frames": 4,
+    "processor": {"size": {"shortest_edge": 40}, "crop_size": 32},
+}
+SUBJECTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "MVD": save_mvd,
+    "VideoMAE": partial(save_folder, family="VideoMAE", patch_size=8, **SIZES),
+    "TimeSformer": partial(save_folder, family="Timesformer", patch_size=8, **SIZES),
+    "ViViT": partial(save_folder, family="Vivit", tubelet_size=[2, 8, 8], **SIZES),
+}
 
 
-_numbers = itertools.count()
-
-
-@pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Name of a module in the current folder; one of its own per test, as imports are cached."""
-    name = f"factories_{next(_numbers)}"
-    (tmp_path / f"{name}.py").write_text(FACTORIES)
-    monkeypatch.chdir(tmp_path)
-    return name
-
-
-def _weights(n_classes: int = 3) -> dict[str, Tensor]:
-    return {"weight": torch.ones(n_classes, 4), "bias": torch.zeros(n_classes)}
-
-
-@pytest.mark.parametrize(
-    ("factory", "n_classes", "rows"),
-    [("Net", 5, 5), ("Net", None, 3), ("fixed", 5, 3), ("counted", 5, 5)],
-)
-def test_factories_in_the_current_folder_are_called(
-    factory: str, n_classes: int | None, rows: int, module: str
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_architecture_exports_with_parity_and_the_same_winners(
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = list(sys.path)
-    model = load_model(f"{module}:{factory}", n_classes=n_classes)
-    assert isinstance(model, nn.Linear)
-    assert model.out_features == rows
-    assert not model.training
-    assert sys.path == path
+    """At reduced size what `benchmarks.bench_models` measures at full size, by the same code."""
+    tiny = Architecture(dim=48, depth=2, heads=4, frames=4, size=32, patch=8)
+    monkeypatch.setitem(mvd.ARCHITECTURES, "vit-small", tiny)
+    row = measure(Subject(name, SUBJECTS[name]))
+    assert row["head"] == ("head" if name == "MVD" else "classifier")
+    assert row["features"] == 48
+    for batch in ("1", "4"):
+        parity = row["parity"][batch]
+        assert max(parity["features"], parity["logits"]) <= FP32_BAR
+        assert parity["top1_agreement"] == 1
+        assert parity["classes_that_win"] >= 5  # agreement on one class would say little
 
 
-@pytest.mark.parametrize(
-    ("factory", "message"),
-    [
-        ("nothing", "'nothing' in factories_.* does not exist"),
-        ("constant", "'constant' in factories_.* is not callable"),
-        ("demanding", "needs width; edgesplit calls it without arguments"),
-        ("counted", "needs n_classes"),
-        ("failing", "failed: ValueError: no such depth"),
-        ("text", r"returned str, not a torch\.nn\.Module"),
-    ],
-)
-def test_factories_that_do_not_work_say_why(factory: str, message: str, module: str) -> None:
-    with pytest.raises(ExportError, match=message):
-        load_model(f"{module}:{factory}")
+def test_table_in_the_docs_is_the_committed_result() -> None:
+    assert read_table() in DOCS.read_text(), "run python -m benchmarks.bench_models --docs"
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("no_colon", "names no factory. Write package.module:factory"),
+        ("no_colon", "'no_colon' is no folder and names no model. Write a Hugging Face folder"),
+        ("/no/such/folder", "'/no/such/folder' is no folder"),
         ("no_such_module_anywhere:make", "cannot be imported .*No module named"),
+        ("mvd:vit-tiny", "There is no mvd:vit-tiny. There are mvd:vit-small"),
+        ("torchvision:r50", "There is no torchvision:r50. There are torchvision:r3d_18"),
     ],
 )
 def test_specs_that_name_nothing_say_what_to_write(spec: str, message: str) -> None:
     with pytest.raises(ExportError, match=message):
-        load_model(spec)
+        load_classifier(spec)
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda weights: weights,
-        lambda weights: {"epoch": 3, "state_dict": weights},
-        lambda weights: {"model": {f"module.{key}": value for key, value in weights.items()}},
-    ],
-    ids=["plain", "training_script", "data_parallel"],
-)
-def test_checkpoint_weights_are_copied(wrap: object, module: str, tmp_path: Path) -> None:
-    assert callable(wrap)
-    torch.save(wrap(_weights()), tmp_path / "weights.pt")
-    model = load_model(f"{module}:fixed", checkpoint=tmp_path / "weights.pt")
-    assert isinstance(model, nn.Linear)
-    assert bool((model.weight == 1).all())
+def test_factory_of_the_current_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text(
+        "from torch import nn\ndef make(n_classes): return nn.Linear(4, n_classes)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    classifier = load_classifier("only_here:make", n_classes=5)
+    assert classifier.model.out_features == 5
+    assert classifier.labels is None
+    assert classifier.settings == {}
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"weight": torch.ones(3, 4)}, r"1 of 2 weights are missing \(bias\), 0 are unknown"),
-        ({**_weights(), "fc.extra": torch.ones(1)}, r"0 of 2 .*1 are unknown \(fc\.extra\)"),
-        (_weights(5), r"size mismatch for weight.*\[5, 4\]"),
-        ({"epoch": 3}, "holds dict with keys epoch, not a state dict"),
-        (nn.Linear(4, 3), "not a file of plain weights .*could run code"),
-    ],
-    ids=["missing", "unknown", "shape", "no_weights", "whole_model"],
-)
-def test_checkpoints_that_do_not_fit_say_how(content: object, message: str, tmp_path: Path) -> None:
-    torch.save(content, tmp_path / "weights.pt")
-    with pytest.raises(ExportError, match=message):
-        load_checkpoint(nn.Linear(4, 3), tmp_path / "weights.pt")
+def test_folder_without_a_config_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"has no config\.json: it is not a Hugging Face"):
+        load_classifier(str(tmp_path))
 
 
-def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"no checkpoint .*missing\.pt"):
-        load_checkpoint(nn.Linear(4, 3), tmp_path / "missing.pt")
-    for name, content in (("empty.pt", b""), ("text.pt", b"hello"), ("cut.pt", b"PK\x03\x04")):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(ExportError, match="not a file of plain weights"):
-            load_checkpoint(nn.Linear(4, 3), tmp_path / name)
+def test_checkpoint_beside_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"has its own weights: leave --checkpoint w\.pt out"):
+        load_classifier(str(tmp_path), checkpoint=Path("w.pt"))
+
+
+def test_unreachable_hub_id_is_one_message() -> None:
+    # In a process of its own: HF_HUB_OFFLINE is read when transformers is imported.
+    code = (
+        "from edgesplit.errors import ExportError\n"
+        "from edgesplit.export.models import load_classifier\n"
+        "try: load_classifier('nobody/no-such-model')\n"
+        "except ExportError as error: print(error)"
+    )
+    path = ":".join(part for part in sys.path if part)
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "HF_HOME": "/nowhere"},
+    )
+    message = "nobody/no-such-model (a hub id: there is no folder of that name) cannot be loaded"
+    assert run.stdout.startswith(message)
+    assert "offline" in run.stdout
 
 
 def test_missing_torch_names_the_extra() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
-from edgesplit.preprocessing import INTERPOLATIONS, LAYOUTS, SAMPLINGS, Preprocessing
+from edgesplit.preprocessing import INTERPOLATIONS, LAYOUTS
 
 if TYPE_CHECKING:
     from edgesplit.report import Report
@@ -25,10 +25,14 @@ __all__ = ["demo", "encoder", "export"]
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-def _numbers(kind: type, *counts: int) -> Callable[[Any, Any, str], tuple[Any, ...]]:
+def _numbers(kind: type, *counts: int) -> Callable[[Any, Any, Any], Any]:
     """A callback that reads numbers divided by commas or `x`: `0.5,0.5,0.5`, `112x112`."""
 
-    def read(context: click.Context, parameter: click.Parameter, text: str) -> tuple[Any, ...]:
+    def read(
+        context: click.Context, parameter: click.Parameter, text: str | None
+    ) -> tuple[Any, ...] | None:
+        if text is None:
+            return None
         try:
             numbers = tuple(kind(part) for part in text.replace("x", ",").split(","))
         except ValueError:
@@ -41,63 +45,58 @@ def _numbers(kind: type, *counts: int) -> Callable[[Any, Any, str], tuple[Any, .
     return read
 
 
+def _sampling(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, int]:
+    """A callback that reads `uniform` or `dense:STRIDE`."""
+    kind, _, stride = text.partition(":")
+    if text == "uniform":
+        return "uniform", 1
+    if kind == "dense" and stride.isdecimal() and int(stride):
+        return "dense", int(stride)
+    message = f"{text!r} is neither uniform nor dense:STRIDE, such as dense:4"
+    raise click.BadParameter(message, context, parameter)
+
+
 @click.command()
-@click.argument("model", metavar="MODULE:FACTORY")
-@click.option(
-    "--labels",
-    "labels_path",
-    required=True,
-    type=_FILE,
-    help="Class names in output order: a JSON list, {label: index}, or one per line.",
-)
+@click.argument("model")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle.")
-@click.option("--checkpoint", type=_FILE, help="Weights: a state dict saved by torch.save.")
-@click.option("--frames", required=True, type=click.IntRange(min=1), help="Frames in a clip.")
-@click.option(
-    "--size",
-    required=True,
-    callback=_numbers(int, 1, 2),
-    metavar="H[xW]",
-    help="Frame size in pixels.",
-)
 @click.option(
     "--sampling",
     required=True,
-    type=click.Choice(SAMPLINGS),
-    help="uniform: frames over the whole video; dense: every --stride-th frame.",
+    callback=_sampling,
+    metavar="uniform|dense:STRIDE",
+    help="uniform: frames over the whole video, as for Something-Something; dense:4: every fourth "
+    "frame, as for Kinetics. No model's files say which.",
 )
-@click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--checkpoint", type=_FILE, help="Weights: a state dict saved by torch.save.")
+@click.option(
+    "--labels",
+    "labels_path",
+    type=_FILE,
+    help="Class names in output order: a JSON list, {label: index}, or one per line.",
+)
+@click.option("--frames", type=click.IntRange(min=1), help="Frames in a clip.")
+@click.option("--size", callback=_numbers(int, 1, 2), metavar="H[xW]", help="Frame size in pixels.")
 @click.option(
     "--resize",
     type=click.IntRange(min=1),
-    help="Scale the short side to this and crop the centre; default: scale to --size.",
+    help="Scale the short side to this and crop the centre; else: scale to --size.",
 )
 @click.option(
     "--interpolation",
     type=click.Choice(INTERPOLATIONS),
-    default="antialias",
-    show_default=True,
     help="antialias, -bicubic: as Pillow, torchvision and Hugging Face scale frames; no-antialias: "
-    "as OpenCV and torch's interpolate; the others are FFmpeg's.",
+    "as OpenCV and torch's interpolate; the others are FFmpeg's. Else: antialias.",
 )
 @click.option(
-    "--layout",
-    type=click.Choice(LAYOUTS),
-    default="ncthw",
-    show_default=True,
-    help="Axis order that the model takes.",
+    "--layout", type=click.Choice(LAYOUTS), help="Axis order that the model takes; else: ncthw."
 )
 @click.option(
     "--mean",
     callback=_numbers(float, 3),
-    default="0,0,0",
-    show_default=True,
     metavar="R,G,B",
     help="Of the training's normalisation, for pixels in 0..1; folded into the backbone.",
 )
-@click.option(
-    "--std", callback=_numbers(float, 3), default="1,1,1", show_default=True, metavar="R,G,B"
-)
+@click.option("--std", callback=_numbers(float, 3), metavar="R,G,B")
 @click.option("--head-layer", help="Dotted name of the last linear layer; found when not given.")
 @click.option(
     "--calibrate",
@@ -107,41 +106,56 @@ def _numbers(kind: type, *counts: int) -> Callable[[Any, Any, str], tuple[Any, .
 @json_option
 def export(
     model: str,
-    labels_path: Path,
     output: Path,
+    sampling: tuple[str, int],
     checkpoint: Path | None,
+    labels_path: Path | None,
+    size: tuple[int, ...] | None,
     head_layer: str | None,
     calibrate: Path | None,
     as_json: bool,
-    size: tuple[int, ...],
-    **spec: Any,
+    **options: Any,
 ) -> None:
     """Turn a trained torch classifier into a bundle, once; needs the export extra.
 
+    MODEL is a Hugging Face folder or hub id (VideoMAE, TimeSformer, ViViT), mvd:vit-small with its
+    authors' --checkpoint, torchvision:NAME, or package.module:factory. What it says of its classes
+    and clips is taken and printed; options replace it. A factory says nothing: it needs --labels,
+    --frames and --size.
+
     \b
     Example:
+        edgesplit export models/videomae-base-ssv2 --sampling uniform -o lab.bundle
         edgesplit export mymodels.r3d:factory --checkpoint r3d.pt --labels labels.txt \\
-            --frames 8 --size 112 --sampling uniform -o lab.bundle
+            --frames 8 --size 112 --sampling dense:2 -o lab.bundle
     """
     from dataclasses import asdict
 
     from edgesplit import screen
     from edgesplit.clips import find_videos
-    from edgesplit.export import export_model, load_labels, load_model
+    from edgesplit.export import export_model, load_classifier, load_labels
 
-    try:
-        preprocessing = Preprocessing(height=size[0], width=size[-1], **spec)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    labels = load_labels(labels_path) if labels_path else None
+    notes = screen.notes()
+    with notes.status("loading the model"):
+        classifier = load_classifier(
+            model, checkpoint=checkpoint, n_classes=len(labels) if labels else None
+        )
+    if classifier.warning:
+        click.echo(f"warning: {classifier.warning}", err=True)
+    height, width = (size[0], size[-1]) if size else (None, None)
+    kind, stride = sampling
+    choices = classifier.settle(
+        labels=labels, height=height, width=width, sampling=kind, stride=stride, **options
+    )
+    preprocessing = choices.preprocessing
     if max(preprocessing.mean) > 1 or max(preprocessing.std) > 1:
         click.echo("warning: --mean and --std are for pixels in 0..1; divide by 255?", err=True)
-    if checkpoint is None:
-        click.echo("warning: no --checkpoint: exporting the weights the factory makes", err=True)
-    labels = load_labels(labels_path)
-    with screen.notes().status("loading the model") as status:
+    screen.show_choices(notes, choices)
+    with notes.status("looking for the head") as status:
         report = export_model(
-            load_model(model, checkpoint=checkpoint, n_classes=len(labels)),
-            labels=labels,
+            classifier.model,
+            labels=choices.labels,
             output=output,
             preprocessing=preprocessing,
             head_layer=head_layer,
@@ -149,7 +163,11 @@ def export(
             progress=status.update,
         )
     if as_json:
-        click.echo(json.dumps(asdict(report), indent=2, default=str))
+        made_with = {
+            "preprocessing": preprocessing.to_json(),
+            "origins": dict(choices.origins),
+        }
+        click.echo(json.dumps({**asdict(report), **made_with}, indent=2, default=str))
     else:
         screen.show_export(screen.console(), report)
 

@@ -1,0 +1,199 @@
+"""MVD's video transformer (Masked Video Distillation), for its authors' fine-tuned checkpoints.
+
+The weights carry the names that VideoMAE's authors gave theirs, so no key tells the two apart, and
+one loaded as the other runs and is wrong. What differs from Hugging Face's VideoMAE is not in the
+file: the table of positions is separable in time, width and height (one sequence of positions
+there), and every layer norm has an epsilon of 1e-6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgesplit.errors import ExportError
+from edgesplit.export.checkpoint import load_weights, read_weights
+from edgesplit.export.classifier import Classifier, Setting
+
+__all__ = ["ARCHITECTURES", "Architecture", "VideoTransformer", "load_mvd", "position_table"]
+
+_EPSILON = 1e-6
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in MVD's training
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """The sizes of a video transformer; the defaults are ViT-Small's."""
+
+    dim: int = 384
+    depth: int = 12
+    heads: int = 6
+    frames: int = 16
+    size: int = 224
+    """Height and width in pixels."""
+    patch: int = 16
+    tubelet: int = 2
+    """Frames in one token."""
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Tokens along time, height and width."""
+        side = self.size // self.patch
+        return self.frames // self.tubelet, side, side
+
+
+ARCHITECTURES = {"vit-small": Architecture(), "vit-base": Architecture(dim=768, heads=12)}
+
+
+def load_mvd(name: str, *, checkpoint: Path | None) -> Classifier:
+    """Returns one of MVD's fine-tuned classifiers with its authors' weights.
+
+    Args:
+        name: A key of `ARCHITECTURES`.
+        checkpoint: The authors' file, `{"model" or "module": state dict}`; its head says how many
+            classes there are.
+
+    Raises:
+        ExportError: There is no such architecture, or the checkpoint does not fit it.
+    """
+    if name not in ARCHITECTURES:
+        raise ExportError(f"There is no mvd:{name}. There are mvd:{', mvd:'.join(ARCHITECTURES)}.")
+    if checkpoint is None:
+        raise ExportError(f"mvd:{name} has no weights of its own: give its --checkpoint.")
+    weights = read_weights(checkpoint)
+    if "head.weight" not in weights:
+        raise ExportError(
+            f"{checkpoint} has no head.weight among its {len(weights)} weights: it is not a "
+            "classifier but what one is fine-tuned from. Take the fine-tuned checkpoint."
+        )
+    architecture = ARCHITECTURES[name]
+    model = VideoTransformer(architecture, n_classes=len(weights["head.weight"]))
+    load_weights(model, weights, origin=str(checkpoint))
+    settings = {
+        "frames": architecture.frames,
+        "height": architecture.size,
+        "width": architecture.size,
+        "resize": architecture.size,
+        "layout": "ncthw",
+        "mean": _MEAN,
+        "std": _STD,
+    }
+    origin = f"mvd:{name}"
+    return Classifier(
+        model.eval(), settings={key: Setting(value, origin) for key, value in settings.items()}
+    )
+
+
+class VideoTransformer(nn.Module):
+    """Normalised clips `(N, 3, T, H, W)` to logits `(N, C)`: tokens, blocks, their mean, a head."""
+
+    pos_embed: Tensor
+
+    def __init__(self, architecture: Architecture, *, n_classes: int) -> None:
+        super().__init__()
+        dim = architecture.dim
+        self.patch_embed = _PatchEmbedding(architecture)
+        self.register_buffer(  # not in the authors' files
+            "pos_embed", position_table(dim, architecture.grid)[None], persistent=False
+        )
+        self.blocks = nn.ModuleList(
+            _Block(dim, architecture.heads) for _ in range(architecture.depth)
+        )
+        self.fc_norm = nn.LayerNorm(dim, eps=_EPSILON)
+        self.head = nn.Linear(dim, n_classes)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Returns the logits."""
+        tokens = self.patch_embed(clips) + self.pos_embed
+        for block in self.blocks:
+            tokens = block(tokens)
+        logits: Tensor = self.head(self.fc_norm(tokens.mean(1)))
+        return logits
+
+
+def position_table(dim: int, grid: tuple[int, int, int]) -> Tensor:
+    """Returns what is added to each token, `(T * H * W, dim)` float32, time slowest.
+
+    The first quarter of the channels says the time; the rest says the width, then the height, in
+    equal parts. Each part is the sines of its position over rising wavelengths, then the cosines.
+    """
+    time, height, width = (torch.arange(n, dtype=torch.float64) for n in grid)
+    spatial = dim // 4 * 3 // 2
+    parts = [
+        _waves(position.flatten(), channels)
+        for position, channels in zip(
+            torch.meshgrid(time, height, width, indexing="ij"),
+            (dim // 4, spatial, spatial),
+            strict=True,
+        )
+    ]
+    of_time, of_height, of_width = parts
+    return torch.cat([of_time, of_width, of_height], dim=1).float()
+
+
+def _waves(positions: Tensor, channels: int) -> Tensor:
+    exponents = torch.arange(channels // 2, dtype=torch.float64) / (channels / 2)
+    angles = positions[:, None] / 10000**exponents
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class _PatchEmbedding(nn.Module):
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        kernel = (architecture.tubelet, architecture.patch, architecture.patch)
+        self.proj = nn.Conv3d(3, architecture.dim, kernel, stride=kernel)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        tokens: Tensor = self.proj(clips).flatten(2).transpose(1, 2)
+        return tokens
+
+
+class _Block(nn.Module):
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=_EPSILON)
+        self.attn = _Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=_EPSILON)
+        self.mlp = _FeedForward(dim, 4 * dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self.attn(self.norm1(tokens))
+        mixed: Tensor = tokens + self.mlp(self.norm2(tokens))
+        return mixed
+
+
+class _Attention(nn.Module):
+    """Self-attention whose keys have no bias: it would move all scores of a row alike."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(dim))
+        self.v_bias = nn.Parameter(torch.zeros(dim))
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        projected = functional.linear(tokens, self.qkv.weight, bias)
+        n_clips, n_tokens, dim = tokens.shape
+        split = projected.reshape(n_clips, n_tokens, 3, self.heads, dim // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        joined: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
+        return joined
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        mixed: Tensor = self.fc2(functional.gelu(self.fc1(tokens)))
+        return mixed

@@ -1,0 +1,128 @@
+"""torchvision's video classifiers: their builders, and how their training made clips.
+
+torchvision is not a dependency: who exports one of its models has it. Scaling is the one thing
+that differs: torchvision scales the frames of some models to a fixed size whatever their shape
+before it crops; here the short side is scaled and the shape kept, the same for 4:3 (ResNets) or
+square (S3D) videos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgesplit.errors import ExportError, MissingExtraError
+from edgesplit.export.checkpoint import load_weights, read_weights
+from edgesplit.export.classifier import Classifier, Setting
+
+__all__ = ["MODELS", "VideoModel", "load_torchvision"]
+
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoModel:
+    """A builder in `torchvision.models.video`, and the clips of its Kinetics weights."""
+
+    frames: int
+    size: int
+    """Height and width of the crop."""
+    resize: int
+    head: str
+    """Name of the layer that gives the logits; a checkpoint's number of classes is read there."""
+    mean: Channels = (0.43216, 0.394666, 0.37645)
+    std: Channels = (0.22803, 0.22145, 0.216989)
+
+
+_RESNET = VideoModel(frames=16, size=112, resize=128, head="fc")
+MODELS = {
+    "r3d_18": _RESNET,
+    "mc3_18": _RESNET,
+    "r2plus1d_18": _RESNET,
+    "s3d": VideoModel(frames=128, size=224, resize=256, head="classifier.1"),
+    "mvit_v2_s": VideoModel(
+        frames=16, size=224, resize=256, head="head.1", mean=(0.45,) * 3, std=(0.225,) * 3
+    ),
+    "swin3d_t": VideoModel(
+        frames=32,
+        size=224,
+        resize=256,
+        head="head",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    ),
+}
+
+
+def load_torchvision(name: str, *, checkpoint: Path | None) -> Classifier:
+    """Returns one of torchvision's video classifiers.
+
+    Args:
+        name: A key of `MODELS`.
+        checkpoint: A state dict of the same architecture with any number of classes; without it,
+            torchvision's own weights and class names (it downloads them once).
+
+    Raises:
+        ExportError: There is no such model, it cannot be made, or the checkpoint does not fit.
+        MissingExtraError: torchvision is not installed, or not for this torch.
+    """
+    if name not in MODELS:
+        names = ", ".join(f"torchvision:{key}" for key in MODELS)
+        raise ExportError(f"There is no torchvision:{name}. There are {names}.")
+    settings = _settings(name)
+    models = _import_models()
+    if checkpoint is None:
+        weights = models.get_model_weights(name).DEFAULT
+        model = _build(models, name, weights=weights)
+        return Classifier(
+            model,
+            labels=Setting(tuple(weights.meta["categories"]), f"torchvision:{name}"),
+            settings=settings,
+        )
+    state = read_weights(checkpoint)
+    rows = f"{MODELS[name].head}.weight"
+    if rows not in state:
+        raise ExportError(
+            f"{checkpoint} has no {rows}, the head of torchvision:{name}. "
+            "Check that it is the architecture that was trained."
+        )
+    model = _build(models, name, weights=None, num_classes=len(state[rows]))
+    load_weights(model, state, origin=str(checkpoint))
+    return Classifier(model, settings=settings)
+
+
+def _settings(name: str) -> dict[str, Setting]:
+    known = MODELS[name]
+    fields = {
+        "frames": known.frames,
+        "height": known.size,
+        "width": known.size,
+        "resize": known.resize,
+        "layout": "ncthw",
+        "mean": known.mean,
+        "std": known.std,
+    }
+    return {key: Setting(value, f"torchvision:{name}") for key, value in fields.items()}
+
+
+def _import_models() -> Any:
+    try:
+        import_module("torchvision.models.video")
+        return import_module("torchvision.models")
+    except (ImportError, RuntimeError, OSError) as error:  # built for another torch: any of these
+        raise MissingExtraError(
+            f"torchvision cannot be imported ({error}). Install the one that belongs to your "
+            "torch: pip install torchvision"
+        ) from error
+
+
+def _build(models: Any, name: str, **arguments: Any) -> nn.Module:
+    try:
+        model = getattr(models.video, name)(**arguments)
+    except Exception as error:  # no network, no space, another torchvision
+        raise ExportError(f"torchvision cannot make {name}: {error}") from error
+    return model.eval()  # type: ignore[no-any-return]

@@ -1,0 +1,106 @@
+"""`edgesplit export` as typed: what is taken from where is printed and stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("transformers")
+
+from benchmarks.bench_models import save_folder
+from edgesplit.bundle import open_bundle
+from edgesplit.cli import main
+
+pytestmark = pytest.mark.torch
+
+FACTORY = """
+from torch import nn
+
+def make(n_classes):
+    pooled = [nn.Conv3d(3, 8, 3), nn.AdaptiveAvgPool3d(1), nn.Flatten()]
+    return nn.Sequential(*pooled, nn.Linear(8, n_classes))
+"""
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "timesformer"
+    folder.mkdir()
+    sizes: dict[str, Any] = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+    sizes |= {"num_hidden_layers": 1, "image_size": 16, "patch_size": 8, "num_frames": 2}
+    processor = {"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}}
+    save_folder(folder, family="Timesformer", processor=processor, **sizes)
+    return folder
+
+
+def test_folder_needs_only_its_sampling(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "lab.bundle"
+    result = run(folder, "--sampling", "dense:4", "-o", output)
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    assert "config.json               174 labels, 2 frames, ntchw" in lines
+    scaled = "preprocessor_config.json  16x16, short side 20, bilinear, mean 0.485,0.456,0.406, "
+    assert scaled + "std 0.229,0.224,0.225" in lines
+    assert "options                   dense:4" in lines
+    stored = open_bundle(output).preprocessing
+    assert (stored.sampling, stored.stride, stored.resize) == ("dense", 4, 20)
+    assert open_bundle(output).head().labels[:2] == ("class 0", "class 1")
+
+
+def test_json_says_what_was_taken_from_where(folder: Path, tmp_path: Path) -> None:
+    result = run(folder, "--sampling", "uniform", "--std", "1,1,1", "-o", tmp_path / "b", "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["origins"]["std"] == content["origins"]["sampling"] == "options"
+    assert content["origins"]["mean"] == "preprocessor_config.json"
+    assert content["preprocessing"]["std"] == [1, 1, 1]
+    assert content["preprocessing"] == open_bundle(tmp_path / "b").preprocessing.to_json()
+
+
+def test_factory_is_given_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "given_all.py").write_text(FACTORY)
+    (tmp_path / "labels.txt").write_text("left\nright\nup\n")
+    monkeypatch.chdir(tmp_path)
+    spec = ("given_all:make", "--sampling", "uniform", "-o", "b")
+    asked = run(*spec)
+    assert asked.exit_code == 1
+    assert "given_all:make needs n_classes" in asked.output
+    asked = run(*spec, "--labels", "labels.txt")
+    assert "give --frames, --size." in asked.output
+    result = run(*spec, "--labels", "labels.txt", "--frames", "4", "--size", "16x12")
+    assert result.exit_code == 0, result.output
+    assert "warning: no --checkpoint" in result.stderr
+    assert open_bundle(tmp_path / "b").preprocessing.clip_shape == (3, 4, 16, 12)
+
+
+@pytest.mark.parametrize("text", ["dense", "dense:0", "dense:x", "uniform:2", "kinetics"])
+def test_sampling_is_uniform_or_dense_with_a_stride(text: str, tmp_path: Path) -> None:
+    result = run("a:b", "--sampling", text, "-o", tmp_path / "b")
+    assert result.exit_code == 2
+    assert f"{text!r} is neither uniform nor dense:STRIDE, such as dense:4" in result.output
+
+
+def test_sampling_must_be_given(tmp_path: Path) -> None:
+    result = run("a:b", "-o", tmp_path / "b")
+    assert result.exit_code == 2
+    assert "Missing option '--sampling'" in result.output
+
+
+def test_class_names_that_do_not_fit_name_both_numbers(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("left\nright\n")
+    result = run(
+        folder, "--sampling", "uniform", "-o", tmp_path / "b", "--labels", tmp_path / "labels.txt"
+    )
+    assert result.exit_code == 1
+    assert "There are 2 labels, but 'classifier' has 174 classes." in result.output
+    assert not (tmp_path / "b").exists()

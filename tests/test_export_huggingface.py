@@ -1,0 +1,313 @@
+"""Hugging Face folders: what is taken from which file, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("transformers")
+
+import torch
+from torch import nn
+
+from edgesplit.errors import ExportError
+from edgesplit.export.backbone import normalize_clips
+from edgesplit.export.bundle import export_model
+from edgesplit.export.huggingface import (
+    FAMILIES,
+    load_pretrained,
+    quiet_transformers,
+    read_processor,
+)
+from edgesplit.preprocessing import Preprocessing
+
+pytestmark = pytest.mark.torch
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "image_size": 32,
+    "num_frames": 4,
+}
+PATCHES: dict[str, dict[str, Any]] = {
+    "VideoMAE": {"patch_size": 8},
+    "Timesformer": {"patch_size": 8},
+    "Vivit": {"tubelet_size": [2, 8, 8]},
+}
+LABELS = [f"moving it {n} times" for n in range(11)]  # "10" sorts before "2" as a text
+PROCESSOR = {
+    "size": {"shortest_edge": 40},
+    "crop_size": {"height": 32, "width": 32},
+    "resample": 3,
+    "image_mean": [0.4, 0.5, 0.6],
+    "image_std": [0.2, 0.25, 0.3],
+}
+
+Save = Callable[..., str]
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """Writes a folder as save_pretrained does, and a processor's file beside it."""
+
+    def write(
+        family: str = "VideoMAE",
+        *,
+        name: str = "model",
+        processor: dict[str, Any] | None = PROCESSOR,
+        labels: list[str] | None = LABELS,
+        half: bool = False,
+        kind: str = "ForVideoClassification",
+    ) -> str:
+        import transformers
+
+        torch.manual_seed(0)
+        named = {} if labels is None else {"id2label": dict(enumerate(labels))}
+        config = getattr(transformers, f"{family}Config")(**SIZES, **PATCHES[family], **named)
+        model = getattr(transformers, f"{family}{kind}")(config)
+        folder = tmp_path / name
+        with quiet_transformers():
+            (model.half() if half else model).save_pretrained(folder)
+        if processor is not None:
+            (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+        return str(folder)
+
+    return write
+
+
+@pytest.mark.parametrize("family", PATCHES)
+def test_everything_but_the_sampling_comes_from_the_folder(family: str, save: Save) -> None:
+    classifier = load_pretrained(save(family))
+    choices = classifier.settle(sampling="dense", stride=4)
+    assert choices.labels == tuple(LABELS)
+    clip = choices.preprocessing
+    assert clip.clip_shape == (4, 3, 32, 32)
+    assert (clip.layout, clip.resize, clip.interpolation) == ("ntchw", 40, "antialias-bicubic")
+    assert (clip.sampling, clip.stride) == ("dense", 4)
+    config, processor = "config.json", "preprocessor_config.json"
+    assert choices.origins == {
+        **dict.fromkeys(("labels", "frames", "layout"), config),
+        **dict.fromkeys(("height", "width", "resize", "interpolation", "mean", "std"), processor),
+        **dict.fromkeys(("sampling", "stride"), "options"),
+    }
+
+
+def test_options_replace_what_the_folder_says_and_nothing_else(save: Save) -> None:
+    classifier = load_pretrained(save())
+    choices = classifier.settle(
+        labels=["a", "b"], sampling="uniform", resize=48, mean=(0.5, 0.5, 0.5), std=None
+    )
+    assert choices.labels == ("a", "b")
+    clip = choices.preprocessing
+    assert (clip.resize, clip.height, clip.mean, clip.std) == (48, 32, (0.5,) * 3, (0.2, 0.25, 0.3))
+    origins = choices.origins
+    assert {origins[key] for key in ("labels", "resize", "mean", "sampling")} == {"options"}
+    assert {origins[key] for key in ("height", "std")} == {"preprocessor_config.json"}
+    assert origins["stride"] == "default"
+
+
+def test_sampling_is_asked_for(save: Save) -> None:
+    with pytest.raises(ExportError, match=r"Nothing says how .* made: give --sampling"):
+        load_pretrained(save()).settle()
+
+
+def test_placeholder_labels_are_not_taken_for_names(save: Save) -> None:
+    classifier = load_pretrained(save(labels=None))
+    with pytest.raises(ExportError, match="No class names come with the model: give --labels"):
+        classifier.settle(sampling="uniform")
+    assert classifier.settle(labels=["no", "yes"], sampling="uniform").labels == ("no", "yes")
+
+
+def test_folder_without_a_processor_asks_for_the_normalization(save: Save) -> None:
+    classifier = load_pretrained(save(processor=None))
+    with pytest.raises(ExportError, match=r"no .*preprocessor_config\.json.*--mean and --std"):
+        classifier.settle(sampling="uniform", mean=(0.5,) * 3)
+    choices = classifier.settle(sampling="uniform", mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert choices.preprocessing.height == 32
+    assert choices.origins["height"] == "config.json"
+
+
+def test_newer_processor_file_comes_first(save: Save) -> None:
+    folder = Path(save())
+    newer = {**PROCESSOR, "size": {"shortest_edge": 36, "longest_edge": None}}
+    (folder / "video_preprocessor_config.json").write_text(json.dumps(newer))
+    choices = load_pretrained(str(folder)).settle(sampling="uniform")
+    assert choices.preprocessing.resize == 36
+    assert choices.origins["resize"] == "video_preprocessor_config.json"
+
+
+def test_damaged_processor_file_is_named(save: Save) -> None:
+    folder = Path(save())
+    (folder / "preprocessor_config.json").write_text("{")
+    with pytest.raises(ExportError, match=r"preprocessor_config\.json is damaged"):
+        load_pretrained(str(folder))
+
+
+@pytest.mark.parametrize("family", PATCHES)
+def test_weights_are_those_that_were_saved(family: str, save: Save) -> None:
+    import transformers
+
+    folder = save(family)
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    wanted = getattr(transformers, f"{family}ForVideoClassification")(config).eval()
+    clips = torch.rand(2, 4, 3, 32, 32)
+    with torch.inference_mode():
+        found = load_pretrained(folder).model(clips).logits
+        torch.testing.assert_close(found, wanted(clips).logits, rtol=0, atol=0)
+
+
+def test_half_precision_is_loaded_without_another_rounding(save: Save) -> None:
+    """Also VideoMAE's table of positions, which is in no file: it stays what float32 gives."""
+    single, half = load_pretrained(save()).model, load_pretrained(save(name="h", half=True)).model
+    for name, values in single.state_dict().items():
+        loaded = half.state_dict()[name]
+        assert loaded.dtype == torch.float32
+        torch.testing.assert_close(loaded, values.half().float(), rtol=0, atol=0)
+    tables: list[Any] = [
+        model.get_submodule("videomae.embeddings").position_embeddings for model in (single, half)
+    ]
+    torch.testing.assert_close(*tables, rtol=0, atol=0)
+
+
+def test_model_that_was_never_a_classifier_is_refused(save: Save) -> None:
+    with pytest.raises(
+        ExportError, match=r"lack classifier\.bias \(4 of \d+ missing\).*fine-tuned"
+    ):
+        load_pretrained(save(kind="Model"))
+
+
+def test_other_architectures_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(
+        ExportError, match=r"is a 'bert'; .* videomae, timesformer, vivit\. Write a"
+    ):
+        load_pretrained(str(tmp_path))
+
+
+def test_weights_that_would_run_code_are_refused(save: Save) -> None:
+    folder = Path(save())
+    (folder / "model.safetensors").unlink()
+    torch.save({"classifier.weight": nn.Linear(2, 2)}, folder / "pytorch_model.bin")
+    with pytest.raises(ExportError, match=r"not plain weights: loading it could run code"):
+        load_pretrained(str(folder))
+
+
+# The processor's arithmetic
+
+
+@pytest.mark.parametrize(
+    ("family", "content"),
+    [
+        ("videomae", PROCESSOR),
+        ("videomae", {}),
+        ("timesformer", {}),
+        ("vivit", PROCESSOR),
+        ("vivit", {"offset": False, "rescale_factor": 1 / 255}),
+        ("vivit", {"do_normalize": False}),
+        ("videomae", {"do_rescale": False, "image_mean": [127.0] * 3, "image_std": [64.0] * 3}),
+        ("videomae", {"image_mean": 0.45, "image_std": 0.225}),
+    ],
+)
+def test_mean_and_std_on_clips_do_what_the_processor_does_to_pixels(
+    family: str, content: dict[str, Any]
+) -> None:
+    fields, unclear = read_processor(content, family=family, file="p.json")
+    assert unclear == {}
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 3, 8, 8)).astype(np.float64)
+    settings = {**FAMILIES[family], **content}
+    wanted = pixels
+    if settings["do_rescale"]:
+        wanted = wanted * settings["rescale_factor"] - (1 if settings["offset"] else 0)
+    if settings["do_normalize"]:
+        mean, std = (
+            np.broadcast_to(settings[key], 3).reshape(3, 1, 1)
+            for key in ("image_mean", "image_std")
+        )
+        wanted = (wanted - mean) / std
+    clip = Preprocessing(frames=4, layout="ntchw", **fields)
+    clips = torch.from_numpy((pixels / 255).astype(np.float32))
+    # float32 has 24 bits; values are below 10
+    np.testing.assert_allclose(normalize_clips(clips, clip).numpy(), wanted, atol=2e-6)
+
+
+def test_vivits_pixels_go_from_minus_one_to_one_before_the_normalization() -> None:
+    fields, _ = read_processor({"do_normalize": False}, family="vivit", file="p.json")
+    assert (fields["mean"], fields["std"]) == ((0.5,) * 3, (0.5,) * 3)
+    assert fields["resize"] == 256
+    fields, _ = read_processor({}, family="vivit", file="p.json")
+    assert (fields["mean"], fields["std"]) == ((0.75,) * 3, (0.25,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        ({"size": {"shortest_edge": 256}}, (224, 224, 256)),
+        ({"size": 256, "crop_size": 192}, (192, 192, 256)),
+        ({"size": {"height": 224, "width": 224}}, (224, 224, None)),
+        ({"size": {"height": 128, "width": 171}, "do_center_crop": False}, (128, 171, None)),
+        ({"size": [128, 171], "do_center_crop": False}, (128, 171, None)),
+    ],
+    ids=["short_side", "old_numbers", "crop_of_all", "no_crop", "pair"],
+)
+def test_geometry_that_edgesplit_has(
+    content: dict[str, Any], wanted: tuple[int, int, int | None]
+) -> None:
+    fields, unclear = read_processor(content, family="videomae", file="p.json")
+    assert unclear == {}
+    assert (fields["height"], fields["width"], fields.get("resize")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "message"),
+    [
+        (
+            {"size": {"height": 256, "width": 340}},
+            "resize",
+            "scales every frame to 256x340 .* crops 224x224.*--resize 256",
+        ),
+        ({"do_center_crop": False}, "height", "crops nothing, so .*--size and --resize"),
+        ({"do_resize": False}, "resize", "crops frames of any size.*--resize"),
+        ({"resample": 0}, "interpolation", "scales with .* filter 0, which .*--interpolation"),
+    ],
+    ids=["squeezed", "no_crop", "no_resize", "nearest"],
+)
+def test_geometry_that_edgesplit_lacks_says_what_to_give(
+    content: dict[str, Any], field: str, message: str
+) -> None:
+    _, unclear = read_processor(content, family="videomae", file="p.json")
+    assert re.match(rf"p\.json {message}", unclear[field])
+
+
+def test_crop_beyond_the_frame_is_refused(save: Save) -> None:
+    classifier = load_pretrained(save(processor={**PROCESSOR, "size": {"shortest_edge": 24}}))
+    with pytest.raises(ExportError, match=r"resize 24 is smaller than the crop 32x32 \(from conf"):
+        classifier.settle(sampling="uniform")
+
+
+def test_two_folders_of_the_same_weights_give_one_feature_space(save: Save, tmp_path: Path) -> None:
+    spaces = []
+    for name in ("here", "elsewhere"):
+        classifier = load_pretrained(save(name=name))
+        choices = classifier.settle(sampling="uniform")
+        report = export_model(
+            classifier.model,
+            labels=choices.labels,
+            output=tmp_path / f"{name}.bundle",
+            preprocessing=choices.preprocessing,
+        )
+        spaces.append(report.feature_space)
+    assert spaces[0] == spaces[1]
+    content = (tmp_path / "elsewhere.bundle" / "backbone.onnx").read_bytes()
+    telling = (b"elsewhere", str(tmp_path).encode(), b".py", b"transformers", b"videomae")
+    assert [text for text in telling if text in content.lower()] == []
