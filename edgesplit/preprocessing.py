@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from edgesplit.errors import BundleError
-from edgesplit.resize import RESAMPLINGS
 
 __all__ = [
     "INTERPOLATIONS",
@@ -82,6 +81,8 @@ class Preprocessing:
     @property
     def as_trained(self) -> bool:
         """Whether frames are scaled as training code does it, on red, green and blue."""
+        from edgesplit.resize import RESAMPLINGS  # numpy would slow `edgesplit --help` down
+
         return self.interpolation in RESAMPLINGS
 
     @property
