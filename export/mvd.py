@@ -78,6 +78,7 @@ def load_mvd(name: str, *, checkpoint: Path | None) -> Classifier:
         "height": architecture.size,
         "width": architecture.size,
         "resize": architecture.size,
+        "interpolation": "no-antialias",  # the authors scale with OpenCV
         "layout": "ncthw",
         "mean": _MEAN,
         "std": _STD,

@@ -102,6 +102,7 @@ def _settings(name: str) -> dict[str, Setting]:
         "height": known.size,
         "width": known.size,
         "resize": known.resize,
+        "interpolation": "no-antialias",  # its video presets scale so, unlike those for pictures
         "layout": "ncthw",
         "mean": known.mean,
         "std": known.std,

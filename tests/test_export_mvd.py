@@ -78,6 +78,7 @@ def test_authors_checkpoint_loads_without_a_missing_or_unknown_key(
     clip = classifier.settle(labels=["x"] * 174, sampling="uniform").preprocessing
     assert clip.clip_shape == (3, 16, 224, 224)
     assert (clip.layout, clip.resize, clip.mean[0], clip.std[0]) == ("ncthw", 224, 0.485, 0.229)
+    assert clip.interpolation == "no-antialias"
 
 
 def check_positions(table: Tensor) -> None:

@@ -85,6 +85,7 @@ def test_clips_are_made_as_in_torchvisions_training(
     choices = load_classifier(f"torchvision:{name}").settle(sampling="dense", stride=2)
     clip = choices.preprocessing
     assert (clip.clip_shape, clip.resize, clip.layout) == (clip_shape, resize, "ncthw")
+    assert clip.interpolation == "no-antialias"
     assert (clip.mean[0], clip.std[0]) == (mean, std)
     assert choices.labels == tuple(CATEGORIES)
     assert choices.origins["labels"] == choices.origins["mean"] == f"torchvision:{name}"
