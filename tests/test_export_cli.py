@@ -49,7 +49,7 @@ def test_folder_needs_only_its_sampling(folder: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
     assert "config.json               174 labels, 2 frames, ntchw" in lines
-    scaled = "preprocessor_config.json  16x16, short side 20, bilinear, mean 0.485,0.456,0.406, "
+    scaled = "preprocessor_config.json  16x16, short side 20, antialias, mean 0.485,0.456,0.406, "
     assert scaled + "std 0.229,0.224,0.225" in lines
     assert "options                   dense:4" in lines
     stored = open_bundle(output).preprocessing
