@@ -1,6 +1,6 @@
 """Do the models people have come out as the same function, and how fast is it?
 
-    python -m benchmarks.bench_models          # measures; half an hour on two cores
+    python -m benchmarks.bench_models          # measures; half an hour on two idle cores
     python -m benchmarks.bench_models --docs   # writes the table in docs/models.md from the result
 
 Every architecture has its full size and random weights, and takes the way a user's takes: saved as
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -179,6 +180,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     }
     return {
         "name": subject.name,
+        "date": datetime.now(timezone.utc).date().isoformat(),
         "clip": list(choices.preprocessing.clip_shape),
         "layout": choices.preprocessing.layout,
         "head": report.head_layer,
@@ -228,8 +230,9 @@ def latency(
 
 def table(rows: Sequence[dict[str, Any]], made: dict[str, str]) -> str:
     """Returns the table of docs/models.md, in Markdown."""
+    dates = " and ".join(sorted({row["date"] for row in rows}))
     lines = [
-        f"Measured {made['date']} on {made['machine']}; torch {made['torch']}, transformers "
+        f"Measured {dates} on {made['machine']}; torch {made['torch']}, transformers "
         f"{made['transformers']}, ONNX Runtime {made['onnxruntime']}.",
         "",
         "| model | clip | ONNX | opset | parity at batch 1 | at batch 4 | top-1 | classes that win "
@@ -249,9 +252,15 @@ def table(rows: Sequence[dict[str, Any]], made: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
+def read_result() -> dict[str, Any]:
+    """Returns the committed result."""
+    content: dict[str, Any] = json.loads((FOLDER / "models.json").read_text())
+    return content
+
+
 def read_table() -> str:
     """Returns the table that the committed result gives."""
-    content = json.loads((FOLDER / "models.json").read_text())
+    content = read_result()
     return table(content["models"], {**content["made"], **content["versions"]})
 
 
@@ -263,23 +272,25 @@ def write_docs() -> None:
 
 
 @click.command()
+@click.option("--only", help="Measure names that start so; the other rows stay as they are.")
 @click.option("--docs", is_flag=True, help="Only write the table into docs/models.md.")
-def main(docs: bool) -> None:
+def main(only: str | None, docs: bool) -> None:
     """Export every architecture at full size, and write models.json."""
     if docs:
         write_docs()
         return
     torch.set_num_threads(1)
-    rows = []
+    rows = {row["name"]: row for row in read_result()["models"]} if only else {}
     for subject in SUBJECTS:
-        rows.append(measure(subject))
-        print(json.dumps(rows[-1]), flush=True)
+        if subject.name.startswith(only or ""):
+            rows[subject.name] = measure(subject)
+            print(json.dumps(rows[subject.name]), flush=True)
     content = {
         "versions": {package: version(package) for package in ("torch", "transformers")},
         "weights": "random; the head replaced, so that one class wins on each clip",
         "threads": 1,
         "runs": RUNS,
-        "models": rows,
+        "models": list(rows.values()),
     }
     print(write_result("models", content).relative_to(ROOT))
 
