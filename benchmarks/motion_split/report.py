@@ -220,10 +220,10 @@ A split that is expected to gain less than {bound:.2f} is refused unless `--forc
 the test seeds' {n_splits} splits, in all wordings, expected and real gain agree in rank to
 {ranks:.2f}, and to {ranks_known:.2f} in the head's own words. Of the splits that came out near
 guessing or below it, {refused_of_failed:.0%} are refused, of the others
-{refused_of_others:.0%}, nearly all of which had been asked for in unrelated, misspelt or German
-words and came out well by luck. In the head's own words {failed} of {n_known} splits fail, of
-which {failed_and_refused} are refused, and {others} of the others: a refusal means something,
-and the lack of one proves nothing ([confidence.json](../benchmarks/results/confidence.json)).
+{refused_of_others:.0%}, most of which had been asked for in unrelated, misspelt or German words
+and came out well by luck. In the head's own words {failed} of {n_known} splits fail, of which
+{failed_and_refused} are refused, and {others} of the others: a refusal means something, and the
+lack of one proves nothing ([confidence.json](../benchmarks/results/confidence.json)).
 """
 
 SHOTS_TEXT = """
