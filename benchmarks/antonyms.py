@@ -30,7 +30,7 @@ from edgesplit.knowledge import Taxonomy, known_groups
 from edgesplit.request import ask
 from edgesplit.rules import DEFAULT_RULE, get_rule
 from edgesplit.rules.transfer import Request, cosines, settled
-from edgesplit.sources import in_known_words, match_sources
+from edgesplit.sources import SURE_NAMED, in_known_words, match_sources
 from edgesplit.split import split_class
 from edgesplit.text import packaged_encoder
 
@@ -171,6 +171,8 @@ class Answer:
     """The right one of all that is known."""
     doubted: bool
     """The split would want --force, the group not named."""
+    likeness: float
+    """Of the match, where the group is named."""
 
 
 def answers(place: int, asked: str, known: str) -> Iterator[Answer]:
@@ -184,7 +186,8 @@ def answers(place: int, asked: str, known: str) -> Iterator[Answer]:
     rows = np.random.default_rng(0).standard_normal((len(labels), 16))
     head = Head.from_arrays(rows, np.zeros(len(labels)), labels)
     wanted = asked.split("|")
-    named = _likes(_request(head, wanted, taxonomy, f"{VERBS[place]} something"), named=True)
+    to_named = _request(head, wanted, taxonomy, f"{VERBS[place]} something")
+    named, likeness = _likes(to_named, named=True), match_sources(to_named).score
     anywhere = _likes(_request(head, wanted, taxonomy), named=False)
     edit = split_class(head, ASKED, into=wanted, taxonomy=taxonomy, force=True)
     for way in WAYS:
@@ -196,6 +199,7 @@ def answers(place: int, asked: str, known: str) -> Iterator[Answer]:
                 pole=int(np.argmax(named[way][pole])) == pole,
                 source=int(np.argmax(anywhere[way][pole])) == 2 * place + pole,
                 doubted=bool(edit.report.doubts),
+                likeness=likeness,
             )
 
 
@@ -240,6 +244,8 @@ def summarise(found: list[Answer]) -> list[dict[str, Any]]:
             "source": round(sum(answer.source for answer in mine) / len(mine), 4),
         }
         if way == DEFAULT_RULE:
+            sure = [answer.pole for answer in mine if answer.likeness >= SURE_NAMED]
+            line["sure"], line["sure_pole"] = len(sure), round(sum(sure) / len(sure), 4)
             for name, right in (("right", True), ("wrong", False)):
                 some = [answer for answer in mine if answer.source == right]
                 line[f"{name}_sources"] = len(some)
@@ -265,6 +271,10 @@ def main() -> None:
     console = Console(width=100)
     console.print(table)
     last = lines[-1]
+    console.print(
+        f"{DEFAULT_RULE}: from a likeness of {SURE_NAMED} on, {last['sure_pole']:.1%} of the "
+        f"{last['sure']} with a named group take their pole"
+    )
     console.print(
         f"{DEFAULT_RULE}: of {last['wrong_sources']} wrong sources {last['wrong_sources_doubted']} "
         f"are in doubt, of {last['right_sources']} right ones {last['right_sources_doubted']}"

@@ -43,7 +43,7 @@ benchmarks/motion_split, whose subcategories were asked for in other words, anot
 misspelt (`fit`)."""
 
 SURE_NAMED = 0.2
-"""The same where the user named the group, so that nothing was searched: from here on, 98 in 100
+"""The same where the user named the group, so that nothing was searched: from here on, 99 in 100
 opposites take the right pole of a group (`python -m benchmarks.antonyms`)."""
 
 MAX_MEMBERS = 256
