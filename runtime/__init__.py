@@ -1,8 +1,9 @@
 """The device: run a bundle, and swap its head while clips keep coming.
 
-backends   clip -> feature: ONNX Runtime, or any function
-swap       a head built, checked and warmed, ready to serve
-runtime    the two together, following the bundle's HEAD
+backends   clip -> feature: ONNX Runtime, or any function; batching joins several threads' clips
+swap       the head that serves, following the bundle's HEAD
+shadow     a candidate beside it; probation: the rollback of an edit that changes too much
+runtime    all of it together
 engines    the backbone compiled for this device: build, list, remove, open
 variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
 trt, cuda  TensorRT and the GPU, each known to one module; apart: where they may crash
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesplit.runtime.backends import Backend, FunctionBackend, OrtBackend
+    from edgesplit.runtime.batching import BatchingBackend
     from edgesplit.runtime.engines import (
         build_engine,
         list_engines,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
         remove_engines,
     )
     from edgesplit.runtime.runtime import Prediction, Runtime, Timings
+    from edgesplit.runtime.shadow import Shadow, ShadowReport
     from edgesplit.runtime.swap import ServingHead
     from edgesplit.runtime.variants import (
         add_variant,
@@ -30,11 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backend",
+    "BatchingBackend",
     "FunctionBackend",
     "OrtBackend",
     "Prediction",
     "Runtime",
     "ServingHead",
+    "Shadow",
+    "ShadowReport",
     "Timings",
     "add_variant",
     "build_engine",
@@ -48,8 +54,10 @@ __all__ = [
 
 _HOMES = {
     "backends": ("Backend", "FunctionBackend", "OrtBackend"),
+    "batching": ("BatchingBackend",),
     "engines": ("build_engine", "list_engines", "open_engine", "remove_engines"),
     "runtime": ("Prediction", "Runtime", "Timings"),
+    "shadow": ("Shadow", "ShadowReport"),
     "swap": ("ServingHead",),
     "variants": ("add_variant", "list_variants", "open_variant", "remove_variants"),
 }

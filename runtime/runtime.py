@@ -7,7 +7,6 @@ thread re-reads the bundle's HEAD, so what another process publishes goes live b
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -19,20 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.bundle import Bundle, open_bundle
-from edgesplit.errors import BackendError, BundleError
-from edgesplit.head import PathStep
+from edgesplit.bundle import Bundle, check_space, open_bundle
+from edgesplit.errors import BackendError
+from edgesplit.head import Head, PathStep
 from edgesplit.runtime.backends import Backend, OrtBackend
-from edgesplit.runtime.swap import ServingHead
+from edgesplit.runtime.probation import Probation
+from edgesplit.runtime.shadow import Shadow, ShadowReport
+from edgesplit.runtime.swap import POLL_S, LiveHead, ServingHead
 
 __all__ = ["Prediction", "Runtime", "Timings"]
-
-POLL_S = 0.25
-MAX_POLL_S = 1.0
-RETRY_S = 2.0
-"""How long a refused head is left alone: its file may still be on its way to a shared folder."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,36 +73,39 @@ class Runtime:
         backend: Backend | None = None,
         poll_s: float = POLL_S,
         on_swap: Callable[[ServingHead], None] | None = None,
+        rollback_above: float | None = None,
     ) -> None:
         """Opens the bundle, its backbone and its live head.
 
         Args:
             bundle: the bundle or its folder; it may be read-only.
             backend: runs the backbone; ONNX Runtime on the CPU by default. The runtime closes it.
-            poll_s: how often HEAD is re-read, in seconds; at most `MAX_POLL_S`.
+            poll_s: how often HEAD is looked at, in seconds; at most 1.
             on_swap: called after each swap, on the thread that made it; its exceptions are
                 logged.
+            rollback_above: share of windows, 0..1, that an edit may change outside its splits.
+                After each edit the head before it is kept as a shadow; once more than this share
+                is sure to have changed (`lowest_share`), the bundle is rolled back to it, or,
+                where the bundle cannot be written, only this runtime. None: never.
 
         Raises:
             BundleError: the bundle is damaged.
             BackendError: the backend cannot start.
         """
-        if not 0 < poll_s <= MAX_POLL_S:
-            raise ValueError(f"poll_s must be above 0 and at most {MAX_POLL_S}, got {poll_s}")
+        if rollback_above is not None and not 0 <= rollback_above < 1:
+            raise ValueError(f"rollback_above must be from 0 to below 1, got {rollback_above}")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         self.clip_shape = self.bundle.preprocessing.clip_shape
-        self._seen = self.bundle.live
-        self._serving = ServingHead(self.bundle.head(self._seen))
-        self._backend = backend or OrtBackend(self.bundle.backbone())
+        self._probation = None if rollback_above is None else Probation(self.bundle, rollback_above)
         self._on_swap = on_swap
-        self._poll_s = poll_s
+        self._shadow: Shadow | None = None
         self._closed = threading.Event()
-        self._swapping = threading.Lock()
-        self._refused = ""
-        self.refusal = ""
-        """Why the watcher does not follow HEAD; empty when it does."""
-        self._watcher = threading.Thread(target=self._watch, name="edgesplit-watch", daemon=True)
-        self._watcher.start()
+        self._backend = backend or OrtBackend(self.bundle.backbone())
+        try:
+            self._live = LiveHead(self.bundle, poll_s=poll_s, on_swap=self._after_swap)
+        except BaseException:
+            self._backend.close()
+            raise
 
     def __enter__(self) -> Runtime:
         return self
@@ -124,7 +121,12 @@ class Runtime:
     @property
     def head_digest(self) -> str:
         """Digest of the head that is serving now."""
-        return self._serving.digest
+        return self._live.serving.digest
+
+    @property
+    def refusal(self) -> str:
+        """Why HEAD is not followed; empty when it is."""
+        return self._live.refusal
 
     def predict(self, clip: npt.ArrayLike) -> Prediction:
         """The decision about one clip.
@@ -175,20 +177,40 @@ class Runtime:
             BackendError: the head failed.
         """
         batch = np.asarray(feature, np.float32)[None]
-        if batch.shape != (1, self.bundle.dim) or not np.isfinite(batch).all():
-            raise ValueError(f"the feature must be {self.bundle.dim} finite numbers")
-        serving = self._serving  # taken once: a swap meanwhile does not touch this call
+        (prediction,) = self._decide(batch, backbone_ms, observed=True)
+        return prediction
+
+    def decide_all(self, features: npt.ArrayLike) -> list[Prediction]:
+        """As `decide`, for `(n, dim)` features at once, all by the same head.
+
+        Shadow heads do not count these: they may be windows of the past, decided once more.
+        """
+        return self._decide(np.asarray(features, np.float32), 0.0, observed=False)
+
+    def _decide(
+        self, batch: npt.NDArray[np.float32], backbone_ms: float, *, observed: bool
+    ) -> list[Prediction]:
+        if batch.ndim != 2 or batch.shape[1] != self.bundle.dim or not np.isfinite(batch).all():
+            raise ValueError(f"a feature must be {self.bundle.dim} finite numbers")
+        serving = self._live.serving  # taken once: a swap meanwhile does not touch this call
         start = time.perf_counter()
         result = serving.evaluate(batch)
-        head_ms = 1000 * (time.perf_counter() - start)
-        path = serving.head.path(int(result.class_index[0]), result.probabilities[0])
-        return Prediction(
-            label=path[-1].label,
-            path=path,
-            score=path[-1].probability,
-            head_digest=serving.digest,
-            timings=Timings(backbone_ms=backbone_ms, head_ms=head_ms),
-        )
+        timings = Timings(backbone_ms, head_ms=1000 * (time.perf_counter() - start))
+        if observed and (shadow := self._shadow) is not None:
+            shadow.observe(serving, batch, result)
+        if observed and self._probation is not None:
+            self._probation.observe(self._live, serving, batch, result)
+        paths = map(serving.head.path, map(int, result.class_index), result.probabilities)
+        return [
+            Prediction(
+                label=path[-1].label,
+                path=path,
+                score=path[-1].probability,
+                head_digest=serving.digest,
+                timings=timings,
+            )
+            for path in paths
+        ]
 
     def swap_head(self, digest: str | None = None) -> str:
         """Serves another head of the bundle; returns its digest.
@@ -202,56 +224,49 @@ class Runtime:
         Raises:
             EdgesplitError: the head is refused; the old one goes on serving.
         """
-        with self._swapping:
-            try:
-                live = self.bundle.live
-            except BundleError:
-                if digest is None:
-                    raise
-                live = self._seen  # a named head needs no HEAD
-            serving = ServingHead(self.bundle.head(live if digest is None else digest))
-            self._serving = serving
-            if live != self._refused or serving.digest == live:
-                self._seen = live  # what HEAD names now is settled; a refused head is not
-        self._tell(serving)
-        return serving.digest
+        return self._live.swap(digest)
+
+    def start_shadow(self, candidate: str | Head) -> str:
+        """Scores a candidate beside the live head on every `predict` and `decide` from now on.
+
+        Args:
+            candidate: a head, or the beginning of the digest of one of the bundle's.
+
+        Returns:
+            Its digest.
+
+        Raises:
+            EdgesplitError: the candidate is refused, or belongs to another feature space; what
+                was scored before goes on.
+        """
+        head = self.bundle.head(candidate) if isinstance(candidate, str) else candidate
+        check_space(head, self.bundle.feature_space, self.bundle.dim)
+        self._shadow = Shadow(ServingHead(head))
+        return head.digest
+
+    def stop_shadow(self) -> ShadowReport | None:
+        """Ends `start_shadow`; returns its last report, or None when there was none."""
+        report, self._shadow = self.shadow_report(), None
+        return report
+
+    def shadow_report(self) -> ShadowReport | None:
+        """What the candidate does, since the head that is live now is; None without one."""
+        shadow = self._shadow
+        return None if shadow is None else shadow.report()
+
+    @property
+    def rolled_back(self) -> str:
+        """What was rolled back automatically last, and why; empty when nothing was."""
+        return "" if self._probation is None else self._probation.rolled_back
+
+    def _after_swap(self, before: ServingHead, after: ServingHead) -> None:
+        if self._probation is not None:
+            self._probation.start(before, after)
+        if self._on_swap is not None:
+            self._on_swap(after)
 
     def close(self) -> None:
-        """Stops watching and frees the backend. Safe at any time and to call twice."""
+        """Stops following HEAD and frees the backend. Safe at any time and to call twice."""
         self._closed.set()
-        if threading.current_thread() is not self._watcher:
-            self._watcher.join()
+        self._live.close()
         self._backend.close()
-
-    def _watch(self) -> None:
-        tried = 0.0
-        while not self._closed.wait(self._poll_s):
-            swapped = None
-            try:
-                with self._swapping:
-                    live = self.bundle.live
-                    again = live != self._refused or time.monotonic() - tried >= RETRY_S
-                    if live != self._seen and again:
-                        self._refused, tried = live, time.monotonic()
-                        swapped = ServingHead(self.bundle.head(live))
-                        self._serving, self._seen = swapped, live
-                    if live == self._seen:
-                        self._refused = self.refusal = ""
-            except Exception as error:  # a watcher that dies would leave the device deaf
-                self._refuse(error)
-            if swapped is not None:
-                self._tell(swapped)
-
-    def _refuse(self, error: Exception) -> None:
-        reason = str(error) or repr(error)
-        if reason != self.refusal:
-            self.refusal = reason
-            _log.warning("%s goes on serving: %s", self.head_digest[:12], error)
-
-    def _tell(self, serving: ServingHead) -> None:
-        if self._on_swap is None:
-            return
-        try:
-            self._on_swap(serving)
-        except Exception:  # the head serves already; the callback's trouble must not undo that
-            _log.exception("on_swap failed for %s", serving.digest[:12])

@@ -1,22 +1,42 @@
-"""A head ready to serve: built, checked and warmed before anybody sees it."""
+"""The head that serves, and how another one takes its place.
+
+A head is built, checked and warmed before anybody sees it, on the thread that asks for the swap.
+Then one reference is assigned. Who decides takes the reference once, so no result mixes two heads.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.errors import BackendError
+from edgesplit.bundle import Bundle
+from edgesplit.errors import BackendError, BundleError
 from edgesplit.head import Evaluation, Head
 from edgesplit.sessions import open_session
 
-__all__ = ["ServingHead"]
+__all__ = ["MAX_POLL_S", "POLL_S", "LiveHead", "ServingHead"]
+
+POLL_S = 0.02
+"""How often HEAD is looked at: 20 times what a look costs is still nothing to a frame."""
+MAX_POLL_S = 1.0
+"""HEAD is read at least this often, whatever its file's times say: a network disk may lie."""
+RETRY_S = 2.0
+"""How long a refused head is left alone: its file may still be on its way to a shared folder."""
+CLOSE_S = 1.0
+"""How long closing waits for a watcher that is stuck in a read of a dead network disk."""
 
 TOLERANCE = 1e-5
 """Of the largest logit: how far ONNX Runtime and numpy may differ on the warm-up features."""
 N_WARM_UP = 4
+
+_log = logging.getLogger(__name__)
 
 
 class ServingHead:
@@ -59,3 +79,123 @@ class ServingHead:
                 f"ONNX Runtime's logits of head {self.digest[:12]} differ from numpy's by "
                 f"{difference:.2g} (largest logit {largest:.2g}). Update ONNX Runtime."
             )
+
+
+class LiveHead:
+    """The head that serves, following the bundle's HEAD. Safe from several threads."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        poll_s: float = POLL_S,
+        on_swap: Callable[[ServingHead, ServingHead], None] = lambda before, after: None,
+    ) -> None:
+        """Serves what HEAD names, and follows it from now on.
+
+        Args:
+            bundle: it may be read-only.
+            poll_s: how often HEAD is looked at, in seconds; at most `MAX_POLL_S`.
+            on_swap: called after each swap with the head before and the head after, on the
+                thread that made it; its exceptions are logged.
+
+        Raises:
+            BundleError: HEAD or the head is damaged.
+            BackendError: ONNX Runtime refuses the head.
+        """
+        if not 0 < poll_s <= MAX_POLL_S:
+            raise ValueError(f"poll_s must be above 0 and at most {MAX_POLL_S}, got {poll_s}")
+        self._bundle = bundle
+        self._poll_s = poll_s
+        self._on_swap = on_swap
+        self._seen = bundle.live
+        self.serving = ServingHead(bundle.head(self._seen))
+        """Take it once per decision."""
+        self.refusal = ""
+        """Why HEAD is not followed; empty when it is."""
+        self._refused = ""
+        self._calling = threading.Lock()
+        """Held by a call of `swap` from reading HEAD to the swap. The watcher never waits for it,
+        nor does a call wait for the watcher, which may hang on a dead disk."""
+        self._assigning = threading.Lock()
+        self._n_calls = 0
+        self._closed = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="edgesplit-watch", daemon=True)
+        self._watcher.start()
+
+    def swap(self, digest: str | None = None) -> str:
+        """See `Runtime.swap_head`."""
+        with self._calling:
+            try:
+                live = self._bundle.live
+            except BundleError:
+                if digest is None:
+                    raise
+                live = self._seen  # a named head needs no HEAD
+            serving = ServingHead(self._bundle.head(live if digest is None else digest))
+            with self._assigning:
+                before, self.serving = self.serving, serving
+                self._n_calls += 1
+                if live != self._refused or serving.digest == live:
+                    self._seen = live  # what HEAD names now is settled; a refused head is not
+        self._tell(before, serving)
+        return serving.digest
+
+    def close(self) -> None:
+        """Follows HEAD no longer; what serves goes on serving. Safe to call twice."""
+        self._closed.set()
+        if threading.current_thread() is not self._watcher:
+            self._watcher.join(CLOSE_S)
+
+    def _watch(self) -> None:
+        stamp: object = None
+        read_at = tried_at = 0.0
+        while not self._closed.wait(self._poll_s):
+            now = time.monotonic()
+            try:
+                found = self._stamp()
+                if found == stamp and not self._refused and now - read_at < MAX_POLL_S:
+                    continue
+                stamp, read_at = found, now
+                n_calls = self._n_calls
+                live = self._bundle.live
+                if live != self._seen and (live != self._refused or now - tried_at >= RETRY_S):
+                    tried_at = now
+                    self._follow(live, n_calls)
+                if live == self._seen:
+                    self._refused = self.refusal = ""
+            except Exception as error:  # a watcher that dies would leave the device deaf
+                stamp = None
+                self._refuse(error)
+
+    def _stamp(self) -> object:
+        """What changes when HEAD is replaced, and costs less to look at than HEAD."""
+        try:
+            found = os.stat(self._bundle.path / "HEAD")
+        except OSError:
+            return object()  # equal to no other: reading HEAD will say what is wrong
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def _follow(self, live: str, n_calls: int) -> None:
+        try:
+            serving = ServingHead(self._bundle.head(live))
+        except Exception:
+            self._refused = live
+            raise
+        with self._assigning:
+            if self._n_calls != n_calls or self._closed.is_set():
+                return  # somebody swapped meanwhile, and knew a newer HEAD than this
+            before, self.serving, self._seen = self.serving, serving, live
+        self._tell(before, serving)
+
+    def _refuse(self, error: Exception) -> None:
+        reason = str(error) or repr(error)
+        if reason != self.refusal:
+            self.refusal = reason
+            _log.warning("%s goes on serving: %s", self.serving.digest[:12], error)
+
+    def _tell(self, before: ServingHead, after: ServingHead) -> None:
+        try:
+            self._on_swap(before, after)
+        except Exception:  # the head serves already; the callback's trouble must not undo that
+            _log.exception("on_swap failed for %s", after.digest[:12])

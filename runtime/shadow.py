@@ -1,0 +1,225 @@
+"""Shadow heads: a candidate decides what the live head decides, and only its differences are kept.
+
+Both heads see the same feature, so a shadow costs one more head, not one more backbone. Nodes of
+the two heads are matched as `edgesplit.diff` does. A decision that differs in a node that both
+have lies outside the split; where only the candidate goes on below such a node, it lies inside.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.diff import match_nodes
+from edgesplit.errors import EdgesplitError
+from edgesplit.head import Evaluation
+from edgesplit.runtime.swap import ServingHead
+
+__all__ = [
+    "COLLAPSED",
+    "MIN_WINDOWS",
+    "Change",
+    "Shadow",
+    "ShadowReport",
+    "SplitReport",
+    "lowest_share",
+]
+
+COLLAPSED = 0.95
+"""A split of whose windows one child has this share or more tells little apart."""
+MIN_WINDOWS = 30
+"""Windows that a warning wants at least."""
+MAX_CHANGES = 10
+"""Kinds of disagreement that a report lists, the most frequent first."""
+Z = 3.0
+"""Standard errors that a share must be above a bar: it is looked at after every window."""
+
+Floats = npt.NDArray[np.float32]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One kind of disagreement outside the splits."""
+
+    live: str
+    """Label that the live head decides, of the nodes that both have."""
+    candidate: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """What the candidate makes of a class that only it splits."""
+
+    label: str
+    n_windows: int
+    shares: dict[str, float]
+    """Of the windows, by child."""
+    mean_margin: float
+    """Of the best child's probability over the next one's, given their parent; 0..1."""
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether nearly all windows become one child."""
+        return self.n_windows >= MIN_WINDOWS and max(self.shares.values()) >= COLLAPSED
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowReport:
+    """A candidate beside the live head, over the windows since both are there."""
+
+    live: str
+    """Digest."""
+    candidate: str
+    n_windows: int
+    n_outside: int
+    """Windows on which they disagree outside the splits."""
+    changes: tuple[Change, ...]
+    largest_logit_difference: float
+    """Of root classes that both have."""
+    splits: tuple[SplitReport, ...]
+    stopped: str
+    """Why the candidate is scored no longer; empty while it is."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What somebody should look at, in sentences."""
+        told = [self.stopped] if self.stopped else []
+        for split in self.splits:
+            if split.collapsed:
+                label, share = max(split.shares.items(), key=lambda item: item[1])
+                told.append(
+                    f"{share:.0%} of {split.n_windows} windows of {split.label!r} become "
+                    f"{label!r}: unless that is what happens here, the split tells little apart"
+                )
+        return tuple(told)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        content = asdict(self)
+        for given, split in zip(content["splits"], self.splits, strict=True):
+            given["collapsed"] = split.collapsed
+        return {**content, "warnings": list(self.warnings)}
+
+
+class Shadow:
+    """Scores a candidate beside whatever head is live. Safe from several threads."""
+
+    def __init__(self, candidate: ServingHead) -> None:
+        """Args: candidate: built and warmed."""
+        self.candidate = candidate
+        self._lock = threading.Lock()
+        self._stopped = ""
+        self._start(None)
+
+    def _start(self, live: ServingHead | None) -> None:
+        """Counts from zero, against another live head."""
+        self._live = live
+        self._pairs = {} if live is None else match_nodes(live.head, self.candidate.head)
+        self._known = frozenset(self._pairs.values())
+        own = [c for c in self._pairs if live is not None and live.head.tree[c].parent is None]
+        self._live_roots = np.array(own, np.int64)
+        self._own_roots = np.array([self._pairs[column] for column in own], np.int64)
+        self._n_windows = self._n_outside = 0
+        self._changes: Counter[tuple[str, str]] = Counter()
+        self._largest = 0.0
+        self._children: dict[int, Counter[int]] = {}
+        self._margins: dict[int, float] = {}
+
+    def observe(self, live: ServingHead, features: Floats, decided: Evaluation) -> None:
+        """Lets the candidate decide what the live head decided. Never raises.
+
+        Args:
+            live: the head that decided; when it is another than before, counting starts anew.
+            features: `(batch, dim)` float32.
+            decided: what `live` made of them.
+        """
+        if self._stopped:
+            return
+        try:
+            result = self.candidate.evaluate(features)
+            with self._lock:
+                if self._live is None or self._live.digest != live.digest:
+                    self._start(live)
+                for row in range(len(features)):
+                    self._count(live, row, decided, result)
+        except (EdgesplitError, ArithmeticError, LookupError, ValueError) as error:
+            # A candidate in trouble must not take the live head's answers with it.
+            self._stopped = f"{self.candidate.digest[:12]} is scored no longer: {error}"
+            _log.warning("%s", self._stopped)
+
+    def _count(self, live: ServingHead, row: int, decided: Evaluation, result: Evaluation) -> None:
+        tree = self.candidate.head.tree
+        path = tree.path(int(result.class_index[row]))
+        theirs = [
+            self._pairs[column]
+            for column in live.head.tree.path(int(decided.class_index[row]))
+            if column in self._pairs
+        ]
+        ours = [column for column in path if column in self._known]
+        self._n_windows += 1
+        if len(self._own_roots):
+            roots = result.logits[row, self._own_roots] - decided.logits[row, self._live_roots]
+            self._largest = max(self._largest, float(np.abs(roots).max()))
+        if ours != theirs:
+            self._n_outside += 1
+            named = [tree[columns[-1]].label if columns else "" for columns in (theirs, ours)]
+            self._changes[named[0], named[1]] += 1
+        for parent, child in pairwise(path):
+            if child not in self._known:
+                self._children.setdefault(parent, Counter())[child] += 1
+                below = tree.children(parent)
+                shares = np.sort(result.probabilities[row, below.start : below.stop])
+                total = float(shares.sum())
+                margin = float(shares[-1] - shares[-2]) / total if total else 0.0
+                self._margins[parent] = self._margins.get(parent, 0.0) + margin
+
+    @property
+    def outside(self) -> tuple[int, int]:
+        """Windows on which the heads disagree outside the splits, and all windows."""
+        with self._lock:
+            return self._n_outside, self._n_windows
+
+    def report(self) -> ShadowReport:
+        """What was found so far."""
+        tree = self.candidate.head.tree
+        with self._lock:
+            splits = []
+            for parent, counts in sorted(self._children.items()):
+                n = counts.total()
+                shares = {tree[child].label: counts[child] / n for child in tree.children(parent)}
+                splits.append(SplitReport(tree[parent].label, n, shares, self._margins[parent] / n))
+            return ShadowReport(
+                live="" if self._live is None else self._live.digest,
+                candidate=self.candidate.digest,
+                n_windows=self._n_windows,
+                n_outside=self._n_outside,
+                changes=tuple(
+                    Change(*labels, count)
+                    for labels, count in self._changes.most_common(MAX_CHANGES)
+                ),
+                largest_logit_difference=self._largest,
+                splits=tuple(splits),
+                stopped=self._stopped,
+            )
+
+
+def lowest_share(count: int, total: int, z: float = Z) -> float:
+    """The lower end of Wilson's interval for the share `count / total`, `z` standard errors wide.
+
+    After Wilson 1927, Journal of the American Statistical Association 22, 209-212.
+    """
+    if not total:
+        return 0.0
+    share, spread = count / total, z * z / total
+    root = float(np.sqrt(share * (1 - share) * spread + spread * spread / 4))
+    return max(0.0, (share + spread / 2 - root) / (1 + spread))
