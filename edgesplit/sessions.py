@@ -5,6 +5,7 @@ A session is made from bytes that were verified, never from a path that may have
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_session"]
 
+_log = logging.getLogger(__name__)
+
 
 def open_session(
     model: bytes,
@@ -23,6 +26,7 @@ def open_session(
     threads: int = 1,
     providers: Sequence[str] = ("CPUExecutionProvider",),
     optimize: bool = True,
+    fallback: bool = False,
 ) -> onnxruntime.InferenceSession:
     """A session that runs `model`.
 
@@ -32,6 +36,7 @@ def open_session(
         providers: ONNX Runtime's execution providers, the preferred one first.
         optimize: let ONNX Runtime rewrite the graph. In a head there is nothing to gain: it takes
             a quarter of the time that making the session takes, and runs are no faster.
+        fallback: do without a provider that is not to be had, and log it; else it is an error.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
@@ -54,21 +59,28 @@ def open_session(
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3  # errors; warnings about providers are checked below
-    absent = [name for name in providers if name not in onnxruntime.get_available_providers()]
-    if absent:
+    available = onnxruntime.get_available_providers()
+    absent = [name for name in providers if name not in available]
+    if absent and not fallback:
         raise BackendError(
             f"{version} is built without {', '.join(absent)}. Name another provider."
         )
+    wanted = [name for name in providers if name in available] or ["CPUExecutionProvider"]
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=list(providers))
+        session = onnxruntime.InferenceSession(model, options, providers=wanted)
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise BackendError(f"{version} refuses the model: {error}") from error
     missing = [name for name in providers if name not in session.get_providers()]
     if missing:
         # Being listed means nothing: ONNX Runtime falls back without an error, and a device that
         # was meant to use its GPU would silently be ten times slower.
-        raise BackendError(
-            f"{version} could not start {', '.join(missing)}; it would run on "
-            f"{', '.join(session.get_providers())}. Check the driver, or name another provider."
+        words = (
+            f"{version} could not start {', '.join(missing)}",
+            f"on {', '.join(session.get_providers())}",
         )
+        if not fallback:
+            raise BackendError(
+                f"{words[0]}; it would run {words[1]}. Check the driver, or name another provider."
+            )
+        _log.warning("%s; it runs %s", *words)
     return session

@@ -6,6 +6,7 @@ shadow     a candidate beside it; probation: the rollback of an edit that change
 runtime    all of it together
 engines    the backbone compiled for this device: build, list, remove, open
 variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
+choice     which of these runs here, and why
 trt, cuda  TensorRT and the GPU, each known to one module; apart: where they may crash
 """
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgesplit.runtime.backends import Backend, FunctionBackend, OrtBackend
     from edgesplit.runtime.batching import BatchingBackend
+    from edgesplit.runtime.choice import Choice, open_backend
     from edgesplit.runtime.engines import (
         build_engine,
         list_engines,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Backend",
     "BatchingBackend",
+    "Choice",
     "FunctionBackend",
     "OrtBackend",
     "Prediction",
@@ -46,6 +49,7 @@ __all__ = [
     "build_engine",
     "list_engines",
     "list_variants",
+    "open_backend",
     "open_engine",
     "open_variant",
     "remove_engines",
@@ -55,6 +59,7 @@ __all__ = [
 _HOMES = {
     "backends": ("Backend", "FunctionBackend", "OrtBackend"),
     "batching": ("BatchingBackend",),
+    "choice": ("Choice", "open_backend"),
     "engines": ("build_engine", "list_engines", "open_engine", "remove_engines"),
     "runtime": ("Prediction", "Runtime", "Timings"),
     "shadow": ("Shadow", "ShadowReport"),

@@ -13,6 +13,8 @@ from edgesplit.sessions import open_session
 
 __all__ = ["Backend", "FunctionBackend", "OrtBackend"]
 
+CLOSED = "The backend is closed. Open a new one."
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -44,6 +46,7 @@ class OrtBackend:
         threads: int = 0,
         providers: Sequence[str] = ("CPUExecutionProvider",),
         optimize: bool = True,
+        fallback: bool = False,
     ) -> None:
         """Opens a session.
 
@@ -52,20 +55,27 @@ class OrtBackend:
             threads: threads inside an operator; 0 lets ONNX Runtime take all cores.
             providers: ONNX Runtime's execution providers, the preferred one first.
             optimize: let ONNX Runtime rewrite the graph; not on a CPU for float16 (`to_fp16`).
+            fallback: do without a provider that does not start; `providers` says what is left.
 
         Raises:
             BackendError: ONNX Runtime refuses the model or cannot start a provider.
             MissingExtraError: ONNX Runtime is not installed.
         """
         self._session: Any = open_session(
-            backbone, threads=threads, providers=providers, optimize=optimize
+            backbone,
+            threads=threads,
+            providers=providers,
+            optimize=optimize,
+            fallback=fallback,
         )
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        """The execution providers that were really obtained, the preferred one first."""
 
     def run(self, clips: Floats) -> Floats:
         """See `Backend.run`."""
         session = self._session
         if session is None:
-            raise BackendError("The backend is closed. Open a new one.")
+            raise BackendError(CLOSED)
         try:
             (features,) = session.run(["features"], {"clip": clips})
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
@@ -82,11 +92,15 @@ class FunctionBackend:
 
     def __init__(self, function: Callable[[Floats], Floats]) -> None:
         """Args: function: `(batch, *clip_shape)` -> `(batch, dim)`."""
-        self._function = function
+        self._function: Callable[[Floats], Floats] | None = function
 
     def run(self, clips: Floats) -> Floats:
         """See `Backend.run`."""
-        return np.asarray(self._function(clips), np.float32)
+        function = self._function
+        if function is None:
+            raise BackendError(CLOSED)
+        return np.asarray(function(clips), np.float32)
 
     def close(self) -> None:
         """See `Backend.close`."""
+        self._function = None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import BackendError
-from edgesplit.runtime.backends import Backend
+from edgesplit.runtime.backends import CLOSED, Backend
 
 __all__ = ["BatchingBackend"]
 
@@ -49,7 +49,7 @@ class BatchingBackend:
         future: Future[Floats] = Future()
         with self._changed:
             if self._closed:
-                raise BackendError("The backend is closed. Open a new one.")
+                raise BackendError(CLOSED)
             self._waiting.append((clips, future))
             self._changed.notify_all()
         return future.result()

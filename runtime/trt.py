@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import BackendError, EngineError, MissingExtraError
+from edgesplit.runtime.backends import CLOSED
 from edgesplit.runtime.cuda import call, find_device, load_cuda
 
 __all__ = ["Batch", "EngineBackend", "Plan", "build_plan", "run_plan", "version"]
@@ -199,7 +200,7 @@ class EngineBackend:
         kind = cuda.cudaMemcpyKind
         with self._lock:
             if self._resources is None:
-                raise BackendError("The backend is closed. Open a new one.")
+                raise BackendError(CLOSED)
             self._context.set_input_shape("clip", given.shape)
             self._context.set_tensor_address("clip", self._clips)
             self._context.set_tensor_address("features", self._features)

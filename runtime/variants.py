@@ -248,8 +248,16 @@ def add_variant(
     return Added(variant=variant, new=True, seconds=time.monotonic() - start)
 
 
-def open_variant(bundle: Bundle, recipe: Recipe) -> OrtBackend:
+def open_variant(
+    bundle: Bundle,
+    recipe: Recipe,
+    *,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    fallback: bool = False,
+) -> OrtBackend:
     """The backend that runs this bundle's variant, for `Runtime(backend=…)`.
+
+    Providers and fallback are `OrtBackend`'s.
 
     Raises:
         VariantError: there is none, or its file is damaged.
@@ -268,7 +276,7 @@ def open_variant(bundle: Bundle, recipe: Recipe) -> OrtBackend:
         raise VariantError(
             f"{file} is damaged. Make it again: edgesplit variant add {recipe} --force."
         )
-    return _open(made, recipe)
+    return _open(made, recipe, providers=providers, fallback=fallback)
 
 
 def check_guard(guard: Guard, recipe: Recipe) -> None:
@@ -388,9 +396,15 @@ def _read_clips(
             yield np.asarray(clip, np.float32)
 
 
-def _open(made: bytes, recipe: Recipe) -> OrtBackend:
+def _open(
+    made: bytes,
+    recipe: Recipe,
+    *,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    fallback: bool = False,
+) -> OrtBackend:
     # ONNX Runtime's CPU optimizer ends the process on some float16 graphs; see `to_fp16`.
-    return OrtBackend(made, optimize=recipe != "fp16")
+    return OrtBackend(made, optimize=recipe != "fp16", providers=providers, fallback=fallback)
 
 
 def _key(feature_space: str, recipe: Recipe) -> str:
