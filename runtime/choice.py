@@ -10,7 +10,7 @@ from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.cuda import find_device
-from edgesplit.runtime.engines import TensorRT, list_engines, open_engine
+from edgesplit.runtime.engines import PRECISIONS, TensorRT, list_engines, open_engine
 from edgesplit.runtime.variants import Recipe, open_variant
 
 __all__ = ["KINDS", "Choice", "Kind", "open_backend"]
@@ -57,7 +57,8 @@ def open_backend(
 ) -> Choice:
     """Opens a backend for a bundle's backbone.
 
-    `auto` takes a fitting engine from the cache, else ONNX Runtime's CUDA provider, else the CPU.
+    `auto` takes a fitting engine from the cache, of several the one of fewest bits; else ONNX
+    Runtime's CUDA provider; else the CPU.
 
     Args:
         bundle: whose backbone it is.
@@ -118,7 +119,7 @@ def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> Choice:
             f"none of {len(mine)} engines of this backbone in the cache is for {here.gpu} with "
             f"{here.tensorrt}; `edgesplit engine build` makes one."
         )
-    engine = fitting[0]  # the newest
+    engine = max(fitting, key=lambda one: PRECISIONS.index(one.precision))
     backend = open_engine(bundle, precision=engine.precision, tensorrt=tensorrt)
     return Choice(backend, "tensorrt", f"{engine.tensorrt}, {engine.precision} engine", "")
 

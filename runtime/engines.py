@@ -40,6 +40,7 @@ from edgesplit.store import PART, Store
 
 __all__ = [
     "COSINE_BARS",
+    "PRECISIONS",
     "PROGRESS_S",
     "Agreement",
     "Build",
@@ -56,6 +57,7 @@ __all__ = [
 ]
 
 Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 COSINE_BARS: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}
 """The lowest cosine between an engine's feature of a clip and ONNX Runtime's that is accepted.
@@ -181,7 +183,7 @@ class Engine:
             "agreement": Agreement(**content["agreement"]),
         }
         engine = cls(**{**content, **nested})
-        if engine.precision not in get_args(Precision):
+        if engine.precision not in PRECISIONS:
             raise ValueError(engine.precision)
         _ = engine.age_s  # raises on a time that is none
         return engine

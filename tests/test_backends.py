@@ -198,7 +198,7 @@ def test_an_engine_that_fits_comes_first(bundle: Bundle, monkeypatch: pytest.Mon
     with Runtime(bundle, backend=chosen.backend) as runtime:
         runtime.predict(clip)
     assert chosen.kind == "tensorrt"
-    assert chosen.name == "tensorrt 10.3.0, fp16 engine"  # the newest
+    assert chosen.name == "tensorrt 10.3.0, fp16 engine"  # fewer bits, and it passed its bar
 
 
 def test_an_engine_of_another_device_is_none(
