@@ -1,47 +1,150 @@
-"""A transformer backbone with ONNX Runtime's fused operators, in float32.
+"""A transformer backbone with ONNX Runtime's fused attention, in float32.
 
-LayerNorm with the addition before it, GELU with its bias, and attention where its pattern is known
-become one operator each. ONNX Runtime does some of that itself when it opens a graph; what its
-offline tool adds is written down once. Only ONNX Runtime knows these operators.
+ONNX Runtime fuses GELU and LayerNorm by itself when it opens a graph, attention of this form it
+does not: three operators that write and read a score for every two tokens. Fused, the scores never
+leave the cache. Only ONNX Runtime knows the operator.
 """
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 
+import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 
-from edgesplit.errors import ExportError, MissingExtraError
+from edgesplit.errors import ExportError
+from edgesplit.graphs import Wiring, infer_sizes, living_nodes, open_flat, replace_nodes
 
 __all__ = ["to_fused"]
 
-_FUSED_DOMAIN = "com.microsoft"
+_DOMAIN = "com.microsoft"
+_BY_TOKEN = (0, 2, 1, 3)
+"""From (batch, heads, tokens, size) to (batch, tokens, heads, size), and back."""
+_KEYS_BY_TOKEN = (0, 3, 1, 2)
+"""The same from keys as they are multiplied: (batch, heads, size, tokens)."""
 
 
 def to_fused(backbone: bytes) -> bytes:
-    """Returns the backbone with ONNX Runtime's transformer fusions, as ONNX bytes.
-
-    The tool is ONNX Runtime's and is imported here, as some builds for devices come without it.
+    """Returns the backbone with fused attention, as ONNX bytes; the same ones every time.
 
     Raises:
-        MissingExtraError: this build of ONNX Runtime has no such tool.
-        ExportError: there is nothing to fuse, as in every CNN.
+        ExportError: there is no attention in it, as in every CNN.
     """
-    try:
-        from onnxruntime.transformers.optimizer import optimize_by_fusion
-    except ImportError as error:
-        raise MissingExtraError(
-            f"ONNX Runtime's transformer tool cannot be imported ({error}). On a workstation "
-            "`pip install 'edgesplit[cpu]' sympy` has it."
-        ) from error
-    logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
-    model = onnx.load_model_from_string(backbone)
-    # "bert" is the set of fusions for any encoder; sizes of 0 are found in the graph.
-    fused: onnx.ModelProto = optimize_by_fusion(model, "bert", num_heads=0, hidden_size=0).model
-    if not any(node.domain == _FUSED_DOMAIN for node in fused.graph.node):
+    model = open_flat(backbone)
+    graph = model.graph
+    sizes = infer_sizes(model)
+    wiring = Wiring(graph)
+    found = {}
+    for node in graph.node:
+        if node.op_type == "Softmax" and (attention := _find(wiring, node, sizes)):
+            found[attention.result] = attention
+    if not found:
         raise ExportError(
-            "ONNX Runtime's tool finds nothing to fuse in this backbone: it knows transformers. "
-            "For a CNN try int8."
+            "There is no attention in this backbone that ONNX Runtime could fuse. For a CNN try "
+            "int8."
         )
-    data: bytes = fused.SerializeToString(deterministic=True)
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        attention = found.get(node.output[0])
+        nodes += [node] if attention is None else _write(attention, wiring.weights)
+    replace_nodes(graph, living_nodes(nodes, graph), wiring.weights)
+    model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+    data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+@dataclass(frozen=True, slots=True)
+class _Attention:
+    """softmax(scale * queries @ keys) @ values; all `(batch, heads, tokens, size)` but the keys."""
+
+    queries: str
+    keys: str
+    """`(batch, heads, size, tokens)`."""
+    values: str
+    scale: float
+    n_heads: int
+    result: str
+
+
+def _find(
+    wiring: Wiring, softmax: onnx.NodeProto, sizes: dict[str, tuple[int, ...]]
+) -> _Attention | None:
+    """The attention around a softmax; None where it is another's, or has a mask."""
+    axis = next((a.i for a in softmax.attribute if a.name == "axis"), -1)
+    mixed = wiring.only_user(softmax.output[0])
+    product, scale = _unscaled(wiring, softmax.input[0])
+    scores = wiring.maker(product, "MatMul")
+    if axis not in (-1, 3) or scores is None or mixed is None or mixed.op_type != "MatMul":
+        return None
+    if mixed.input[0] != softmax.output[0]:
+        return None
+    queries, of_queries = _unscaled(wiring, scores.input[0])
+    keys, of_keys = _unscaled(wiring, scores.input[1])
+    of, by = sizes.get(queries, ()), sizes.get(mixed.input[1], ())
+    if len(of) != 4 or len(by) != 4 or not of[1] or of[1] != by[1]:
+        return None
+    return _Attention(
+        queries=queries,
+        keys=keys,
+        values=mixed.input[1],
+        scale=scale * of_queries * of_keys,
+        n_heads=of[1],
+        result=mixed.output[0],
+    )
+
+
+def _unscaled(wiring: Wiring, name: str) -> tuple[str, float]:
+    """A value before it was multiplied by numbers, and their product."""
+    scale = 1.0
+    while (node := wiring.maker(name, "Mul", "Div")) is not None:
+        if node.op_type == "Div":
+            by = wiring.scalar(node.input[1])
+            if by is None:
+                break
+            name, scale = node.input[0], scale / by
+        elif (parts := wiring.with_scalar(node)) is not None:
+            name, scale = parts[0], scale * (wiring.scalar(parts[1]) or 0.0)
+        else:
+            break
+    return name, scale
+
+
+def _write(attention: _Attention, weights: dict[str, onnx.TensorProto]) -> list[onnx.NodeProto]:
+    """The fused operator, which wants `(batch, tokens, heads * size)`.
+
+    What turns to that and back undoes what the graph does around it; ONNX Runtime drops such pairs.
+    """
+    stem = f"{attention.result}_attention"
+    nodes = []
+
+    def reshape(name: str, shape: list[int], result: str) -> None:
+        weights[f"{result}_shape"] = numpy_helper.from_array(
+            np.array(shape, np.int64), f"{result}_shape"
+        )
+        nodes.append(helper.make_node("Reshape", [name, f"{result}_shape"], [result]))
+
+    def transpose(name: str, order: tuple[int, ...], result: str) -> None:
+        nodes.append(helper.make_node("Transpose", [name], [result], perm=order))
+
+    inputs = (
+        (attention.queries, "queries", _BY_TOKEN),
+        (attention.keys, "keys", _KEYS_BY_TOKEN),
+        (attention.values, "values", _BY_TOKEN),
+    )
+    for name, kind, order in inputs:
+        transpose(name, order, f"{stem}_{kind}_by_token")
+        reshape(f"{stem}_{kind}_by_token", [0, 0, -1], f"{stem}_{kind}")
+    nodes.append(
+        helper.make_node(
+            "MultiHeadAttention",
+            [f"{stem}_{kind}" for _, kind, _ in inputs],
+            [f"{stem}_joined"],
+            domain=_DOMAIN,
+            num_heads=attention.n_heads,
+            scale=attention.scale,
+        )
+    )
+    reshape(f"{stem}_joined", [0, 0, attention.n_heads, -1], f"{stem}_by_token")
+    transpose(f"{stem}_by_token", _BY_TOKEN, attention.result)
+    return nodes

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from edgesplit.errors import ExportError
 
-__all__ = ["open_flat", "replace_nodes"]
+__all__ = ["Wiring", "infer_sizes", "living_nodes", "open_flat", "replace_nodes"]
 
 
 def open_flat(backbone: bytes) -> onnx.ModelProto:
@@ -30,6 +30,83 @@ def open_flat(backbone: bytes) -> onnx.ModelProto:
         )
     _name_constants(model.graph)
     return model
+
+
+_MAX_SHAPE = 64
+"""Numbers in a weight that may be a shape."""
+
+
+class Wiring:
+    """Who makes and who uses the values of a graph, as it was when this was made."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.weights = {tensor.name: tensor for tensor in graph.initializer}
+        self._makers = {name: node for node in graph.node for name in node.output}
+        self._users: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self._users.setdefault(name, []).append(node)
+        self._results = {entry.name for entry in graph.output}
+
+    def maker(self, name: str, *kinds: str) -> onnx.NodeProto | None:
+        """The node that makes a value, if it is an operator of one of these kinds."""
+        node = self._makers.get(name)
+        return node if node is not None and node.op_type in kinds else None
+
+    def only_user(self, name: str) -> onnx.NodeProto | None:
+        """The node that uses a value, if it is the only one and the value is no result."""
+        users = self._users.get(name, [])
+        return users[0] if len(users) == 1 and name not in self._results else None
+
+    def scalar(self, name: str) -> float | None:
+        """A weight of one number; None when the value is none."""
+        tensor = self.weights.get(name)
+        if tensor is None or int(np.prod(tensor.dims)) != 1:
+            return None
+        return float(numpy_helper.to_array(tensor).item())
+
+    def with_scalar(self, node: onnx.NodeProto) -> tuple[str, str] | None:
+        """The inputs of a commutative operator as (value, scalar); None when neither is one."""
+        first, second = node.input
+        for value, scalar in ((first, second), (second, first)):
+            if self.scalar(scalar) is not None:
+                return value, scalar
+        return None
+
+
+def infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Sizes of the axes of every value whose rank is known; 0 where one is free.
+
+    The weights are left out of what is inferred on: it would be copied, and has a limit of 2 GB.
+    """
+    graph = model.graph
+    small = [tensor for tensor in graph.initializer if np.prod(tensor.dims) <= _MAX_SHAPE]
+    large = [
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in graph.initializer
+        if np.prod(tensor.dims) > _MAX_SHAPE
+    ]
+    skeleton = helper.make_model(
+        helper.make_graph(graph.node, "", [*graph.input, *large], graph.output, small),
+        opset_imports=model.opset_import,
+        ir_version=model.ir_version,
+    )
+    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph.value_info
+    return {
+        entry.name: tuple(dim.dim_value for dim in entry.type.tensor_type.shape.dim)
+        for entry in inferred
+    }
+
+
+def living_nodes(nodes: list[onnx.NodeProto], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Of nodes in order, those whose results lead to the graph's."""
+    used = {entry.name for entry in graph.output}
+    living = []
+    for node in reversed(nodes):
+        if used.intersection(node.output):
+            living.append(node)
+            used.update(node.input)
+    return living[::-1]
 
 
 def replace_nodes(

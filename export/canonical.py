@@ -15,6 +15,7 @@ import onnx
 from onnx import helper, inliner, numpy_helper
 
 from edgesplit.errors import ExportError
+from edgesplit.export.idioms import respell
 
 __all__ = ["IR_VERSION", "OPSET", "canonical_bytes"]
 
@@ -34,7 +35,7 @@ def canonical_bytes(
     """Returns the backbone as ONNX bytes that depend on nothing but its operators and weights.
 
     Args:
-        model: One float32 input and one float32 output, opset 18; left as it is.
+        model: One float32 input and one float32 output, opset 18; some of its nodes are rewritten.
         clip_shape: The input's shape without the batch axis.
         feature_dim: Length of the output's last axis.
 
@@ -48,6 +49,7 @@ def canonical_bytes(
     if model.functions:
         model = inliner.inline_local_functions(model)
     _check_supported(model)
+    respell(model)
     names = _name_values(model.graph)
     graph = helper.make_graph(
         [_rewrite_node(node, index, names) for index, node in enumerate(model.graph.node)],

@@ -141,8 +141,8 @@ def test_rooms_form_no_circle() -> None:
 # Who may stand on whom in the core, from the bottom; each room on those in rows above it here.
 FLOORS = (
     ("errors", "resize"),
-    ("labels", "store", "cache", "sessions", "preprocessing", "graphs", "fused"),
-    ("fp16", "int8"),
+    ("labels", "store", "cache", "sessions", "preprocessing", "graphs"),
+    ("fp16", "fused", "int8"),
     ("clips", "text", "head"),
     ("features", "headfile", "metrics", "knowledge", "stats", "diff", "history"),
     ("gate", "publish", "rules.transfer"),

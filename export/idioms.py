@@ -1,0 +1,69 @@
+"""A few patterns, written as every runtime's optimizer knows them.
+
+torch spells GELU and the transposed keys of attention in its own way. Neither ONNX Runtime nor
+TensorRT fuses `x * (0.5 * (erf(x / sqrt 2) + 1))`, both know `(x * (erf(x / sqrt 2) + 1)) * 0.5`.
+The values stay the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import onnx
+from onnx import helper
+
+from edgesplit.graphs import Wiring, infer_sizes, living_nodes
+
+__all__ = ["respell"]
+
+
+def respell(model: onnx.ModelProto) -> None:
+    """Rewrites the patterns in place; nodes that nobody needs any more are left out."""
+    graph = model.graph
+    wiring = Wiring(graph)
+    sizes = infer_sizes(model)
+    for node in graph.node:
+        if node.op_type == "Mul":
+            _respell_gelu(wiring, node)
+        elif node.op_type == "Reshape":
+            _respell_keys(wiring, node, sizes)
+    living = living_nodes(list(graph.node), graph)
+    graph.ClearField("node")
+    graph.node.extend(living)
+
+
+def _respell_gelu(wiring: Wiring, last: onnx.NodeProto) -> None:
+    """X * (0.5 * t) becomes (x * t) * 0.5: halving a float is exact, so nothing moves."""
+    for x, name in (tuple(last.input), tuple(reversed(last.input))):
+        half = wiring.maker(name, "Mul")
+        parts = wiring.with_scalar(half) if half is not None else None
+        if half is None or parts is None or wiring.scalar(parts[1]) != 0.5:
+            continue
+        shifted = wiring.maker(parts[0], "Add")
+        if shifted is None or wiring.only_user(name) is not last:
+            continue
+        if any(wiring.maker(given, "Erf") is not None for given in shifted.input):
+            half.input[:] = [x, parts[0]]
+            last.input[:] = [name, parts[1]]
+            return
+
+
+def _respell_keys(wiring: Wiring, last: onnx.NodeProto, sizes: dict[str, tuple[int, ...]]) -> None:
+    """Into three dimensions, the last two exchanged, and back: that is one transposition of four.
+
+    torch computes the sizes for it from the value itself, a dozen operators each time.
+    """
+    turned = wiring.maker(last.input[0], "Transpose")
+    flat = wiring.maker(turned.input[0], "Reshape") if turned is not None else None
+    if turned is None or flat is None or _order(turned) != [0, 2, 1]:
+        return
+    source = flat.input[0]
+    shapes = [sizes.get(name, ()) for name in (source, flat.output[0], last.output[0])]
+    if [len(shape) for shape in shapes] != [4, 3, 4] or not all(shapes[0][1:]):
+        return
+    _, heads, tokens, size = shapes[0]
+    if shapes[1][1:] == (tokens, size) and shapes[2][1:] == (heads, size, tokens):
+        output = list(last.output)
+        last.CopyFrom(helper.make_node("Transpose", [source], output, perm=[0, 1, 3, 2]))
+
+
+def _order(node: onnx.NodeProto) -> list[int]:
+    return [int(axis) for attribute in node.attribute for axis in attribute.ints]
