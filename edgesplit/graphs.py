@@ -91,10 +91,10 @@ def infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
         opset_imports=model.opset_import,
         ir_version=model.ir_version,
     )
-    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph.value_info
+    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
     return {
         entry.name: tuple(dim.dim_value for dim in entry.type.tensor_type.shape.dim)
-        for entry in inferred
+        for entry in (*inferred.input, *inferred.value_info, *inferred.output)
     }
 
 
