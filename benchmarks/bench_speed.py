@@ -115,8 +115,8 @@ def open_whole(folder: Path, threads: int) -> Run:
 
 def open_edgesplit(folder: Path, threads: int, recipe: Any) -> Run:
     """The bundle, as `edgesplit predict` runs it."""
+    from edgesplit.attention import fuse_attention
     from edgesplit.bundle import open_bundle
-    from edgesplit.fused import to_fused
     from edgesplit.int8 import to_int8
     from edgesplit.runtime import OrtBackend, Runtime
 
@@ -125,7 +125,7 @@ def open_edgesplit(folder: Path, threads: int, recipe: Any) -> Run:
     # Not through `variant add`: its guard asks for the same answers, and random weights have none.
     backbone = bundle.backbone()
     if recipe == "ort":
-        backbone = to_fused(backbone)
+        backbone = fuse_attention(backbone)
     elif recipe == "int8":
         backbone = to_int8(backbone, clips)
     runtime = Runtime(bundle, backend=OrtBackend(backbone, threads=threads))

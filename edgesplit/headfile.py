@@ -22,7 +22,7 @@ from edgesplit.errors import EdgesplitError, HeadError
 from edgesplit.head import PADDING, Head, Level, levels
 from edgesplit.labels import LabelTree, Node, Provenance, Source
 
-__all__ = ["FORMAT_VERSION", "IR_VERSION", "OPSET", "read_head", "write_head"]
+__all__ = ["FORMAT_VERSION", "FUSED_KEY", "IR_VERSION", "OPSET", "read_head", "write_head"]
 
 FORMAT_VERSION = 1
 OPSET = 17
@@ -30,6 +30,8 @@ OPSET = 17
 IR_VERSION = 8
 
 _METADATA_KEY = "edgesplit"
+FUSED_KEY = "edgesplit.fused"
+"""Where a file of backbone and head in one (`edgesplit.fuse`) says what it holds."""
 
 _MAX_QUOTED = 500
 """Characters of a message that quotes a damaged file, whose words can be of any length."""
@@ -113,6 +115,11 @@ def _parse(data: bytes) -> onnx.ModelProto:
 
 def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
     entries = {entry.key: entry.value for entry in model.metadata_props}
+    if FUSED_KEY in entries:
+        raise HeadError(
+            "This is a fused model, backbone and head in one: it cannot be edited or published. "
+            "Edit the bundle that it was made from, and fuse it again."
+        )
     if _METADATA_KEY not in entries:
         raise HeadError(
             "This is not an edgesplit head: it carries no edgesplit metadata. `edgesplit edit -o "

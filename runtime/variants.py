@@ -24,12 +24,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.attention import fuse_attention
 from edgesplit.bundle import Bundle
 from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
 from edgesplit.clips import read_clip
 from edgesplit.errors import VariantError
 from edgesplit.fp16 import to_fp16
-from edgesplit.fused import to_fused
 from edgesplit.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.runtime.backends import Backend, OrtBackend
@@ -49,6 +49,7 @@ __all__ = [
     "list_variants",
     "measure_speed",
     "open_variant",
+    "read_variant",
     "remove_variants",
     "variants_folder",
 ]
@@ -263,6 +264,16 @@ def open_variant(
         VariantError: there is none, or its file is damaged.
         BackendError: ONNX Runtime refuses it.
     """
+    made = read_variant(bundle, recipe)
+    return _open(made, recipe, providers=providers, fallback=fallback)
+
+
+def read_variant(bundle: Bundle, recipe: Recipe) -> bytes:
+    """The ONNX file of this bundle's variant, as it was judged.
+
+    Raises:
+        VariantError: there is none, or its file is damaged.
+    """
     key = _key(bundle.feature_space, recipe)
     variant, file = _read(_file(key, "json")), _file(key, "onnx")
     if variant is None:
@@ -276,7 +287,7 @@ def open_variant(
         raise VariantError(
             f"{file} is damaged. Make it again: edgesplit variant add {recipe} --force."
         )
-    return _open(made, recipe, providers=providers, fallback=fallback)
+    return made
 
 
 def check_guard(guard: Guard, recipe: Recipe) -> None:
@@ -357,7 +368,7 @@ def _fastest_s(backend: Backend, batch: Floats) -> float:
 def _make(backbone: bytes, recipe: Recipe, clips: Iterable[Floats]) -> bytes:
     if recipe == "fp16":
         return to_fp16(backbone)
-    return to_fused(backbone) if recipe == "ort" else to_int8(backbone, clips)
+    return fuse_attention(backbone) if recipe == "ort" else to_int8(backbone, clips)
 
 
 def _judge(

@@ -142,10 +142,10 @@ def test_rooms_form_no_circle() -> None:
 FLOORS = (
     ("errors", "resize"),
     ("labels", "store", "cache", "sessions", "preprocessing", "graphs"),
-    ("fp16", "fused", "int8"),
+    ("attention", "fp16", "int8"),
     ("clips", "text", "head"),
     ("features", "headfile", "metrics", "knowledge", "stats", "diff", "history"),
-    ("gate", "publish", "rules.transfer"),
+    ("fuse", "gate", "publish", "rules.transfer"),
     (
         "rules",
         "rules.alignment",

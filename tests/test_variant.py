@@ -15,12 +15,12 @@ from filelock import FileLock
 from onnx import TensorProto, numpy_helper
 
 from edgesplit import screen
+from edgesplit.attention import fuse_attention
 from edgesplit.bundle import Bundle, feature_space
 from edgesplit.cli.options import RECIPES
 from edgesplit.create import create_bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ExportError, VariantError
-from edgesplit.fused import to_fused
 from edgesplit.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.preprocessing import Preprocessing
@@ -170,18 +170,18 @@ def test_what_cannot_be_quantized_is_refused() -> None:
 
 
 def test_fused_features_are_the_same() -> None:
-    fused = to_fused(transformer())
+    fused = fuse_attention(transformer())
     kinds = [node.op_type for node in by_output(fused).values()]
     assert kinds.count("MultiHeadAttention") == 2
     assert "Softmax" not in kinds
-    assert to_fused(transformer()) == fused
+    assert fuse_attention(transformer()) == fused
     wanted, got = features(transformer(), clips()), features(fused, clips())
     np.testing.assert_allclose(got, wanted, atol=1e-5 * float(np.abs(wanted).max()))
 
 
 def test_a_cnn_has_nothing_to_fuse() -> None:
     with pytest.raises(ExportError, match=r"no attention.*try int8"):
-        to_fused(convolutions())
+        fuse_attention(convolutions())
 
 
 def masked(model: onnx.ModelProto, softmax: onnx.NodeProto) -> None:
@@ -212,7 +212,7 @@ def test_attention_that_is_more_than_attention_is_left_alone(
         if node.op_type == "Softmax":
             change(model, node)
     with pytest.raises(ExportError, match="no attention"):
-        to_fused(model.SerializeToString())
+        fuse_attention(model.SerializeToString())
 
 
 # The guard

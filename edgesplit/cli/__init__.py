@@ -36,7 +36,7 @@ def main() -> None:
 
 
 for _command in (
-    *(make.export, make.encoder, make.demo),
+    *(make.export, make.encoder, make.demo, make.fuse),
     *(edit.edit, edit.merge, edit.rename, edit.drop),
     *(history.publish, history.rollback, history.log, history.prune),
     *(history.show, history.diff, history.verify),

@@ -1,6 +1,7 @@
 """The commands that make a bundle, or a part of it.
 
-`export` makes it of a trained model, `demo` of what is shipped; `encoder` makes its text encoder.
+`export` makes it of a trained model, `demo` of what is shipped; `encoder` makes its text encoder,
+`fuse` one file of it for those who need that.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
+from edgesplit.cli.options import (
+    RECIPES,
+    bundle_option,
+    check_new,
+    json_option,
+    open_bundle,
+    print_json,
+    write_new,
+)
 from edgesplit.preprocessing import INTERPOLATIONS, LAYOUTS
 
 if TYPE_CHECKING:
     from edgesplit.report import Report
     from edgesplit.runtime import Prediction
+    from edgesplit.runtime.variants import Recipe
 
-__all__ = ["demo", "encoder", "export"]
+__all__ = ["demo", "encoder", "export", "fuse"]
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -237,3 +247,52 @@ def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
         click.echo(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
     else:
         screen.show_demo(out, result)
+
+
+@click.command()
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file.")
+@click.option("--head", "digest", help="Digest of a head of the bundle; by default the live one.")
+@click.option("--variant", "recipe", type=click.Choice(RECIPES), help="Take this variant.")
+@bundle_option
+@json_option
+def fuse(
+    output: Path, digest: str | None, recipe: Recipe | None, bundle_path: Path | None, as_json: bool
+) -> None:
+    """Write backbone and head as one ONNX file, for programs that take only one.
+
+    Such a file cannot be edited: after an edit, fuse again, and build whatever is built from it
+    again. That no other answer changes is promised of bundles, not of this: TensorRT, say, may
+    choose other kernels for the same class when the head has another size.
+
+    \b
+    Example:
+        edgesplit fuse -o model.onnx
+    """
+    from edgesplit.fuse import fuse_models
+    from edgesplit.runtime.variants import read_variant
+
+    check_new(output)
+    bundle = open_bundle(bundle_path)
+    fused = fuse_models(
+        read_variant(bundle, recipe) if recipe else bundle.backbone(),
+        bundle.head(digest),
+        clip_shape=bundle.preprocessing.clip_shape,
+        optimize=recipe != "fp16",
+    )
+    write_new(output, fused.data)
+    if as_json:
+        print_json(
+            {
+                "output": str(output),
+                "head_digest": fused.head_digest,
+                "size_bytes": len(fused.data),
+                "difference": fused.difference,
+            }
+        )
+        return
+    click.echo(
+        f"{output}: backbone and head {fused.head_digest[:12]}, {len(fused.data) / 1e6:.1f} MB\n"
+        f"  logits differ by {fused.difference:.1g} of the largest from the two apart, in ONNX "
+        "Runtime\n"
+        "  after an edit, fuse again; what a compiler makes of it carries no promise of locality"
+    )

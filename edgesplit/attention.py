@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from edgesplit.errors import ExportError
 from edgesplit.graphs import Wiring, infer_sizes, living_nodes, open_flat, replace_nodes
 
-__all__ = ["to_fused"]
+__all__ = ["fuse_attention"]
 
 _DOMAIN = "com.microsoft"
 _BY_TOKEN = (0, 2, 1, 3)
@@ -25,7 +25,7 @@ _KEYS_BY_TOKEN = (0, 3, 1, 2)
 """The same from keys as they are multiplied: (batch, heads, size, tokens)."""
 
 
-def to_fused(backbone: bytes) -> bytes:
+def fuse_attention(backbone: bytes) -> bytes:
     """Returns the backbone with fused attention, as ONNX bytes; the same ones every time.
 
     Raises:

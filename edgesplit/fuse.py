@@ -1,0 +1,131 @@
+"""Backbone and head in one ONNX file, for those who need one.
+
+It is a product, not a part: nothing edits it, and nothing is promised of it that an edit promises.
+A compiler sees one graph, and may compute the same class otherwise when a head has other sizes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import compose, version_converter
+
+from edgesplit.errors import ExportError
+from edgesplit.head import Head
+from edgesplit.headfile import FUSED_KEY
+from edgesplit.sessions import open_session
+
+__all__ = ["TOLERANCE", "Fused", "fuse_models"]
+
+TOLERANCE = 1e-4
+"""Of the largest logit: how far the one file and the two may differ in ONNX Runtime."""
+
+LARGEST_BYTES = 2**31 - 2**20
+"""What one ONNX file holds, with some room for its graph."""
+
+_PREFIX = "head/"
+_OUTPUTS = ("logits", "probabilities", "class_index")
+_N_CLIPS = 4
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """One ONNX file: input `clip`, outputs `features`, `logits`, `probabilities`, `class_index`.
+
+    Shapes and columns are those of the backbone and of the head file.
+    """
+
+    data: bytes
+    """The same ones from the same backbone and head."""
+    head_digest: str
+    difference: float
+    """Largest difference of a logit from backbone and head apart, over the largest logit; 0 where
+    all bits are the same."""
+
+
+def fuse_models(
+    backbone: bytes, head: Head, *, clip_shape: tuple[int, ...], optimize: bool = True
+) -> Fused:
+    """Joins a backbone and a head, and checks that both ways answer alike.
+
+    Args:
+        backbone: ONNX bytes, input `clip`, output `features`; a variant will do.
+        head: of the same feature space.
+        clip_shape: one clip's, for the check.
+        optimize: as `OrtBackend` opens this backbone.
+
+    Raises:
+        ExportError: the file would pass 2 GB, or answers otherwise; with the numbers.
+        BackendError: ONNX Runtime refuses it.
+    """
+    if len(backbone) + len(head.to_bytes()) > LARGEST_BYTES:
+        raise ExportError(
+            f"Backbone and head take {(len(backbone) + len(head.to_bytes())) / 1e9:.2f} GB; one "
+            f"ONNX file holds {LARGEST_BYTES / 1e9:.2f} GB. Fuse the fp16 or int8 variant, or keep "
+            "the two apart."
+        )
+    data = _join(onnx.load_model_from_string(backbone), head)
+    difference = _compare(data, backbone, head, clip_shape=clip_shape, optimize=optimize)
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"The fused file's logits differ by {difference:.2g} of the largest one from backbone "
+            f"and head apart; {TOLERANCE:g} is allowed. Update ONNX Runtime, or fuse the fp32 "
+            "backbone."
+        )
+    return Fused(data=data, head_digest=head.digest, difference=difference)
+
+
+def _join(backbone: onnx.ModelProto, head: Head) -> bytes:
+    opset = next(
+        entry.version for entry in backbone.opset_import if entry.domain in ("", "ai.onnx")
+    )
+    below = onnx.load_model_from_string(head.to_bytes())
+    below = version_converter.convert_version(below, opset)
+    below.ir_version = backbone.ir_version
+    below = compose.add_prefix(below, _PREFIX, rename_inputs=True, rename_outputs=False)
+    joined = compose.merge_models(
+        backbone,
+        below,
+        io_map=[("features", f"{_PREFIX}features")],
+        outputs=["features", *_OUTPUTS],
+        producer_name="edgesplit",
+    )
+    joined.ClearField("metadata_props")
+    onnx.helper.set_model_props(joined, {FUSED_KEY: json.dumps(_describe(head), sort_keys=True)})
+    onnx.checker.check_model(joined)
+    return bytes(joined.SerializeToString(deterministic=True))
+
+
+def _describe(head: Head) -> dict[str, Any]:
+    """What a program needs to read the outputs: a label and a parent for every column."""
+    return {
+        "feature_space": head.feature_space,
+        "head_digest": head.digest,
+        "labels": [node.label for node in head.tree],
+        "parents": [node.parent for node in head.tree],
+    }
+
+
+def _compare(
+    data: bytes, backbone: bytes, head: Head, *, clip_shape: tuple[int, ...], optimize: bool
+) -> float:
+    clips = np.random.default_rng(0).random((_N_CLIPS, *clip_shape), np.float32)
+    one, first = (open_session(model, optimize=optimize) for model in (data, backbone))
+    second = open_session(head.to_bytes(), optimize=False)
+    logits, decided = one.run(["logits", "class_index"], {"clip": clips})
+    (features,) = first.run(["features"], {"clip": clips})
+    wanted, by_two = second.run(["logits", "class_index"], {"features": features})
+    if not np.array_equal(decided, by_two):
+        raise ExportError(
+            f"The fused file decides {int((decided != by_two).sum())} of {_N_CLIPS} random clips "
+            "otherwise than backbone and head apart. Update ONNX Runtime, or fuse the fp32 "
+            "backbone."
+        )
+    return float(np.abs(logits - wanted).max() / np.abs(wanted).max())
