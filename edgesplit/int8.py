@@ -1,12 +1,12 @@
-"""A backbone in 8 bits, with Q/DQ pairs where ONNX Runtime looks for them.
+"""A backbone in 8 bits, with Q/DQ pairs where ONNX Runtime or TensorRT looks for them.
 
 Convolutions and matrix products with stored weights compute in whole numbers; everything else
 (LayerNorm, softmax, attention's own products) stays in float32. Weights get a scale for every
 output channel, values one range each, from calibration clips.
 
-Values are unsigned with a zero point: what comes out of a ReLU then starts at zero, so that the
-ReLU vanishes into the rounding and the convolutions of a CNN hand on whole numbers. TensorRT wants
-signed values around zero and would take this file for none of its own.
+For ONNX Runtime values are unsigned with a zero point: what comes out of a ReLU then starts at
+zero, so that the ReLU vanishes into the rounding and the convolutions of a CNN hand on whole
+numbers. TensorRT wants signed values around zero, and biases in float32.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ Floats = npt.NDArray[np.float32]
 Ranges = dict[str, tuple[float, float]]
 
 
-def to_int8(backbone: bytes, clips: Iterable[Floats]) -> bytes:
+def to_int8(backbone: bytes, clips: Iterable[Floats], *, signed: bool = False) -> bytes:
     """Returns the backbone with Q/DQ pairs, as ONNX bytes.
 
     Args:
         backbone: ONNX bytes without functions and control flow, float32 in and out.
         clips: `clip_shape` float32 in 0..1 each, to calibrate on; taken one at a time.
+        signed: as TensorRT wants it, not ONNX Runtime.
 
     Raises:
         ExportError: the graph holds something else, or nothing that could be quantized.
@@ -58,7 +59,8 @@ def to_int8(backbone: bytes, clips: Iterable[Floats]) -> bytes:
             f"The backbone (opset {opset}, {len(layers)} convolutions and matrix products with "
             f"weights) cannot be quantized: it takes opset {_MIN_OPSET} and one of them."
         )
-    _Rounding(model, layers, _find_ranges(model, layers, clips)).rewrite(weights)
+    ranges = _find_ranges(model, layers, clips)
+    _Rounding(model, layers, ranges, signed=signed).rewrite(weights)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -160,8 +162,11 @@ def _find_ranges(
 class _Rounding:
     """One rewriting of a graph."""
 
-    def __init__(self, model: onnx.ModelProto, layers: dict[str, _Layer], ranges: Ranges) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, layers: dict[str, _Layer], ranges: Ranges, *, signed: bool
+    ) -> None:
         self.graph = model.graph
+        self.signed = signed
         self.layers = layers
         self.ranges = ranges
         self.outcomes = {layer.outcome for layer in layers.values()}
@@ -193,7 +198,9 @@ class _Rounding:
         stored = numpy_helper.to_array(self.weights[weight]).astype(np.float64)
         others = tuple(axis for axis in range(stored.ndim) if axis != layer.axis)
         steps = np.maximum(np.abs(stored).max(axis=others) / 127, _TINY)
-        start = numpy_helper.to_array(self.weights[bias[0]]).astype(np.float64) if bias else None
+        start = None
+        if bias and not self.signed:
+            start = numpy_helper.to_array(self.weights[bias[0]]).astype(np.float64)
         if start is not None:
             steps = np.maximum(steps, np.abs(start) / (step * _MOST_BIAS))
         steps = steps.astype(np.float32)
@@ -221,15 +228,20 @@ class _Rounding:
         """Adds the pair that rounds a value, once; returns the step."""
         if name in self.steps:
             return self.steps[name]
-        low, high = self.ranges[name]
-        step = np.float32(max((high - low) / 255, _TINY))
+        step, zero = self._scale(*self.ranges[name])
         self.steps[name] = float(step)
-        zero = np.uint8(np.clip(np.rint(-low / step), 0, 255))
         self._keep({f"{name}_step": step, f"{name}_zero": zero})
         about = [f"{name}_step", f"{name}_zero"]
         self._add("QuantizeLinear", [name, *about], f"{name}_q")
         self._add("DequantizeLinear", [f"{name}_q", *about], f"{name}_dq")
         return float(step)
+
+    def _scale(self, low: float, high: float) -> tuple[np.float32, np.int8 | np.uint8]:
+        """Step and zero point for a range of values."""
+        if self.signed:
+            return np.float32(max(-low, high, 127 * _TINY) / 127), np.int8(0)
+        step = np.float32(max((high - low) / 255, _TINY))
+        return step, np.uint8(np.clip(np.rint(-low / step), 0, 255))
 
     def _keep(self, parts: Mapping[str, npt.ArrayLike]) -> None:
         for name, values in parts.items():

@@ -26,15 +26,16 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from edgesplit.bundle import Bundle
 from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
 from edgesplit.errors import EngineError
 from edgesplit.fp16 import to_fp16
+from edgesplit.int8 import to_int8
 from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.cuda import find_device
+from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
 from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan, version
 from edgesplit.store import PART, Store
 
@@ -75,7 +76,6 @@ _N_CLIPS = 8
 _TINY = float(np.finfo(np.float32).tiny)
 
 Floats = npt.NDArray[np.float32]
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,14 +247,14 @@ def build_engine(
     *,
     precision: Precision = "fp32",
     batch: Batch | None = None,
-    quantized: bytes | None = None,
+    clips: Clips | None = None,
     force: bool = False,
     progress: Progress = lambda text: None,
     tensorrt: TensorRT | None = None,
 ) -> Build:
     """Builds the engine of a bundle's backbone for this device, or finds that it is there.
 
-    An engine of the same key that was built for another batch, or from another ONNX, is replaced.
+    An engine of the same key that was built for another batch is replaced.
     Whatever happens, the cache holds the old engine or the new one, whole and compared. Minutes on
     a small device; TensorRT runs in a process of its own, and an interrupt ends it.
 
@@ -262,55 +262,52 @@ def build_engine(
         bundle: whose backbone it is. Its heads do not matter.
         precision: of the operators; what float16 would spoil stays in float32 (`to_fp16`).
         batch: the batch sizes that the engine takes; 1 to 8, fastest at 1, by default.
-        quantized: for int8, the backbone with Q/DQ nodes, as ONNX bytes. It is compared with the
-            bundle's own, as every engine is.
-        force: build even if it is there.
+        clips: for int8, unlabelled ones like those that the device sees. Every other one
+            calibrates (`to_int8`), and with some of the rest the engine is compared.
+        force: build even if it is there; an int8 engine that is there stays, whatever the clips.
         progress: told what is going on, at least every `PROGRESS_S`.
         tensorrt: what builds and runs.
 
     Raises:
-        ValueError: `quantized` is missing for int8, or given for another precision.
+        ValueError: clips are missing for int8, or given for another precision.
+        VariantError: there are too few clips.
+        ClipError: a video cannot be read.
         EngineError: TensorRT cannot build the engine, crashed, or built one whose features are
             not the backbone's; or another process is building this one.
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT, cuda-bindings or ONNX Runtime is not installed.
         BundleError: the bundle is damaged.
     """
-    if (quantized is not None) != (precision == "int8"):
-        raise ValueError("int8, and only int8, takes a quantized backbone")
+    if (clips is not None) != (precision == "int8"):
+        raise ValueError("int8, and only int8, takes clips")
     start = time.monotonic()
     tensorrt = tensorrt or TensorRT()
     batch = batch or Batch()
     here = tensorrt.here()
     own = bundle.backbone()
-    backbone = own if quantized is None else quantized
-    clip_shape = bundle.preprocessing.clip_shape
-    _check_input(backbone, clip_shape)
-    if precision == "fp16":
-        backbone = to_fp16(own)
-    source = hashlib.sha256(backbone).hexdigest()
     key = _key(bundle.feature_space, here, precision)
     with _lock(key):
         known = _read(_file(key, "json"))
-        if known and not force and (known.batch, known.backbone) == (batch, source):
+        if known and not force and known.batch == batch:
             return Build(engine=known, new=False, seconds=time.monotonic() - start)
+        backbone, judging = _prepare(bundle, own, precision, clips, progress)
         progress("building")
         times = _timing_file(here)
         plan = tensorrt.build(
             backbone,
-            clip_shape=clip_shape,
+            clip_shape=bundle.preprocessing.clip_shape,
             batch=batch,
             timing_cache=times.read_bytes() if times.exists() else b"",
             progress=progress,
         )
-        agreement = _compare(own, plan.engine, clip_shape, batch, tensorrt, progress)
+        agreement = _compare(own, plan.engine, judging, batch, tensorrt, progress)
         check_agreement(agreement, precision)
         engine = Engine(
             feature_space=bundle.feature_space,
             **asdict(here),
             precision=precision,
             batch=batch,
-            backbone=source,
+            backbone=hashlib.sha256(backbone).hexdigest(),
             digest=hashlib.sha256(plan.engine).hexdigest(),
             size_bytes=len(plan.engine),
             agreement=agreement,
@@ -360,7 +357,7 @@ def check_agreement(agreement: Agreement, precision: Precision) -> None:
         advice = {
             "fp32": "Update TensorRT; ONNX Runtime's CUDA provider is another way.",
             "fp16": "Build with --precision fp32.",
-            "int8": "Quantize less of the backbone, or build with --precision fp16.",
+            "int8": "Give more clips, from the very cameras, or build with --precision fp16.",
         }
         raise EngineError(
             f"The {precision} engine does not compute the backbone's features, and was thrown "
@@ -370,16 +367,30 @@ def check_agreement(agreement: Agreement, precision: Precision) -> None:
         )
 
 
+def _prepare(
+    bundle: Bundle, own: bytes, precision: Precision, clips: Clips | None, progress: Progress
+) -> tuple[bytes, Floats]:
+    """What is built, and the clips that it is compared on."""
+    if clips is None:
+        made = _made_clips(_N_CLIPS, bundle.preprocessing.clip_shape)
+        return (to_fp16(own) if precision == "fp16" else own), made
+    check_clips(clips)
+    calibrating = read_clips(bundle, clips[::2], "calibrating", progress)
+    backbone = to_int8(own, calibrating, signed=True)
+    judging = read_clips(bundle, clips[1::2][:_N_CLIPS], "reading", progress)
+    return backbone, np.stack(list(judging))
+
+
 def _compare(
     backbone: bytes,
     engine: bytes,
-    clip_shape: tuple[int, ...],
+    clips: Floats,
     batch: Batch,
     tensorrt: TensorRT,
     progress: Progress,
 ) -> Agreement:
     """Runs the engine at its least, best and largest batch size, and ONNX Runtime clip by clip."""
-    clips = _made_clips(min(_N_CLIPS, batch.most), clip_shape)
+    clips = clips[: batch.most]
     reference = OrtBackend(backbone)
     features = []
     for number, clip in enumerate(clips, 1):
@@ -411,23 +422,6 @@ def _made_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Floats:
     noise = rng.random((n_clips, *clip_shape), np.float32)
     share, brightness = rng.random((2, n_clips, *[1] * len(clip_shape)), np.float32)
     return np.asarray(brightness * (share * coarse + (1 - share) * noise), np.float32)
-
-
-def _check_input(backbone: bytes, clip_shape: tuple[int, ...]) -> None:
-    """Whether a backbone takes clips of this shape in batches of any size."""
-    try:
-        inputs = onnx.load_model_from_string(backbone).graph.input
-    except Exception as error:  # protobuf's own
-        raise EngineError("The backbone is no ONNX file. Give one with Q/DQ nodes.") from error
-    shapes = {e.name: [d.dim_value for d in e.type.tensor_type.shape.dim] for e in inputs}
-    shape = shapes.get("clip")
-    if shape is None or tuple(shape[1:]) != clip_shape:
-        raise EngineError(f"The backbone's inputs are {shapes}, want `clip` of {clip_shape}.")
-    if shape[0]:
-        raise EngineError(
-            f"The backbone takes batches of {shape[0]} and no other size. Export it with a free "
-            "batch axis, as `edgesplit export` does."
-        )
 
 
 def _key(feature_space: str, here: Here, precision: Precision) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -27,17 +27,16 @@ import numpy.typing as npt
 from edgesplit.attention import fuse_attention
 from edgesplit.bundle import Bundle
 from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
-from edgesplit.clips import read_clip
 from edgesplit.errors import VariantError
 from edgesplit.fp16 import to_fp16
 from edgesplit.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.runtime.backends import Backend, OrtBackend
+from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
 from edgesplit.store import PART, Store
 
 __all__ = [
     "BARS",
-    "MIN_CLIPS",
     "Added",
     "Bar",
     "Guard",
@@ -58,12 +57,6 @@ Recipe = Literal["fp16", "int8", "ort"]
 """float16 or 8 bits inside; or float32 with ONNX Runtime's fused transformer operators."""
 
 Floats = npt.NDArray[np.float32]
-Clip = str | Path | Floats
-"""A video file, or a clip as the backbone takes it: float32 in 0..1, `preprocessing.clip_shape`."""
-Progress = Callable[[str], None]
-
-MIN_CLIPS = 10
-"""Fewer say too little, of the ranges of values as of the answers."""
 
 _VERSION = 1
 """Of the recipes: raised when one of them makes something else of the same backbone."""
@@ -190,7 +183,7 @@ def add_variant(
     bundle: Bundle,
     recipe: Recipe,
     *,
-    clips: Sequence[Clip] | Floats,
+    clips: Clips,
     force: bool = False,
     progress: Progress = lambda text: None,
 ) -> Added:
@@ -221,17 +214,17 @@ def add_variant(
     known = _read(_file(key, "json"))
     if known and not force:
         return Added(variant=known, new=False, seconds=time.monotonic() - start)
-    _check_clips(len(clips))
+    check_clips(clips)
     with _lock(key):
         own = bundle.backbone()
-        calibrating: Sequence[Clip] | Floats = clips[::2] if recipe == "int8" else ()
+        calibrating: Clips = clips[::2] if recipe == "int8" else ()
         judging = clips[1::2] if recipe == "int8" else clips
-        made = _make(own, recipe, _read_clips(bundle, calibrating, "calibrating", progress))
+        made = _make(own, recipe, read_clips(bundle, calibrating, "calibrating", progress))
         guard = _judge(
             OrtBackend(own),
             _open(made, recipe),
             head=bundle.head(),
-            clips=_read_clips(bundle, judging, "comparing with fp32", progress),
+            clips=read_clips(bundle, judging, "comparing with fp32", progress),
             progress=progress,
         )
         check_guard(guard, recipe)
@@ -383,28 +376,6 @@ def _judge(
 def _chain(first: Floats, rest: Iterator[Floats]) -> Iterator[Floats]:
     yield first
     yield from rest
-
-
-def _check_clips(n_clips: int) -> None:
-    if n_clips < MIN_CLIPS:
-        raise VariantError(
-            f"{n_clips} clips are too few to make and judge a variant with: {MIN_CLIPS} at least, "
-            "100 or more to see one wrong answer in a hundred. Give videos like those that the "
-            "device sees; no labels are needed."
-        )
-
-
-def _read_clips(
-    bundle: Bundle, clips: Sequence[Clip] | Floats, what: str, progress: Progress
-) -> Iterator[Floats]:
-    for number, clip in enumerate(clips, 1):
-        progress(f"{what}, clip {number} of {len(clips)}")
-        if isinstance(clip, (str, Path)):
-            yield read_clip(clip, bundle.preprocessing)
-        else:
-            if clip.shape != (shape := bundle.preprocessing.clip_shape):
-                raise ValueError(f"a clip has shape {clip.shape}, want {shape}")
-            yield np.asarray(clip, np.float32)
 
 
 def _open(

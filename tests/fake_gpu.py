@@ -13,7 +13,8 @@ import onnx
 
 from edgesplit.errors import EngineError
 from edgesplit.runtime.backends import OrtBackend
-from edgesplit.runtime.engines import Here, Progress, TensorRT
+from edgesplit.runtime.engines import Here, TensorRT
+from edgesplit.runtime.judging import Progress
 from edgesplit.runtime.trt import Batch, Plan
 
 __all__ = ["HERE", "FakeCuda", "FakeTensorRT", "fake_module"]

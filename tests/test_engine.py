@@ -5,6 +5,7 @@ installed; what runs an engine then is a fake.
 """
 
 import ast
+import hashlib
 import json
 import operator
 import os
@@ -27,8 +28,15 @@ from click.testing import Result
 import edgesplit
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.cli import engine as engine_commands
-from edgesplit.errors import BackendError, EdgesplitError, EngineError, MissingExtraError
+from edgesplit.errors import (
+    BackendError,
+    EdgesplitError,
+    EngineError,
+    MissingExtraError,
+    VariantError,
+)
 from edgesplit.fp16 import to_fp16
+from edgesplit.int8 import to_int8
 from edgesplit.runtime import Runtime, cuda, engines, trt
 from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import OrtBackend
@@ -44,7 +52,7 @@ from edgesplit.runtime.engines import (
     remove_engines,
 )
 from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan
-from tests.backbones import CLIP_SHAPE, clips, convolutions, quantized, transformer
+from tests.backbones import CLIP_SHAPE, clips, convolutions, transformer
 from tests.fake_gpu import HERE, FakeCuda, FakeTensorRT, fake_module
 from tests.test_cli import contents, run
 
@@ -126,11 +134,11 @@ def plan_of(
     [
         pytest.param(convolutions, id="cnn fp32"),
         pytest.param(lambda: to_fp16(convolutions()), id="cnn fp16"),
-        pytest.param(lambda: quantized(convolutions()), id="cnn Q/DQ"),
+        pytest.param(lambda: to_int8(convolutions(), clips(), signed=True), id="cnn Q/DQ"),
         pytest.param(transformer, id="vit fp32"),
         pytest.param(lambda: to_fp16(transformer()), id="vit fp16"),
         pytest.param(lambda: to_fp16(transformer(taken_apart=True)), id="vit taken apart fp16"),
-        pytest.param(lambda: quantized(transformer()), id="vit Q/DQ"),
+        pytest.param(lambda: to_int8(transformer(), clips(), signed=True), id="vit Q/DQ"),
     ],
 )
 def test_tensorrt_builds_every_kind(
@@ -268,36 +276,21 @@ def test_a_build_begins_with_the_times_of_the_last_one(bundle: Bundle, fake: Fak
     assert other.given_times == [b""]
 
 
-def test_int8_takes_a_quantized_backbone_and_nothing_else_does(
+def test_int8_is_calibrated_on_clips_and_judged_on_others(
     bundle: Bundle, fake: FakeTensorRT
 ) -> None:
-    own = bundle.backbone()
-    assert build_engine(bundle, precision="int8", quantized=own, tensorrt=fake).new
-    assert not build_engine(bundle, precision="int8", quantized=own, tensorrt=fake).new
-    for options in ({"precision": "int8"}, {"quantized": own}):
-        with pytest.raises(ValueError, match="takes a quantized backbone"):
+    given = np.random.default_rng(0).random((12, *bundle.preprocessing.clip_shape), np.float32)
+    first = build_engine(bundle, precision="int8", clips=given, tensorrt=fake)
+    assert first.new
+    signed = to_int8(bundle.backbone(), given[::2], signed=True)
+    assert first.engine.backbone == hashlib.sha256(signed).hexdigest()
+    assert not build_engine(bundle, precision="int8", clips=given, tensorrt=fake).new
+    for options in ({"precision": "int8"}, {"clips": given}):
+        with pytest.raises(ValueError, match="int8, and only int8, takes clips"):
             build_engine(bundle, tensorrt=fake, **options)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "reason"),
-    [
-        (b"no ONNX", "is no ONNX file"),
-        (convolutions(), "want `clip` of"),
-    ],
-    ids=["garbage", "other clips"],
-)
-def test_quantized_backbones_of_another_bundle_are_refused(
-    bundle: Bundle, fake: FakeTensorRT, backbone: bytes, reason: str
-) -> None:
-    with pytest.raises(EngineError, match=reason):
-        build_engine(bundle, precision="int8", quantized=backbone, tensorrt=fake)
-    assert fake.n_builds == 0
-
-
-def test_a_fixed_batch_size_is_refused() -> None:
-    with pytest.raises(EngineError, match="takes batches of 2 and no other size"):
-        engines._check_input(convolutions(batch=2), CLIP_SHAPE)
+    with pytest.raises(VariantError, match="9 clips are too few"):
+        build_engine(bundle, precision="int8", clips=given[:9], force=True, tensorrt=fake)
+    assert fake.n_builds == 1
 
 
 # The comparison
@@ -730,7 +723,7 @@ def test_a_build_without_a_gpu_ends_with_one_message(
     [
         (("build", "--batch", "1,8"), "not three rising numbers"),
         (("build", "--batch", "4,2,8"), "not three rising numbers"),
-        (("build", "--precision", "int8"), "--precision int8 and --quantized go together"),
+        (("build", "--precision", "int8"), "--precision int8 and --clips go together"),
         (("rm",), "give a KEY, or --all"),
         (("rm", "abcd", "--all"), "give a KEY, or --all"),
     ],

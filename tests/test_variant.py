@@ -26,9 +26,9 @@ from edgesplit.int8 import to_int8
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime, variants
 from edgesplit.runtime.backends import Floats, FunctionBackend, OrtBackend
+from edgesplit.runtime.judging import MIN_CLIPS
 from edgesplit.runtime.variants import (
     BARS,
-    MIN_CLIPS,
     Guard,
     Recipe,
     add_variant,

@@ -63,17 +63,15 @@ def _batch(context: click.Context, parameter: click.Parameter, text: str | None)
     help="How many clips it takes at once, and for how many it is fastest.  [default: 1,1,8]",
 )
 @click.option(
-    "--quantized",
-    "quantized_path",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="For int8: the backbone's ONNX with Q/DQ nodes.",
+    "--clips",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="For int8: folder of unlabelled videos like those the device sees.",
 )
 @click.option("--force", is_flag=True, help="Build even if the engine is there.")
 @bundle_option
 @json_option
-def build(
-    quantized_path: Path | None, bundle_path: Path | None, as_json: bool, **options: Any
-) -> None:
+def build(folder: Path | None, bundle_path: Path | None, as_json: bool, **options: Any) -> None:
     """Build the engine of a bundle's backbone on this device; minutes on a small one.
 
     It is kept only if its features are those of ONNX Runtime.
@@ -81,19 +79,20 @@ def build(
     \b
     Example:
         edgesplit engine build --precision fp16 --batch 1,1,4
+        edgesplit engine build --precision int8 --clips videos/
     """
     from edgesplit import screen
+    from edgesplit.clips import find_videos
     from edgesplit.runtime import build_engine
-    from edgesplit.store import read_bytes
 
-    if (quantized_path is not None) != (options["precision"] == "int8"):
-        raise click.UsageError("--precision int8 and --quantized go together")
+    if (folder is not None) != (options["precision"] == "int8"):
+        raise click.UsageError("--precision int8 and --clips go together")
     bundle = open_bundle(bundle_path)
     notes = screen.notes()
     with notes.status("looking for a GPU and TensorRT") as status:
         done = build_engine(
             bundle,
-            quantized=read_bytes(quantized_path) if quantized_path else None,
+            clips=find_videos(folder) if folder else None,
             # A terminal has one line that changes; a log file gets a line each time.
             progress=_status(status) if notes.is_terminal else _say,
             **options,
