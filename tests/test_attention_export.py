@@ -1,0 +1,79 @@
+"""Attention is found in what torch's exporter really writes, and fused it computes the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.motion_split.model import N_FRAMES, SIZE, transformer
+from edgesplit.attention import fuse_attention
+from edgesplit.export.backbone import export_backbone
+from edgesplit.export.cut import find_cut
+from edgesplit.preprocessing import Preprocessing
+from edgesplit.runtime.backends import OrtBackend
+
+pytestmark = pytest.mark.torch
+
+TINY = {
+    "image_size": 32,
+    "patch_size": 16,
+    "num_frames": 4,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "initializer_range": 0.2,
+    "num_labels": 5,
+}
+
+
+class Logits(nn.Module):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        import transformers
+
+        config = getattr(transformers, f"{name}Config")(**TINY)
+        self.model = getattr(transformers, f"{name}ForVideoClassification")(config)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        logits: Tensor = self.model(pixel_values=clips).logits
+        return logits
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], int]] = {
+    "packed": (lambda: transformer(5), {"frames": N_FRAMES, "height": SIZE, "width": SIZE}, 3),
+    "VideoMAE": (
+        lambda: Logits("VideoMAE"),
+        {"frames": 4, "height": 32, "width": 32, "layout": "ntchw"},
+        2,
+    ),
+    "TimeSformer": (
+        lambda: Logits("Timesformer"),
+        {"frames": 4, "height": 32, "width": 32, "layout": "ntchw"},
+        4,  # over time and over space
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_attention_is_fused(case: str) -> None:
+    make, shape, n_attention = CASES[case]
+    preprocessing = Preprocessing(**shape)
+    torch.manual_seed(0)
+    model = make().eval()
+    clips = np.random.default_rng(0).random((3, *preprocessing.clip_shape), np.float32)
+    backbone = export_backbone(find_cut(model, torch.from_numpy(clips)), preprocessing)
+    fused = fuse_attention(backbone)
+    kinds = [node.op_type for node in onnx.load_model_from_string(fused).graph.node]
+    assert kinds.count("MultiHeadAttention") == n_attention
+    assert "Softmax" not in kinds
+    wanted, got = OrtBackend(backbone).run(clips), OrtBackend(fused).run(clips)
+    np.testing.assert_allclose(got, wanted, atol=1e-5 * float(np.abs(wanted).max()))
