@@ -3,6 +3,8 @@
 backends   clip -> feature: ONNX Runtime, or any function
 swap       a head built, checked and warmed, ready to serve
 runtime    the two together, following the bundle's HEAD
+stream     what a camera sees, window after window: capture reads it, windows cuts it, inbox holds
+           what waits, smoothing decides over several, ledger counts, events tell
 engines    the backbone compiled for this device: build, list, remove, open
 variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
 trt, cuda  TensorRT and the GPU, each known to one module; apart: where they may crash
@@ -13,13 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesplit.runtime.backends import Backend, FunctionBackend, OrtBackend
+    from edgesplit.runtime.capture import Feed, Source, parse_source
     from edgesplit.runtime.engines import (
         build_engine,
         list_engines,
         open_engine,
         remove_engines,
     )
+    from edgesplit.runtime.events import (
+        Decision,
+        Ended,
+        Event,
+        Gap,
+        Reconnecting,
+        Stalled,
+        Started,
+        Swapped,
+    )
+    from edgesplit.runtime.ledger import Accounting
     from edgesplit.runtime.runtime import Prediction, Runtime, Timings
+    from edgesplit.runtime.smoothing import Smoother
+    from edgesplit.runtime.stream import Stream
     from edgesplit.runtime.swap import ServingHead
     from edgesplit.runtime.variants import (
         add_variant,
@@ -27,14 +43,29 @@ if TYPE_CHECKING:
         open_variant,
         remove_variants,
     )
+    from edgesplit.runtime.windows import Frame
 
 __all__ = [
+    "Accounting",
     "Backend",
+    "Decision",
+    "Ended",
+    "Event",
+    "Feed",
+    "Frame",
     "FunctionBackend",
+    "Gap",
     "OrtBackend",
     "Prediction",
+    "Reconnecting",
     "Runtime",
     "ServingHead",
+    "Smoother",
+    "Source",
+    "Stalled",
+    "Started",
+    "Stream",
+    "Swapped",
     "Timings",
     "add_variant",
     "build_engine",
@@ -42,16 +73,32 @@ __all__ = [
     "list_variants",
     "open_engine",
     "open_variant",
+    "parse_source",
     "remove_engines",
     "remove_variants",
 ]
 
 _HOMES = {
     "backends": ("Backend", "FunctionBackend", "OrtBackend"),
+    "capture": ("Feed", "Source", "parse_source"),
     "engines": ("build_engine", "list_engines", "open_engine", "remove_engines"),
+    "events": (
+        "Decision",
+        "Ended",
+        "Event",
+        "Gap",
+        "Reconnecting",
+        "Stalled",
+        "Started",
+        "Swapped",
+    ),
+    "ledger": ("Accounting",),
     "runtime": ("Prediction", "Runtime", "Timings"),
+    "smoothing": ("Smoother",),
+    "stream": ("Stream",),
     "swap": ("ServingHead",),
     "variants": ("add_variant", "list_variants", "open_variant", "remove_variants"),
+    "windows": ("Frame",),
 }
 
 
