@@ -39,6 +39,9 @@ PROTOCOLS = {
 }
 """What FFmpeg may use for a URL. Never `file`: a playlist from elsewhere must not read files."""
 
+MAX_RATE = 500
+"""Frames a second; more than any camera gives that is watched live."""
+
 DAMAGES_IN_A_ROW = 100
 """After so many packets that cannot even be read, the rest of a source is given up."""
 
@@ -68,7 +71,7 @@ class Feed(Protocol):
     """Frames a second, as far as the source says."""
     live: bool
     damaged: int
-    """Packets so far that were marked as corrupt or did not decode."""
+    """Packets so far that did not decode, or that are marked as corrupt or make such a picture."""
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames up to the end of the source.
@@ -146,7 +149,7 @@ def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float)
     if source.kind == "url":
         options["protocol_whitelist"] = PROTOCOLS[target.partition(":")[0].lower()]
         if target.lower().startswith("rtsp"):
-            options["rtsp_transport"] = "tcp"  # over UDP, one lost packet tears many pictures
+            options["rtsp_flags"] = "prefer_tcp"  # over UDP, one lost packet tears many pictures
     elif source.kind == "pipe":
         options["protocol_whitelist"] = "pipe" if target == "pipe:0" else "file"
         target = target if target == "pipe:0" else f"file:{target}"
@@ -191,7 +194,8 @@ class _AvFeed:
         self._name, self._container, self._preprocessing = source.name, container, preprocessing
         self._stream = stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate
-        self.rate = float(rate) if rate else None
+        # Where nothing is known, FFmpeg takes the clock's ticks for frames.
+        self.rate = float(rate) if rate and rate <= MAX_RATE else None
         self.damaged = 0
         self._broke: Exception | None = None
         if source.live is None:
@@ -207,10 +211,11 @@ class _AvFeed:
         for packet in self._packets():
             try:
                 frames = packet.decode() if packet else self._stream.codec_context.decode(None)
-                self.damaged += bool(packet and packet.is_corrupt)
             except av.FFmpegError:
                 self.damaged += 1
                 continue
+            marked = bool(packet and packet.is_corrupt) or any(one.is_corrupt for one in frames)
+            self.damaged += marked
             for frame in frames:
                 yield self._frame(frame)
         if self._broke is not None:

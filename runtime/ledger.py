@@ -45,7 +45,8 @@ class Accounting:
     """Only in windows that were not complete, or not predicted yet, when the stream broke off."""
     pending: int
     damaged: int
-    """Packets that are marked as corrupt or do not decode; they are no frames."""
+    """Packets that do not decode, or that are marked as corrupt or make such a picture. The first
+    are no frames, the others are counted as frames, too."""
     windows: int
     """Made."""
     predicted: int
