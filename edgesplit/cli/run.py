@@ -167,7 +167,7 @@ def _ended_text(event: Ended) -> str:
         f"windows  {n.windows} = {n.predicted} predicted + {n.dropped} dropped"
     )
     if n.gaps or n.reconnects:
-        line += f"\ngaps     {n.gaps}, {n.lost_s:.1f} s lost; {n.reconnects} attempts to open it again"
+        line += f"\ngaps     {n.gaps}, {n.lost_s:.1f} s lost; opened again {n.reconnects} times"
     if event.reason == "source ended" and not n.windows:
         line += "\nwarning: the source is shorter than one window; nothing was predicted"
     return line
