@@ -164,7 +164,10 @@ class _Turn(NamedTuple):
 
 def _read_turn(frame: av.VideoFrame) -> _Turn:
     """What the video's display matrix says: a phone stores pictures as its sensor lies."""
-    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    from av.sidedata.sidedata import SideDataContainer
+
+    # `frame.side_data` would keep the frame, and its megabytes, until a garbage collection.
+    found: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if found is None:
         return _Turn()
     matrix = np.frombuffer(found, np.int32)  # in the machine's byte order

@@ -45,7 +45,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
-    """The source is open, and it is settled how windows are made of it. The first event."""
+    """The source is open, and it is settled how windows are made of it; comes once."""
 
     kind: ClassVar[str] = "start"
 

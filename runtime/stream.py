@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from edgesplit.errors import ClipError
 from edgesplit.runtime.capture import Feed, Source, open_feed, parse_source
@@ -110,12 +110,21 @@ class Stream:
         """What became of everything so far."""
         return self._ledger.accounting()
 
+    @property
+    def hangs(self) -> bool:
+        """Whether a reader that was left to itself still waits for its source.
+
+        Python ends only when readers of the network have: `stall_s` and a second later at most.
+        """
+        threads = [*self._stuck, *([self._connection.thread] if self._connection else [])]
+        return any(thread.is_alive() for thread in threads)
+
     def stop(self) -> None:
         """Ends the stream after the window that is predicted now. A signal handler may call it."""
         self._stopping = True
 
-    def __iter__(self) -> Iterator[Event]:
-        """Tells what happens; `Started` comes first, `Ended` last.
+    def __iter__(self) -> Generator[Event, None, None]:
+        """Tells what happens; `Started` comes before any window, `Ended` last.
 
         Raises:
             ClipError: after `Ended`: the source cannot be read, or gave nothing for `give_up_s`.
@@ -232,7 +241,12 @@ class Stream:
     def _connect(self) -> None:
         self._connection = connection = _Connection(self._clock())
         connection.thread = threading.Thread(
-            target=self._read, args=(connection,), name="edgesplit-capture", daemon=True
+            target=self._read,
+            args=(connection,),
+            name="edgesplit-capture",
+            # A pipe may hang for good. FFmpeg's network asks PyAV again and again whether to go on,
+            # and that crashes while Python ends; it has a timeout, so its end can be waited for.
+            daemon=self.source.kind != "url",
         )
         connection.thread.start()
 

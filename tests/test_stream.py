@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks import soak_stream
 from edgesplit.bundle import Bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ClipError
@@ -372,7 +373,7 @@ def test_reader_of_events_that_leaves_ends_the_capture(runtime: Runtime) -> None
     endless = FakeFeed(frames(10**9), live=False)
     events = iter(stream_of(runtime, FILE, endless))
     assert [event.kind for event in islice(events, 3)] == ["start", "window", "window"]
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     wait_until(lambda: endless.closed)
 
 
@@ -395,6 +396,16 @@ def test_wall_clock_that_jumps_does_no_harm(
     assert all(0 <= event.lag_ms < 60_000 for event in jumped)
     assert 0 <= of(events, Ended)[0].lasted_s < 60
     assert settled(events).gaps == 0
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["block", "latest"])
+def test_soak_counts_every_frame(live: bool) -> None:
+    # What `make soak` does for an hour; here memory is not looked at, it needs minutes to settle.
+    result = soak_stream.stream(9, live=live, part_s=3)
+    assert result["exact"]
+    assert result["accounting"]["frames"] == 9 * 30
+    assert result["accounting"]["gaps"] == (2 if live else 0)
+    assert len(result["resident_mib_by_tenth"]) >= 2
 
 
 # What is asked for

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +94,13 @@ def run(
     show = _print_json if as_json else _printer(every)
     with Runtime(bundle, backend=backend) as runtime:
         stream = Stream(runtime, parsed, **options)
-        with _signals_call(stream.stop), _closed_pipe_ends():
-            for event in stream:
+        events = iter(stream)
+        with _signals_call(stream.stop), _closed_pipe_ends(), closing(events):
+            for event in events:
                 show(event)
+    if stream.hangs:
+        sys.stdout.flush()
+        os._exit(0)  # or Python would wait until a network's timeout is over
 
 
 def _print_json(event: Event) -> None:
