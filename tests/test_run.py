@@ -4,11 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ from click.testing import CliRunner, Result
 from edgesplit.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.demo import unpack_demo
+from tests.cameras import Camera
 from tests.videos import encode, waves
 
 COMMAND = (sys.executable, "-m", "edgesplit", "run", "--window", "1")
@@ -178,46 +175,6 @@ def test_reader_that_has_enough_ends_it_quietly(demo: Bundle, video: Path, form:
     assert b"Exception ignored" not in talk
 
 
-class Camera:
-    """Serves MPEG-TS as a camera does, without end; cut off where it is told, then again."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content, self.visits = content, 0
-        self.closing = threading.Event()
-
-    @contextmanager
-    def serving(self) -> Iterator[str]:
-        camera = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                camera.visits += 1
-                if camera.visits == 2:
-                    self.send_error(503)
-                    return
-                self.send_response(200)
-                self.end_headers()
-                if camera.visits == 1:
-                    self.wfile.write(camera.content[: 2 * len(camera.content) // 3])
-                    return
-                self.wfile.write(camera.content)
-                camera.closing.wait(60)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Says nothing."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://user:geheim@127.0.0.1:{server.server_port}/video?token=verborgen"
-        finally:
-            self.closing.set()
-            server.shutdown()
-            thread.join()
-            server.server_close()
-
-
 def watched(process: subprocess.Popen[str], enough: str) -> list[dict[str, Any]]:
     """All events; the process is terminated at the first of that kind after a gap, or at a gap."""
     assert process.stdout is not None
@@ -236,10 +193,11 @@ def _has_gap(events: list[dict[str, Any]]) -> bool:
     return any(event["event"] == "gap" for event in events)
 
 
-def test_network_that_breaks_off_is_opened_again(demo: Bundle, video: Path) -> None:
+@pytest.mark.parametrize("protocol", ["http", "rtsp"])
+def test_network_that_breaks_off_is_opened_again(demo: Bundle, video: Path, protocol: Any) -> None:
     # Takes two seconds: the shortest pauses before an attempt.
     with (
-        Camera(video.read_bytes()).serving() as url,
+        Camera(video.read_bytes()).serving(protocol) as url,
         started(demo, "--source", url, stderr=subprocess.PIPE) as process,
     ):
         events = watched(process, "window")
@@ -251,7 +209,10 @@ def test_network_that_breaks_off_is_opened_again(demo: Bundle, video: Path) -> N
     assert kinds.index("reconnect") < kinds.index("gap")
     assert events[-2]["segment"] == 1
     assert events[0]["policy"] == "latest"
-    assert events[0]["source"] == f"http://user:***@{url.partition('@')[2].partition('?')[0]}?***"
+    assert (
+        events[0]["source"]
+        == f"{protocol}://user:***@{url.partition('@')[2].partition('?')[0]}?***"
+    )
     n = check_account(events[-1])
     assert n["reconnects"] == 2
     assert n["lost_s"] > 0
@@ -259,12 +220,13 @@ def test_network_that_breaks_off_is_opened_again(demo: Bundle, video: Path) -> N
         assert secret not in json.dumps(events) + talk
 
 
-def test_network_that_falls_silent_is_opened_again(demo: Bundle, video: Path) -> None:
-    # Takes two seconds, too.
-    camera = Camera(video.read_bytes())
-    camera.visits = 2  # the next one gets all there is, and then nothing
+@pytest.mark.parametrize("protocol", ["http", "rtsp"])
+def test_network_that_falls_silent_is_opened_again(
+    demo: Bundle, video: Path, protocol: Any
+) -> None:
+    # Takes two seconds, too. Visitors after the second get all there is, and then nothing.
     with (
-        camera.serving() as url,
+        Camera(video.read_bytes(), visits=2).serving(protocol) as url,
         started(demo, "--source", url, "--stall", "0.5", "--give-up", "60") as process,
     ):
         events = watched(process, "gap")
