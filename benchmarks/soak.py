@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import ROOT, write_result
+from benchmarks.soak_stream import stream
 from edgesplit.demo import unpack_demo
 from edgesplit.head import Head
 from edgesplit.runtime import Runtime
@@ -107,12 +108,14 @@ def _resident_mib() -> float:
 @click.command()
 @click.option("--examples", default=1000, show_default=True)
 @click.option("--swaps", "n_swaps", default=5000, show_default=True)
+@click.option("--stream-seconds", default=3600, show_default=True)
 @click.option("--fuzz-seconds", default=300.0, show_default=True)
-def main(examples: int, n_swaps: int, fuzz_seconds: float) -> None:
+def main(examples: int, n_swaps: int, stream_seconds: int, fuzz_seconds: float) -> None:
     """Run the long counts and write their result."""
     content = {
         "random_trees": random_trees(examples),
         "swaps": swaps(n_swaps),
+        "stream": [stream(stream_seconds, live=live) for live in (False, True)],
         "fuzz_head": fuzz(fuzz_seconds),
     }
     click.echo(write_result("soak", content).read_text())

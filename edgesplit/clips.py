@@ -8,7 +8,7 @@ are shown. Mean and standard deviation are folded into the backbone, so a clip i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +23,17 @@ from edgesplit.resize import resize_picture
 if TYPE_CHECKING:
     import av
 
-__all__ = ["VIDEO_SUFFIXES", "VideoClip", "find_videos", "read_clip", "read_video"]
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "VideoClip",
+    "check_decodable",
+    "find_videos",
+    "open_video",
+    "read_clip",
+    "read_video",
+    "scale_frame",
+    "stack_clip",
+]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -70,11 +80,16 @@ def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
         # Some packets gave no picture: sample again from the frames that there really are.
         frames, n_frames = _decode(path, preprocessing, n_frames)
     indices = sample_frames(n_frames, preprocessing)
-    clip = np.stack([frames[index] for index in indices])
+    clip = stack_clip([frames[index] for index in indices], preprocessing)
+    return VideoClip(clip, n_repeated=len(indices) - len(set(indices)))
+
+
+def stack_clip(pictures: Sequence[Pixels], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+    """The clip of pictures that `scale_frame` made: float32 in 0..1, `preprocessing.clip_shape`."""
     order = (3, 0, 1, 2) if preprocessing.layout == "ncthw" else (0, 3, 1, 2)
-    scaled = np.ascontiguousarray(clip.transpose(order), np.float32)
-    scaled /= 255
-    return VideoClip(scaled, n_repeated=len(indices) - len(set(indices)))
+    clip = np.ascontiguousarray(np.stack(pictures).transpose(order), np.float32)
+    clip /= 255
+    return clip
 
 
 def _count_packets(path: Path) -> int:
@@ -82,7 +97,7 @@ def _count_packets(path: Path) -> int:
     import av
 
     count = 0
-    with _open(path) as container, contextlib.suppress(av.FFmpegError):
+    with open_video(path) as container, contextlib.suppress(av.FFmpegError):
         for packet in container.demux(container.streams.video[0]):
             count += packet.size > 0
     return count
@@ -97,11 +112,11 @@ def _decode(
     wanted: Collection[int] = set(sample_frames(n_frames, preprocessing)) if n_frames else ()
     frames: dict[int, Pixels] = {}
     count = 0
-    with _open(path) as container:
+    with open_video(path) as container:
         try:
             for count, frame in enumerate(container.decode(video=0), start=1):
                 if count - 1 in wanted:
-                    frames[count - 1] = _scale(frame, preprocessing)
+                    frames[count - 1] = scale_frame(frame, preprocessing)
         except av.FFmpegError as error:
             if not count:
                 raise ClipError(f"{path} cannot be decoded: {error.strerror}.") from error
@@ -110,8 +125,8 @@ def _decode(
     return frames, count
 
 
-def _scale(frame: av.VideoFrame, preprocessing: Preprocessing) -> Pixels:
-    """The frame upright, scaled and cropped: `(height, width, 3)`."""
+def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> Pixels:
+    """The frame upright, scaled and cropped: `(height, width, 3)` uint8."""
     turn = _read_turn(frame)
     stored = frame.height, frame.width
     height, width = scaled_size(*turn.size(*stored), preprocessing)
@@ -149,7 +164,10 @@ class _Turn(NamedTuple):
 
 def _read_turn(frame: av.VideoFrame) -> _Turn:
     """What the video's display matrix says: a phone stores pictures as its sensor lies."""
-    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    from av.sidedata.sidedata import SideDataContainer
+
+    # `frame.side_data` would keep the frame, and its megabytes, until a garbage collection.
+    found: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if found is None:
         return _Turn()
     matrix = np.frombuffer(found, np.int32)  # in the machine's byte order
@@ -160,12 +178,19 @@ def _read_turn(frame: av.VideoFrame) -> _Turn:
     return _Turn(reverse_rows=d < 0, reverse_columns=a < 0)
 
 
-def _open(path: Path) -> av.container.InputContainer:
+def open_video(path: Path) -> av.container.InputContainer:
+    """The file, opened; it has a video stream that can be decoded, and fetches no other file.
+
+    Raises:
+        ClipError: it is missing, empty or no video.
+    """
     import av
 
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
-        raise ClipError(f"{path} {what}. Give a video file; cameras and URLs are not read yet.")
+        raise ClipError(
+            f"{path} {what}. Give a video file; `edgesplit run` takes URLs and cameras."
+        )
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")
     try:
@@ -177,10 +202,19 @@ def _open(path: Path) -> av.container.InputContainer:
         raise ClipError(
             f"{path} is not a video that FFmpeg can open ({reason}). Convert or copy it."
         ) from error
+    check_decodable(container, str(path))
+    return container
+
+
+def check_decodable(container: av.container.InputContainer, name: str) -> None:
+    """Closes and refuses a container without video, or whose codec is unknown.
+
+    Raises:
+        ClipError: it is refused, by its name.
+    """
     if not container.streams.video:
         container.close()
-        raise ClipError(f"{path} has no video stream. Give a file with pictures.")
+        raise ClipError(f"{name} has no video stream. Give a source with pictures.")
     if container.streams.video[0].codec_context is None:  # PyAV before 18 crashes on decoding it
         container.close()
-        raise ClipError(f"{path} holds video of a codec that this FFmpeg does not know.")
-    return container
+        raise ClipError(f"{name} holds video of a codec that this FFmpeg does not know.")

@@ -4,6 +4,8 @@ backends   clip -> feature: ONNX Runtime, or any function; batching joins severa
 swap       the head that serves, following the bundle's HEAD
 shadow     a candidate beside it; probation: the rollback of an edit that changes too much
 runtime    all of it together
+stream     what a camera sees, window after window: capture reads it, windows cuts it, inbox holds
+           what waits, smoothing decides over several, ledger counts, events tell
 engines    the backbone compiled for this device: build, list, remove, open
 variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
 choice     which of these runs here, and why
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgesplit.runtime.backends import Backend, FunctionBackend, OrtBackend
     from edgesplit.runtime.batching import BatchingBackend
+    from edgesplit.runtime.capture import Feed, Source, parse_source
     from edgesplit.runtime.choice import Choice, open_backend
     from edgesplit.runtime.engines import (
         build_engine,
@@ -23,8 +26,21 @@ if TYPE_CHECKING:
         open_engine,
         remove_engines,
     )
+    from edgesplit.runtime.events import (
+        Decision,
+        Ended,
+        Event,
+        Gap,
+        Reconnecting,
+        Stalled,
+        Started,
+        Swapped,
+    )
+    from edgesplit.runtime.ledger import Accounting
     from edgesplit.runtime.runtime import Prediction, Runtime, Timings
     from edgesplit.runtime.shadow import Shadow, ShadowReport
+    from edgesplit.runtime.smoothing import Smoother
+    from edgesplit.runtime.stream import Stream
     from edgesplit.runtime.swap import ServingHead
     from edgesplit.runtime.variants import (
         add_variant,
@@ -32,18 +48,33 @@ if TYPE_CHECKING:
         open_variant,
         remove_variants,
     )
+    from edgesplit.runtime.windows import Frame
 
 __all__ = [
+    "Accounting",
     "Backend",
     "BatchingBackend",
     "Choice",
+    "Decision",
+    "Ended",
+    "Event",
+    "Feed",
+    "Frame",
     "FunctionBackend",
+    "Gap",
     "OrtBackend",
     "Prediction",
+    "Reconnecting",
     "Runtime",
     "ServingHead",
     "Shadow",
     "ShadowReport",
+    "Smoother",
+    "Source",
+    "Stalled",
+    "Started",
+    "Stream",
+    "Swapped",
     "Timings",
     "add_variant",
     "build_engine",
@@ -52,6 +83,7 @@ __all__ = [
     "open_backend",
     "open_engine",
     "open_variant",
+    "parse_source",
     "remove_engines",
     "remove_variants",
 ]
@@ -60,11 +92,26 @@ _HOMES = {
     "backends": ("Backend", "FunctionBackend", "OrtBackend"),
     "batching": ("BatchingBackend",),
     "choice": ("Choice", "open_backend"),
+    "capture": ("Feed", "Source", "parse_source"),
     "engines": ("build_engine", "list_engines", "open_engine", "remove_engines"),
+    "events": (
+        "Decision",
+        "Ended",
+        "Event",
+        "Gap",
+        "Reconnecting",
+        "Stalled",
+        "Started",
+        "Swapped",
+    ),
+    "ledger": ("Accounting",),
     "runtime": ("Prediction", "Runtime", "Timings"),
     "shadow": ("Shadow", "ShadowReport"),
+    "smoothing": ("Smoother",),
+    "stream": ("Stream",),
     "swap": ("ServingHead",),
     "variants": ("add_variant", "list_variants", "open_variant", "remove_variants"),
+    "windows": ("Frame",),
 }
 
 

@@ -1,5 +1,6 @@
 """From video files to clips: which frames, which size, which layout, and what is no video."""
 
+import sys
 import wave
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.clips import VIDEO_SUFFIXES, find_videos, read_clip, read_video
+from edgesplit.clips import VIDEO_SUFFIXES, find_videos, read_clip, read_video, scale_frame
 from edgesplit.errors import BundleError, ClipError
 from edgesplit.preprocessing import INTERPOLATIONS, Preprocessing, sample_frames, scaled_size
 from tests.videos import Matrix, show_as
@@ -126,6 +127,15 @@ def test_clip_holds_the_sampled_frames(
     expected = [30 + 10 * index for index in sample_frames(n_frames, preprocessing)]
     # Half the step between frames tells each from its neighbours.
     np.testing.assert_allclose(grey_levels(clip, preprocessing), expected, rtol=0, atol=4.9)
+
+
+def test_scaled_frame_is_free_when_nobody_holds_it(tmp_path: Path) -> None:
+    # A camera's frames are megabytes each, and a garbage collection is hundreds of frames away.
+    with av.open(str(write_video(tmp_path / "a.mp4", greys(2)))) as container:
+        frame = next(container.decode(video=0))
+        before = sys.getrefcount(frame)
+        scale_frame(frame, Preprocessing(1, 12, 16))
+        assert sys.getrefcount(frame) == before
 
 
 @pytest.mark.parametrize(("height", "width"), [(47, 63), (48, 63), (2, 2), (17, 300)])

@@ -1,0 +1,256 @@
+"""Opening and reading what a stream comes from: a file, a URL, a camera, standard input.
+
+What comes of it is a `Feed`: frames with timestamps. Decoding and scaling are FFmpeg's and numpy's,
+which leave Python's lock to others meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from edgesplit.clips import check_decodable, open_video, scale_frame
+from edgesplit.errors import ClipError
+from edgesplit.preprocessing import Preprocessing
+from edgesplit.runtime.windows import Frame
+
+if TYPE_CHECKING:
+    import av
+
+__all__ = ["Feed", "Source", "open_feed", "parse_source"]
+
+Kind = Literal["file", "url", "device", "pipe"]
+
+PROTOCOLS = {
+    "http": "http,https,httpproxy,tcp,tls,crypto",
+    "https": "http,https,httpproxy,tcp,tls,crypto",
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsp,rtsps,rtp,udp,tcp,tls,crypto",
+    "rtmp": "rtmp,tcp",
+    "srt": "srt,udp",
+    "tcp": "tcp",
+    "udp": "udp",
+    "rtp": "rtp,udp",
+}
+"""What FFmpeg may use for a URL. Never `file`: a playlist from elsewhere must not read files."""
+
+MAX_RATE = 500
+"""Frames a second; more than any camera gives that is watched live."""
+
+DAMAGES_IN_A_ROW = 100
+"""After so many packets that cannot even be read, the rest of a source is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is read, and how."""
+
+    target: str
+    """A path or URL; it may hold a password."""
+    kind: Kind
+    name: str
+    """To be shown and logged: without the password."""
+    live: bool | None
+    """Whether it goes on without us. None: known when it is open (a URL may be of a file)."""
+
+    @property
+    def returns(self) -> bool:
+        """Whether it can be opened again when it breaks off."""
+        return self.kind in ("url", "device")
+
+
+class Feed(Protocol):
+    """Frames of an open source. Made, iterated and closed by one thread."""
+
+    rate: float | None
+    """Frames a second, as far as the source says."""
+    live: bool
+    damaged: int
+    """Packets so far that did not decode, or that are marked as corrupt or make such a picture."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames up to the end of the source.
+
+        Raises:
+            ClipError: the source broke off.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of the source."""
+        ...
+
+
+def parse_source(text: str, *, live: bool | None = None) -> Source:
+    """What `--source` means: `-` is standard input, then URLs, devices and files.
+
+    Args:
+        text: as it is typed.
+        live: whether the source goes on without us; by default URLs of streams and cameras do.
+
+    Raises:
+        ClipError: it is a URL of a kind that is not read.
+    """
+    if text == "-":
+        return Source("pipe:0", "pipe", "standard input", live or False)
+    if match := re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*)://", text):
+        scheme = match[1].lower()
+        if scheme not in PROTOCOLS:
+            known = ", ".join(PROTOCOLS)
+            raise ClipError(f"{scheme}:// is not read. Give a file, a camera, or one of {known}.")
+        if live is None and not scheme.startswith("http"):
+            live = True
+        return Source(text, "url", _without_secrets(text), live)
+    path = Path(text)
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        mode = 0
+    if stat.S_ISCHR(mode) or re.fullmatch(r"/dev/video\d+", text):
+        return Source(text, "device", text, True if live is None else live)
+    if stat.S_ISFIFO(mode):
+        return Source(text, "pipe", text, live or False)
+    return Source(text, "file", text, live or False)
+
+
+def _without_secrets(url: str) -> str:
+    """The URL without password, and without its query, where cameras take theirs.
+
+    Not by `urlsplit`: a password with a slash in it would be taken for host and path.
+    """
+    scheme, _, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    shown = f"{re.split('[:/?#]', user)[0]}:***@" if at else ""
+    address, query, _ = host.partition("?")
+    return f"{scheme}://{shown}{address}{query and '?***'}"
+
+
+def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float) -> Feed:
+    """Opens a source.
+
+    Args:
+        source: what to open.
+        preprocessing: how its frames are scaled.
+        timeout_s: how long a network may be silent; reading a camera or pipe cannot be bounded.
+
+    Raises:
+        ClipError: it cannot be opened.
+    """
+    import av
+
+    if source.kind == "file":
+        return _AvFeed(source, open_video(Path(source.target)), preprocessing)
+    options, form, target = {}, None, source.target
+    if source.kind == "url":
+        options["protocol_whitelist"] = PROTOCOLS[target.partition(":")[0].lower()]
+        if target.lower().startswith("rtsp"):
+            options["rtsp_flags"] = "prefer_tcp"  # over UDP, one lost packet tears many pictures
+    elif source.kind == "pipe":
+        options["protocol_whitelist"] = "pipe" if target == "pipe:0" else "file"
+        target = target if target == "pipe:0" else f"file:{target}"
+    else:
+        form = "v4l2"
+    try:
+        container = av.open(target, format=form, options=options, timeout=timeout_s)
+    except (av.FFmpegError, ValueError) as error:
+        raise ClipError(
+            f"{source.name} cannot be opened ({_reason(error)}). {_advice(source)}"
+        ) from error
+    check_decodable(container, source.name)
+    return _AvFeed(source, container, preprocessing)
+
+
+def _reason(error: Exception) -> str:
+    """What FFmpeg says, without the URL that it would add."""
+    import av
+
+    if isinstance(error, av.error.ExitError):
+        return "no answer in time"
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def _advice(source: Source) -> str:
+    if source.kind == "device":
+        return "Is the camera plugged in, and not used by another program?"
+    if source.kind == "pipe":
+        return "Pipe MPEG-TS or Matroska; an MP4 file must be given by its name."
+    return "Check the address, and that the camera is on."
+
+
+class _AvFeed:
+    """See `Feed`."""
+
+    def __init__(
+        self,
+        source: Source,
+        container: av.container.InputContainer,
+        preprocessing: Preprocessing,
+    ) -> None:
+        self._name, self._container, self._preprocessing = source.name, container, preprocessing
+        self._stream = stream = container.streams.video[0]
+        rate = stream.average_rate or stream.guessed_rate
+        # Where nothing is known, FFmpeg takes the clock's ticks for frames.
+        self.rate = float(rate) if rate and rate <= MAX_RATE else None
+        self.damaged = 0
+        self._broke: Exception | None = None
+        if source.live is None:
+            self.live = container.duration is None and container.size < 0
+        else:
+            self.live = source.live
+        # Several frames at once is fastest, and makes a live picture late by as many.
+        stream.thread_type = "SLICE" if self.live else "AUTO"
+
+    def __iter__(self) -> Iterator[Frame]:
+        import av
+
+        for packet in self._packets():
+            try:
+                frames = packet.decode() if packet else self._stream.codec_context.decode(None)
+            except av.FFmpegError:
+                self.damaged += 1
+                continue
+            marked = bool(packet and packet.is_corrupt) or any(one.is_corrupt for one in frames)
+            self.damaged += marked
+            for frame in frames:
+                yield self._frame(frame)
+        if self._broke is not None:
+            raise ClipError(f"{self._name} broke off ({_reason(self._broke)}).") from self._broke
+
+    def _packets(self) -> Iterator[av.Packet[av.VideoStream] | None]:
+        """All packets, then None: the decoder gives what it still holds."""
+        import av
+
+        in_a_row = 0
+        while in_a_row < DAMAGES_IN_A_ROW:
+            try:
+                for packet in self._container.demux(self._stream):
+                    in_a_row = 0
+                    if packet.size:
+                        yield packet
+                break
+            except av.error.InvalidDataError:  # what follows may be sound again
+                in_a_row += 1
+                self.damaged += 1
+            except av.FFmpegError as error:
+                self._broke = error
+                break
+        yield None
+
+    def _frame(self, frame: av.VideoFrame) -> Frame:
+        # The stream's time base: the frames that a decoder still holds at the end have none.
+        base = self._stream.time_base
+        return Frame(
+            seconds=None if frame.pts is None or base is None else float(frame.pts * base),
+            arrived=time.monotonic(),
+            wall=time.time(),
+            scale=lambda: scale_frame(frame, self._preprocessing),
+        )
+
+    def close(self) -> None:
+        """See `Feed.close`."""
+        self._container.close()

@@ -1,0 +1,76 @@
+"""Where windows and events wait for the thread that predicts."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from edgesplit.runtime.events import Event, Policy
+from edgesplit.runtime.ledger import Ledger
+from edgesplit.runtime.windows import Window
+
+__all__ = ["Closed", "Inbox"]
+
+WAITING = 2
+"""Windows that may wait when none is to be lost: one to be taken, one to be finished meanwhile."""
+
+
+class Closed:
+    """A connection ended by itself."""
+
+    def __init__(self, reason: str, error: Exception | None) -> None:
+        self.reason, self.error = reason, error
+
+
+class Inbox:
+    """What the capture thread has for the one that predicts, in order; few windows wait."""
+
+    policy: Policy = "block"
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._items: deque[Window | Event | Closed] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, items: Sequence[Window | Event | Closed]) -> None:
+        """Hands over; a window too many takes the place of the one that waits, or waits itself."""
+        for item in items:
+            with self._changed:
+                if isinstance(item, Window):
+                    self._make_room()
+                    if self._closed:
+                        self._ledger.settle(item.tickets, "unfinished")
+                        continue
+                self._items.append(item)
+                self._changed.notify_all()
+
+    def _make_room(self) -> None:
+        if self.policy == "latest":
+            for waiting in self._windows():
+                self._items.remove(waiting)
+                self._ledger.settle(waiting.tickets, "late")
+            return
+        self._changed.wait_for(lambda: self._closed or len(self._windows()) < WAITING)
+
+    def _windows(self) -> list[Window]:
+        return [item for item in self._items if isinstance(item, Window)]
+
+    def get(self, timeout_s: float) -> Window | Event | Closed | None:
+        """The next item; None when none came in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: bool(self._items), timeout_s):
+                return None
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        """Windows that wait, and all that come, are not predicted any more."""
+        with self._changed:
+            self._closed = True
+            for waiting in self._windows():
+                self._items.remove(waiting)
+                self._ledger.settle(waiting.tickets, "unfinished")
+            self._changed.notify_all()

@@ -1,0 +1,175 @@
+"""What a source means, and that what is damaged in it is counted and what is secret stays so."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgesplit.errors import ClipError
+from edgesplit.preprocessing import Preprocessing
+from edgesplit.runtime.capture import Source, open_feed, parse_source
+from tests.videos import encode, waves
+
+PREPROCESSING = Preprocessing(4, 12, 16)
+
+
+@contextmanager
+def served(content: bytes, *, length: bool) -> Iterator[str]:
+    """The address where the content is, with its length told or not."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            if length:
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/video"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def read(source: Source) -> tuple[int, int, bool]:
+    """Frames, damaged packets, and whether the source is live; up to its end or where it breaks."""
+    feed = open_feed(source, PREPROCESSING, timeout_s=5)
+    n_frames = 0
+    try:
+        for _ in feed:
+            n_frames += 1
+    except ClipError:
+        pass
+    finally:
+        feed.close()
+    return n_frames, feed.damaged, feed.live
+
+
+# What a source means
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "live", "returns"),
+    [
+        ("-", "pipe", False, False),
+        ("clip.mp4", "file", False, False),
+        ("/dev/video0", "device", True, True),
+        ("rtsp://camera/1", "url", True, True),
+        ("udp://0.0.0.0:5000", "url", True, True),
+        ("http://camera/video", "url", None, True),
+        ("10:30.mp4", "file", False, False),
+    ],
+)
+def test_source_is_told_by_its_name(text: str, kind: str, live: bool | None, returns: bool) -> None:
+    source = parse_source(text)
+    assert (source.kind, source.live, source.returns) == (kind, live, returns)
+    assert parse_source(text, live=True).live is True
+    assert parse_source(text, live=False).live is False
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "concat:///a|b", "data://x", "lavfi://x"])
+def test_urls_of_other_kinds_are_refused(url: str) -> None:
+    with pytest.raises(ClipError, match=r"is not read\. Give a file, a camera, or one of"):
+        parse_source(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://camera/1", "rtsp://camera/1"),
+        ("rtsp://user:pw@camera:554/1", "rtsp://user:***@camera:554/1"),
+        ("rtsp://user:p/w?s#c@r@camera/1", "rtsp://user:***@camera/1"),
+        ("rtsp://pw@camera/1", "rtsp://pw:***@camera/1"),
+        ("http://camera/1?user=a&password=pw", "http://camera/1?***"),
+        ("http://camera/1?password=p@w", "http://camera:***@w"),
+    ],
+)
+def test_name_of_a_source_holds_no_password(url: str, shown: str) -> None:
+    assert parse_source(url).name == shown
+
+
+def test_what_cannot_be_opened_is_named_without_its_password() -> None:
+    source = parse_source("http://user:geheim@127.0.0.1:1/video")
+    with pytest.raises(ClipError, match=r"cannot be opened \(Connection refused\)") as caught:
+        open_feed(source, PREPROCESSING, timeout_s=5)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "match"),
+    [
+        ("/dev/video97", "plugged in"),
+        ("nothing.mp4", "does not exist"),
+    ],
+)
+def test_what_is_not_there_says_what_to_do(source: str, match: str) -> None:
+    with pytest.raises(ClipError, match=match):
+        open_feed(parse_source(source), PREPROCESSING, timeout_s=5)
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("suffix", "length", "live"), [("ts", False, True), ("ts", True, False), ("mp4", True, False)]
+)
+def test_url_is_live_unless_it_is_of_a_file(
+    tmp_path: Path, suffix: str, length: bool, live: bool
+) -> None:
+    content = encode(tmp_path / f"a.{suffix}", waves(30, 48, 64)).read_bytes()
+    with served(content, length=length) as url:
+        n_frames, _, found = read(parse_source(url))
+    assert (n_frames, found) == (30, live)  # also the frames that a decoder holds back at the end
+
+
+def test_playlist_from_the_network_reads_no_file(tmp_path: Path) -> None:
+    video = encode(tmp_path / "a.ts", waves(12, 48, 64))
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{video}\n#EXT-X-ENDLIST\n"
+    with served(playlist.encode(), length=True) as url, pytest.raises(ClipError):
+        open_feed(parse_source(f"{url}.m3u8"), PREPROCESSING, timeout_s=5)
+
+
+def damaged(path: Path, *, keep: int = 4000) -> Path:
+    """Overwrites every eleventh hundred bytes, after the first and before the last few kB."""
+    content = bytearray(path.read_bytes())
+    noise = np.random.default_rng(0)
+    for start in range(keep, len(content) - keep, 1100):
+        content[start : start + 100] = noise.bytes(100)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv", "mp4"])
+def test_damage_is_counted_and_the_rest_is_read(tmp_path: Path, suffix: str) -> None:
+    path = encode(tmp_path / f"a.{suffix}", waves(240, 48, 64, grain=20.0))
+    whole, none, _ = read(parse_source(str(path)))
+    assert (whole, none) == (240, 0)
+    # At the end the tables of MP4 and Matroska lie: they stay.
+    n_frames, n_damaged, _ = read(parse_source(str(damaged(path, keep=8000))))
+    assert n_damaged > 0
+    assert 0 < n_frames < 240
+
+
+def test_pipe_is_read(tmp_path: Path) -> None:
+    content = encode(tmp_path / "a.ts", waves(30, 48, 64)).read_bytes()
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_bytes, args=(content,))
+    writer.start()
+    source = parse_source(str(fifo))
+    assert source.kind == "pipe"
+    assert read(source)[0] == 30
+    writer.join()

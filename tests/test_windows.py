@@ -1,0 +1,268 @@
+"""Windows are what a file of that stretch would give, and every frame has one fate."""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgesplit.clips import read_clip
+from edgesplit.errors import ClipError
+from edgesplit.preprocessing import Preprocessing, sample_frames
+from edgesplit.runtime.capture import open_feed, parse_source
+from edgesplit.runtime.events import Gap
+from edgesplit.runtime.ledger import Fate, Ledger
+from edgesplit.runtime.windows import TOLERANCE, Frame, Grid, Window, Windower
+from tests.videos import encode, waves
+
+SMALL = Preprocessing(4, 1, 1)
+
+
+def frame(number: int, seconds: float | None, arrived: float = 0.0) -> Frame:
+    """A picture of one pixel that holds its number."""
+    picture = np.array([[[number % 256, number // 256, 0]]], np.uint8)
+    return Frame(seconds=seconds, arrived=arrived, wall=arrived, scale=lambda: picture)
+
+
+def numbers(window: Window) -> list[int]:
+    """Which frames a window shows."""
+    red, green = (np.rint(255 * window.clip[channel, :, 0, 0]).astype(int) for channel in (0, 1))
+    return [int(number) for number in red + 256 * green]
+
+
+def windower(
+    fps: float, *, window_s: float, ledger: Ledger | None = None, live: bool = False, **more: Any
+) -> Windower:
+    grid = Grid.plan(SMALL, fps, window_s=window_s, stride_s=more.pop("stride_s", None))
+    return Windower(grid, SMALL, ledger or Ledger(), live=live, **more)
+
+
+def feed(made: Windower, times: Sequence[float]) -> list[Window | Gap]:
+    """All that comes of frames at these times, which also is when they arrive."""
+    found = [item for n, time in enumerate(times) for item in made.add(frame(n, time, time))]
+    return [*found, *made.cut("the end")]
+
+
+def only_windows(found: Sequence[Window | Gap]) -> list[Window]:
+    return [item for item in found if isinstance(item, Window)]
+
+
+# What a window is
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("rate", [Fraction(12), Fraction(30000, 1001), Fraction(60)], ids=str)
+@pytest.mark.parametrize("sampling", ["uniform", "dense"])
+def test_window_of_a_whole_file_is_its_clip_bit_for_bit(
+    tmp_path: Path, suffix: str, rate: Fraction, sampling: Any
+) -> None:
+    preprocessing = Preprocessing(8, 24, 32, sampling=sampling, stride=3)
+    n = 24 if sampling == "dense" else 30  # dense: frames * stride
+    path = encode(tmp_path / f"a.{suffix}", waves(n, 48, 64), rate=rate)
+    opened = open_feed(parse_source(str(path)), preprocessing, timeout_s=5)
+    assert opened.rate is not None
+    window_s = None if sampling == "dense" else n / float(rate)
+    grid = Grid.plan(preprocessing, opened.rate, window_s=window_s)
+    made = Windower(grid, preprocessing, Ledger(), live=False, period_s=1 / opened.rate)
+    found = [item for one in opened for item in made.add(one)] + made.cut("the end")
+    opened.close()
+    (window,) = only_windows(found)
+    np.testing.assert_array_equal(window.clip, read_clip(path, preprocessing))
+
+
+@pytest.mark.parametrize("source_fps", [15, 30, 60])
+def test_windows_do_not_depend_on_the_rate_of_the_source(source_fps: int) -> None:
+    # Frame n of 15 a second is frame n * source_fps / 15 of the others.
+    made = windower(15, window_s=2, period_s=1 / source_fps)
+    times = [n / source_fps for n in range(10 * source_fps)]
+    shown = [
+        [number * 15 // source_fps for number in numbers(w)]
+        for w in only_windows(feed(made, times))
+    ]
+    expected = [[start + n for n in sample_frames(30, SMALL)] for start in range(0, 121, 15)]
+    assert shown[: len(expected)] == expected
+
+
+def test_frames_without_timestamps_follow_one_another() -> None:
+    timed, untimed = windower(10, window_s=1), windower(10, window_s=1)
+    wanted = [numbers(w) for w in only_windows(feed(timed, [n / 10 for n in range(40)]))]
+    found = [item for n in range(40) for item in untimed.add(frame(n, None))]
+    assert [numbers(w) for w in only_windows([*found, *untimed.cut("the end")])] == wanted
+
+
+def test_a_frame_is_scaled_once_and_only_if_it_is_sampled() -> None:
+    scaled: list[int] = []
+
+    def counted(number: int) -> Frame:
+        def scale() -> npt.NDArray[np.uint8]:
+            scaled.append(number)
+            return np.zeros((1, 1, 3), np.uint8)
+
+        return Frame(seconds=number / 10, arrived=0, wall=0, scale=scale)
+
+    ledger = Ledger()
+    made = windower(10, window_s=2, stride_s=0.5, ledger=ledger)
+    found = [item for n in range(100) for item in made.add(counted(n))] + made.cut("the end")
+    assert len(scaled) == len(set(scaled)) == 100 - ledger.accounting().unsampled
+    assert ledger.accounting().unsampled > 0
+    assert len(only_windows(found)) * SMALL.frames > len(scaled)  # so some were shared
+
+
+def test_window_is_ready_one_frame_after_the_last_that_it_samples() -> None:
+    made = windower(10, window_s=2)
+    last = sample_frames(20, SMALL)[-1]
+    ready = [n for n in range(20) if only_windows(made.add(frame(n, n / 10)))]
+    assert ready == [last + 1]
+
+
+def test_stride_may_be_longer_than_a_window() -> None:
+    found = only_windows(feed(windower(10, window_s=1, stride_s=3), [n / 10 for n in range(70)]))
+    assert [(w.start, w.end) for w in found] == [(0, 1), (3, 4), (6, 7)]
+
+
+def test_a_picture_is_held_until_the_next_but_not_for_long() -> None:
+    times = [0, 0.1, 0.2, 1.9, 2.0, 2.1]
+    (window,) = only_windows(feed(windower(10, window_s=2), times))
+    assert numbers(window) == [2, 2, 2, 2]  # at 0.2, 0.7, 1.2 and 1.7
+    gaps = [item for item in feed(windower(10, window_s=2), [0, 5, 5.1]) if isinstance(item, Gap)]
+    assert [(gap.at_s, round(gap.lost_s, 6)) for gap in gaps] == [(0.1, 4.9)]
+
+
+# The length of windows
+
+
+def test_length_of_an_event_is_asked_for() -> None:
+    with pytest.raises(ClipError, match=r"4 frames spread over a whole event.*--window"):
+        Grid.plan(SMALL, 30)
+
+
+def test_length_of_a_dense_window_follows_and_another_is_refused() -> None:
+    dense = Preprocessing(16, 1, 1, sampling="dense", stride=4)
+    assert Grid.plan(dense, 25).window_s == 64 / 25
+    assert Grid.plan(dense, 25).stride_s == 32 / 25
+    with pytest.raises(ClipError, match=r"lasts 2\.56 s, not 2"):
+        Grid.plan(dense, 25, window_s=2)
+
+
+def test_window_of_too_few_frames_says_how_many_are_repeated() -> None:
+    assert Grid.plan(SMALL, 10, window_s=0.2).n_repeated == 2
+
+
+# Timestamps that jump
+
+
+@pytest.mark.parametrize(
+    ("jump", "live", "lost_s"),
+    # A file lost what its timestamps leave out; a live source what it did not send meanwhile.
+    [(60, False, 60), (60, True, 0), (-100, False, 0), (-100, True, 0)],
+)
+def test_jump_begins_a_new_segment_and_no_window_reaches_over_it(
+    jump: float, live: bool, lost_s: float
+) -> None:
+    ledger = Ledger()
+    made = windower(10, window_s=1, live=live, ledger=ledger)
+    found: list[Window | Gap] = []
+    for n in range(60):
+        found += made.add(frame(n, n / 10 + (jump if n >= 33 else 0), arrived=n / 10))
+    found += made.cut("the end")
+    (gap,) = [item for item in found if isinstance(item, Gap)]
+    assert gap.at_s == pytest.approx(3.3)
+    assert gap.lost_s == pytest.approx(lost_s, abs=1e-6)
+    assert ("on" if jump > 0 else "back") in gap.reason
+    sides = [{number >= 33 for number in numbers(w)} for w in only_windows(found)]
+    assert {frozenset(side) for side in sides} == {frozenset({False}), frozenset({True})}
+    starts = [w.start for w in only_windows(found)]
+    assert starts == sorted(starts)
+    after = next(w for w in only_windows(found) if w.segment == 1)
+    assert after.start == pytest.approx(3.3 + lost_s)
+    assert numbers(after)[0] == 33 + sample_frames(10, SMALL)[0]
+    assert ledger.accounting().lost_s == gap.lost_s
+
+
+def test_frames_out_of_order_by_a_little_are_no_gap() -> None:
+    found = feed(windower(10, window_s=1), [0, 0.2, 0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    assert not [item for item in found if isinstance(item, Gap)]
+
+
+# Laws
+
+STEPS = st.lists(
+    st.one_of(
+        st.floats(0, 0.4), st.just(1 / 15), st.just(1 / 30), st.floats(-9, -1), st.floats(3, 9)
+    ),
+    max_size=60,
+)
+
+
+@given(
+    steps=STEPS,
+    fps=st.sampled_from([5.0, 15.0, 29.97]),
+    window_s=st.floats(0.2, 2),
+    stride_s=st.floats(0.1, 3),
+    seed=st.integers(0, 2**32 - 1),
+    cuts=st.sets(st.integers(0, 60), max_size=3),
+)
+def test_every_frame_has_exactly_one_fate(
+    steps: list[float], fps: float, window_s: float, stride_s: float, seed: int, cuts: set[int]
+) -> None:
+    ledger, rng = Ledger(), np.random.default_rng(seed)
+    made = windower(fps, window_s=window_s, stride_s=stride_s, ledger=ledger)
+    fates: dict[int, set[Fate]] = {}
+    n_windows = 0
+    sampled: set[int] = set()
+
+    def settle(found: list[Window | Gap]) -> None:
+        nonlocal n_windows
+        for window in only_windows(found):
+            assert window.number == n_windows
+            n_windows += 1
+            fate: Fate = rng.choice(["used", "late", "unfinished"])
+            ledger.settle(window.tickets, fate)
+            for number in numbers(window):
+                fates.setdefault(number, set()).add(fate)
+
+    times = np.cumsum([0.0, *steps])
+    for number, time in enumerate(times):
+        one = frame(number, float(time))
+        picture = one.scale()
+
+        def scale(number: int = number, picture: Any = picture) -> Any:
+            sampled.add(number)
+            return picture
+
+        settle(made.add(Frame(one.seconds, 0, 0, scale)))
+        if number in cuts:
+            settle(made.cut("cut"))
+    settle(made.cut("the end"))
+
+    n = ledger.accounting()
+    assert n.frames == len(times)
+    assert n.pending == n.waiting == 0
+    assert n.used == sum("used" in each for each in fates.values())
+    assert n.late == sum("late" in each and "used" not in each for each in fates.values())
+    assert n.unfinished == len(sampled) - n.used - n.late
+    assert n.unsampled == len(times) - len(sampled)
+    assert n.windows == n_windows == n.predicted + n.dropped
+
+
+@given(steps=st.lists(st.floats(0, 0.4), min_size=5, max_size=60), fps=st.sampled_from([5.0, 15.0]))
+def test_each_sampled_frame_is_the_one_that_is_shown_then(steps: list[float], fps: float) -> None:
+    times = [float(time) for time in np.cumsum([0.0, *steps])]
+    grid = Grid.plan(SMALL, fps, window_s=1, stride_s=0.4)
+    for window in only_windows(feed(Windower(grid, SMALL, Ledger(), live=False), times)):
+        first = round(window.start * fps)
+        for place, number in zip(grid.sampled, numbers(window), strict=True):
+            shown_at = (first + place) / fps
+            # Times that are equal but for rounding may fall on either side.
+            earliest, latest = (
+                max(n for n, time in enumerate(times) if time <= shown_at + TOLERANCE / fps + error)
+                for error in (-1e-9, 1e-9)
+            )
+            assert earliest <= number <= latest
+        assert math.isclose(window.end - window.start, grid.window_s)
