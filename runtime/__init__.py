@@ -5,7 +5,8 @@ swap       the head that serves, following the bundle's HEAD
 shadow     a candidate beside it; probation: the rollback of an edit that changes too much
 runtime    all of it together
 stream     what a camera sees, window after window: capture reads it, windows cuts it, inbox holds
-           what waits, smoothing decides over several, ledger counts, events tell
+           what waits, recent decides over several and once more
+           after a swap, ledger counts, events tell
 engines    the backbone compiled for this device: build, list, remove, open
 variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
 choice     which of these runs here, and why
@@ -32,14 +33,18 @@ if TYPE_CHECKING:
         Event,
         Gap,
         Reconnecting,
+        Refused,
+        Rescored,
+        RolledBack,
+        Shadowed,
         Stalled,
         Started,
         Swapped,
     )
     from edgesplit.runtime.ledger import Accounting
+    from edgesplit.runtime.recent import Recent
     from edgesplit.runtime.runtime import Prediction, Runtime, Timings
     from edgesplit.runtime.shadow import Shadow, ShadowReport
-    from edgesplit.runtime.smoothing import Smoother
     from edgesplit.runtime.stream import Stream
     from edgesplit.runtime.swap import ServingHead
     from edgesplit.runtime.variants import (
@@ -64,12 +69,16 @@ __all__ = [
     "Gap",
     "OrtBackend",
     "Prediction",
+    "Recent",
     "Reconnecting",
+    "Refused",
+    "Rescored",
+    "RolledBack",
     "Runtime",
     "ServingHead",
     "Shadow",
     "ShadowReport",
-    "Smoother",
+    "Shadowed",
     "Source",
     "Stalled",
     "Started",
@@ -100,6 +109,10 @@ _HOMES = {
         "Event",
         "Gap",
         "Reconnecting",
+        "Refused",
+        "Rescored",
+        "RolledBack",
+        "Shadowed",
         "Stalled",
         "Started",
         "Swapped",
@@ -107,7 +120,7 @@ _HOMES = {
     "ledger": ("Accounting",),
     "runtime": ("Prediction", "Runtime", "Timings"),
     "shadow": ("Shadow", "ShadowReport"),
-    "smoothing": ("Smoother",),
+    "recent": ("Recent",),
     "stream": ("Stream",),
     "swap": ("ServingHead",),
     "variants": ("add_variant", "list_variants", "open_variant", "remove_variants"),

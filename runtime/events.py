@@ -10,6 +10,7 @@ from edgesplit.runtime.ledger import Accounting
 
 if TYPE_CHECKING:
     from edgesplit.runtime.runtime import Prediction
+    from edgesplit.runtime.shadow import ShadowReport
 
 __all__ = [
     "Decision",
@@ -18,6 +19,10 @@ __all__ = [
     "Gap",
     "Policy",
     "Reconnecting",
+    "Refused",
+    "Rescored",
+    "RolledBack",
+    "Shadowed",
     "Stalled",
     "Started",
     "Swapped",
@@ -108,6 +113,62 @@ class Swapped(Event):
     before: str
     """Digest of the head that decided so far."""
     after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored(Event):
+    """What the head that has just gone live makes of a window of before; the backbone rests."""
+
+    kind: ClassVar[str] = "rescored"
+
+    number: int
+    start: float
+    end: float
+    changed: bool
+    """Whether the label is another than the one that was told."""
+    prediction: Prediction
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "event": self.kind,
+            "number": self.number,
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
+            "changed": self.changed,
+            **self.prediction.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Event):
+    """HEAD names a head that is not served; the one before goes on."""
+
+    kind: ClassVar[str] = "refused"
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack(Event):
+    """An edit was taken back: it changed more outside its splits than `rollback_above` allows."""
+
+    kind: ClassVar[str] = "rollback"
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed(Event):
+    """What a shadow head makes of the windows so far."""
+
+    kind: ClassVar[str] = "shadow"
+
+    report: ShadowReport
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {"event": self.kind, **self.report.to_json()}
 
 
 @dataclass(frozen=True, slots=True)

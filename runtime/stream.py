@@ -22,14 +22,17 @@ from edgesplit.runtime.events import (
     Event,
     Policy,
     Reconnecting,
+    Refused,
+    RolledBack,
+    Shadowed,
     Stalled,
     Started,
     Swapped,
 )
 from edgesplit.runtime.inbox import Closed, Inbox
 from edgesplit.runtime.ledger import Accounting, Ledger
+from edgesplit.runtime.recent import Recent
 from edgesplit.runtime.runtime import Runtime
-from edgesplit.runtime.smoothing import Smoother
 from edgesplit.runtime.windows import Frame, Grid, Window, Windower
 
 __all__ = ["Stream"]
@@ -38,8 +41,11 @@ STALL_S = 10.0
 RETRY_S = (0.5, 30.0)
 STUCK = 3
 """Readers that may hang at once; each holds a thread, so no more are started beside them."""
-POLL_S = 0.1
+POLL_S = 0.02
 """How soon a stop, a stall or a swap is noticed."""
+RECENT = 10
+SHADOW_EVERY = 100
+"""Windows from one report on a shadow head to the next."""
 
 
 class Stream:
@@ -54,6 +60,7 @@ class Stream:
         stride_s: float | None = None,
         fps: float | None = None,
         smooth: int = 1,
+        recent: int = RECENT,
         stall_s: float = STALL_S,
         give_up_s: float | None = None,
         retry_s: tuple[float, float] = RETRY_S,
@@ -70,6 +77,7 @@ class Stream:
             stride_s: from window to window; half a window by default.
             fps: frames a second that windows are made of; by default the source's.
             smooth: how many windows a decision is made over.
+            recent: how many windows are decided once more after a swap, from their features.
             stall_s: a live source that gives no frame for so long is opened anew.
             give_up_s: a source that gives no frame for so long ends the stream; None: never.
             retry_s: the shortest and longest pause before a source is opened again.
@@ -89,7 +97,10 @@ class Stream:
         self._window_s, self._stride_s, self._fps = window_s, stride_s, fps
         if window_s is None or fps is not None:  # what can be known before the source is open
             Grid.plan(self._preprocessing, fps or 1.0, window_s=window_s, stride_s=stride_s)
-        self._smooth, self._smoother = smooth, Smoother(smooth)
+        self._smooth = smooth
+        self._recent = Recent(smooth=smooth, n_windows=recent)
+        self._refusal, self._rolled_back = runtime.refusal, runtime.rolled_back
+        self._n_shadowed = 0
         self._stall_s, self._give_up_s, self._retry_s = stall_s, give_up_s, retry_s
         self._clock = clock
         self._open_source = open_source or self._open
@@ -138,6 +149,7 @@ class Stream:
             trouble = error
         finally:
             self._shut()
+        yield from self._shadowed(1)
         yield Ended(
             reason="error" if trouble else "stopped" if self._stopping else "source ended",
             error=None if trouble is None else str(trouble) or repr(trouble),
@@ -171,14 +183,14 @@ class Stream:
         try:
             feature = self._runtime.extract(window.clip)
             backbone_ms = 1000 * (time.perf_counter() - start)
-            mean = self._smoother.add(feature, window.segment)
+            mean = self._recent.add(feature, window.segment)
             prediction = self._runtime.decide(mean, backbone_ms=backbone_ms)
         except BaseException:
             self._ledger.settle(window.tickets, "unfinished")
             raise
         self._ledger.settle(window.tickets, "used")
         yield from self._swapped(prediction.head_digest)
-        yield Decision(
+        decision = Decision(
             number=window.number,
             segment=window.segment,
             start=window.start,
@@ -187,11 +199,33 @@ class Stream:
             lag_ms=1000 * (self._clock() - window.arrived),
             prediction=prediction,
         )
+        self._recent.remember(decision, mean)
+        yield decision
+        yield from self._shadowed(SHADOW_EVERY)
 
     def _swapped(self, digest: str) -> Iterator[Event]:
-        if digest != self._digest:
-            before, self._digest = self._digest, digest
-            yield Swapped(before=before, after=digest)
+        if digest == self._digest:
+            return
+        before, self._digest = self._digest, digest
+        if (reason := self._runtime.rolled_back) != self._rolled_back:
+            self._rolled_back = reason
+            yield RolledBack(reason=reason)
+        yield Swapped(before=before, after=digest)
+        yield from self._recent.rescore(self._runtime)
+
+    def _shadowed(self, every: int) -> Iterator[Event]:
+        """A report on the shadow head, when so many windows passed since the last one."""
+        self._n_shadowed += every > 1
+        report = self._runtime.shadow_report()
+        if report is not None and self._n_shadowed >= every:
+            self._n_shadowed = 0
+            yield Shadowed(report=report)
+
+    def _refused(self) -> Iterator[Event]:
+        if (reason := self._runtime.refusal) != self._refusal:
+            self._refusal = reason
+            if reason:
+                yield Refused(reason=reason)
 
     # Keeping watch
 
@@ -202,6 +236,7 @@ class Stream:
     def _watch(self) -> Iterator[Event]:
         """What does not come by itself: swaps, stalls, the next attempt, giving up."""
         yield from self._swapped(self._runtime.head_digest)
+        yield from self._refused()
         now, connection = self._clock(), self._connection
         if connection is None:
             if now >= self._retry_at:

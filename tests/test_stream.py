@@ -24,9 +24,9 @@ from edgesplit.runtime import (
     Frame,
     FunctionBackend,
     Gap,
+    Recent,
     Reconnecting,
     Runtime,
-    Smoother,
     Source,
     Stalled,
     Started,
@@ -219,8 +219,8 @@ def test_smoothing_decides_on_the_mean_of_features_and_begins_anew_after_a_gap(
 
 
 def test_smoothing_over_no_window_is_refused() -> None:
-    with pytest.raises(ValueError, match="from 1, got 0"):
-        Smoother(0)
+    with pytest.raises(ValueError, match="smooth must be from 1"):
+        Recent(smooth=0)
 
 
 # Faults

@@ -11,13 +11,16 @@ import click
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
+    from edgesplit.runtime.choice import Choice, Kind
     from edgesplit.runtime.variants import Recipe
 
 __all__ = [
     "RECIPES",
+    "backend_options",
     "bundle_option",
     "check_new",
     "json_option",
+    "open_backend",
     "open_bundle",
     "print_json",
     "write_new",
@@ -27,6 +30,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 RECIPES: tuple[Recipe, ...] = ("fp16", "int8", "ort")
 """`edgesplit.runtime.variants.Recipe`, without the import that would slow `--help` down."""
+
+BACKENDS: tuple[Kind, ...] = ("auto", "cpu", "cuda", "ort-tensorrt", "tensorrt")
+"""`edgesplit.runtime.choice.Kind`, for the same reason."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """Every command has it."""
@@ -41,6 +47,30 @@ def bundle_option(command: Command) -> Command:
         help="The bundle; by default EDGESPLIT_BUNDLE or the one in the current folder.",
     )
     return option(command)
+
+
+def backend_options(command: Command) -> Command:
+    """Adds --backend and --variant, for `open_backend`."""
+    kind = click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        default="auto",
+        show_default=True,
+        help="An engine, a provider of ONNX Runtime, or what is fastest here.",
+    )
+    recipe = click.option(
+        "--variant", type=click.Choice(RECIPES), help="Run this variant; see `edgesplit variant`."
+    )
+    return kind(recipe(command))
+
+
+def open_backend(bundle: Bundle, kind: Kind, recipe: Recipe | None) -> Choice:
+    """The backend that --backend and --variant name; see `edgesplit.runtime.open_backend`."""
+    from edgesplit import runtime
+
+    if kind == "tensorrt" and recipe:
+        raise click.UsageError("--variant is ONNX Runtime's; an engine has a --precision instead")
+    return runtime.open_backend(bundle, kind, recipe=recipe)
 
 
 def open_bundle(path: Path | None) -> Bundle:

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgesplit.cli.options import RECIPES, bundle_option, json_option, open_bundle
+from edgesplit.cli.options import (
+    backend_options,
+    bundle_option,
+    json_option,
+    open_backend,
+    open_bundle,
+)
 
 if TYPE_CHECKING:
+    from edgesplit.runtime.choice import Kind
     from edgesplit.runtime.variants import Recipe
 
 __all__ = ["predict"]
@@ -18,13 +25,15 @@ __all__ = ["predict"]
 
 @click.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--variant", type=click.Choice(RECIPES), help="Run this variant; see `edgesplit variant`."
-)
+@backend_options
 @bundle_option
 @json_option
 def predict(
-    clips: tuple[Path, ...], variant: Recipe | None, bundle_path: Path | None, as_json: bool
+    clips: tuple[Path, ...],
+    backend: Kind,
+    variant: Recipe | None,
+    bundle_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Say what happens in video files; with --json one object a line.
 
@@ -39,12 +48,11 @@ def predict(
     from edgesplit import screen
     from edgesplit.clips import read_video
     from edgesplit.errors import ClipError
-    from edgesplit.runtime import Runtime, open_variant
+    from edgesplit.runtime import Runtime
 
     out = screen.console()
     bundle = open_bundle(bundle_path)
-    backend = open_variant(bundle, variant) if variant else None
-    with Runtime(bundle, backend=backend) as runtime:
+    with Runtime(bundle, backend=open_backend(bundle, backend, variant).backend) as runtime:
         failed = 0
         for path in clips:
             try:

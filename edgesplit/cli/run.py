@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesplit.cli.options import RECIPES, bundle_option, json_option, open_bundle
+from edgesplit.cli.options import (
+    backend_options,
+    bundle_option,
+    json_option,
+    open_backend,
+    open_bundle,
+)
 
 if TYPE_CHECKING:
-    from edgesplit.runtime import Decision, Ended, Event
+    from edgesplit.head import Head
+    from edgesplit.runtime import Event
+    from edgesplit.runtime.choice import Kind
     from edgesplit.runtime.variants import Recipe
 
 __all__ = ["run"]
@@ -64,14 +72,33 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 )
 @click.option("--every", is_flag=True, help="Print every window, not only when the class changes.")
 @click.option(
-    "--variant", type=click.Choice(RECIPES), help="Run this variant; see `edgesplit variant`."
+    "--recent",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Windows that are decided once more when a head goes live.",
 )
+@click.option(
+    "--shadow",
+    metavar="DIGEST|FILE",
+    help="Score this head beside the live one, and report where they disagree.",
+)
+@click.option(
+    "--rollback-above",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Roll back an edit that surely changes a larger share of windows outside its splits.",
+)
+@backend_options
 @bundle_option
 @json_option
 def run(
     source: str,
     live: bool | None,
     every: bool,
+    shadow: str | None,
+    rollback_above: float | None,
+    backend: Kind,
     variant: Recipe | None,
     bundle_path: Path | None,
     as_json: bool,
@@ -86,13 +113,15 @@ def run(
     Example:
         edgesplit run --source rtsp://camera/1 --window 2.5 --json
     """
-    from edgesplit.runtime import Runtime, Stream, open_variant, parse_source
+    from edgesplit.runtime import Runtime, Stream, parse_source
 
     parsed = parse_source(source, live=live)
     bundle = open_bundle(bundle_path)
-    backend = open_variant(bundle, variant) if variant else None
+    chosen = open_backend(bundle, backend, variant)
     show = _print_json if as_json else _printer(every)
-    with Runtime(bundle, backend=backend) as runtime:
+    with Runtime(bundle, backend=chosen.backend, rollback_above=rollback_above) as runtime:
+        if shadow is not None:
+            runtime.start_shadow(_find_head(shadow))
         stream = Stream(runtime, parsed, **options)
         events = iter(stream)
         with _signals_call(stream.stop), _closed_pipe_ends(), closing(events):
@@ -103,78 +132,37 @@ def run(
         os._exit(0)  # or Python would wait until a network's timeout is over
 
 
+def _find_head(named: str) -> str | Head:
+    """The head in a file, or the digest of one of the bundle's."""
+    from edgesplit.head import Head
+    from edgesplit.store import read_bytes
+
+    file = Path(named)
+    return Head.from_bytes(read_bytes(file)) if file.is_file() else named
+
+
 def _print_json(event: Event) -> None:
     click.echo(json.dumps(event.to_json(), ensure_ascii=False))
 
 
 def _printer(every: bool) -> Callable[[Event], None]:
     """Prints decisions, and on standard error what else happens."""
-    from edgesplit.runtime import Decision
+    from edgesplit.cli.events import decision_text, event_text
+    from edgesplit.runtime import Decision, Rescored
 
     label = ""
 
     def show(event: Event) -> None:
         nonlocal label
+        if isinstance(event, Rescored) and not event.changed:
+            return
         if not isinstance(event, Decision):
-            click.echo(_event_text(event), err=True)
+            click.echo(event_text(event), err=True)
         elif every or event.prediction.label != label:
             label = event.prediction.label
-            click.echo(_decision_text(event))
+            click.echo(decision_text(event))
 
     return show
-
-
-def _decision_text(event: Decision) -> str:
-    """One line about a window of a stream."""
-    from edgesplit import screen
-
-    path = screen.path_text(event.prediction).plain
-    head = event.prediction.head_digest[: screen.SHORT]
-    return f"{event.start:.1f}-{event.end:.1f} s  {path}  [head {head}]"
-
-
-def _event_text(event: Event) -> str:
-    """What a stream tells that is no decision, in a line; a warning in a second one."""
-    from edgesplit.runtime import Ended, Gap, Reconnecting, Stalled, Started, Swapped
-    from edgesplit.screen import SHORT
-
-    match event:
-        case Started():
-            policy = "the newest window first" if event.policy == "latest" else "every window"
-            line = (
-                f"{event.source}: {event.fps:g} frames a second, windows of {event.window_s:.3g} s "
-                f"every {event.stride_s:.3g} s; {policy}"
-            )
-            if event.n_repeated:
-                line += f"\nwarning: {event.n_repeated} frames of each clip are repeated: the "
-                line += "window is shorter than the model's clip"
-            return line
-        case Swapped():
-            return f"head {event.before[:SHORT]} -> {event.after[:SHORT]}"
-        case Gap():
-            return f"{event.at_s:.1f} s  gap of {event.lost_s:.1f} s: {event.reason}"
-        case Stalled():
-            return f"no frame for {event.silent_s:.1f} s"
-        case Reconnecting():
-            return f"{event.reason}; opened again in {event.delay_s:.1f} s ({event.attempt}.)"
-        case Ended():
-            return _ended_text(event)
-    return str(event)
-
-
-def _ended_text(event: Ended) -> str:
-    n = event.accounting
-    line = (
-        f"{event.reason} after {event.lasted_s:.1f} s\n"
-        f"frames   {n.frames} = {n.used} used + {n.unsampled} between samples + {n.late} late + "
-        f"{n.unfinished} unfinished; {n.damaged} packets damaged\n"
-        f"windows  {n.windows} = {n.predicted} predicted + {n.dropped} dropped"
-    )
-    if n.gaps or n.reconnects:
-        line += f"\ngaps     {n.gaps}, {n.lost_s:.1f} s lost; opened again {n.reconnects} times"
-    if event.reason == "source ended" and not n.windows:
-        line += "\nwarning: the source is shorter than one window; nothing was predicted"
-    return line
 
 
 @contextmanager
