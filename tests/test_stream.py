@@ -16,6 +16,7 @@ from benchmarks import soak_stream
 from edgesplit.bundle import Bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ClipError
+from edgesplit.head import Head
 from edgesplit.runtime import (
     Accounting,
     Decision,
@@ -26,7 +27,11 @@ from edgesplit.runtime import (
     Gap,
     Recent,
     Reconnecting,
+    Refused,
+    Rescored,
+    RolledBack,
     Runtime,
+    Shadowed,
     Source,
     Stalled,
     Started,
@@ -216,6 +221,108 @@ def test_smoothing_decides_on_the_mean_of_features_and_begins_anew_after_a_gap(
             assert decision.prediction.score == pytest.approx(wanted.score, rel=1e-5)
     assert len(of(events, Gap)) == 1
     assert 3 < gap < len(decisions) - 3
+
+
+def test_recent_windows_are_decided_once_more_without_the_backbone(runtime: Runtime) -> None:
+    first = runtime.head_digest
+    second = runtime.bundle.publish(
+        runtime.bundle.split_class("pushing", into=["left", "right"])
+    ).digest
+    runtime.swap_head(first)
+    told: list[Event] = []
+    stream = stream_of(runtime, FILE, FakeFeed(frames(100), live=False), recent=3, smooth=2)
+    for event in stream:
+        told.append(event)
+        if isinstance(event, Decision) and event.number == 5:
+            runtime.swap_head(second)
+    again = of(told, Rescored)
+    before = [event for event in of(told, Decision) if event.number <= 5][-3:]
+    assert [event.number for event in again] == [event.number for event in before]
+    assert [event.start for event in again] == [event.start for event in before]
+    head = runtime.bundle.head(second)
+    for event, decision in zip(again, before, strict=True):
+        assert event.prediction.head_digest == second
+        # The first levels of a gated split are the unsplit head's, on the very same mean.
+        assert event.prediction.path[0] == decision.prediction.path[0]
+        assert event.changed == (event.prediction.label != decision.prediction.label)
+        assert event.prediction.label in head.labels
+    kinds = [event.kind for event in told]
+    assert kinds.index("swap") + 1 == kinds.index("rescored")
+
+
+def test_no_recent_window_is_kept_when_none_is_wanted(runtime: Runtime) -> None:
+    first = runtime.head_digest
+    second = runtime.bundle.publish(
+        runtime.bundle.split_class("pushing", into=["left", "right"])
+    ).digest
+    runtime.swap_head(first)
+    told: list[Event] = []
+    for event in stream_of(runtime, FILE, FakeFeed(frames(60), live=False), recent=0):
+        told.append(event)
+        if isinstance(event, Decision) and event.number == 3:
+            runtime.swap_head(second)
+    assert len(of(told, Swapped)) == 1
+    assert not of(told, Rescored)
+
+
+def test_shadow_is_reported_now_and_then_and_at_the_end(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgesplit.runtime.stream.SHADOW_EVERY", 4)
+    candidate = runtime.bundle.split_class("pushing", into=["left", "right"]).head
+    runtime.start_shadow(candidate)
+    told = list(stream_of(runtime, FILE, FakeFeed(frames(60), live=False)))
+    reports = [event.report for event in of(told, Shadowed)]
+    n_windows = len(of(told, Decision))
+    assert n_windows % 4
+    assert [report.n_windows for report in reports] == [*range(4, n_windows, 4), n_windows]
+    assert {report.n_outside for report in reports} == {0}
+    assert told[-2].to_json()["candidate"] == candidate.digest
+
+
+def test_head_that_is_refused_is_told_and_the_old_one_goes_on(runtime: Runtime) -> None:
+    old = runtime.head_digest
+    head_file = runtime.bundle.path / "HEAD"
+    live = stream_of(runtime, CAMERA, FakeFeed(in_time(frames(1000)), live=True))
+    told: list[Event] = []
+    for event in live:
+        told.append(event)
+        if isinstance(event, Decision) and event.number == 1:
+            head_file.write_text("no digest")
+        if isinstance(event, Refused):
+            live.stop()
+    assert "does not hold a digest" in of(told, Refused)[0].reason
+    assert {event.prediction.head_digest for event in of(told, Decision)} == {old}
+
+
+def test_rollback_is_told_with_its_reason(bundle: Bundle) -> None:
+    first = bundle.live
+    edit = bundle.split_class("pushing", into=["left", "right"], composition="flat")
+    bias = edit.head.bias.copy()
+    bias[-2:] += 50  # the children win everything
+    head = edit.head
+    loud = Head(head.tree, head.weight, bias, head.feature_space, head.parent)
+    rng = np.random.default_rng(0)
+
+    def run(clips: Floats) -> Floats:
+        return rng.standard_normal((len(clips), bundle.dim)).astype(np.float32)
+
+    with Runtime(bundle, backend=FunctionBackend(run), rollback_above=0.1) as runtime:
+        bundle.publish(loud)
+        runtime.swap_head()
+        stream = stream_of(runtime, CAMERA, FakeFeed(in_time(frames(5000)), live=True))
+        told = run_until(stream, lambda events: bool(of(events, RolledBack)))
+    assert "surely above 10.00%" in of(told, RolledBack)[0].reason
+    kinds = [event.kind for event in told]
+    assert kinds[kinds.index("rollback") + 1] == "swap"
+    assert bundle.live == first
+
+
+def in_time(content: Iterator[Frame]) -> Iterator[Frame]:
+    """Frames at a pace, so that a stream lasts until something happened."""
+    for frame in content:
+        time.sleep(0.005)
+        yield frame
 
 
 def test_smoothing_over_no_window_is_refused() -> None:
