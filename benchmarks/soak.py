@@ -107,7 +107,7 @@ def _resident_mib() -> float:
 
 @click.command()
 @click.option("--examples", default=1000, show_default=True)
-@click.option("--swaps", "n_swaps", default=5000, show_default=True)
+@click.option("--swaps", "n_swaps", default=10000, show_default=True)
 @click.option("--stream-seconds", default=3600, show_default=True)
 @click.option("--fuzz-seconds", default=300.0, show_default=True)
 def main(examples: int, n_swaps: int, stream_seconds: int, fuzz_seconds: float) -> None:
