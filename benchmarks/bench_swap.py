@@ -127,7 +127,7 @@ def watch(bundle: Bundle, heads: tuple[str, str], *, seconds: float, publish: bo
             stride_s=1 / FPS,
             recent=0,
             stall_s=60,
-            open_source=lambda: Camera(seconds, shape),
+            open_source=lambda: Camera(seconds + 5, shape),
         )
         for event in stream:
             if isinstance(event, Decision):
@@ -135,10 +135,10 @@ def watch(bundle: Bundle, heads: tuple[str, str], *, seconds: float, publish: bo
                     child.stdin.write("go\n")
                     child.stdin.flush()
                 block.results.append((time.monotonic(), event))
+                if event.end >= seconds:  # the camera goes on a little longer
+                    stream.stop()
             elif isinstance(event, Swapped):
                 block.n_swapped += 1
-            elif event.kind == "reconnect":  # the camera has shown all it had
-                stream.stop()
         lines = child.communicate()[0].splitlines() if n_swaps else []
     for line in lines:
         digest, begun, ended = line.split()
