@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from types import TracebackType
 
 from edgesplit.runtime.jetson import Sample, parse_tegrastats
@@ -132,7 +133,7 @@ def energy_j(watts: Iterable[tuple[float, float]], start_s: float, end_s: float)
     if end_s > points[-1][0]:
         points.append((end_s, points[-1][1]))
     joules = 0.0
-    for (t0, w0), (t1, w1) in zip(points, points[1:]):
+    for (t0, w0), (t1, w1) in pairwise(points):
         a, b = max(t0, start_s), min(t1, end_s)
         if a >= b:
             continue
