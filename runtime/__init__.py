@@ -7,6 +7,7 @@ runtime    all of it together
 engines    the backbone compiled for this device: build, list, remove, open
 variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
 choice     which of these runs here, and why
+doctor     what this device can do; device, jetson, power: the machine, in a record
 trt, cuda  TensorRT and the GPU, each known to one module; apart: where they may crash
 """
 
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     from edgesplit.runtime.backends import Backend, FunctionBackend, OrtBackend
     from edgesplit.runtime.batching import BatchingBackend
     from edgesplit.runtime.choice import Choice, open_backend
+    from edgesplit.runtime.device import DeviceRecord, describe_device
+    from edgesplit.runtime.doctor import Checkup, examine
     from edgesplit.runtime.engines import (
         build_engine,
         list_engines,
         open_engine,
         remove_engines,
     )
+    from edgesplit.runtime.power import PowerSampler
     from edgesplit.runtime.runtime import Prediction, Runtime, Timings
     from edgesplit.runtime.shadow import Shadow, ShadowReport
     from edgesplit.runtime.swap import ServingHead
@@ -36,9 +40,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Backend",
     "BatchingBackend",
+    "Checkup",
     "Choice",
+    "DeviceRecord",
     "FunctionBackend",
     "OrtBackend",
+    "PowerSampler",
     "Prediction",
     "Runtime",
     "ServingHead",
@@ -47,6 +54,8 @@ __all__ = [
     "Timings",
     "add_variant",
     "build_engine",
+    "describe_device",
+    "examine",
     "list_engines",
     "list_variants",
     "open_backend",
@@ -60,7 +69,10 @@ _HOMES = {
     "backends": ("Backend", "FunctionBackend", "OrtBackend"),
     "batching": ("BatchingBackend",),
     "choice": ("Choice", "open_backend"),
+    "device": ("DeviceRecord", "describe_device"),
+    "doctor": ("Checkup", "examine"),
     "engines": ("build_engine", "list_engines", "open_engine", "remove_engines"),
+    "power": ("PowerSampler",),
     "runtime": ("Prediction", "Runtime", "Timings"),
     "shadow": ("Shadow", "ShadowReport"),
     "swap": ("ServingHead",),

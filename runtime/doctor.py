@@ -228,7 +228,8 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
     try:
         here = probes.tensorrt()
     except BackendError as error:  # no GPU, or it crashed: nothing to install helps
-        yield Finding("GPU", "note", f"None can be used: {error}")
+        text = f"There is no GPU to use; the backbone runs on the CPU. {error}"
+        yield Finding("GPU", "note", text)
     except EdgesplitError as error:
         yield Finding("TensorRT", "note", f"There is a GPU, but no TensorRT for it: {error}")
     else:

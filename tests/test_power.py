@@ -78,7 +78,7 @@ def test_tegrastats_is_ended(
     program = tmp_path / "tegrastats"
     ignore = "trap '' TERM\n" if stubborn else ""
     program.write_text(
-        f"#!/bin/sh\n{ignore}echo $$ > {tmp_path}/pid\necho \"$*\" > {tmp_path}/arguments\n"
+        f'#!/bin/sh\n{ignore}echo $$ > {tmp_path}/pid\necho "$*" > {tmp_path}/arguments\n'
         "while :; do echo 'VDD_IN 5000mW/5000mW'; sleep 0.05; done\n"
     )
     program.chmod(0o755)
