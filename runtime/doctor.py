@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from edgesplit.bundle import Bundle, find_bundle, open_bundle
 from edgesplit.cache import cache_folder
-from edgesplit.errors import BackendError, BundleError, EdgesplitError
+from edgesplit.errors import BackendError, BundleError, EdgesplitError, EngineError
 from edgesplit.head import Head
 from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import Backend, OrtBackend
@@ -193,7 +193,7 @@ def examine(
 def _device(device: DeviceRecord) -> Finding:
     jetson = ""
     if device.l4t:
-        jetpack = f"JetPack {device.jetpack}" if device.jetpack else "a JetPack not known here"
+        jetpack = f"JetPack {device.jetpack}" if device.jetpack else "its JetPack is not known here"
         jetson = f", L4T {device.l4t} ({jetpack})"
     text = f"{device.summary}, {device.system}{jetson}, Python {device.python}."
     return Finding("device", "fine", text)
@@ -227,11 +227,13 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
     here = None
     try:
         here = probes.tensorrt()
-    except BackendError as error:  # no GPU, or it crashed: nothing to install helps
+    except EngineError as error:  # it crashed, for one
+        yield Finding("TensorRT", "note", f"There is a GPU, but TensorRT does not start: {error}")
+    except BackendError as error:
         text = f"There is no GPU to use; the backbone runs on the CPU. {error}"
         yield Finding("GPU", "note", text)
-    except EdgesplitError as error:
-        yield Finding("TensorRT", "note", f"There is a GPU, but no TensorRT for it: {error}")
+    except EdgesplitError as error:  # something is not installed; it says what
+        yield Finding("TensorRT", "note", f"There is a GPU, but not all that it takes: {error}")
     else:
         text = f"{here.gpu}, CUDA {here.cuda}, {here.tensorrt}."
         yield Finding("TensorRT", "fine", text)
@@ -281,7 +283,9 @@ def _codecs(probes: Probes) -> Finding:
 def _cameras(root: Path, probes: Probes) -> Iterator[Finding]:
     nodes = sorted(root.glob("dev/video[0-9]*"))
     if not nodes:
-        yield Finding("camera", "fine", "None is connected (no /dev/video*); files and streams do.")
+        yield Finding(
+            "camera", "fine", "None is connected (no /dev/video*); video files need none."
+        )
         return
     closed = [node.name for node in nodes if not probes.may_use(node)]
     opened = [node.name for node in nodes if node.name not in closed]

@@ -245,6 +245,23 @@ def test_doctor_of_a_thor_whose_nvpmodel_does_not_answer(tmp_path: Path) -> None
     assert of(checkup, "TensorRT")[0].status == "note"
 
 
+@pytest.mark.parametrize(
+    ("answer", "topic", "words"),
+    [
+        (BackendError("No CUDA device."), "GPU", "no GPU to use; the backbone runs on the CPU"),
+        (EngineError("It died (signal 11)."), "TensorRT", "does not start: It died (signal 11)"),
+        (MissingExtraError("pip install x"), "TensorRT", "not all that it takes: pip install x"),
+    ],
+)
+def test_what_keeps_tensorrt_from_running_is_told_apart(
+    tmp_path: Path, answer: Exception, topic: str, words: str
+) -> None:
+    checkup = examine(root=tmp_path, run=nvpmodel, probes=MadeProbes(tensorrt=answer))
+    (found,) = of(checkup, topic)
+    assert words in found.text
+    assert checkup.usable
+
+
 def test_a_provider_that_only_says_that_it_is_there_is_told(tmp_path: Path) -> None:
     reason = "libcublas.so.13 is missing"
     probes = MadeProbes(providers={"CUDAExecutionProvider": reason, "CPUExecutionProvider": ""})

@@ -53,8 +53,8 @@ def test_a_captured_line_is_read_whole() -> None:
     assert sample.cores == tuple(Core(load, 729) for load in (15, 11, 14, 13, 11, 8))
     assert (sample.gpu_load_percent, sample.gpu_mhz) == (63, (621,))
     assert (sample.memory_load_percent, sample.memory_mhz) == (43, 2133)
-    heat = dict(cpu=53.968, soc2=52.437, soc0=50.75, gpu=53.343, tj=53.968, soc1=51.656)
-    assert sample.temperatures_c == heat
+    heat = {"cpu": 53.968, "gpu": 53.343, "soc0": 50.75, "soc1": 51.656, "soc2": 52.437}
+    assert sample.temperatures_c == {**heat, "tj": 53.968}
     assert sample.powers == {
         "VDD_IN": Power(12479, 12479, None),
         "VDD_CPU_GPU_CV": Power(4667, 4667, None),
