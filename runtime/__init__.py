@@ -7,7 +7,7 @@ runtime    all of it together
 engines    the backbone compiled for this device: build, list, remove, open
 variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
 choice     which of these runs here, and why
-doctor     what this device can do; device, jetson, power: the machine, in a record
+doctor     what this device can do, by probes; device, jetson, power: the machine, in a record
 trt, cuda  TensorRT and the GPU, each known to one module; apart: where they may crash
 """
 

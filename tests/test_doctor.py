@@ -11,8 +11,9 @@ from edgesplit.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.errors import BackendError, EngineError, MissingExtraError
 from edgesplit.runtime.device import describe_device, find_file_system, read_temperatures
-from edgesplit.runtime.doctor import Checkup, Finding, Probes, Speed, examine
+from edgesplit.runtime.doctor import Checkup, Finding, examine
 from edgesplit.runtime.engines import Here
+from edgesplit.runtime.probes import Probes, Speed
 
 CAPTURED = Path(__file__).parent / "data" / "jetson"
 NANO_MODES = (
