@@ -23,8 +23,8 @@ LINES = {file.stem.partition("_")[2]: file.read_text() for file in CAPTURED.glob
 
 # Not captured: Thor's form of clocks, in a line of its own.
 THOR = (
-    "RAM 3429/125749MB (lfb 120x4MB) CPU [0%,5%,off]@2601 EMC_FREQ @4266 "
-    "GR3D_FREQ @[1574,1574,1574] cpu@49.75C/49.75C gpu@-256C VDD_GPU 6330mW/6330mW/6330mW"
+    "RAM 4000/125000MB (lfb 9x4MB) CPU [3%,8%,off]@2000 EMC_FREQ @4000 "
+    "GR3D_FREQ @[1500,1500,1200] cpu@45.5C/46.5C gpu@-256C VDD_GPU 6000mW/6100mW/6200mW"
 )
 
 
@@ -77,10 +77,10 @@ def test_two_clusters_of_an_agx_have_two_clocks() -> None:
 
 def test_thor_says_clocks_without_loads_and_no_total() -> None:
     sample = parsed(THOR)
-    assert sample.cores == (Core(0, 2601), Core(5, 2601), None)
-    assert (sample.gpu_load_percent, sample.gpu_mhz) == (None, (1574, 1574, 1574))
-    assert (sample.memory_load_percent, sample.memory_mhz) == (None, 4266)
-    assert sample.temperatures_c == {"cpu": 49.75}  # -256: there is no such sensor
+    assert sample.cores == (Core(3, 2000), Core(8, 2000), None)
+    assert (sample.gpu_load_percent, sample.gpu_mhz) == (None, (1500, 1500, 1200))
+    assert (sample.memory_load_percent, sample.memory_mhz) == (None, 4000)
+    assert sample.temperatures_c == {"cpu": 45.5}  # -256: there is no such sensor
     assert sample.total_mw is None
 
 
