@@ -165,7 +165,7 @@ def publisher(
         yield child
     finally:
         child.kill()
-        child.wait()
+        child.communicate()  # closes its pipes, too
 
 
 def wrong(prediction: Prediction, head: Head, feature: Floats) -> bool:

@@ -1,14 +1,14 @@
 """Where committed results go, and what makes them repeatable: commit, machine, date, versions."""
 
 import json
-import os
-import platform
 import subprocess
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from edgesplit.runtime.device import describe_device
+
+PACKAGES = ("numpy", "onnx", "onnxruntime")
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "benchmarks" / "results"
 
@@ -41,13 +41,13 @@ def _made() -> dict[str, str]:
     # What the run before this one wrote does not count.
     if _git("status", "--porcelain", "-uno", "--", ".", ":!benchmarks/results", ":!docs"):
         commit += "-dirty"
-    packages = ("numpy", "onnx", "onnxruntime")
+    device = describe_device()
     return {
         "commit": commit,
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
+        "machine": device.summary,
+        "python": device.python,
+        **{package: device.versions[package] for package in PACKAGES},
     }
 
 
@@ -55,12 +55,3 @@ def _git(*arguments: str) -> str:
     command = ["git", *arguments]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return done.stdout.strip()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())

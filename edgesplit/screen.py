@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgesplit.history import Version
     from edgesplit.labels import Source
     from edgesplit.report import Report, ShotReport
+    from edgesplit.runtime.doctor import Checkup
     from edgesplit.runtime.engines import Build, Engine, Here
     from edgesplit.runtime.runtime import Prediction
     from edgesplit.runtime.variants import Added, Guard, Variant
@@ -34,6 +35,7 @@ __all__ = [
     "progress",
     "show_build",
     "show_bundle",
+    "show_checkup",
     "show_choices",
     "show_demo",
     "show_diff",
@@ -357,6 +359,19 @@ def _age(seconds: float) -> str:
         if seconds >= length_s:
             return f"{seconds / length_s:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def show_checkup(out: Console, checkup: Checkup) -> None:
+    """Prints what a device can do and what to change, a line for each finding."""
+    colours = {"fine": "green", "note": "yellow", "problem": "red"}
+    width = max(len(finding.topic) for finding in checkup.findings)
+    for finding in checkup.findings:
+        status = f"[{colours[finding.status]}]{finding.status:<7}[/]"
+        out.print(f"{status}  {finding.topic:<{width}}  {escape(finding.text)}")
+        if finding.todo:
+            out.print(f"{'':<{9 + width}}  [bold]->[/] {escape(finding.todo)}")
+    if not checkup.usable:
+        out.print("edgesplit cannot work here until the problems above are solved.")
 
 
 def show_demo(out: Console, result: DemoResult) -> None:

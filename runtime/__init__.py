@@ -10,6 +10,7 @@ stream     what a camera sees, window after window: capture reads it, windows cu
 engines    the backbone compiled for this device: build, list, remove, open
 variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
 choice     which of these runs here, and why
+doctor     what this device can do, by probes; device, jetson, power: the machine, in a record
 trt, cuda  TensorRT and the GPU, each known to one module; apart: where they may crash
 """
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from edgesplit.runtime.batching import BatchingBackend
     from edgesplit.runtime.capture import Feed, Source, parse_source
     from edgesplit.runtime.choice import Choice, open_backend
+    from edgesplit.runtime.device import DeviceRecord, describe_device
+    from edgesplit.runtime.doctor import Checkup, examine
     from edgesplit.runtime.engines import (
         build_engine,
         list_engines,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
         Swapped,
     )
     from edgesplit.runtime.ledger import Accounting
+    from edgesplit.runtime.power import PowerSampler
     from edgesplit.runtime.recent import Recent
     from edgesplit.runtime.runtime import Prediction, Runtime, Timings
     from edgesplit.runtime.shadow import Shadow, ShadowReport
@@ -59,8 +63,10 @@ __all__ = [
     "Accounting",
     "Backend",
     "BatchingBackend",
+    "Checkup",
     "Choice",
     "Decision",
+    "DeviceRecord",
     "Ended",
     "Event",
     "Feed",
@@ -68,6 +74,7 @@ __all__ = [
     "FunctionBackend",
     "Gap",
     "OrtBackend",
+    "PowerSampler",
     "Prediction",
     "Recent",
     "Reconnecting",
@@ -87,6 +94,8 @@ __all__ = [
     "Timings",
     "add_variant",
     "build_engine",
+    "describe_device",
+    "examine",
     "list_engines",
     "list_variants",
     "open_backend",
@@ -118,6 +127,9 @@ _HOMES = {
         "Swapped",
     ),
     "ledger": ("Accounting",),
+    "device": ("DeviceRecord", "describe_device"),
+    "doctor": ("Checkup", "examine"),
+    "power": ("PowerSampler",),
     "runtime": ("Prediction", "Runtime", "Timings"),
     "shadow": ("Shadow", "ShadowReport"),
     "recent": ("Recent",),

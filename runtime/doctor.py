@@ -1,0 +1,343 @@
+"""What this device can do with edgesplit, how fast, and what to change: findings in plain words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from edgesplit.bundle import Bundle, find_bundle, open_bundle
+from edgesplit.cache import cache_folder
+from edgesplit.errors import BackendError, BundleError, EdgesplitError, EngineError
+from edgesplit.runtime.device import (
+    ROOT,
+    DeviceRecord,
+    Run,
+    describe_device,
+    find_file_system,
+    run_command,
+)
+from edgesplit.runtime.engines import list_engines
+from edgesplit.runtime.probes import CODECS, Probes, Speed
+from edgesplit.runtime.variants import list_variants
+
+__all__ = ["Checkup", "Finding", "Status", "examine"]
+
+Status = Literal["fine", "note", "problem"]
+"""`note` is worth a change; with a `problem` edgesplit cannot work here."""
+
+_ROOM = 500 * 10**6
+_IN_MEMORY = ("tmpfs", "ramfs")
+_NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "ceph", "9p")
+_SIMPLE = ("vfat", "exfat", "msdos")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    topic: str
+    status: Status
+    text: str
+    todo: str = ""
+    """What to do about it; empty when there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """Everything that was found."""
+
+    device: DeviceRecord
+    findings: tuple[Finding, ...]
+    speed: Speed | None
+    providers: dict[str, str] = field(default_factory=dict)
+    """By ONNX Runtime's provider, why it does not run here; empty when it does."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether edgesplit works here."""
+        return all(finding.status != "problem" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The checkup as JSON holds it."""
+        return {
+            "usable": self.usable,
+            "device": self.device.to_json(),
+            "findings": [asdict(finding) for finding in self.findings],
+            "speed": asdict(self.speed) if self.speed else None,
+            "providers": self.providers,
+        }
+
+
+def examine(
+    bundle: Path | None = None,
+    *,
+    root: Path = ROOT,
+    run: Run = run_command,
+    probes: Probes | None = None,
+) -> Checkup:
+    """Looks this device over; some seconds, as each thing that may crash has its own process.
+
+    Args:
+        bundle: the bundle that is meant; by default EDGESPLIT_BUNDLE or the one in the current
+            folder, and none is no problem.
+        root: see `describe_device`.
+        run: see `describe_device`.
+        probes: what is tried.
+    """
+    probes = probes or Probes()
+    device = describe_device(root, run)
+    findings = [_device(device)]
+    opened, bundle_findings = _bundle(bundle, root)
+    providers, provider_findings = _providers(probes)
+    findings += provider_findings
+    findings += _tensorrt(probes, opened)
+    speed = None
+    if any(not reason for reason in providers.values()):
+        speed, finding = _speed(probes, opened)
+        findings.append(finding)
+    findings += [_codecs(probes), *_cameras(root, probes)]
+    findings += [*_power(device), *_memory(device), *_clock(device)]
+    findings += [*bundle_findings, *_cache(root, opened)]
+    return Checkup(device=device, findings=tuple(findings), speed=speed, providers=providers)
+
+
+def _device(device: DeviceRecord) -> Finding:
+    jetson = ""
+    if device.l4t:
+        jetpack = f"JetPack {device.jetpack}" if device.jetpack else "its JetPack is not known here"
+        jetson = f", L4T {device.l4t} ({jetpack})"
+    text = f"{device.summary}, {device.system}{jetson}, Python {device.python}."
+    return Finding("device", "fine", text)
+
+
+def _providers(probes: Probes) -> tuple[dict[str, str], list[Finding]]:
+    try:
+        found = probes.providers()
+    except EdgesplitError as error:
+        todo = "Nothing runs without it: pip install 'edgesplit[cpu]'; see docs/jetson.md."
+        return {}, [Finding("ONNX Runtime", "problem", str(error), todo)]
+    works = [name for name, reason in found.items() if not reason]
+    findings = []
+    if works:
+        text = f"runs a model on {', '.join(map(_short, works))}."
+        findings.append(Finding("ONNX Runtime", "fine", text))
+    for name, reason in found.items():
+        if reason:
+            status: Status = "note" if works else "problem"
+            text = f"lists {_short(name)}, but it does not start here: {reason}"
+            todo = "Its driver or a library is missing; the others serve until then."
+            findings.append(Finding("ONNX Runtime", status, text, todo))
+    return found, findings
+
+
+def _short(provider: str) -> str:
+    return provider.removesuffix("ExecutionProvider")
+
+
+def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
+    here = None
+    try:
+        here = probes.tensorrt()
+    except EngineError as error:  # it crashed, for one
+        yield Finding("TensorRT", "note", f"There is a GPU, but TensorRT does not start: {error}")
+    except BackendError as error:
+        text = f"There is no GPU to use; the backbone runs on the CPU. {error}"
+        yield Finding("GPU", "note", text)
+    except EdgesplitError as error:  # something is not installed; it says what
+        yield Finding("TensorRT", "note", f"There is a GPU, but not all that it takes: {error}")
+    else:
+        text = f"{here.gpu}, CUDA {here.cuda}, {here.tensorrt}."
+        yield Finding("TensorRT", "fine", text)
+    if bundle is None:
+        return
+    engines = [one for one in list_engines() if one.feature_space == bundle.feature_space]
+    fitting = [one.precision for one in engines if one.here == here]
+    variants = [one for one in list_variants() if one.feature_space == bundle.feature_space]
+    made = [f"{precision} engine" for precision in fitting] + [
+        f"{one.recipe} variant" for one in variants
+    ]
+    if made:
+        yield Finding("cache", "fine", f"Of this backbone it holds: {', '.join(made)}.")
+    elif here:
+        todo = "edgesplit engine build --precision fp16 makes it once, in minutes."
+        yield Finding("cache", "note", "There is no engine of this backbone for this GPU.", todo)
+
+
+def _speed(probes: Probes, bundle: Bundle | None) -> tuple[Speed | None, Finding]:
+    try:
+        speed = probes.speed(bundle.path if bundle else None)
+    except EdgesplitError as error:
+        todo = "edgesplit verify says whether the bundle is sound." if bundle else ""
+        return None, Finding("speed", "note", f"It could not be measured: {error}", todo)
+    head = f" and {speed.head_ms:.2f} ms for the head" if speed.head_ms is not None else ""
+    text = (
+        f"{speed.what}: {speed.backbone_ms:.1f} ms a clip{head} on {speed.on}; one clip in ten "
+        f"takes {speed.slow_ms:.1f} ms or more (a quick look at {speed.n_runs}, without decoding)."
+    )
+    return speed, Finding("speed", "fine", text)
+
+
+def _codecs(probes: Probes) -> Finding:
+    try:
+        found = probes.codecs()
+    except ImportError as error:
+        todo = "pip install --force-reinstall av"
+        return Finding("video", "problem", f"PyAV cannot be imported ({error}).", todo)
+    missing = [name for name in CODECS if name not in found]
+    text = f"decodes {', '.join(found) or 'none of the usual formats'}, on the CPU."
+    if not missing:
+        return Finding("video", "fine", text)
+    todo = "PyAV's own wheel has them: pip install --force-reinstall --only-binary av av"
+    return Finding("video", "note", f"{text} Not {', '.join(missing)}.", todo)
+
+
+def _cameras(root: Path, probes: Probes) -> Iterator[Finding]:
+    nodes = sorted(root.glob("dev/video[0-9]*"))
+    if not nodes:
+        yield Finding(
+            "camera", "fine", "None is connected (no /dev/video*); video files need none."
+        )
+        return
+    closed = [node.name for node in nodes if not probes.may_use(node)]
+    opened = [node.name for node in nodes if node.name not in closed]
+    if opened:
+        names = ", ".join(f"/dev/{name}" for name in opened)
+        yield Finding("camera", "fine", f"{names} may be opened by this user.")
+    if closed:
+        names = ", ".join(f"/dev/{name}" for name in closed)
+        todo = "sudo usermod -aG video $USER, then log in again."
+        yield Finding("camera", "note", f"{names} may not be opened by this user.", todo)
+
+
+def _power(device: DeviceRecord) -> Iterator[Finding]:
+    now, modes = device.power_mode, device.power_modes
+    if now:
+        best = max(modes, key=lambda mode: mode.rank, default=now)
+        if best.rank > now.rank:
+            text = f"The power mode is {now.name}; this board also has {best.name}."
+            todo = (
+                f"sudo nvpmodel -m {best.id} sets {best.name}, if supply and cooling are up to it; "
+                "it may ask to start anew."
+            )
+            yield Finding("power", "note", text, todo)
+        else:
+            yield Finding("power", "fine", f"The power mode is {now.name}, the highest known here.")
+    elif device.l4t:
+        text = "nvpmodel did not say which power mode is set."
+        yield Finding("power", "note", text, "sudo nvpmodel -q; its names: /etc/nvpmodel.conf.")
+    if device.mhz:
+        low, high, current = device.mhz
+        which = f"governor {', '.join(device.governors) or 'unknown'}"
+        if low < high:
+            todo = (
+                "For steady figures: sudo jetson_clocks (until the next start)."
+                if device.l4t
+                else "For steady figures: sudo cpupower frequency-set -g performance."
+            )
+            text = f"CPU clocks move between {low:.0f} and {high:.0f} MHz ({which})."
+            steady = device.governors == ("performance",) and not device.l4t
+            yield Finding("clocks", "fine" if steady else "note", text, "" if steady else todo)
+        else:
+            yield Finding("clocks", "fine", f"CPU clocks stay at {current:.0f} MHz ({which}).")
+    if device.throttle_events:
+        text = f"The machine slowed itself down {device.throttle_events} times since it started."
+        yield Finding("heat", "note", text, "Improve its cooling or its supply.")
+    if device.temperatures_c:
+        zone, hottest = max(device.temperatures_c.items(), key=lambda item: item[1])
+        yield Finding("heat", "fine", f"The hottest sensor, {zone}, is at {hottest:.0f} °C.")
+
+
+def _memory(device: DeviceRecord) -> Iterator[Finding]:
+    if device.memory_bytes is None:
+        return
+    free = device.memory_available_bytes
+    text = f"{_gb(device.memory_bytes)}" + (f", {_gb(free)} of it free." if free else ".")
+    limits = []
+    if device.memory_limit_bytes:
+        limits.append(f"{_gb(device.memory_limit_bytes)} of memory")
+    if device.cpu_limit and device.cpu_limit < device.cores:
+        limits.append(f"{device.cpu_limit:g} of {device.cores} cores")
+    if limits:
+        text += f" This container is granted {' and '.join(limits)}."
+        yield Finding("memory", "note", text, "Grant it more, if figures are to be the machine's.")
+    else:
+        yield Finding("memory", "fine", text)
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+def _clock(device: DeviceRecord) -> Iterator[Finding]:
+    if device.clock_synchronised is False:
+        text = "This machine's time is not synchronised: entries of `edgesplit log` may mislead."
+        yield Finding("time", "note", text, "sudo timedatectl set-ntp true")
+    elif device.clock_synchronised:
+        yield Finding("time", "fine", "The time is synchronised.")
+
+
+def _bundle(path: Path | None, root: Path) -> tuple[Bundle | None, list[Finding]]:
+    try:
+        found = find_bundle(path)
+    except BundleError as error:
+        if path is not None or os.environ.get("EDGESPLIT_BUNDLE"):
+            return None, [Finding("bundle", "problem", str(error))]
+        return None, [Finding("bundle", "note", f"None was looked at: {error}")]
+    try:
+        bundle = open_bundle(found)
+        head = bundle.head()
+    except (EdgesplitError, OSError) as error:
+        todo = "edgesplit verify lists what is damaged; copy the bundle here anew."
+        return None, [Finding("bundle", "problem", f"{found} cannot be read: {error}", todo)]
+    text = f"{found}: {len(head.labels)} classes, head {head.digest[:12]}."
+    return bundle, [Finding("bundle", "fine", text), *_disk(found, root)]
+
+
+def _disk(path: Path, root: Path) -> Iterator[Finding]:
+    place = find_file_system(path.resolve(), root)
+    if place is None:
+        return
+    kind, todo = place.kind, ""
+    if place.read_only or not os.access(path, os.W_OK):
+        text = f"It lies on {kind} and cannot be written: it runs, but no edit can go live."
+        todo = "Mount it for writing, or copy it to a folder of this user's."
+    elif kind in _IN_MEMORY:
+        text = f"It lies in memory ({kind}): every edit is lost when the machine stops."
+        todo = "Copy it to a disk."
+    elif kind == "overlay":
+        text = "It lies inside a container (overlay): every edit is lost with the container."
+        todo = "Keep it on a volume: docker run -v /data/lab.bundle:/lab.bundle …"
+    elif kind in _NETWORK:
+        text = f"It lies on a network file system ({kind}): its lock may not reach other hosts."
+        todo = "Edit from one host only."
+    elif kind in _SIMPLE:
+        text = f"It lies on {kind}, which has no journal: losing power may damage an edit, or more."
+        todo = "Copy it to ext4."
+    else:
+        yield Finding("disk", "fine", f"It lies on {kind}: an edit survives losing power.")
+        return
+    yield Finding("disk", "note", text, todo)
+
+
+def _cache(root: Path, bundle: Bundle | None) -> Iterator[Finding]:
+    try:
+        folder = cache_folder()
+    except EdgesplitError as error:
+        yield Finding("cache", "note", str(error))
+        return
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    todo = "Set EDGESPLIT_CACHE to a folder with room that you may write to."
+    if not os.access(there, os.W_OK | os.X_OK):
+        text = f"{folder} cannot be written: engines, variants and embeddings are made every time."
+        yield Finding("cache", "note", text, todo)
+        return
+    status = os.statvfs(there)
+    free = status.f_bavail * status.f_frsize
+    if free < _ROOM:
+        text = f"{folder} has {_gb(free)} left; an engine may not fit."
+        yield Finding("cache", "note", text, todo)
+    else:
+        yield Finding("cache", "fine", f"{folder} has {_gb(free)} left.")

@@ -1,0 +1,198 @@
+"""What has to be tried to be known: providers, TensorRT, speed, codecs, cameras.
+
+What may crash, or take a library along that the caller does not want, runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.bundle import open_bundle
+from edgesplit.errors import BackendError, EdgesplitError
+from edgesplit.head import Head
+from edgesplit.runtime.apart import run_apart
+from edgesplit.runtime.backends import Backend, OrtBackend
+from edgesplit.runtime.choice import open_backend
+from edgesplit.runtime.engines import Here, TensorRT
+from edgesplit.runtime.runtime import Runtime
+from edgesplit.sessions import open_session
+
+__all__ = ["CODECS", "Probes", "Speed"]
+
+CODECS = {
+    "h264": ("h264",),
+    "hevc": ("hevc",),
+    "vp9": ("vp9", "libvpx-vp9"),
+    "av1": ("libdav1d", "libaom-av1"),  # FFmpeg's own `av1` only drives hardware
+    "mjpeg": ("mjpeg",),
+}
+"""What cameras and files come in, and FFmpeg's decoders for it."""
+
+
+Measured = TypeVar("Measured")
+
+_QUICK_S = 1.0
+_MIN_RUNS = 20
+_NOT_FOR_MODELS = ("AzureExecutionProvider",)  # listed in every wheel, and runs nothing here
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """A quick look at how fast a backbone runs here; no benchmark."""
+
+    what: str
+    on: str
+    """The backend, as in `ONNX Runtime, CPUExecutionProvider`."""
+    backbone_ms: float
+    """Median of one clip."""
+    slow_ms: float
+    """Nine in ten clips were faster; far from the median when other work runs beside."""
+    head_ms: float | None
+    n_runs: int
+
+
+class Probes:
+    """What has to be tried rather than read. A test passes one that needs no device."""
+
+    def providers(self) -> dict[str, str]:
+        """By provider of ONNX Runtime, why it does not run here; empty when it does.
+
+        Raises:
+            EdgesplitError: ONNX Runtime cannot be used at all.
+        """
+        found = {}
+        for name in run_apart(_listed):
+            if name in _NOT_FOR_MODELS:
+                continue
+            try:
+                run_apart(_run_tiny, name)
+                found[name] = ""
+            except EdgesplitError as error:
+                found[name] = str(error)
+        return found
+
+    def tensorrt(self) -> Here:
+        """See `TensorRT.here`."""
+        return TensorRT().here()
+
+    def speed(self, path: Path | None) -> Speed:
+        """How fast a bundle's backbone and head run, or a small network of ours; a second.
+
+        Raises:
+            EdgesplitError: it does not run.
+        """
+        return run_apart(_measure, path)
+
+    def codecs(self) -> tuple[str, ...]:
+        """Those of `CODECS` that PyAV's FFmpeg decodes."""
+        import av
+
+        known = av.codecs_available
+        return tuple(name for name, decoders in CODECS.items() if known.intersection(decoders))
+
+    def may_use(self, node: Path) -> bool:
+        """Whether this user may read and write a device's node."""
+        return os.access(node, os.R_OK | os.W_OK)
+
+
+# In a process of their own.
+
+
+def _listed() -> list[str]:
+    open_session(_tiny())  # says what is missing, and how to get it
+    import onnxruntime
+
+    return list(onnxruntime.get_available_providers())
+
+
+def _run_tiny(provider: str) -> None:
+    """A provider that starts may still lack kernels for this GPU, so the model is run."""
+    session = open_session(_tiny(), providers=(provider,))
+    try:
+        session.run(None, {"features": np.ones((1, 2), np.float32)})
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise BackendError(f"it starts, and fails when it runs: {error}") from error
+
+
+def _tiny() -> bytes:
+    return Head.from_arrays(np.eye(2), np.zeros(2), ("one", "other")).to_bytes()
+
+
+def _measure(path: Path | None) -> Speed:
+    if path is None:
+        backend = OrtBackend(_reference())
+        clip = np.full((1, 3, 8, 64, 64), 0.5, np.float32)
+        times = _times(lambda: _timed(backend, clip))
+        what = "A small network of ours (3-D convolutions, 8 frames of 64x64)"
+        return _speed_of(what, f"ONNX Runtime, {backend.providers[0]}", times, None)
+    bundle = open_bundle(path)
+    choice = open_backend(bundle)
+    with Runtime(bundle, backend=choice.backend) as runtime:
+        still = np.full(runtime.clip_shape, 0.5, np.float32)
+        timings = _times(lambda: runtime.predict(still).timings)
+    head_ms = statistics.median(one.head_ms for one in timings)
+    backbone = [one.backbone_ms for one in timings]
+    return _speed_of("The bundle's backbone", choice.name, backbone, head_ms)
+
+
+def _speed_of(what: str, on: str, times_ms: list[float], head_ms: float | None) -> Speed:
+    return Speed(
+        what=what,
+        on=on,
+        backbone_ms=statistics.median(times_ms),
+        slow_ms=statistics.quantiles(times_ms, n=10)[-1],
+        head_ms=head_ms,
+        n_runs=len(times_ms),
+    )
+
+
+def _timed(backend: Backend, clip: npt.NDArray[np.float32]) -> float:
+    start = time.perf_counter()
+    backend.run(clip)
+    return 1000 * (time.perf_counter() - start)
+
+
+def _times(measure: Callable[[], Measured]) -> list[Measured]:
+    """What a call measures, for a second, and often enough; the first call does not count."""
+    measure()
+    measured: list[Measured] = []
+    start = time.perf_counter()
+    while len(measured) < _MIN_RUNS or time.perf_counter() - start < _QUICK_S:
+        measured.append(measure())
+    return measured
+
+
+def _reference() -> bytes:
+    """A backbone that is the same everywhere, so that machines compare."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    weights = {
+        "first": rng.standard_normal((32, 3, 3, 3, 3)).astype(np.float32),
+        "second": rng.standard_normal((64, 32, 3, 3, 3)).astype(np.float32),
+    }
+    around, half = [1] * 6, [1, 2, 2]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["clip", "first"], ["a"], pads=around, strides=half),
+            helper.make_node("Relu", ["a"], ["b"]),
+            helper.make_node("Conv", ["b", "second"], ["c"], pads=around, strides=half),
+            helper.make_node("GlobalAveragePool", ["c"], ["d"]),
+            helper.make_node("Flatten", ["d"], ["features"], axis=1),
+        ],
+        "reference",
+        [helper.make_tensor_value_info("clip", TensorProto.FLOAT, ["N", 3, 8, 64, 64])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 64])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    return bytes(model.SerializeToString(deterministic=True))

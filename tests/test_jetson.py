@@ -1,0 +1,191 @@
+"""What Jetsons say of themselves, as captured on real ones, and damaged."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgesplit.runtime.jetson import (
+    Core,
+    Power,
+    PowerMode,
+    Sample,
+    jetpack_of,
+    parse_l4t,
+    parse_power_mode,
+    parse_power_modes,
+    parse_tegrastats,
+)
+
+CAPTURED = Path(__file__).parent / "data" / "jetson"
+LINES = {file.stem.partition("_")[2]: file.read_text() for file in CAPTURED.glob("tegrastats_*")}
+
+# Not captured: Thor's form of clocks, in a line of its own.
+THOR = (
+    "RAM 4000/125000MB (lfb 9x4MB) CPU [3%,8%,off]@2000 EMC_FREQ @4000 "
+    "GR3D_FREQ @[1500,1500,1200] cpu@45.5C/46.5C gpu@-256C VDD_GPU 6000mW/6100mW/6200mW"
+)
+
+
+def parsed(line: str) -> Sample:
+    sample = parse_tegrastats(line)
+    assert sample is not None
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("name", "total_mw"),
+    [
+        ("orin_nano_jp6", 12479),  # VDD_IN, which holds the other rails
+        ("orin_nano_jp7", 3462),
+        ("agx_orin_jp72", 5139 + 3268 + 5500),  # no rail is the whole
+    ],
+)
+def test_total_power_counts_every_rail_once(name: str, total_mw: int) -> None:
+    assert parsed(LINES[name]).total_mw == total_mw
+
+
+def test_a_captured_line_is_read_whole() -> None:
+    sample = parsed(LINES["orin_nano_jp6"])
+    assert (sample.ram_used_mb, sample.ram_total_mb) == (6185, 7620)
+    assert (sample.swap_used_mb, sample.swap_total_mb) == (851, 3810)
+    assert sample.cores == tuple(Core(load, 729) for load in (15, 11, 14, 13, 11, 8))
+    assert (sample.gpu_load_percent, sample.gpu_mhz) == (63, (621,))
+    assert (sample.memory_load_percent, sample.memory_mhz) == (43, 2133)
+    heat = {"cpu": 53.968, "gpu": 53.343, "soc0": 50.75, "soc1": 51.656, "soc2": 52.437}
+    assert sample.temperatures_c == {**heat, "tj": 53.968}
+    assert sample.powers == {
+        "VDD_IN": Power(12479, 12479, None),
+        "VDD_CPU_GPU_CV": Power(4667, 4667, None),
+        "VDD_SOC": Power(2817, 2817, None),
+    }
+
+
+def test_jetpack_7_adds_the_largest_power_and_leaves_swap_out() -> None:
+    sample = parsed(LINES["orin_nano_jp7"])
+    assert sample.powers["VDD_IN"] == Power(3462, 3522, 3582)
+    assert sample.temperatures_c["cpu"] == 45.375  # now, not the highest
+    assert sample.swap_total_mb is None
+
+
+def test_two_clusters_of_an_agx_have_two_clocks() -> None:
+    sample = parsed(LINES["agx_orin_jp72"])
+    assert sample.gpu_mhz == (1300, 1300)
+    assert len(sample.cores) == 12
+
+
+def test_thor_says_clocks_without_loads_and_no_total() -> None:
+    sample = parsed(THOR)
+    assert sample.cores == (Core(3, 2000), Core(8, 2000), None)
+    assert (sample.gpu_load_percent, sample.gpu_mhz) == (None, (1500, 1500, 1200))
+    assert (sample.memory_load_percent, sample.memory_mhz) == (None, 4000)
+    assert sample.temperatures_c == {"cpu": 45.5}  # -256: there is no such sensor
+    assert sample.total_mw is None
+
+
+@pytest.mark.parametrize(
+    ("said", "load", "mhz"),
+    [
+        ("GR3D_FREQ 63%", 63, ()),  # not root
+        ("GR3D_FREQ 63%@621", 63, (621,)),
+        ("GR3D_FREQ 63%@[621]", 63, (621,)),
+        ("GR3D_FREQ 0%@[0,306]", 0, (0, 306)),
+        ("GR3D_FREQ @[300,off,600]", None, (300, 600)),
+    ],
+)
+def test_every_form_of_the_gpu(said: str, load: int | None, mhz: tuple[int, ...]) -> None:
+    sample = parsed(f"RAM 1/2MB {said} NVDEC off")
+    assert (sample.gpu_load_percent, sample.gpu_mhz) == (load, mhz)
+
+
+def test_a_user_without_root_is_not_told_clocks() -> None:
+    line = "RAM 1/2MB CPU [15%@729,off,8%@729] GR3D_FREQ 5% CPU@50C VDD_IN 4000mW/4000mW"
+    sample = parsed(line)
+    assert sample.cores == (Core(15, 729), None, Core(8, 729))
+    assert (sample.memory_load_percent, sample.memory_mhz) == (None, None)
+    assert sample.temperatures_c == {"cpu": 50.0}
+    assert sample.total_mw == 4000
+
+
+@pytest.mark.parametrize("rail", ["VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"])
+def test_a_missing_rail_leaves_the_total_unknown(rail: str) -> None:
+    sample = parsed(LINES["agx_orin_jp72"].replace(rail, "OTHER"))
+    assert sample.total_mw is None
+    assert len(sample.powers) == 3
+
+
+def test_a_torn_line_gives_what_could_be_read() -> None:
+    line = LINES["orin_nano_jp6"]
+    sample = parsed(line[: line.index("VDD_IN 12479") + len("VDD_IN 124")])
+    assert sample.ram_used_mb == 6185
+    assert sample.total_mw is None  # 124 is not the power
+
+
+@pytest.mark.parametrize("line", ["", "tegrastats: command not found", "GR3D_FREQ", "CPU [bad]"])
+def test_a_line_that_says_nothing_is_none(line: str) -> None:
+    assert parse_tegrastats(line) is None
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> str:
+    """A real line with pieces cut out and others put in."""
+    line = draw(st.sampled_from([*LINES.values(), THOR]))
+    for _ in range(draw(st.integers(0, 6))):
+        start, end = sorted(draw(st.tuples(*[st.integers(0, len(line))] * 2)))
+        line = line[:start] + draw(st.text(max_size=9)) + line[end:]
+    return line
+
+
+@given(st.one_of(damaged(), st.text(alphabet="RAMCPUGVDIN@[]%,/ 0123456789mWC.-٣", max_size=200)))
+def test_no_damage_makes_a_parser_raise(text: str) -> None:
+    sample = parse_tegrastats(text)
+    assert sample is None or sample.total_mw is None or sample.total_mw >= 0
+    parse_power_mode(text)
+    parse_power_modes(text)
+    parse_l4t(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ((CAPTURED / "nvpmodel_agx.txt").read_text(), PowerMode("MODE_40W", 3)),
+        ((CAPTURED / "nvpmodel_nano.txt").read_text(), PowerMode("15W", 0)),
+        ((CAPTURED / "nvpmodel_super.txt").read_text(), PowerMode("MAXN_SUPER", 2)),
+        ("NVPMWARN: 7\nNVPM VERB: NV Power Mode: 25W\n1\n", PowerMode("25W", 1)),
+        ("NV Power Mode: 15W\n", None),
+        ("NV Power Mode:\n3\n", None),
+        ("", None),
+    ],
+)
+def test_power_mode(text: str, mode: PowerMode | None) -> None:
+    assert parse_power_mode(text) == mode
+
+
+def test_power_modes_are_ranked_by_name_and_not_by_id() -> None:
+    modes = parse_power_modes(
+        "# < POWER_MODEL ID=9 NAME=COMMENT >\n"
+        "< PM_CONFIG DEFAULT=2 >\n< POWER_MODEL ID=0 NAME=15W >\nCPU_ONLINE CORE_0 1\n"
+        "< POWER_MODEL ID=1 NAME=25W >\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n"
+        "< POWER_MODEL ID=3 NAME=7W >\n"
+    )
+    ranked = sorted(modes, key=lambda mode: mode.rank)
+    assert [mode.id for mode in ranked] == [3, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "l4t", "jetpack"),
+    [("36.4.3", "36.4.3", "6.2"), ("36.4.7", "36.4.7", "6.2.1")],
+)
+def test_release(name: str, l4t: str, jetpack: str) -> None:
+    found = parse_l4t((CAPTURED / f"nv_tegra_release_{name}.txt").read_text())
+    assert found == l4t
+    assert jetpack_of(l4t) == jetpack
+
+
+@pytest.mark.parametrize(
+    ("l4t", "jetpack"),
+    [("38.2.1", "7.0"), ("38.4", "7.1"), ("39.2", "7.2"), ("39.2.9", None), ("35.1.0", None)],
+)
+def test_jetpack_of_releases_that_were_not_captured(l4t: str, jetpack: str | None) -> None:
+    assert jetpack_of(l4t) == jetpack
