@@ -20,7 +20,7 @@ from edgesplit.head import Head
 from edgesplit.headfile import FUSED_KEY
 from edgesplit.sessions import open_session
 
-__all__ = ["TOLERANCE", "Fused", "fuse_models"]
+__all__ = ["TOLERANCE", "Fused", "fuse_models", "join_models"]
 
 TOLERANCE = 1e-4
 """Of the largest logit: how far the one file and the two may differ in ONNX Runtime."""
@@ -71,7 +71,7 @@ def fuse_models(
             f"ONNX file holds {LARGEST_BYTES / 1e9:.2f} GB. Fuse the fp16 or int8 variant, or keep "
             "the two apart."
         )
-    data = _join(onnx.load_model_from_string(backbone), head)
+    data = join_models(onnx.load_model_from_string(backbone), head)
     difference = _compare(data, backbone, head, clip_shape=clip_shape, optimize=optimize)
     if not difference <= TOLERANCE:
         raise ExportError(
@@ -82,7 +82,8 @@ def fuse_models(
     return Fused(data=data, head_digest=head.digest, difference=difference)
 
 
-def _join(backbone: onnx.ModelProto, head: Head) -> bytes:
+def join_models(backbone: onnx.ModelProto, head: Head) -> bytes:
+    """The one file's bytes, unchecked; `backbone` is left as it is."""
     opset = next(
         entry.version for entry in backbone.opset_import if entry.domain in ("", "ai.onnx")
     )
