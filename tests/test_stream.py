@@ -467,6 +467,25 @@ def paced(content: Iterator[Frame]) -> Iterator[Frame]:
         yield frame
 
 
+@pytest.mark.parametrize(
+    ("rate", "scale", "kind", "match"),
+    [
+        (None, lambda: np.zeros((4, 4, 3), np.uint8), ClipError, "Give --fps"),
+        (10.0, lambda: 1 / 0, ZeroDivisionError, "division"),
+    ],
+    ids=["no frame rate", "mistake of ours"],
+)
+def test_what_opening_again_would_not_mend_ends_a_camera_too(
+    runtime: Runtime, rate: float | None, scale: Any, kind: type[Exception], match: str
+) -> None:
+    content = [Frame(seconds=n / 10, arrived=0, wall=0, scale=scale) for n in range(20)]
+    feed = FakeFeed(content, live=True)
+    feed.rate = rate
+    events = until_trouble(stream_of(runtime, CAMERA, feed), match, kind)
+    assert [event.kind for event in events if event.kind != "start"] == ["end"]
+    settled(events)
+
+
 def test_stop_ends_after_the_window_at_hand_and_settles_the_rest(runtime: Runtime) -> None:
     endless = FakeFeed(frames(10**9), live=False)
     events = run_until(stream_of(runtime, FILE, endless), lambda e: len(of(e, Decision)) == 4)
