@@ -2,13 +2,16 @@
 
     python -m benchmarks.peers.edit_to_live      # ten minutes
 
-VideoMAE-S with random weights and 174 labels as people write them. The same edit, from text alone,
-no text embedded before. Each way has a service that predicts one clip over and over on one core,
-and follows what is published; what is measured is the time until the new head serves there.
+VideoMAE-S with random weights and 174 labels as people write them. The same kind of edit each time,
+from text alone, in words that were never embedded before. Each way has a service that predicts one
+clip over and over on one core, and follows what is published; what is measured is the time until
+the new head serves there.
 
-- edgesplit: edit, publish; the service follows HEAD.
+- edgesplit: edit, publish; the service follows HEAD. Once more with no text embedded at all, as in
+  the first edit on a device; and as a command typed into a shell.
 - fuse + reload: edit; backbone and head merged into one ONNX file, the service opens it anew.
 - torch re-export: edit; the head put into torch, the whole model exported, the service opens it.
+  Once more as a script that is started for it.
 """
 
 from __future__ import annotations
@@ -37,17 +40,19 @@ from edgesplit.edit import Edit
 ROUNDS = 5
 WORDS = (
     ("left", "right"),
-    ("up", "down"),
+    ("upwards", "downwards"),
     ("slowly", "quickly"),
-    ("left", "right"),
-    ("up", "down"),
+    ("forwards", "backwards"),
+    ("once", "twice"),
 )
+BEFORE = ("loudly", "quietly")
+"""Of an edit that was made earlier: it embedded the head's labels."""
 CLASS = "pushing something"
 DOCS = ROOT / "docs" / "peers.md"
 
 
-def prepare(folder: Path) -> Any:
-    """Writes the bundle; returns the torch model."""
+def prepare(folder: Path) -> None:
+    """Writes the model's folder and the bundle."""
     import torch
 
     from benchmarks.bench_edit import labels
@@ -64,7 +69,6 @@ def prepare(folder: Path) -> Any:
         output=folder / "lab.bundle",
         preprocessing=choices.preprocessing,
     )
-    return classifier.model
 
 
 class Service:
@@ -113,9 +117,8 @@ def service(kind: str, path: Path) -> Iterator[Service]:
         child.communicate()
 
 
-def split(bundle: Bundle, turn: int, cache: Path) -> Edit:
-    """The edit, with no text embedded before."""
-    os.environ["EDGESPLIT_CACHE"] = str(cache / str(turn))
+def split(bundle: Bundle, turn: int) -> Edit:
+    """The edit, in words of its own."""
     return bundle.split_class(CLASS, into=list(WORDS[turn]), force=True)
 
 
@@ -163,32 +166,76 @@ def replace(file: Path, data: bytes) -> int:
     return len(data)
 
 
+def type_edit(bundle: Bundle, turn: int) -> int:
+    """`edgesplit edit`, as typed; returns the bytes that go to a device."""
+    command = [sys.executable, "-m", "edgesplit", "edit", "--class", CLASS, "--force"]
+    command += ["--into", ",".join(WORDS[turn]), "--bundle", str(bundle.path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    return len(bundle.head().to_bytes())
+
+
+def run_script(folder: Path, turn: int) -> int:
+    """The re-export as a process of its own; returns the size of the file."""
+    command = [sys.executable, "-m", "benchmarks.peers.edit_to_live", "--export", str(folder)]
+    subprocess.run([*command, str(turn)], check=True, capture_output=True, cwd=ROOT)
+    return (folder / "whole.onnx").stat().st_size
+
+
+def load_model(folder: Path) -> Any:
+    """The torch model, from its folder."""
+    import transformers
+
+    model = transformers.VideoMAEForVideoClassification.from_pretrained(folder)
+    model.train(False)
+    return model
+
+
 def measure(folder: Path, rounds: int) -> dict[str, Any]:
     """Every way, one after another, with its service alone on the machine."""
-    model = prepare(folder)
+    prepare(folder)
+    model = load_model(folder)
     bundle = open_bundle(folder / "lab.bundle")
     first = bundle.live
     whole = folder / "whole.onnx"
-    fuse(bundle, bundle.split_class(CLASS, into=list(WORDS[0]), force=True), whole)
-    ways: dict[str, tuple[str, Path, Callable[[Edit], int]]] = {
-        "edgesplit": ("bundle", bundle.path, lambda edit: publish(bundle, edit)),
-        "fuse + reload": ("file", whole, lambda edit: fuse(bundle, edit, whole)),
-        "torch re-export": ("file", whole, lambda edit: export(model, bundle, edit, whole)),
+    caches = iter(range(10**6))
+
+    def fresh_cache(*, labels: bool) -> None:
+        os.environ["EDGESPLIT_CACHE"] = str(folder / "cache" / str(next(caches)))
+        if labels:
+            bundle.split_class(CLASS, into=list(BEFORE), force=True)
+
+    fresh_cache(labels=True)
+    fuse(bundle, split(bundle, 0), whole)
+    live, file = ("bundle", bundle.path), ("file", whole)
+    ways: dict[str, tuple[tuple[str, Path], bool, Callable[[int], int]]] = {
+        "edgesplit": (live, True, lambda turn: publish(bundle, split(bundle, turn))),
+        "edgesplit, no text embedded": (
+            live,
+            False,
+            lambda turn: publish(bundle, split(bundle, turn)),
+        ),
+        "edgesplit, typed": (live, True, lambda turn: type_edit(bundle, turn)),
+        "fuse + reload": (file, True, lambda turn: fuse(bundle, split(bundle, turn), whole)),
+        "torch re-export": (
+            file,
+            True,
+            lambda turn: export(model, bundle, split(bundle, turn), whole),
+        ),
+        "torch re-export, a script": (file, True, lambda turn: run_script(folder, turn)),
     }
     rows = []
-    for name, (kind, path, act) in ways.items():
+    for name, (of, labels, act) in ways.items():
         seconds, sizes, gaps, usual = [], [], [], []
-        with service(kind, path) as running:
+        with service(*of) as running:
             time.sleep(3)
             for turn in range(rounds):
+                fresh_cache(labels=labels)
                 usual.append(running.longest_s())
-                cache = folder / name.replace(" ", "")
                 start = time.monotonic()
-                edit = split(bundle, turn, cache)
-                sizes.append(act(edit))
+                sizes.append(act(turn))
                 seconds.append(running.live() - start)
                 gaps.append(running.longest_s())
-                if name == "edgesplit":
+                if of == live:
                     bundle.rollback(first)
                     running.live()
                 time.sleep(2)
@@ -235,8 +282,15 @@ def read_table() -> str:
 @click.command()
 @click.option("--rounds", default=ROUNDS, show_default=True)
 @click.option("--docs", is_flag=True, help="Only write the table into docs/peers.md.")
-def main(rounds: int, docs: bool) -> None:
+@click.option("--export", "script", nargs=2, type=str, hidden=True)
+def main(rounds: int, docs: bool, script: tuple[str, str] | None) -> None:
     """Measure, and write edit_to_live.json."""
+    if script:
+        folder = Path(script[0])
+        bundle = open_bundle(folder / "lab.bundle")
+        edit = split(bundle, int(script[1]))
+        export(load_model(folder), bundle, edit, folder / "whole.onnx")
+        return
     if not docs:
         with tempfile.TemporaryDirectory() as name:
             content = measure(Path(name), rounds)
