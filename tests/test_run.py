@@ -44,7 +44,7 @@ def started(demo: Bundle, *arguments: str, **pipes: Any) -> subprocess.Popen[str
 
 def events_of(text: str) -> list[dict[str, Any]]:
     """The events among the lines: older clicks test with both outputs in one."""
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in text.splitlines() if line.startswith('{"event"')]
 
 
 def decisions_of(text: str) -> list[str]:
@@ -96,7 +96,7 @@ def test_window_is_asked_for(demo: Bundle, video: Path) -> None:
 def test_source_that_cannot_be_read_ends_with_its_error(demo: Bundle, source: str) -> None:
     result = run(demo, "--source", source, "--window", "1", "--json")
     assert result.exit_code == 1
-    assert "Error: " in result.output
+    assert '{"error": ' in result.output
     assert "geheim" not in result.output
 
 
