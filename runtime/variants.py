@@ -59,7 +59,7 @@ Recipe = Literal["fp16", "int8", "ort"]
 
 Floats = npt.NDArray[np.float32]
 
-_VERSION = 1
+_VERSION = 2
 """Of the recipes: raised when one of them makes something else of the same backbone."""
 
 _BLOCKS = 9

@@ -40,6 +40,7 @@ from edgesplit.runtime import (
 )
 from edgesplit.runtime.stream import STUCK, _pauses
 from tests.feeds import CAMERA, FILE, LIVE_PIPE, FakeFeed, frames, in_turn
+from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]
 FAST = (0.001, 0.002)
@@ -565,10 +566,3 @@ def test_pauses_grow_by_chance_and_have_an_end() -> None:
     middle = np.median(many, axis=0)
     assert (np.diff(middle[:7]) > 0).all()
     assert len({pauses[8] for pauses in many}) == len(many)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert condition()
