@@ -86,6 +86,16 @@ def test_people_see_changes_and_the_account(demo: Bundle, video: Path) -> None:
     assert "windows  19 = 19 predicted + 0 dropped" in changes.output
 
 
+def test_the_start_says_what_runs_the_backbone_and_why(demo: Bundle, video: Path) -> None:
+    told = run(demo, "--source", video, "--window", "2", "--json")
+    start = events_of(told.output)[0]
+    assert start["event"] == "start"
+    assert start["backend"] == "ONNX Runtime, CPUExecutionProvider"
+    assert "no engine" in start["backend_why"]
+    asked = run(demo, "--source", video, "--window", "2", "--backend", "cpu")
+    assert "ONNX Runtime, CPUExecutionProvider: as asked for" in asked.output
+
+
 def test_window_is_asked_for(demo: Bundle, video: Path) -> None:
     result = run(demo, "--source", video)
     assert result.exit_code == 1
