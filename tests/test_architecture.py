@@ -140,7 +140,7 @@ def test_rooms_form_no_circle() -> None:
 
 # Who may stand on whom in the core, from the bottom; each room on those in rows above it here.
 FLOORS = (
-    ("errors", "resize"),
+    ("cores", "errors", "resize"),
     ("labels", "store", "cache", "preprocessing", "graphs"),
     ("backbone",),
     ("sessions",),
