@@ -17,9 +17,10 @@ from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.bench.harness import REFERENCE, Figure, Job
 from edgesplit.runtime.device import describe_device
-from edgesplit.store import read_bytes
+from edgesplit.runtime.bench.page import to_html, to_table
+from edgesplit.store import Store, map_os_errors, read_bytes
 
-__all__ = ["QUESTIONS", "SCHEMA", "Question", "figures_of", "read_record", "run_bench"]
+__all__ = ["QUESTIONS", "SCHEMA", "Question", "figures_of", "read_record", "run_bench", "write_record"]
 
 SCHEMA = 1
 """Of the record; it changes when a reader of the old one would be wrong about a new one."""
@@ -129,3 +130,29 @@ def read_record(path: Path) -> dict[str, Any]:
             "state again, or compare both now with --against-env."
         )
     return dict(content)
+
+
+def write_record(record: Mapping[str, Any], folder: Path | None = None) -> Path:
+    """Writes a record as bench.json, bench.md and bench.html; returns the folder.
+
+    Args:
+        record: as `run_bench` gives it.
+        folder: a new one; by default one in the current folder, named for bundle and time.
+
+    Raises:
+        EdgesplitError: it exists, or cannot be written.
+    """
+    if folder is None:
+        stem = str(record["bundle"]["name"]).removesuffix(".bundle")
+        moment = str(record["made"])[:19].replace("-", "").replace(":", "")
+        folder = Path(f"bench-{stem}-{moment}")
+    files = {
+        "bench.json": json.dumps(record, ensure_ascii=False, indent=1) + "\n",
+        "bench.md": to_table(record),
+        "bench.html": to_html(record),
+    }
+    with map_os_errors("write", folder):
+        folder.mkdir(parents=True)
+        for name, text in files.items():
+            Store().replace_file(folder / name, text.encode())
+    return folder

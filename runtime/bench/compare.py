@@ -87,6 +87,7 @@ class Comparison:
 
     of: str
     against: str
+    how: str
     limit: float
     verdicts: tuple[Verdict, ...]
     machine: str = ""
@@ -164,6 +165,7 @@ def compare_earlier(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> Co
     return Comparison(
         of=str(record["made"]),
         against=str(earlier["made"]),
+        how="in units of the reference",
         limit=EARLIER_LIMIT,
         verdicts=verdicts,
         machine=_machine(record, earlier),
@@ -276,9 +278,10 @@ def compare_sides(
         if on_turn is not None:
             on_turn(turn, turns)
         with ExitStack() as stack:
-            order = (this, other) if turn % 2 else (other, this)
-            asks = {side.name if side is other else "": _start(side, stack) for side in order}
-            mine, its = asks[""], asks[other.name]
+            if turn % 2:
+                mine, its = _start(this, stack), _start(other, stack)
+            else:
+                its, mine = _start(other, stack), _start(this, stack)
             found: dict[str, list[float]] = {}
             for block in range(blocks):
                 pair: dict[int, Mapping[str, float]] = {}
@@ -290,7 +293,7 @@ def compare_sides(
         for name, values in found.items():
             ratios.setdefault(name, []).append(statistics.median(values))
     verdicts = tuple(judge(name, values) for name, values in ratios.items())
-    return Comparison(this.name, other.name, LIMIT, verdicts)
+    return Comparison(this.name, other.name, "in turns", LIMIT, verdicts)
 
 
 def _start(side: Side, stack: ExitStack) -> Callable[[float], Mapping[str, float]]:

@@ -40,10 +40,10 @@ def serve() -> None:
 
         asked = {"prediction": predict, "decode": decode, "head": head}
         if split:
-            name, *into = json.loads(split)
+            label, *into = json.loads(split)
 
             def edit() -> None:
-                bundle.split_class(name, into=into, force=True)
+                bundle.split_class(label, into=into, force=True)
 
             asked["edit"] = edit
         for run in asked.values():
