@@ -2,8 +2,8 @@
 
 Two sides that can both run now do so in turns: each turn starts both anew, as two processes of the
 same program differ by some percent for as long as they live, and lets them take blocks in the
-order a b b a. A turn gives one ratio; the interval of their median is made of order statistics, so
-nothing is assumed of how ratios scatter.
+order a b b a, on one core. A turn gives one ratio; the interval of their median is made of order
+statistics, so nothing is assumed of how ratios scatter.
 
 An earlier record cannot be had in turns. Its times are taken in units of the reference kernel, as
 the new ones are; that is less exact, so more has to differ before anything is said.
@@ -61,9 +61,13 @@ MIN_BLOCKS = 5
 
 TURNS = 12
 _BLOCKS = 4
-_QUICK_BLOCKS = 2
+_BLOCK_S = 0.1
+_QUICK_BLOCK_S = 0.05
 _REST_S = 0.03
 """Before a block: threads of the other side that wait by spinning have gone to sleep then."""
+
+_ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+"""Of numpy's, as of ONNX Runtime's, on one core."""
 
 Word = Literal["slower", "faster", "same", "unclear"]
 
@@ -216,14 +220,14 @@ def sides_of(
         asked = (str(path.resolve()), str(clip.resolve()), job.kind, job.recipe or "", split)
         return Side(str(path), (executable, "-c", source, *asked), environment)
 
-    own = {**os.environ, "PYTHONPATH": here}
+    own = {**os.environ, **_ONE_THREAD, "PYTHONPATH": here}
     this = side(job.bundle, sys.executable, own)
     if python is None:
         return this, side(bundle or job.bundle, sys.executable, own)
     executable = python / "bin" / "python" if python.is_dir() else python
     if not executable.is_file():
         raise EdgesplitError(f"There is no Python at {executable}. Name an environment's folder.")
-    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    clean = {key: value for key, value in own.items() if key != "PYTHONPATH"}
     other = side(bundle or job.bundle, str(executable.absolute()), clean)
     return this, Side(f"{other.name} in {python}", other.command, other.environment)
 
@@ -245,10 +249,8 @@ def compare_bundles(
         if job.clip is None:
             make_video(clip, open_bundle(job.bundle).preprocessing)
         this, other = sides_of(job, bundle=bundle, python=python, clip=clip)
-        blocks = _QUICK_BLOCKS if job.effort.quick else _BLOCKS
-        return compare_sides(
-            this, other, blocks=blocks, block_s=job.effort.block_s, on_turn=on_turn
-        )
+        block_s = _QUICK_BLOCK_S if job.effort.quick else _BLOCK_S
+        return compare_sides(this, other, block_s=block_s, on_turn=on_turn)
 
 
 def compare_sides(
@@ -257,7 +259,7 @@ def compare_sides(
     *,
     turns: int = TURNS,
     blocks: int = _BLOCKS,
-    block_s: float = 0.1,
+    block_s: float = _BLOCK_S,
     on_turn: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Runs both sides in turns.
@@ -302,7 +304,7 @@ def _start(side: Side, stack: ExitStack) -> Callable[[float], Mapping[str, float
 
 @contextmanager
 def _process(side: Side) -> Iterator[Callable[[float], Mapping[str, float]]]:
-    """A side at work; calling it gives the medians of a block of so many seconds."""
+    """A side at work; calling it gives what a block of so many seconds measured."""
     # Of an empty folder: where it is started, Python looks for modules first.
     with (
         tempfile.TemporaryDirectory(prefix="edgesplit-") as folder,

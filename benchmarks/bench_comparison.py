@@ -1,0 +1,127 @@
+"""Does `edgesplit bench` find a slow-down of a tenth, and is it quiet where there is none?
+
+    python -m benchmarks.bench_comparison      # half an hour
+
+The demo bundle in turns with itself, twenty times: every verdict but `slower` and `faster` is
+right. Then with a side whose predictions and edits wait for a tenth of what they took. Last, runs of
+`bench latency` one after another, each compared with the one before by the reference.
+"""
+
+import tempfile
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import track
+
+from benchmarks.results import ROOT, write_result
+from edgesplit.demo import unpack_demo
+from edgesplit.runtime.bench.bench import run_bench
+from edgesplit.runtime.bench.compare import (
+    EARLIER_LIMIT,
+    LIMIT,
+    Side,
+    Verdict,
+    compare_earlier,
+    compare_sides,
+    sides_of,
+)
+from edgesplit.runtime.bench.harness import Effort, Job
+from edgesplit.runtime.bench.latency import make_video
+
+SAME, PLANTED, RECORDS = 20, 5, 20
+BLOCK_S = 0.05
+SLOWED = ("prediction", "edit")
+
+PLANT = """
+import time as _time
+import edgesplit.bundle as _bundle
+import edgesplit.runtime.runtime as _runtime
+
+def _slowed(call):
+    def run(*arguments, **choices):
+        start = _time.perf_counter()
+        result = call(*arguments, **choices)
+        end = start + 1.1 * (_time.perf_counter() - start)
+        while _time.perf_counter() < end:
+            pass
+        return result
+    return run
+
+_runtime.Runtime.predict = _slowed(_runtime.Runtime.predict)
+_bundle.Bundle.split_class = _slowed(_bundle.Bundle.split_class)
+"""
+
+
+def planted(side: Side) -> Side:
+    """The same side, a tenth slower where `SLOWED` says."""
+    executable, flag, source, *asked = side.command
+    return replace(side, command=(executable, flag, PLANT + source, *asked))
+
+
+def row(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as it is kept."""
+    plain = asdict(verdict)
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in plain.items()}
+
+
+def in_turns(this: Side, other: Side, times: int, what: str) -> list[dict[str, Any]]:
+    """All verdicts of so many comparisons."""
+    return [
+        row(verdict)
+        for _ in track(range(times), description=what)
+        for verdict in compare_sides(this, other, block_s=BLOCK_S).verdicts
+    ]
+
+
+def counted(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """How often each verdict was given, by what was timed."""
+    names = dict.fromkeys(one["name"] for one in rows)
+    return {
+        name: dict(Counter(one["word"] for one in rows if one["name"] == name)) for name in names
+    }
+
+
+def earlier(job: Job, times: int) -> list[dict[str, Any]]:
+    """Verdicts of runs one after another, of the same code."""
+    records = [run_bench(job, ("latency",)) for _ in track(range(times), description="records")]
+    return [
+        row(verdict)
+        for before, after in zip(records, records[1:], strict=False)
+        for verdict in compare_earlier(after, before).verdicts
+    ]
+
+
+@click.command()
+@click.option("--same", default=SAME, show_default=True)
+@click.option("--planted", "n_planted", default=PLANTED, show_default=True)
+@click.option("--records", default=RECORDS, show_default=True)
+def main(same: int, n_planted: int, records: int) -> None:
+    """Measure, and write comparison.json."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bundle = unpack_demo(folder)
+        clip = folder / "made.mp4"
+        make_video(clip, bundle.preprocessing)
+        job = Job(bundle.path, Effort.usual(quick=True))
+        this, other = sides_of(job, bundle=None, python=None, clip=clip)
+        found = {
+            "planted": in_turns(planted(this), other, n_planted, "planted"),
+            "same": in_turns(this, other, same, "same"),
+            "earlier": earlier(job, records),
+        }
+    content: dict[str, Any] = {
+        "limit": LIMIT,
+        "earlier_limit": EARLIER_LIMIT,
+        "slowed": list(SLOWED),
+        **{f"{kind}_verdicts": counted(rows) for kind, rows in found.items()},
+        **found,
+    }
+    click.echo(content)
+    click.echo(write_result("comparison", content).relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
