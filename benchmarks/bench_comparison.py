@@ -3,13 +3,14 @@
     python -m benchmarks.bench_comparison      # half an hour
 
 The demo bundle in turns with itself, twenty times: every verdict but `slower` and `faster` is
-right. Then with a side whose predictions and edits wait for a tenth of what they took. Last, runs of
-`bench latency` one after another, each compared with the one before by the reference.
+right. Then with a side whose predictions and edits wait for a tenth of what they took. Last, runs
+of `bench latency` one after another, each compared with the one before by the reference.
 """
 
 import tempfile
 from collections import Counter
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def earlier(job: Job, times: int) -> list[dict[str, Any]]:
     records = [run_bench(job, ("latency",)) for _ in track(range(times), description="records")]
     return [
         row(verdict)
-        for before, after in zip(records, records[1:], strict=False)
+        for before, after in pairwise(records)
         for verdict in compare_earlier(after, before).verdicts
     ]
 

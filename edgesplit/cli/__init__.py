@@ -7,7 +7,18 @@ from typing import Any
 import click
 
 from edgesplit import __version__
-from edgesplit.cli import bench, doctor, edit, engine, features, history, make, predict, run, variant
+from edgesplit.cli import (
+    bench,
+    doctor,
+    edit,
+    engine,
+    features,
+    history,
+    make,
+    predict,
+    run,
+    variant,
+)
 from edgesplit.errors import EdgesplitError
 
 __all__ = ["main"]

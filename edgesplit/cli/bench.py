@@ -104,9 +104,7 @@ def bench(
         _measure(job, chosen, output, against, as_json=as_json)
 
 
-def _compare_in_turns(
-    job: Job, bundle: Path | None, python: Path | None, *, as_json: bool
-) -> None:
+def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_json: bool) -> None:
     from edgesplit import screen
     from edgesplit.runtime.bench.compare import compare_bundles
     from edgesplit.runtime.bench.page import to_verdicts

@@ -15,12 +15,20 @@ from edgesplit import __version__
 from edgesplit.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.apart import run_apart
-from edgesplit.runtime.bench.harness import REFERENCE, Figure, Job
-from edgesplit.runtime.device import describe_device
+from edgesplit.runtime.bench.harness import REFERENCE, Answer, Figure, Job, Say
 from edgesplit.runtime.bench.page import to_html, to_table
+from edgesplit.runtime.device import describe_device
 from edgesplit.store import Store, map_os_errors, read_bytes
 
-__all__ = ["QUESTIONS", "SCHEMA", "Question", "figures_of", "read_record", "run_bench", "write_record"]
+__all__ = [
+    "QUESTIONS",
+    "SCHEMA",
+    "Question",
+    "figures_of",
+    "read_record",
+    "run_bench",
+    "write_record",
+]
 
 SCHEMA = 1
 """Of the record; it changes when a reader of the old one would be wrong about a new one."""
@@ -69,7 +77,9 @@ def run_bench(
             if len(questions) == 1:
                 raise
             answers[question] = {"figures": [], "facts": {}, "refused": str(error)}
-    bases = [base for answer in answers.values() for one in answer["figures"] for base in _bases(one)]
+    bases = [
+        base for answer in answers.values() for one in answer["figures"] for base in _bases(one)
+    ]
     return {
         "schema": SCHEMA,
         "edgesplit": __version__,
@@ -101,9 +111,14 @@ def _bases(figure: Mapping[str, Any]) -> list[float]:
 
 def _answer(question: Question, job: Job) -> dict[str, Any]:
     """In a process of its own: nothing that another question left runs beside."""
+    answer: Callable[[Job, Say], Answer]
     answer = import_module(f"edgesplit.runtime.bench.{question}").answer
-    found: dict[str, Any] = answer(job, lambda what: print(what, file=sys.stderr, flush=True))  # noqa: T201 - the caller reads the last line
-    return found.to_json()  # type: ignore[attr-defined,no-any-return]
+    return answer(job, _say).to_json()
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"{what}\n")  # the caller reads the last line
+    sys.stderr.flush()
 
 
 def figures_of(record: Mapping[str, Any]) -> list[Figure]:

@@ -136,9 +136,7 @@ class _Axis:
     ticks: tuple[float, ...]
 
     @classmethod
-    def over(
-        cls, values: Sequence[float], start: float, end: float, *, logarithmic: bool
-    ) -> _Axis:
+    def over(cls, values: Sequence[float], start: float, end: float, *, logarithmic: bool) -> _Axis:
         low, high = min(values), max(values)
         if logarithmic:
             low, high = 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high))

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 __all__ = ["serve"]
 
@@ -20,7 +21,8 @@ _EDIT = 3
 
 def serve() -> None:
     """Reads seconds from stdin, line by line; writes what each took in a block, in milliseconds."""
-    path, clip_path, kind, recipe, split = sys.argv[1:6]
+    asked_for: list[Any] = sys.argv[1:6]
+    path, clip_path, kind, recipe, split = asked_for
     if hasattr(os, "sched_setaffinity"):
         # One core: threads that wait for another would be most of what is seen.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -69,7 +71,7 @@ def serve() -> None:
 def _time_ms(run: Callable[[], None], seconds: float) -> float:
     """The lower quartile: what it takes while nothing else is in its way."""
     run()  # fills the caches that another one emptied
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < _LEAST or time.perf_counter() < end:
         start = time.perf_counter()

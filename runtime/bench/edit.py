@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from edgesplit.bundle import Bundle, open_bundle
@@ -27,7 +28,7 @@ def answer(job: Job, say: Say) -> Answer:
         ((label, into),) = find_splits(bundle, 1)
         command = ["edit", "--class", label, "--into", ",".join(into), "--force", "--json"]
         command += ["--bundle", str(bundle.path)]
-        before = len(bundle.head().to_bytes())
+        before = after = len(bundle.head().to_bytes())
         blocks: dict[str, list[float]] = {}
         references: dict[str, list[float]] = {}
 
@@ -40,13 +41,13 @@ def answer(job: Job, say: Say) -> Answer:
             for what in ("edit.process_new_texts", "edit.process"):  # the first fills the cache
                 with own_cache(cache / f"process{turn}"):
                     note(what, lambda: _process(command))
-                after = len(bundle.head().to_bytes())
                 bundle.rollback()
             with own_cache(cache / f"warm{turn}"):
                 for what in ("edit.warm_new_texts", "edit.warm"):
                     note(what, lambda: _warm(bundle, label, into))
                 edit = bundle.split_class(label, into=into, force=True)
-                note("edit.publish", lambda: _timed(lambda: bundle.publish(edit)))
+                note("edit.publish", partial(_timed, partial(bundle.publish, edit)))
+                after = len(edit.head.to_bytes())
                 bundle.rollback()
         backbone = (bundle.path / "backbone.onnx").stat().st_size
     figures = tuple(

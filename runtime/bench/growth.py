@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -60,7 +59,7 @@ def answer(job: Job, say: Say) -> Answer:
 
 
 def exponent(figures: list[Figure], pattern: str) -> float:
-    """p where the cost grows as size ** p: the slope of a line through the logarithms.
+    """Power of size with which the cost grows: the slope of a line through the logarithms.
 
     Args:
         figures: among others those of one axis.
@@ -128,7 +127,9 @@ def _costs(name: str, head: Head, block_s: float) -> tuple[Figure, ...]:
 
     seconds = block_s * _BLOCKS
     return tuple(
-        figure for one in (run, session, edit) for figure in sample(one, seconds=seconds, blocks=_BLOCKS)
+        figure
+        for one in (run, session, edit)
+        for figure in sample(one, seconds=seconds, blocks=_BLOCKS)
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError
@@ -124,9 +125,9 @@ class Figure:
             EdgesplitError: it is no figure.
         """
         try:
-            numbers = (float(content[name]) for name in ("p50", "p90", "p95", "p99"))
+            p50, p90, p95, p99 = (float(content[p]) for p in ("p50", "p90", "p95", "p99"))
             blocks = tuple((float(value), float(base)) for value, base in content["blocks"])
-            return cls(str(content["name"]), int(content["n"]), *numbers, blocks)
+            return cls(str(content["name"]), int(content["n"]), p50, p90, p95, p99, blocks)
         except (KeyError, TypeError, ValueError) as error:
             raise EdgesplitError(f"This is not a figure of `edgesplit bench`: {content}") from error
 
@@ -186,7 +187,7 @@ def sample(
     )
 
 
-def order_interval(values: Sequence[float], quantile: float = 0.5) -> tuple[float, float]:
+def order_interval(values: npt.ArrayLike, quantile: float = 0.5) -> tuple[float, float]:
     """The order statistics that hold a quantile in 95 % of cases, for independent values.
 
     With too few values for that they are the least and the largest.

@@ -90,7 +90,9 @@ def answer(job: Job, say: Say) -> Answer:
         "seconds": job.effort.seconds,
         "predictions_a_second": round(1e3 / statistics.fmean(totals), 3),
         "p90_interval": [round(low, 6), round(high, 6)],
-        "curve_ms": [round(float(q), 6) for q in np.percentile(totals, np.linspace(0, 100, _CURVE))],
+        "curve_ms": [
+            round(float(q), 6) for q in np.percentile(totals, np.linspace(0, 100, _CURVE))
+        ],
         "joules_a_prediction": None if energy is None else round(energy / len(totals), 6),
         "temperatures_c": [one[0] for one in heat],
         "slowed_down": None if None in (heat[0][1], heat[1][1]) else heat[1][1] - heat[0][1],

@@ -165,7 +165,9 @@ def _about(record: Record) -> list[str]:
     )
     reference = record["reference"]
     if reference["ms"] is not None:
-        lines.append(f"Reference: {reference['what']}, {short(reference['ms'])} ms. Times are in ms.")
+        lines.append(
+            f"Reference: {reference['what']}, {short(reference['ms'])} ms. Times are in ms."
+        )
     return lines
 
 
@@ -200,8 +202,13 @@ def _times(found: Record) -> tuple[Row, list[Row]]:
 
 
 def _locality(found: Record) -> tuple[Row, list[Row]]:
-    header = ("split", "composition", "largest difference of another logit", "decisions changed")
-    rows = [
+    header: Row = (
+        "split",
+        "composition",
+        "largest difference of another logit",
+        "decisions changed",
+    )
+    rows: list[Row] = [
         (
             f"{one['class']} into {', '.join(one['into'])}",
             one["composition"],
@@ -214,11 +221,12 @@ def _locality(found: Record) -> tuple[Row, list[Row]]:
 
 
 def _growth(found: Record) -> tuple[Row, list[Row]]:
-    rows = []
+    costs: dict[tuple[str, str], dict[str, str]] = {}
     for one in found["figures"]:
         _, axis, size, what = one["name"].split(".")
-        rows.append((axis, f"{int(size):,}", _GROWTH[what], f"{one['n']:,}", short(one["p50"])))
-    return ("against", "size", "", "n", "p50"), rows
+        costs.setdefault((axis, f"{int(size):,}"), {})[what] = short(one["p50"])
+    rows = [(*place, *(cost.get(what, "") for what in _GROWTH)) for place, cost in costs.items()]
+    return ("against", "size", *_GROWTH.values()), rows
 
 
 _TABLES = {"locality": _locality, "growth": _growth}
@@ -256,8 +264,8 @@ def _swap_notes(facts: Record) -> list[str]:
 def _edit_notes(facts: Record) -> list[str]:
     split = facts["split"]
     return [
-        f"{split['class']} into {', '.join(split['into'])}. A head of {facts['head_bytes']:,} bytes "
-        f"is shipped, the backbone of {facts['backbone_bytes']:,} bytes stays: "
+        f"{split['class']} into {', '.join(split['into'])}. A head of {facts['head_bytes']:,} "
+        f"bytes is shipped, the backbone of {facts['backbone_bytes']:,} bytes stays: "
         f"{facts['shipped']:.2%} of it."
     ]
 
@@ -270,8 +278,8 @@ def _growth_notes(facts: Record) -> list[str]:
     powers = facts["exponent_of_classes"]
     said = ", ".join(f"{_GROWTH[what]} with power {power:.2f}" for what, power in powers.items())
     return [
-        f"Random rows, {facts['classes']} classes of {facts['dim']} features where nothing else is "
-        f"said. With the number of classes grows: {said} (a fit through all sizes)."
+        f"Medians. Random rows, {facts['classes']} classes of {facts['dim']} features where "
+        f"nothing else is said. With the number of classes grows: {said} (a fit through all sizes)."
     ]
 
 
@@ -286,9 +294,9 @@ _NOTES = {
 
 def _compared(comparison: Record) -> list[str]:
     notes = [
-        f"{comparison['of']} against {comparison['against']}, {comparison['how']}. Above 1 it takes "
-        f"longer; `slower` wants the whole 95 % interval above {1 + comparison['limit']:.2f}, "
-        f"`same` all of it within {comparison['limit']:.0%}."
+        f"{comparison['of']} against {comparison['against']}, {comparison['how']}. Above 1 it "
+        f"takes longer; `slower` wants the whole 95 % interval above "
+        f"{1 + comparison['limit']:.2f}, `same` all of it within {comparison['limit']:.0%}."
     ]
     if comparison["machine"]:
         notes.insert(0, f"The machine changed: {comparison['machine']}.")
@@ -296,7 +304,7 @@ def _compared(comparison: Record) -> list[str]:
 
 
 def _verdicts(comparison: Record) -> tuple[Row, list[Row]]:
-    rows = [
+    rows: list[Row] = [
         (
             _name(one["name"]),
             f"{one['ratio']:.3f}",

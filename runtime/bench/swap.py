@@ -30,8 +30,7 @@ __all__ = ["answer"]
 PUBLISH_S = 0.2
 """From one publish to the next."""
 CURVE = 101
-_SETTLE_S = 0.5
-_ROUNDS = 5
+_SETTLE_S = 0.3
 
 _PUBLISH = """
 import sys, time
@@ -73,10 +72,10 @@ def answer(job: Job, say: Say) -> Answer:
         with Runtime(
             bundle, backend=choice.backend, on_swap=lambda head: swapped.append(head.build_ms)
         ) as runtime:
-            for _ in range(_ROUNDS):
+            for _ in range(job.effort.repeats):
                 for kind, runs in kinds.items():
                     say("predictions while heads are swapped" if kind == "swaps" else "predictions")
-                    seconds = job.effort.seconds / _ROUNDS
+                    seconds = job.effort.seconds / job.effort.repeats
                     pairs = max(1, round(seconds / PUBLISH_S / 2)) if kind == "swaps" else 0
                     swapped.clear()
                     run = _watch(runtime, bundle, (first, second), seconds, 2 * pairs)
