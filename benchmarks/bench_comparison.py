@@ -1,6 +1,6 @@
 """Does `edgesplit bench` find a slow-down of a tenth, and is it quiet where there is none?
 
-    python -m benchmarks.bench_comparison      # half an hour
+    python -m benchmarks.bench_comparison      # twenty minutes
 
 The demo bundle in turns with itself, twenty times: every verdict but `slower` and `faster` is
 right. Then with a side whose predictions and edits wait for a tenth of what they took. Last, runs
@@ -10,19 +10,20 @@ of `bench latency` one after another, each compared with the one before by the r
 import tempfile
 from collections import Counter
 from dataclasses import asdict, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.progress import track
 
-from benchmarks.results import ROOT, write_result
+from benchmarks.results import write_result
 from edgesplit.demo import unpack_demo
 from edgesplit.runtime.bench.bench import run_bench
 from edgesplit.runtime.bench.compare import (
     EARLIER_LIMIT,
     LIMIT,
+    QUICK_BLOCKS,
+    QUICK_BLOCK_S,
     Side,
     Verdict,
     compare_earlier,
@@ -33,7 +34,6 @@ from edgesplit.runtime.bench.harness import Effort, Job
 from edgesplit.runtime.bench.latency import make_video
 
 SAME, PLANTED, RECORDS = 20, 5, 20
-BLOCK_S = 0.05
 SLOWED = ("prediction", "edit")
 
 PLANT = """
@@ -68,13 +68,10 @@ def row(verdict: Verdict) -> dict[str, Any]:
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in plain.items()}
 
 
-def in_turns(this: Side, other: Side, times: int, what: str) -> list[dict[str, Any]]:
-    """All verdicts of so many comparisons."""
-    return [
-        row(verdict)
-        for _ in track(range(times), description=what)
-        for verdict in compare_sides(this, other, block_s=BLOCK_S).verdicts
-    ]
+def in_turns(this: Side, other: Side) -> list[dict[str, Any]]:
+    """The verdicts of one comparison, as quick as `bench --quick` makes it."""
+    found = compare_sides(this, other, blocks=QUICK_BLOCKS, block_s=QUICK_BLOCK_S)
+    return [row(verdict) for verdict in found.verdicts]
 
 
 def counted(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
@@ -85,14 +82,16 @@ def counted(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     }
 
 
-def earlier(job: Job, times: int) -> list[dict[str, Any]]:
-    """Verdicts of runs one after another, of the same code."""
-    records = [run_bench(job, ("latency",)) for _ in track(range(times), description="records")]
-    return [
-        row(verdict)
-        for before, after in pairwise(records)
-        for verdict in compare_earlier(after, before).verdicts
-    ]
+def save(found: dict[str, list[dict[str, Any]]]) -> None:
+    """Writes what there is so far: the whole takes long, and may be stopped."""
+    content = {
+        "limit": LIMIT,
+        "earlier_limit": EARLIER_LIMIT,
+        "slowed": list(SLOWED),
+        **{f"{kind}_verdicts": counted(rows) for kind, rows in found.items()},
+        **found,
+    }
+    write_result("comparison", content)
 
 
 @click.command()
@@ -108,20 +107,20 @@ def main(same: int, n_planted: int, records: int) -> None:
         make_video(clip, bundle.preprocessing)
         job = Job(bundle.path, Effort.usual(quick=True))
         this, other = sides_of(job, bundle=None, python=None, clip=clip)
-        found = {
-            "planted": in_turns(planted(this), other, n_planted, "planted"),
-            "same": in_turns(this, other, same, "same"),
-            "earlier": earlier(job, records),
-        }
-    content: dict[str, Any] = {
-        "limit": LIMIT,
-        "earlier_limit": EARLIER_LIMIT,
-        "slowed": list(SLOWED),
-        **{f"{kind}_verdicts": counted(rows) for kind, rows in found.items()},
-        **found,
-    }
-    click.echo(content)
-    click.echo(write_result("comparison", content).relative_to(ROOT))
+        found: dict[str, list[dict[str, Any]]] = {"same": [], "planted": [], "earlier": []}
+        for _ in track(range(same), description="same"):
+            found["same"] += in_turns(this, other)
+            save(found)
+        for _ in track(range(n_planted), description="planted"):
+            found["planted"] += in_turns(planted(this), other)
+            save(found)
+        before: dict[str, Any] | None = None
+        for _ in track(range(records), description="records"):
+            record = run_bench(job, ("latency",))
+            if before is not None:
+                found["earlier"] += map(row, compare_earlier(record, before).verdicts)
+                save(found)
+            before = record
 
 
 if __name__ == "__main__":

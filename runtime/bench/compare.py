@@ -36,6 +36,8 @@ from edgesplit.runtime.bench.latency import make_video
 __all__ = [
     "EARLIER_LIMIT",
     "LIMIT",
+    "QUICK_BLOCKS",
+    "QUICK_BLOCK_S",
     "Comparison",
     "Side",
     "Verdict",
@@ -62,7 +64,8 @@ MIN_BLOCKS = 5
 TURNS = 12
 _BLOCKS = 4
 _BLOCK_S = 0.1
-_QUICK_BLOCK_S = 0.05
+QUICK_BLOCKS = 2
+QUICK_BLOCK_S = 0.05
 _REST_S = 0.03
 """Before a block: threads of the other side that wait by spinning have gone to sleep then."""
 
@@ -249,8 +252,10 @@ def compare_bundles(
         if job.clip is None:
             make_video(clip, open_bundle(job.bundle).preprocessing)
         this, other = sides_of(job, bundle=bundle, python=python, clip=clip)
-        block_s = _QUICK_BLOCK_S if job.effort.quick else _BLOCK_S
-        return compare_sides(this, other, block_s=block_s, on_turn=on_turn)
+        blocks, block_s = _BLOCKS, _BLOCK_S
+        if job.effort.quick:
+            blocks, block_s = QUICK_BLOCKS, QUICK_BLOCK_S
+        return compare_sides(this, other, blocks=blocks, block_s=block_s, on_turn=on_turn)
 
 
 def compare_sides(
