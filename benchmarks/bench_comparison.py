@@ -22,8 +22,8 @@ from edgesplit.runtime.bench.bench import run_bench
 from edgesplit.runtime.bench.compare import (
     EARLIER_LIMIT,
     LIMIT,
-    QUICK_BLOCKS,
     QUICK_BLOCK_S,
+    QUICK_BLOCKS,
     Side,
     Verdict,
     compare_earlier,

@@ -20,16 +20,10 @@ from edgesplit.runtime.bench.harness import Answer, Figure, Job, Say, sample
 from edgesplit.runtime.swap import ServingHead
 from edgesplit.split import split_class
 
-__all__ = ["AXES", "answer", "exponent"]
-
-AXES = ("classes", "features", "splits", "nesting", "history")
+__all__ = ["answer", "exponent"]
 
 DIM = 384
 N_CLASSES = 174
-_FEATURES = (96, 192, 384, 768, 1_536)
-_SPLITS = (1, 3, 10, 30, 100)
-_NESTING = (1, 2, 4, 8)
-_HISTORY = (10, 100, 1_000)
 _BLOCKS = 5
 _RUNS = 20
 _ACTIONS = ("pulling", "moving", "sliding", "carrying", "throwing", "lifting", "rolling", "folding")
@@ -43,10 +37,10 @@ def answer(job: Job, say: Say) -> Answer:
     block_s = job.effort.block_s
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as cache, own_cache(Path(cache)):
-        for axis, size, head in _heads(job.effort.classes):
-            say(f"a head of {size:,} {axis}")
+        for axis, size, head in _heads(job.effort.sizes):
+            say(f"a head, {axis} {size:,}")
             figures += _costs(f"growth.{axis}.{size}", head, block_s)
-    for size in _HISTORY:
+    for size in job.effort.sizes["history"]:
         say(f"a history of {size:,} edits")
         with copied_bundle(job.bundle) as bundle:
             _lengthen(bundle, size)
@@ -75,14 +69,14 @@ def exponent(figures: list[Figure], pattern: str) -> float:
     return float(slope)
 
 
-def _heads(classes: tuple[int, ...]) -> Iterator[tuple[str, int, Head]]:
-    for size in classes:
+def _heads(sizes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, int, Head]]:
+    for size in sizes["classes"]:
         yield "classes", size, _head(size, DIM, 0, 1)
-    for size in _FEATURES:
+    for size in sizes["features"]:
         yield "features", size, _head(N_CLASSES, size, 0, 1)
-    for size in _SPLITS:
+    for size in sizes["splits"]:
         yield "splits", size, _head(N_CLASSES, DIM, size, 1)
-    for size in _NESTING:
+    for size in sizes["nesting"]:
         yield "nesting", size, _head(N_CLASSES, DIM, size, size)
 
 

@@ -40,6 +40,14 @@ _REFERENCES = 5
 
 BLOCKS = 15
 
+_SIZES = {
+    "classes": (10, 32, 100, 320, 1_000, 3_200, 10_000),
+    "features": (96, 192, 384, 768, 1_536),
+    "splits": (1, 3, 10, 30, 100),
+    "nesting": (1, 2, 4, 8),
+    "history": (10, 100, 1_000),
+}
+
 Say = Callable[[str], None]
 """Told what is measured now."""
 
@@ -55,14 +63,16 @@ class Effort:
     """Of what takes a process, or has to be set up anew each time."""
     block_s: float
     """Of each block of small things."""
-    classes: tuple[int, ...] = (10, 100, 1_000, 10_000)
+    sizes: Mapping[str, tuple[int, ...]]
+    """What grows, and how far."""
 
     @staticmethod
     def usual(*, quick: bool, seconds: float | None = None) -> Effort:
         """What is measured by default: a minute of predictions, or, quick, five seconds."""
         if quick:
-            return Effort(True, seconds or 5.0, 5, 0.01, classes=(10, 32, 100, 320, 1_000))
-        return Effort(False, seconds or 60.0, 10, 0.1)
+            sizes = {**_SIZES, "classes": _SIZES["classes"][:-2]}
+            return Effort(True, seconds or 5.0, 5, 0.01, sizes)
+        return Effort(False, seconds or 60.0, 10, 0.1, _SIZES)
 
 
 @dataclass(frozen=True, slots=True)

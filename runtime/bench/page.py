@@ -7,7 +7,6 @@ from html import escape
 from typing import Any
 
 from edgesplit.runtime.bench.charts import Series, bars, curves, short
-from edgesplit.runtime.bench.growth import AXES
 from edgesplit.runtime.bench.latency import ITEMS, START_ITEMS
 
 __all__ = ["to_html", "to_table", "to_verdicts"]
@@ -376,23 +375,18 @@ def _edit(p50: Mapping[str, float], facts: Record) -> list[str]:
 
 
 def _growth_charts(p50: Mapping[str, float], facts: Record) -> list[str]:
-    charts = []
-    for axis in AXES:
-        lines: dict[str, list[tuple[float, float]]] = {}
-        for name, ms in p50.items():
-            _, of, size, what = name.split(".")
-            if of == axis:
-                lines.setdefault(_GROWTH[what], []).append((float(size), ms))
-        if lines:
-            series = [Series(name, tuple(points)) for name, points in lines.items()]
-            unit = {"history": "edits in the history", "nesting": "splits below one another"}
-            charts.append(
-                curves(
-                    f"Cost against {axis}",
-                    series,
-                    x=unit.get(axis, f"number of {axis}"),
-                    y="milliseconds, medians",
-                    logarithmic=True,
-                )
-            )
-    return charts
+    axes: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for name, ms in p50.items():
+        _, axis, size, what = name.split(".")
+        axes.setdefault(axis, {}).setdefault(_GROWTH[what], []).append((float(size), ms))
+    units = {"history": "edits in the history", "nesting": "splits below one another"}
+    return [
+        curves(
+            f"Cost against {axis}",
+            [Series(name, tuple(points)) for name, points in lines.items()],
+            x=units.get(axis, f"number of {axis}"),
+            y="milliseconds, medians",
+            logarithmic=True,
+        )
+        for axis, lines in axes.items()
+    ]
