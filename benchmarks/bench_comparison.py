@@ -18,7 +18,6 @@ from rich.progress import track
 
 from benchmarks.results import write_result
 from edgesplit.demo import unpack_demo
-from edgesplit.runtime.bench.bench import run_bench
 from edgesplit.runtime.bench.compare import (
     EARLIER_LIMIT,
     LIMIT,
@@ -32,6 +31,7 @@ from edgesplit.runtime.bench.compare import (
 )
 from edgesplit.runtime.bench.harness import Effort, Job
 from edgesplit.runtime.bench.latency import make_video
+from edgesplit.runtime.bench.record import run_bench
 
 SAME, PLANTED, RECORDS = 20, 5, 20
 SLOWED = ("prediction", "edit")

@@ -20,7 +20,6 @@ from edgesplit.cli import main
 from edgesplit.demo import ASSETS, BUNDLE, unpack_demo
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench import edit, growth, latency, locality, swap
-from edgesplit.runtime.bench.bench import QUESTIONS, read_record, run_bench, write_record
 from edgesplit.runtime.bench.charts import Series, bars, curves, short, width_of
 from edgesplit.runtime.bench.compare import (
     LIMIT,
@@ -34,6 +33,7 @@ from edgesplit.runtime.bench.compare import (
 from edgesplit.runtime.bench.copies import own_cache
 from edgesplit.runtime.bench.harness import Answer, Effort, Figure, Job, order_interval
 from edgesplit.runtime.bench.page import to_html, to_table
+from edgesplit.runtime.bench.record import QUESTIONS, read_record, run_bench, write_record
 
 SIZES = {"classes": (10, 60), "features": (8,), "splits": (1,), "nesting": (2,), "history": (10,)}
 SMALL = Effort(quick=True, seconds=0.3, repeats=1, block_s=0.001, sizes=SIZES)

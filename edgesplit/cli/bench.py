@@ -10,15 +10,15 @@ import click
 from edgesplit.cli.options import backend_options, bundle_option, check_new, json_option, print_json
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.bench.bench import Question
     from edgesplit.runtime.bench.harness import Job
+    from edgesplit.runtime.bench.record import Question
     from edgesplit.runtime.choice import Kind
     from edgesplit.runtime.variants import Recipe
 
 __all__ = ["bench"]
 
 QUESTIONS: tuple[Question, ...] = ("latency", "swap", "edit", "locality", "growth")
-"""`edgesplit.runtime.bench.bench.Question`, without the import that would slow `--help` down."""
+"""`edgesplit.runtime.bench.record.Question`, without the import that would slow `--help` down."""
 
 SLOWER = 3
 """Exit code when something is slower than what it is compared with."""
@@ -127,9 +127,9 @@ def _measure(
     as_json: bool,
 ) -> None:
     from edgesplit import screen
-    from edgesplit.runtime.bench.bench import read_record, run_bench, write_record
     from edgesplit.runtime.bench.compare import compare_earlier
     from edgesplit.runtime.bench.page import to_table
+    from edgesplit.runtime.bench.record import read_record, run_bench, write_record
 
     earlier = read_record(against) if against else None
     if output is not None:

@@ -3,7 +3,8 @@
 harness    blocks of times, each beside a reference kernel; percentiles and their intervals
 latency, swap, edit, locality, growth
            one question each: a job in, figures and facts out
-bench      all of them, each in a process of its own, and the record of it
+copies     the copy of the bundle that edits are measured on
+record     all of them, each in a process of its own; the record of it, read and written
 compare    two sets of figures, or two bundles or environments in turns: slower, faster, the same?
 contender  what a compared environment runs
 charts     curves and bars in SVG

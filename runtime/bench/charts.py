@@ -1,6 +1,6 @@
 """Curves and bars as SVG, written out: a device has no plotting library, and a page no network.
 
-Colours are the page's (`currentColor` and CSS variables), so that a chart reads in the light and in
+Colours are the page's (`currentColor` and CSS classes), so that a chart reads in the light and in
 the dark. Text is never turned or wrapped; `width_of` says how wide it may become.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Series", "bars", "curves", "short", "width_of"]
+__all__ = ["COLOURS", "Series", "bars", "curves", "short", "width_of"]
 
 WIDTH = 680
 _LINE = 22
@@ -19,8 +19,8 @@ _TOP = 34
 _FOOT = 46
 _SIDE = 62
 _TEXT = 12
-_COLOURS = 6
-"""CSS variables --c0 to --c5 of the page."""
+COLOURS = 7
+"""CSS classes f0, f1, … that fill and s0, s1, … that stroke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def bars(
         drawn.append(_text(left - 8, y + 14, label, anchor="end"))
         x = left
         for name, value in parts.items():
-            colour = names.index(name) % _COLOURS
+            colour = names.index(name) % COLOURS
             tip = f"<title>{escape(f'{name}: {_number(value, unit)}')}</title>"
             drawn.append(
                 f'<rect class="f{colour}" x="{x:.1f}" y="{y + 3}" width="{value * scale:.1f}" '
@@ -94,14 +94,14 @@ def curves(
         from_zero: a linear y axis begins at 0.
     """
     legend = _legend([one.name for one in series]) if len(series) > 1 else _Legend("", 0)
-    top, height = _TOP + legend.height + 16, 240
+    top, height = _TOP + legend.height + 22, 240
     bottom, right = top + height, WIDTH - 30
     xs = [point[0] for one in series for point in one.points]
     ys = [point[1] for one in series for point in one.points]
     across = _Axis.over(xs, _SIDE, right, logarithmic=logarithmic)
     low = [0.0] if from_zero and not logarithmic else []
     along = _Axis.over([*ys, *low], bottom, top, logarithmic=logarithmic)
-    drawn = [legend.drawn, _text(8, top - 10, y)]
+    drawn = [legend.drawn, _text(8, top - 12, y)]
     for value in across.ticks:
         at = across.at(value)
         drawn.append(f'<path class="grid" d="M{at:.1f} {top}V{bottom}"/>')
@@ -111,7 +111,7 @@ def curves(
         drawn.append(f'<path class="grid" d="M{_SIDE} {at:.1f}H{right}"/>')
         drawn.append(_text(_SIDE - 6, at + 4, short(value), anchor="end"))
     for place, one in enumerate(series):
-        colour = place % _COLOURS
+        colour = place % COLOURS
         path = " ".join(f"{across.at(a):.1f},{along.at(b):.1f}" for a, b in one.points)
         drawn.append(f'<polyline class="s{colour}" points="{path}"/>')
         if len(one.points) <= 12:
@@ -175,7 +175,7 @@ def _legend(names: Sequence[str]) -> _Legend:
             x, line = 8.0, line + 1
         y = _TOP + line * 18
         drawn.append(
-            f'<rect class="f{place % _COLOURS}" x="{x:.1f}" y="{y}" width="12" height="12"/>'
+            f'<rect class="f{place % COLOURS}" x="{x:.1f}" y="{y}" width="12" height="12"/>'
             + _text(x + 17, y + 10, name)
         )
         x += wide

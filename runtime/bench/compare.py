@@ -28,10 +28,10 @@ import numpy as np
 
 from edgesplit.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.runtime.bench.bench import SCHEMA, figures_of
 from edgesplit.runtime.bench.copies import find_splits
 from edgesplit.runtime.bench.harness import Job, order_interval
 from edgesplit.runtime.bench.latency import make_video
+from edgesplit.runtime.bench.record import SCHEMA, figures_of
 
 __all__ = [
     "EARLIER_LIMIT",

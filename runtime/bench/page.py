@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from edgesplit.runtime.bench.charts import Series, bars, curves, short
+from edgesplit.runtime.bench.charts import COLOURS, Series, bars, curves, short
 from edgesplit.runtime.bench.latency import ITEMS, START_ITEMS
 
 __all__ = ["to_html", "to_table", "to_verdicts"]
@@ -66,9 +66,9 @@ _START = {"python": "Python and imports", "open": "opening", "first": "first pre
 
 _STYLE = """
 :root { color-scheme: light dark; --c0: #2f6db3; --c1: #c8641c; --c2: #2c8a57; --c3: #a63d6a;
-  --c4: #7a5cb8; --c5: #8a7a1f; --line: #8884; }
+  --c4: #7a5cb8; --c5: #8a7a1f; --c6: #708090; --line: #8884; }
 @media (prefers-color-scheme: dark) { :root { --c0: #6fa8e6; --c1: #ec9a5c; --c2: #67c493;
-  --c3: #e284ac; --c4: #b49be8; --c5: #cdbb58; } }
+  --c3: #e284ac; --c4: #b49be8; --c5: #cdbb58; --c6: #9fb0c0; } }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto;
   padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
@@ -83,7 +83,7 @@ svg .title { font-weight: bold; font-size: 13px; }
 """ + "".join(
     f".f{n} {{ fill: var(--c{n}); }} "
     f".s{n} {{ fill: none; stroke: var(--c{n}); stroke-width: 2; }}\n"
-    for n in range(6)
+    for n in range(COLOURS)
 )
 
 
