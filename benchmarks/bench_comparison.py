@@ -1,14 +1,17 @@
 """Does `edgesplit bench` find a slow-down of a tenth, and is it quiet where there is none?
 
-    python -m benchmarks.bench_comparison      # twenty minutes
+    python -m benchmarks.bench_comparison           # twenty minutes
+    python -m benchmarks.bench_comparison --docs    # the table in docs/bench.md, from the result
 
 The demo bundle in turns with itself, twenty times: every verdict but `slower` and `faster` is
 right. Then with a side whose predictions and edits wait for a tenth of what they took. Last, runs
 of `bench latency` one after another, each compared with the one before by the reference.
 """
 
+import json
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,8 @@ from typing import Any
 import click
 from rich.progress import track
 
-from benchmarks.results import write_result
+from benchmarks.blocks import fill
+from benchmarks.results import FOLDER, ROOT, write_result
 from edgesplit.demo import unpack_demo
 from edgesplit.runtime.bench.compare import (
     EARLIER_LIMIT,
@@ -33,6 +37,7 @@ from edgesplit.runtime.bench.harness import Effort, Job
 from edgesplit.runtime.bench.latency import make_video
 from edgesplit.runtime.bench.record import run_bench
 
+DOCS = ROOT / "docs" / "bench.md"
 SAME, PLANTED, RECORDS = 20, 5, 20
 SLOWED = ("prediction", "edit")
 
@@ -94,12 +99,51 @@ def save(found: dict[str, list[dict[str, Any]]]) -> None:
     write_result("comparison", content)
 
 
+def read_table() -> str:
+    """What the committed result says, as docs/bench.md has it."""
+    found = json.loads((FOLDER / "comparison.json").read_text())
+    names = found["same_verdicts"]
+    n_same, n_planted = (len(found[kind]) // len(names) for kind in ("same", "planted"))
+    lines = [
+        f"| | the same code, {n_same} times | a tenth slower, {n_planted} times |",
+        "|---|---|---|",
+    ]
+    for name in names:
+        planted = _listed(found["planted_verdicts"][name]) if name in SLOWED else "(not slowed)"
+        lines.append(f"| {name} | {_listed(names[name])} | {planted} |")
+    total: Counter[str] = Counter()
+    for words in found["earlier_verdicts"].values():
+        total.update(words)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"The demo bundle, `--quick`, {found['made']['machine']}, other work running beside "
+            "([comparison.json](../benchmarks/results/comparison.json)). By the reference, runs of "
+            "`bench latency --quick` beside the one before, the same code, "
+            f"{total.total()} figures: {_listed(total)}.",
+        ]
+    )
+
+
+def _listed(words: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {word}" for word, n in sorted(words.items(), key=lambda one: -one[1]))
+
+
 @click.command()
+@click.option("--docs", is_flag=True, help="Only write the table into docs/bench.md.")
 @click.option("--same", default=SAME, show_default=True)
 @click.option("--planted", "n_planted", default=PLANTED, show_default=True)
 @click.option("--records", default=RECORDS, show_default=True)
-def main(same: int, n_planted: int, records: int) -> None:
+def main(docs: bool, same: int, n_planted: int, records: int) -> None:
     """Measure, and write comparison.json."""
+    if not docs:
+        measure(same, n_planted, records)
+    DOCS.write_text(fill(DOCS.read_text(), {"comparison": read_table()}))
+
+
+def measure(same: int, n_planted: int, records: int) -> None:
+    """All comparisons; what is there is written after each."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bundle = unpack_demo(folder)

@@ -15,6 +15,9 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import bench_comparison
+from benchmarks.blocks import fill
+from benchmarks.results import ROOT
 from edgesplit.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.demo import ASSETS, BUNDLE, unpack_demo
@@ -129,6 +132,11 @@ def test_against_an_earlier_record_only_ratios_count() -> None:
     slower = compare_earlier(made(6, 1.0), made(5, 1.0))
     assert (slower.slower, slower.machine) == (True, "")
     assert slower.verdicts[0].ratio == pytest.approx(1.2, abs=0.01)
+
+
+def test_the_documents_table_is_the_committed_results() -> None:
+    document = (ROOT / "docs" / "bench.md").read_text()
+    assert fill(document, {"comparison": bench_comparison.read_table()}) == document
 
 
 def test_growth_is_the_slope_of_the_logarithms() -> None:
@@ -255,6 +263,19 @@ def test_the_table_names_every_figure(record: dict[str, Any]) -> None:
     assert "A quick look" in table
     widths = {line.count("|") for line in table.split("## swap")[1].split("##")[0].splitlines()}
     assert widths == {0, 8}
+
+
+def test_energy_heat_and_throttling_are_said_where_they_are_known(record: dict[str, Any]) -> None:
+    facts = record["answers"]["latency"]["facts"] | {
+        "joules_a_prediction": 0.25,
+        "temperatures_c": [{"cpu-thermal": 51.2}, {"cpu-thermal": 64.9}],
+        "slowed_down": 3,
+    }
+    latency_alone = {"latency": record["answers"]["latency"] | {"facts": facts}}
+    table = to_table(record | {"answers": latency_alone})
+    assert "0.25 J of the whole module a prediction." in table
+    assert "cpu-thermal: 51 °C before, 65 °C after." in table
+    assert "slowed itself down 3 times" in table
 
 
 class Drawn(HTMLParser):
