@@ -381,3 +381,12 @@ def test_turns_and_questions_are_not_asked_at_once(demo: Bundle) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert "leave out questions" in result.stderr
+
+
+def test_the_package_gives_what_it_lists() -> None:
+    from edgesplit.runtime import bench
+
+    assert dir(bench) == sorted(bench.__all__)
+    assert all(callable(getattr(bench, name)) for name in bench.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'run'"):
+        _ = bench.run

@@ -106,11 +106,11 @@ def bench(
 
 def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_json: bool) -> None:
     from edgesplit import screen
-    from edgesplit.runtime.bench.compare import compare_bundles
+    from edgesplit.runtime.bench.compare import compare_now
     from edgesplit.runtime.bench.page import to_verdicts
 
     with screen.progress("in turns") as on_turn:
-        comparison = compare_bundles(job, bundle=bundle, python=python, on_turn=on_turn)
+        comparison = compare_now(job, bundle=bundle, python=python, on_turn=on_turn)
     if as_json:
         print_json(comparison.to_json())
     else:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,8 +41,8 @@ __all__ = [
     "Comparison",
     "Side",
     "Verdict",
-    "compare_bundles",
     "compare_earlier",
+    "compare_now",
     "compare_sides",
     "judge",
     "judge_blocks",
@@ -235,7 +235,7 @@ def sides_of(
     return this, Side(f"{other.name} in {python}", other.command, other.environment)
 
 
-def compare_bundles(
+def compare_now(
     job: Job,
     *,
     bundle: Path | None = None,
@@ -285,10 +285,9 @@ def compare_sides(
         if on_turn is not None:
             on_turn(turn, turns)
         with ExitStack() as stack:
-            if turn % 2:
-                mine, its = _start(this, stack), _start(other, stack)
-            else:
-                its, mine = _start(other, stack), _start(this, stack)
+            order = (this, other) if turn % 2 else (other, this)
+            asks = [stack.enter_context(_process(side)) for side in order]
+            mine, its = asks if turn % 2 else reversed(asks)
             found: dict[str, list[float]] = {}
             for block in range(blocks):
                 pair: dict[int, Mapping[str, float]] = {}
@@ -301,10 +300,6 @@ def compare_sides(
             ratios.setdefault(name, []).append(statistics.median(values))
     verdicts = tuple(judge(name, values) for name, values in ratios.items())
     return Comparison(this.name, other.name, "in turns", LIMIT, verdicts)
-
-
-def _start(side: Side, stack: ExitStack) -> Callable[[float], Mapping[str, float]]:
-    return stack.enter_context(_process(side))
 
 
 @contextmanager
@@ -337,8 +332,9 @@ def _process(side: Side) -> Iterator[Callable[[float], Mapping[str, float]]]:
             return line.strip()
 
         def ask(seconds: float) -> Mapping[str, float]:
-            given.write(f"{seconds}\n")
-            given.flush()
+            with suppress(BrokenPipeError):  # it has died: reading says of what
+                given.write(f"{seconds}\n")
+                given.flush()
             answer: Mapping[str, float] = json.loads(read())
             return answer
 
