@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from benchmarks import bench_comparison
 from benchmarks.blocks import fill
@@ -63,6 +63,12 @@ def record(demo: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     made = run_bench(job, ()) | {"reference": {"what": "made", "ms": 1.0}, "answers": answers}
     read: dict[str, Any] = json.loads(json.dumps(made))
     return read
+
+
+def run(*arguments: str | Path) -> Result:
+    # click 8.1 mixes the streams unless told; 8.2 does not, and knows no such option.
+    apart: dict[str, Any] = {"mix_stderr": False} if hasattr(CliRunner(), "mix_stderr") else {}
+    return CliRunner(**apart).invoke(main, [str(argument) for argument in arguments])
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -225,7 +231,7 @@ def test_two_sides_of_the_same_bundle_are_timed_in_turns(demo: Bundle, tmp_path:
 
 def test_an_environment_that_is_none_is_refused(demo: Bundle, tmp_path: Path) -> None:
     arguments = ["bench", "--against-env", str(tmp_path), "--bundle", str(demo.path)]
-    result = CliRunner().invoke(main, arguments)
+    result = run(*arguments)
     assert result.exit_code == 1
     assert f"There is no Python at {tmp_path / 'bin' / 'python'}" in result.stderr
 
@@ -359,7 +365,7 @@ def test_the_command_measures_writes_and_compares(demo: Bundle, tmp_path: Path) 
     # Two runs of a process of its own and five cold starts each: some five seconds.
     first, second = tmp_path / "first", tmp_path / "second"
     common = ["bench", "latency", "--quick", "--seconds", "0.2", "--bundle", str(demo.path)]
-    result = CliRunner().invoke(main, [*common, "-o", str(first), "--json"])
+    result = run(*common, "-o", first, "--json")
     assert result.exit_code == 0, result.output
     made = json.loads(result.stdout)
     assert (made["schema"], made["quick"], list(made["answers"])) == (1, True, ["latency"])
@@ -370,7 +376,7 @@ def test_the_command_measures_writes_and_compares(demo: Bundle, tmp_path: Path) 
     shutil.copytree(first, tmp_path / "earlier")
     (tmp_path / "earlier" / "bench.json").write_text(json.dumps(slow))
     arguments = [*common, "-o", str(second), "--against", str(tmp_path / "earlier")]
-    result = CliRunner().invoke(main, arguments)
+    result = run(*arguments)
     assert result.exit_code == 3, result.output
     assert "| slower |" in result.stdout
     assert "slower" in (second / "bench.html").read_text()
@@ -378,7 +384,7 @@ def test_the_command_measures_writes_and_compares(demo: Bundle, tmp_path: Path) 
 
 def test_turns_and_questions_are_not_asked_at_once(demo: Bundle) -> None:
     arguments = ["bench", "swap", "--against-bundle", str(demo.path), "--bundle", str(demo.path)]
-    result = CliRunner().invoke(main, arguments)
+    result = run(*arguments)
     assert result.exit_code == 2
     assert "leave out questions" in result.stderr
 
