@@ -14,22 +14,33 @@ from edgesplit.errors import EdgesplitError, EditError
 from edgesplit.knowledge import known_groups
 from edgesplit.labels import Composition
 
-__all__ = ["copied_bundle", "find_splits", "own_cache"]
+__all__ = ["copied_bundle", "find_splits", "own_cache", "scratch_folder"]
 
 _SHARED = ("backbone.onnx", "text")
 """Never written: the copy links to them."""
 
 
 @contextlib.contextmanager
-def copied_bundle(path: Path) -> Iterator[Bundle]:
-    """A copy of a bundle for as long as it is wanted, on the same disk where that can be written.
-
-    The live head is its only one; the backbone is linked, not copied.
-    """
-    source = open_bundle(path)
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder beside a bundle, so on the same disk; elsewhere where none can be made."""
     beside = path.resolve().parent
     place = beside if os.access(beside, os.W_OK) else None
     with TemporaryDirectory(prefix=".edgesplit-bench-", dir=place) as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def copied_bundle(path: Path, scratch: Path | None = None) -> Iterator[Bundle]:
+    """A copy of a bundle for as long as it is wanted.
+
+    The live head is its only one; the backbone is linked, not copied.
+
+    Args:
+        path: the bundle.
+        scratch: where the copy goes; the system's folder for such things by default.
+    """
+    source = open_bundle(path)
+    with TemporaryDirectory(dir=scratch) as folder:
         target = Path(folder) / path.resolve().name
         (target / "heads").mkdir(parents=True)
         live = source.live

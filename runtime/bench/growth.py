@@ -42,7 +42,7 @@ def answer(job: Job, say: Say) -> Answer:
             figures += _costs(f"growth.{axis}.{size}", head, block_s)
     for size in job.effort.sizes["history"]:
         say(f"a history of {size:,} edits")
-        with copied_bundle(job.bundle) as bundle:
+        with copied_bundle(job.bundle, job.scratch) as bundle:
             _lengthen(bundle, size)
             figures += _history(f"growth.history.{size}", bundle, block_s)
     found = {

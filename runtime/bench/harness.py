@@ -85,6 +85,8 @@ class Job:
     recipe: Recipe | None = None
     clip: Path | None = None
     """A video; one is made where there is none."""
+    scratch: Path | None = None
+    """A folder for copies, which whoever gives it removes: a question may be killed."""
 
     def open(self) -> tuple[Bundle, Choice]:
         """The bundle and what runs its backbone."""

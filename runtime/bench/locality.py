@@ -22,7 +22,7 @@ _RANDOM = 2048
 
 def answer(job: Job, say: Say) -> Answer:
     """Splits classes one at a time, and compares the answers to features before and after."""
-    with copied_bundle(job.bundle) as bundle:
+    with copied_bundle(job.bundle, job.scratch) as bundle:
         features, what = _features(bundle)
         before = ServingHead(bundle.head())
         old = before.evaluate(features)

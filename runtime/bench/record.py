@@ -6,7 +6,9 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,6 +17,7 @@ from edgesplit import __version__
 from edgesplit.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.apart import run_apart
+from edgesplit.runtime.bench.copies import scratch_folder
 from edgesplit.runtime.bench.harness import REFERENCE, Answer, Figure, Job, Say
 from edgesplit.runtime.bench.page import to_html, to_table
 from edgesplit.runtime.device import describe_device
@@ -63,20 +66,17 @@ def run_bench(
     head = bundle.head()
     device = describe_device()
     answers: dict[str, Any] = {}
-    for question in QUESTIONS:
-        if question not in questions:
-            continue
-
-        def wait(seconds: float, line: str, question: Question = question) -> None:
-            if on_wait is not None:
-                on_wait(question, line)
-
-        try:
-            answers[question] = run_apart(_answer, question, job, every_s=0.5, on_wait=wait)
-        except EdgesplitError as error:
-            if len(questions) == 1:
-                raise
-            answers[question] = {"figures": [], "facts": {}, "refused": str(error)}
+    with scratch_folder(job.bundle) as scratch:
+        there = replace(job, scratch=scratch)
+        for question in (one for one in QUESTIONS if one in questions):
+            wait = None if on_wait is None else partial(_wait, on_wait, question)
+            try:
+                found = run_apart(_answer, question, there, every_s=0.5, on_wait=wait)
+            except EdgesplitError as error:
+                if len(questions) == 1:
+                    raise
+                found = {"figures": [], "facts": {}, "refused": str(error)}
+            answers[question] = found
     bases = [
         base for answer in answers.values() for one in answer["figures"] for base in _bases(one)
     ]
@@ -103,6 +103,12 @@ def run_bench(
         },
         "answers": answers,
     }
+
+
+def _wait(
+    on_wait: Callable[[Question, str], None], question: Question, seconds: float, line: str
+) -> None:
+    on_wait(question, line)
 
 
 def _bases(figure: Mapping[str, Any]) -> list[float]:

@@ -63,7 +63,7 @@ class _Run:
 def answer(job: Job, say: Say) -> Answer:
     """Predictions one after another, in turns with nobody publishing and with a publisher."""
     _, choice = job.open()
-    with copied_bundle(job.bundle) as bundle:
+    with copied_bundle(job.bundle, job.scratch) as bundle:
         ((label, into),) = find_splits(bundle, 1)
         first = bundle.live
         second = bundle.publish(bundle.split_class(label, into=into, force=True)).digest
