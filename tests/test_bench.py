@@ -1,6 +1,7 @@
 """`edgesplit bench`: its statistics on made times, its questions in small, its page by geometry."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -34,7 +35,7 @@ from edgesplit.runtime.bench.compare import (
     sides_of,
 )
 from edgesplit.runtime.bench.copies import own_cache
-from edgesplit.runtime.bench.harness import Answer, Effort, Figure, Job, order_interval
+from edgesplit.runtime.bench.harness import Answer, Effort, Figure, Job, Usage, order_interval
 from edgesplit.runtime.bench.page import to_html, to_table
 from edgesplit.runtime.bench.record import QUESTIONS, read_record, run_bench, write_record
 
@@ -122,13 +123,14 @@ def test_a_handful_of_turns_is_unclear_whatever_they_say() -> None:
 
 
 def test_against_an_earlier_record_only_ratios_count() -> None:
-    def made(scale: float, machine: float) -> dict[str, Any]:
+    def made(scale: float, machine: float, others: float | None = 0.02) -> dict[str, Any]:
         blocks = [(scale * machine * (1 + 0.001 * n), machine) for n in range(15)]
         figure = Figure("latency.prediction", 15, 1, 1, 1, 1, tuple(blocks))
         return {
             "made": "now",
             "reference": {"what": "made", "ms": machine},
             "device": {},
+            "others": others,
             "answers": {"latency": {"figures": [figure.to_json()]}},
         }
 
@@ -138,6 +140,24 @@ def test_against_an_earlier_record_only_ratios_count() -> None:
     slower = compare_earlier(made(6, 1.0), made(5, 1.0))
     assert (slower.slower, slower.machine) == (True, "")
     assert slower.verdicts[0].ratio == pytest.approx(1.2, abs=0.01)
+    busy = compare_earlier(made(6, 1.0, 0.4), made(5, 1.0, None))
+    assert (busy.slower, busy.verdicts[0].word) == (False, "unclear")
+    assert busy.machine == "other work took 40% of it now, so nothing is said"
+
+
+def test_other_work_is_what_neither_idles_nor_is_ours(tmp_path: Path) -> None:
+    stat = tmp_path / "proc" / "stat"
+    stat.parent.mkdir()
+    tick = os.sysconf("SC_CLK_TCK")
+    stat.write_text(f"cpu  {10 * tick} 0 0 {90 * tick} 0 0 0 0 0 0\ncpu0 0\n")
+    before = Usage.now(tmp_path)
+    stat.write_text(f"cpu  {14 * tick} 0 {tick} {94 * tick} {tick} 0 0 0 0 0\ncpu0 0\n")
+    after = Usage.now(tmp_path)
+    assert before is not None
+    assert after is not None
+    after = replace(after, ours=before.ours + 3)
+    assert after.others(before) == pytest.approx(0.2)  # 5 s of 10 were taken, 3 of them by us
+    assert Usage.now(tmp_path / "nowhere") is None
 
 
 def test_the_documents_table_is_the_committed_results() -> None:
@@ -361,7 +381,10 @@ def test_long_labels_and_markup_keep_inside_a_chart() -> None:
 # The command
 
 
-def test_the_command_measures_writes_and_compares(demo: Bundle, tmp_path: Path) -> None:
+def test_the_command_measures_writes_and_compares(
+    demo: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Usage, "now", lambda: None)  # or other work here would silence it
     # Two runs of a process of its own and five cold starts each: some five seconds.
     first, second = tmp_path / "first", tmp_path / "second"
     common = ["bench", "latency", "--quick", "--seconds", "0.2", "--bundle", str(demo.path)]

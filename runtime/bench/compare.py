@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,10 @@ EARLIER_LIMIT = 0.15
 
 MACHINE_LIMIT = 0.10
 """The reference itself: beyond it the machine is said to have changed."""
+
+BUSY = 0.10
+"""When other work takes more of the machine than this, an earlier record says nothing: the
+reference runs on one core, and what runs on several suffers more than it."""
 
 MIN_BLOCKS = 5
 """Fewer give no interval at 95 %."""
@@ -169,6 +173,8 @@ def compare_earlier(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> Co
         )
         for new, before in both
     )
+    if max(record["others"] or 0, earlier["others"] or 0) > BUSY:
+        verdicts = tuple(replace(one, word="unclear") for one in verdicts)
     return Comparison(
         of=str(record["made"]),
         against=str(earlier["made"]),
@@ -188,6 +194,9 @@ def _machine(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> str:
         change = now["ms"] / then["ms"]
         if not 1 / (1 + MACHINE_LIMIT) <= change <= 1 + MACHINE_LIMIT:
             said.append(f"the reference takes {change:.2f} times what it took")
+    for when, one in (("now", record), ("then", earlier)):
+        if (one["others"] or 0) > BUSY:
+            said.append(f"other work took {one['others']:.0%} of it {when}, so nothing is said")
     for name in ("processor", "cores", "kernel", "versions"):
         if record["device"].get(name) != earlier["device"].get(name):
             said.append(f"{name} differ" if name in ("cores", "versions") else f"{name} differs")

@@ -6,6 +6,7 @@ before them, the time of the reference; what compares across runs is the ratio o
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ __all__ = [
     "Figure",
     "Job",
     "Say",
+    "Usage",
     "order_interval",
     "sample",
     "time_reference",
@@ -155,6 +157,32 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return {"figures": [one.to_json() for one in self.figures], "facts": dict(self.facts)}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Seconds of all cores since the machine started."""
+
+    taken: float
+    capacity: float
+    ours: float
+    """What this process and those that it has waited for have taken."""
+
+    @classmethod
+    def now(cls, root: Path = Path("/")) -> Usage | None:
+        """By `/proc/stat`; None where there is none."""
+        try:
+            fields = (root / "proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+            ticks = [int(one) / os.sysconf("SC_CLK_TCK") for one in fields]
+        except (OSError, ValueError):
+            return None
+        idle = sum(ticks[3:5])  # waiting for a disk is idle, too
+        return cls(sum(ticks) - idle, sum(ticks), sum(os.times()[:4]))
+
+    def others(self, before: Usage) -> float:
+        """The share of the machine, 0..1, that other work has taken since `before`."""
+        taken = self.taken - before.taken - (self.ours - before.ours)
+        return max(0.0, taken / max(self.capacity - before.capacity, 1e-9))
 
 
 def time_reference() -> float:

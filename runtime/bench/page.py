@@ -162,6 +162,8 @@ def _about(record: Record) -> list[str]:
         f"{bundle['classes']} classes, {bundle['dim']} features, clips of {shape}, head "
         f"{bundle['head'][:12]}."
     )
+    if (others := record["others"]) is not None:
+        lines.append(f"Other work took {others:.0%} of the machine meanwhile.")
     reference = record["reference"]
     if reference["ms"] is not None:
         lines.append(

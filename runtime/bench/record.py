@@ -18,7 +18,7 @@ from edgesplit.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.bench.copies import scratch_folder
-from edgesplit.runtime.bench.harness import REFERENCE, Answer, Figure, Job, Say
+from edgesplit.runtime.bench.harness import REFERENCE, Answer, Figure, Job, Say, Usage
 from edgesplit.runtime.bench.page import to_html, to_table
 from edgesplit.runtime.device import describe_device
 from edgesplit.store import Store, map_os_errors, read_bytes
@@ -54,8 +54,9 @@ def run_bench(
         on_wait: gets the question and what is measured now, twice a second.
 
     Returns:
-        A JSON object, the record: `schema`, `made`, `quick`, `bundle`, `device`, `reference` and,
-        by question, `answers` with figures and facts. Of several questions one may be `refused`,
+        A JSON object, the record: `schema`, `made`, `quick`, `bundle`, `device`, `reference`,
+        `others` (the share of the machine that other work took, where that is known) and, by
+        question, `answers` with figures and facts. Of several questions one may be `refused`,
         with the reason.
 
     Raises:
@@ -66,6 +67,7 @@ def run_bench(
     head = bundle.head()
     device = describe_device()
     answers: dict[str, Any] = {}
+    before = Usage.now()
     with scratch_folder(job.bundle) as scratch:
         there = replace(job, scratch=scratch)
         for question in (one for one in QUESTIONS if one in questions):
@@ -77,6 +79,8 @@ def run_bench(
                     raise
                 found = {"figures": [], "facts": {}, "refused": str(error)}
             answers[question] = found
+    after = Usage.now()
+    others = None if before is None or after is None else round(after.others(before), 3)
     bases = [
         base for answer in answers.values() for one in answer["figures"] for base in _bases(one)
     ]
@@ -101,6 +105,7 @@ def run_bench(
             "what": REFERENCE,
             "ms": round(statistics.median(bases), 6) if bases else None,
         },
+        "others": others,
         "answers": answers,
     }
 
