@@ -87,12 +87,13 @@ def counted(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     }
 
 
-def save(found: dict[str, list[dict[str, Any]]]) -> None:
+def save(found: dict[str, list[dict[str, Any]]], others: list[float | None]) -> None:
     """Writes what there is so far: the whole takes long, and may be stopped."""
     content = {
         "limit": LIMIT,
         "earlier_limit": EARLIER_LIMIT,
         "slowed": list(SLOWED),
+        "others": others,
         **{f"{kind}_verdicts": counted(rows) for kind, rows in found.items()},
         **found,
     }
@@ -121,7 +122,8 @@ def read_table() -> str:
             f"The demo bundle, `--quick`, {found['made']['machine']}, other work running beside "
             "([comparison.json](../benchmarks/results/comparison.json)). By the reference, runs of "
             "`bench latency --quick` beside the one before, the same code, "
-            f"{total.total()} figures: {_listed(total)}.",
+            f"{total.total()} figures: {_listed(total)}; other work took "
+            f"{min(found['others']):.0%} to {max(found['others']):.0%} of the machine.",
         ]
     )
 
@@ -151,19 +153,21 @@ def measure(same: int, n_planted: int, records: int) -> None:
         make_video(clip, bundle.preprocessing)
         job = Job(bundle.path, Effort.usual(quick=True))
         this, other = sides_of(job, bundle=None, python=None, clip=clip)
+        others: list[float | None] = []
         found: dict[str, list[dict[str, Any]]] = {"same": [], "planted": [], "earlier": []}
         for _ in track(range(same), description="same"):
             found["same"] += in_turns(this, other)
-            save(found)
+            save(found, others)
         for _ in track(range(n_planted), description="planted"):
             found["planted"] += in_turns(planted(this), other)
-            save(found)
+            save(found, others)
         before: dict[str, Any] | None = None
         for _ in track(range(records), description="records"):
             record = run_bench(job, ("latency",))
+            others.append(record["others"])
             if before is not None:
                 found["earlier"] += map(row, compare_earlier(record, before).verdicts)
-                save(found)
+                save(found, others)
             before = record
 
 
