@@ -31,6 +31,7 @@ from benchmarks.blocks import fill
 from benchmarks.motion_split.classes import FINE_CLASSES, Half, head_label, taxonomy
 from benchmarks.motion_split.data import Clips, load_clips
 from benchmarks.results import FOLDER, ROOT, write_result
+from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.demo import ASSETS, BUNDLE
 from edgesplit.fp16 import to_fp16
@@ -120,7 +121,7 @@ def batches(clips: Clips) -> Iterator[Floats]:
 
 def backbones(model: Model, unlabelled: Clips) -> dict[str, bytes]:
     """The ONNX files by precision."""
-    own = model.bundle.backbone()
+    own = inline(model.bundle.backbone())
     calibrating = Clips(unlabelled.frames[: _STEP * N_CALIBRATING : _STEP], unlabelled.fine)
     clips = (clip for batch in batches(calibrating) for clip in batch)
     return {"fp32": own, "fp16": to_fp16(own), "int8": to_int8(own, clips)}

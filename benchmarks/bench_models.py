@@ -29,6 +29,7 @@ import torch
 from torch import nn
 
 from benchmarks.results import FOLDER, ROOT, write_result
+from edgesplit.backbone import inline
 from edgesplit.bundle import open_bundle
 from edgesplit.export import export_model, find_cut, load_classifier
 from edgesplit.export.backbone import NormalizedBackbone, normalize_clips
@@ -165,7 +166,7 @@ def measure(subject: Subject) -> dict[str, Any]:
         )
         seconds = time.perf_counter() - start
         bundle = open_bundle(folder / "lab.bundle")
-        backbone, head = bundle.backbone(), bundle.head().to_bytes()
+        backbone, head = inline(bundle.backbone()), bundle.head().to_bytes()
     probe = normalize_clips(torch.from_numpy(clips[:2]), choices.preprocessing)
     cut = find_cut(classifier.model, probe)
     parity = {

@@ -116,6 +116,7 @@ def open_whole(folder: Path, threads: int) -> Run:
 def open_edgesplit(folder: Path, threads: int, recipe: Any) -> Run:
     """The bundle, as `edgesplit predict` runs it."""
     from edgesplit.attention import fuse_attention
+    from edgesplit.backbone import inline
     from edgesplit.bundle import open_bundle
     from edgesplit.int8 import to_int8
     from edgesplit.runtime import OrtBackend, Runtime
@@ -123,7 +124,7 @@ def open_edgesplit(folder: Path, threads: int, recipe: Any) -> Run:
     bundle = open_bundle(folder / "lab.bundle")
     clips = np.load(folder / "clips.npy")
     # Not through `variant add`: its guard asks for the same answers, and random weights have none.
-    backbone = bundle.backbone()
+    backbone = inline(bundle.backbone())
     if recipe == "ort":
         backbone = fuse_attention(backbone)
     elif recipe == "int8":

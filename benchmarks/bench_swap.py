@@ -40,9 +40,9 @@ from edgesplit.runtime import (
 FPS = 30.0
 WINDOW_S = 0.5
 PUBLISH_S = 0.1
-BLOCK_S = 20.0
+BLOCK_S = 21.0
 BLOCKS = 5
-"""Of each kind: 5 x 20 s x 10 swaps a second are 1,000 swaps."""
+"""Of each kind: 5 x 20 s x 10 swaps a second are 1,000 swaps; the first second warms up."""
 RESAMPLES = 2000
 CAMERA = Source("made", "url", "a camera of 30 frames a second", live=True)
 

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import ROOT, write_result
-from edgesplit.bundle import feature_space, open_bundle
+from edgesplit.backbone import feature_space, inline
+from edgesplit.bundle import open_bundle
 from edgesplit.create import create_bundle
 from edgesplit.fuse import fuse_models
 from edgesplit.head import Head
@@ -92,7 +93,7 @@ def fuse(folder: Path) -> None:
     """Writes the one file beside the bundle."""
     bundle = open_bundle(folder / "lab.bundle")
     shape = bundle.preprocessing.clip_shape
-    one = fuse_models(bundle.backbone(), bundle.head(), clip_shape=shape)
+    one = fuse_models(inline(bundle.backbone()), bundle.head(), clip_shape=shape)
     (folder / "one.onnx").write_bytes(one.data)
 
 

@@ -2,7 +2,7 @@
 
     lab.bundle/
       bundle.json          format version, feature space, preprocessing, text encoder digest
-      backbone.onnx        exported once, never touched again
+      backbone.onnx        exported once, never touched again; above 2 GB with backbone.data
       heads/<digest>.onnx  every version ever made
       HEAD                 digest of the live head
       log.jsonl            one line per publish, appended
@@ -14,7 +14,6 @@ Only HEAD and log.jsonl are ever written twice; `publish` writes them. Readers t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy.typing as npt
 
+from edgesplit.backbone import Backbone, read_backbone
 from edgesplit.diff import diff_heads
 from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.errors import (
@@ -49,20 +49,11 @@ from edgesplit.store import Store, lock, map_os_errors, read_bytes
 from edgesplit.subcategories import Into, Shots
 from edgesplit.text import TextEncoder, packaged_encoder
 
-__all__ = ["Bundle", "check_space", "feature_space", "find_bundle", "open_bundle"]
+__all__ = ["Bundle", "check_space", "find_bundle", "open_bundle"]
 
 FORMAT_VERSION = 1
 MIN_PREFIX = 4
 ENVIRONMENT = "EDGESPLIT_BUNDLE"
-
-
-def feature_space(backbone: bytes, preprocessing: Preprocessing) -> str:
-    """The identity that heads belong to.
-
-    sha256, in hex, over the canonical fp32 backbone and the canonical preprocessing.
-    """
-    content = json.dumps(preprocessing.to_json(), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(hashlib.sha256(backbone).digest() + content.encode()).hexdigest()
 
 
 def find_bundle(path: str | Path | None = None) -> Path:
@@ -201,15 +192,13 @@ class Bundle:
             what = f"No head of {self.path} starts"
         raise BundleError(f"{what} with {prefix[:12]!r}. `edgesplit log` lists them.")
 
-    def backbone(self) -> bytes:
-        """The fp32 backbone's ONNX bytes, checked against the feature space."""
-        data = read_bytes(self.path / "backbone.onnx")
-        if feature_space(data, self.preprocessing) != self.feature_space:
-            raise BundleError(
-                f"{self.path / 'backbone.onnx'} is not the backbone that this bundle was exported "
-                "with (or its preprocessing was edited). Restore both from a copy."
-            )
-        return data
+    def backbone(self) -> Backbone:
+        """The fp32 backbone, checked against the feature space.
+
+        Raises:
+            BundleError: it is not the one that the bundle was exported with.
+        """
+        return read_backbone(self.path, self.feature_space, self.preprocessing)
 
     @property
     def statistics(self) -> Statistics | None:

@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgesplit.bundle import FORMAT_VERSION, Bundle, check_space, feature_space, open_bundle
+from edgesplit.backbone import Backbone, backbone_files, feature_space
+from edgesplit.bundle import FORMAT_VERSION, Bundle, check_space, open_bundle
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.head import Head
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.publish import go_live
 from edgesplit.stats import Statistics
-from edgesplit.store import PART, Store, map_os_errors
+from edgesplit.store import PART, Data, Store, map_os_errors
 from edgesplit.text import packaged_encoder
 
 __all__ = ["create_bundle"]
@@ -23,7 +24,7 @@ __all__ = ["create_bundle"]
 def create_bundle(
     path: str | Path,
     *,
-    backbone: bytes,
+    backbone: Backbone,
     head: Head,
     preprocessing: Preprocessing,
     statistics: Statistics | None = None,
@@ -33,7 +34,7 @@ def create_bundle(
 
     Args:
         path: a folder that does not exist yet.
-        backbone: the canonical fp32 ONNX file.
+        backbone: the canonical fp32 one.
         head: the first head, of this backbone's feature space.
         preprocessing: how a video becomes a clip.
         statistics: of this head's feature space.
@@ -57,9 +58,9 @@ def create_bundle(
         "preprocessing": preprocessing.to_json(),
         "text_encoder": packaged_encoder().digest,
     }
-    files = {
+    files: dict[str, Data] = {
         "bundle.json": (json.dumps(content, indent=2, sort_keys=True) + "\n").encode(),
-        "backbone.onnx": backbone,
+        **backbone_files(backbone),
     }
     if statistics is not None:
         files["stats.npz"] = statistics.to_bytes()
@@ -68,7 +69,7 @@ def create_bundle(
     return open_bundle(target, store=store)
 
 
-def _write(target: Path, files: Mapping[str, bytes], head: Head, store: Store) -> None:
+def _write(target: Path, files: Mapping[str, Data], head: Head, store: Store) -> None:
     part = target.with_name(f".{target.name}.{os.getpid()}{PART}")
     shutil.rmtree(part, ignore_errors=True)  # of a process that was killed and had our number
     try:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.backbone import Backbone
 from edgesplit.cache import cache_folder
 from edgesplit.clips import find_videos, read_clip
 from edgesplit.errors import ClipError, EdgesplitError
@@ -81,7 +82,7 @@ class Features:
         return buffer.getvalue()
 
 
-def open_backbone(backbone: bytes) -> Callable[[Floats], Floats]:
+def open_backbone(backbone: Backbone) -> Callable[[Floats], Floats]:
     """Takes a clip to its feature, `(dim,)`.
 
     One at a time, as a device does: in a batch, a feature's last bits may depend on the others.

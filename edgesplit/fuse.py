@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import compose, version_converter
+from onnx import version_converter
 
 from edgesplit.errors import ExportError
 from edgesplit.head import Head
 from edgesplit.headfile import FUSED_KEY
 from edgesplit.sessions import open_session
 
-__all__ = ["TOLERANCE", "Fused", "fuse_models"]
+__all__ = ["TOLERANCE", "Fused", "fuse_models", "join_models"]
 
 TOLERANCE = 1e-4
 """Of the largest logit: how far the one file and the two may differ in ONNX Runtime."""
@@ -29,7 +29,6 @@ LARGEST_BYTES = 2**31 - 2**20
 """What one ONNX file holds, with some room for its graph."""
 
 _PREFIX = "head/"
-_OUTPUTS = ("logits", "probabilities", "class_index")
 _N_CLIPS = 4
 
 Floats = npt.NDArray[np.float32]
@@ -71,7 +70,7 @@ def fuse_models(
             f"ONNX file holds {LARGEST_BYTES / 1e9:.2f} GB. Fuse the fp16 or int8 variant, or keep "
             "the two apart."
         )
-    data = _join(onnx.load_model_from_string(backbone), head)
+    data = join_models(onnx.load_model_from_string(backbone), head)
     difference = _compare(data, backbone, head, clip_shape=clip_shape, optimize=optimize)
     if not difference <= TOLERANCE:
         raise ExportError(
@@ -82,21 +81,30 @@ def fuse_models(
     return Fused(data=data, head_digest=head.digest, difference=difference)
 
 
-def _join(backbone: onnx.ModelProto, head: Head) -> bytes:
+def join_models(backbone: onnx.ModelProto, head: Head) -> bytes:
+    """The one file's bytes, unchecked; `backbone` is left as it is."""
     opset = next(
         entry.version for entry in backbone.opset_import if entry.domain in ("", "ai.onnx")
     )
-    below = onnx.load_model_from_string(head.to_bytes())
-    below = version_converter.convert_version(below, opset)
-    below.ir_version = backbone.ir_version
-    below = compose.add_prefix(below, _PREFIX, rename_inputs=True, rename_outputs=False)
-    joined = compose.merge_models(
-        backbone,
-        below,
-        io_map=[("features", f"{_PREFIX}features")],
-        outputs=["features", *_OUTPUTS],
-        producer_name="edgesplit",
-    )
+    below = version_converter.convert_version(
+        onnx.load_model_from_string(head.to_bytes()), opset
+    ).graph
+    # A head has no subgraphs, so names are all there is to keep apart.
+    outputs = {entry.name for entry in below.output}
+    kept = {"", "features", *outputs}
+    joined = onnx.ModelProto()
+    joined.CopyFrom(backbone)
+    joined.producer_name = "edgesplit"
+    for node in below.node:
+        added = joined.graph.node.add()
+        added.CopyFrom(node)
+        added.name = f"{_PREFIX}{node.name}"
+        added.input[:] = [name if name in kept else f"{_PREFIX}{name}" for name in node.input]
+        added.output[:] = [name if name in kept else f"{_PREFIX}{name}" for name in node.output]
+    for tensor in below.initializer:
+        joined.graph.initializer.add().CopyFrom(tensor)
+        joined.graph.initializer[-1].name = f"{_PREFIX}{tensor.name}"
+    joined.graph.output.extend(below.output)
     joined.ClearField("metadata_props")
     onnx.helper.set_model_props(joined, {FUSED_KEY: json.dumps(_describe(head), sort_keys=True)})
     onnx.checker.check_model(joined)

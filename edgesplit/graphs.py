@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from edgesplit.errors import ExportError
 
-__all__ = ["Wiring", "infer_sizes", "living_nodes", "open_flat", "replace_nodes"]
+__all__ = ["Wiring", "infer_sizes", "living_nodes", "open_flat", "replace_nodes", "skeleton"]
 
 
 def open_flat(backbone: bytes) -> onnx.ModelProto:
@@ -79,6 +79,15 @@ def infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
     The weights are left out of what is inferred on: it would be copied, and has a limit of 2 GB.
     """
+    inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
+    return {
+        entry.name: tuple(dim.dim_value for dim in entry.type.tensor_type.shape.dim)
+        for entry in (*inferred.input, *inferred.value_info, *inferred.output)
+    }
+
+
+def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with inputs in place of its weights, but for those that may be shapes."""
     graph = model.graph
     small = [tensor for tensor in graph.initializer if np.prod(tensor.dims) <= _MAX_SHAPE]
     large = [
@@ -86,16 +95,11 @@ def infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
         for tensor in graph.initializer
         if np.prod(tensor.dims) > _MAX_SHAPE
     ]
-    skeleton = helper.make_model(
-        helper.make_graph(graph.node, "", [*graph.input, *large], graph.output, small),
+    return helper.make_model(
+        helper.make_graph(graph.node, "skeleton", [*graph.input, *large], graph.output, small),
         opset_imports=model.opset_import,
         ir_version=model.ir_version,
     )
-    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
-    return {
-        entry.name: tuple(dim.dim_value for dim in entry.type.tensor_type.shape.dim)
-        for entry in (*inferred.input, *inferred.value_info, *inferred.output)
-    }
 
 
 def living_nodes(nodes: list[onnx.NodeProto], graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgesplit.backbone import Backbone, LargeBackbone
 from edgesplit.errors import BackendError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def open_session(
-    model: bytes,
+    model: Backbone,
     *,
     threads: int = 1,
     providers: Sequence[str] = ("CPUExecutionProvider",),
@@ -31,7 +32,7 @@ def open_session(
     """A session that runs `model`.
 
     Args:
-        model: the ONNX file's bytes.
+        model: the ONNX file's bytes, or those of a large backbone's two files.
         threads: threads inside an operator; 0 lets ONNX Runtime choose.
         providers: ONNX Runtime's execution providers, the preferred one first.
         optimize: let ONNX Runtime rewrite the graph. In a head there is nothing to gain: it takes
@@ -65,6 +66,12 @@ def open_session(
         raise BackendError(
             f"{version} is built without {', '.join(absent)}. Name another provider."
         )
+    if isinstance(model, LargeBackbone):
+        # From memory and by name: the files may have changed since they were verified.
+        tensors = model.tensors()
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in tensors.values()]
+        options.add_external_initializers(list(tensors), values)
+        model = model.graph
     wanted = [name for name in providers if name in available] or ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(model, options, providers=wanted)

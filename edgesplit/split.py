@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.confidence import Confidence, look, measure, with_clips
+from edgesplit.cores import on_one_core
 from edgesplit.doubts import (
     describe_rows,
     find_doubts,
@@ -40,6 +41,7 @@ from edgesplit.text import TextEncoder, packaged_encoder
 __all__ = ["split_class"]
 
 
+@on_one_core
 def split_class(
     head: Head,
     name: str,

@@ -18,12 +18,14 @@ from filelock import FileLock, Timeout
 
 from edgesplit.errors import BundleError, ConflictError
 
-__all__ = ["PART", "Disk", "Store", "lock", "map_os_errors", "read_bytes"]
+__all__ = ["PART", "Data", "Disk", "Store", "lock", "map_os_errors", "read_bytes"]
 
 PART = ".part"
 """Ends the name of a file that is being written; a crash can leave one behind."""
 
 LOCK_TIMEOUT_S = 10.0
+
+Data = bytes | bytearray | memoryview
 
 
 @contextlib.contextmanager
@@ -61,7 +63,7 @@ class Disk:
     only after `sync`. A test passes a disk that fails, stops or forgets.
     """
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, data: Data) -> None:
         """Makes the file, or empties it, and fills it."""
         path.write_bytes(data)
 
@@ -97,7 +99,7 @@ class Store:
 
     disk: Disk = field(default_factory=Disk)
 
-    def replace_file(self, path: Path, data: bytes) -> None:
+    def replace_file(self, path: Path, data: Data) -> None:
         """Puts `data` at `path`, atomically and durably.
 
         After a crash the path holds the old content or the new, never a mixture. The file gets

@@ -16,15 +16,13 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from edgesplit.backbone import Backbone
 from edgesplit.errors import ExportError
-from edgesplit.export.canonical import INPUT_NAME, OPSET, OUTPUT_NAME, canonical_bytes
+from edgesplit.export.canonical import INPUT_NAME, OPSET, OUTPUT_NAME, canonical_backbone
 from edgesplit.export.cut import Cut
 from edgesplit.preprocessing import Preprocessing
 
 __all__ = ["NormalizedBackbone", "export_backbone", "normalize_clips"]
-
-# protobuf refuses messages from 2 GiB on; the margin is for the graph around the weights.
-_LARGEST_MODEL_BYTES = 2**31 - 2**24
 
 # Two: torch turns a size of 1 into a constant. More would only cost time.
 _TRACED_BATCH = 2
@@ -60,8 +58,8 @@ def normalize_clips(clips: Tensor, preprocessing: Preprocessing) -> Tensor:
     return (clips - mean) / std
 
 
-def export_backbone(cut: Cut, preprocessing: Preprocessing) -> bytes:
-    """Returns the backbone as canonical ONNX bytes (opset 18, IR 8, float32).
+def export_backbone(cut: Cut, preprocessing: Preprocessing) -> Backbone:
+    """Returns the backbone as canonical ONNX (opset 18, IR 8, float32); above 2 GB in two files.
 
     The same weights and architecture give the same bytes, wherever the code that defines them is.
     A small model takes about a second, the first export of a process five.
@@ -75,23 +73,13 @@ def export_backbone(cut: Cut, preprocessing: Preprocessing) -> bytes:
         `(batch, D)`, both float32 with a free batch axis.
 
     Raises:
-        ExportError: The model is over 2 GB, uses operations that ONNX lacks, or depends on the
-            batch size.
+        ExportError: The model uses operations that ONNX lacks, or depends on the batch size.
     """
-    _check_size(cut.backbone)
     module = NormalizedBackbone(cut.backbone, preprocessing).eval()
     proto = _trace(module, torch.rand(_TRACED_BATCH, *preprocessing.clip_shape))
-    return canonical_bytes(proto, clip_shape=preprocessing.clip_shape, feature_dim=cut.feature_dim)
-
-
-def _check_size(module: nn.Module) -> None:
-    tensors = [*module.parameters(), *module.buffers()]
-    size_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    if size_bytes > _LARGEST_MODEL_BYTES:
-        raise ExportError(
-            f"The model's weights take {size_bytes / 1e9:.2f} GB in float32; one ONNX file holds "
-            f"{_LARGEST_MODEL_BYTES / 1e9:.2f} GB. Use a smaller model."
-        )
+    return canonical_backbone(
+        proto, clip_shape=preprocessing.clip_shape, feature_dim=cut.feature_dim
+    )
 
 
 def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from edgesplit.bundle import feature_space
+from edgesplit.backbone import Backbone, feature_space
 from edgesplit.clips import read_clip
 from edgesplit.create import create_bundle
 from edgesplit.errors import ClipError, ExportError
@@ -172,7 +172,7 @@ def _guess_label_mistake(labels: Sequence[str], n_classes: int) -> str:
 
 
 def _compare(
-    cut: Cut, backbone: bytes, head: Head, clips: Sequence[Clip], preprocessing: Preprocessing
+    cut: Cut, backbone: Backbone, head: Head, clips: Sequence[Clip], preprocessing: Preprocessing
 ) -> Parity:
     return measure_parity(
         cut,
@@ -191,7 +191,7 @@ def _spread(clips: Sequence[Clip], preprocessing: Preprocessing) -> Iterator[Flo
 
 
 def _extract_features(
-    backbone: bytes,
+    backbone: Backbone,
     head: Head,
     clips: Sequence[Clip],
     preprocessing: Preprocessing,

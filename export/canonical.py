@@ -10,14 +10,20 @@ from positions. Whatever a later exporter adds is left behind by construction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper, inliner, numpy_helper
 
+from edgesplit import backbone
+from edgesplit.backbone import Backbone, LargeBackbone
 from edgesplit.errors import ExportError
 from edgesplit.export.idioms import respell
+from edgesplit.graphs import skeleton
 
-__all__ = ["IR_VERSION", "OPSET", "canonical_bytes"]
+__all__ = ["IR_VERSION", "OPSET", "canonical_backbone"]
 
 # torch's exporter implements opset 18 and reaches later ones only through the version converter.
 OPSET = 18
@@ -25,14 +31,21 @@ OPSET = 18
 # and the parser of TensorRT 10.3 accept (10).
 IR_VERSION = 8
 
+_ALIGNMENT = 64
+"""Bytes that a weight which lies apart begins at a multiple of: a cache line."""
+_SMALL = 1024
+"""Bytes of weights that stay in the graph, which may be shapes."""
+
 INPUT_NAME = "clip"
 OUTPUT_NAME = "features"
 
 
-def canonical_bytes(
+def canonical_backbone(
     model: onnx.ModelProto, *, clip_shape: Sequence[int], feature_dim: int
-) -> bytes:
-    """Returns the backbone as ONNX bytes that depend on nothing but its operators and weights.
+) -> Backbone:
+    """Returns the backbone in bytes that depend on nothing but its operators and weights.
+
+    Weights of more than `LARGEST_BYTES` lie apart, in order of first use.
 
     Args:
         model: One float32 input and one float32 output, opset 18; some of its nodes are rewritten.
@@ -56,7 +69,6 @@ def canonical_bytes(
         "backbone",
         [_float_value(INPUT_NAME, clip_shape)],
         [_float_value(OUTPUT_NAME, [feature_dim])],
-        initializer=_rewrite_initializers(model.graph, names),
     )
     canonical = helper.make_model(
         graph,
@@ -64,9 +76,41 @@ def canonical_bytes(
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
-    onnx.checker.check_model(canonical, full_check=True)
-    data: bytes = canonical.SerializeToString(deterministic=True)
-    return data
+    weights = _order_weights(model.graph, names)
+    apart = sum(_n_bytes(tensor) for tensor, _ in weights) > backbone.LARGEST_BYTES
+    data = bytearray()
+    for tensor, name in weights:
+        # Through an array: one encoding (raw little-endian) whichever of the two torch chose.
+        array = numpy_helper.to_array(tensor)
+        canonical.graph.initializer.append(
+            _keep_apart(array, name, data)
+            if apart and array.nbytes > _SMALL
+            else numpy_helper.from_array(array, name)
+        )
+    onnx.checker.check_model(skeleton(canonical), full_check=True)
+    written: bytes = canonical.SerializeToString(deterministic=True)
+    return LargeBackbone(written, data) if apart else written
+
+
+def _keep_apart(array: npt.NDArray[Any], name: str, data: bytearray) -> onnx.TensorProto:
+    """Adds a weight to the data; returns what says where it lies."""
+    data.extend(b"\0" * (-len(data) % _ALIGNMENT))
+    place = {"location": backbone.WEIGHTS, "offset": len(data), "length": array.nbytes}
+    data.extend(np.ascontiguousarray(array).data.cast("B"))
+    tensor = onnx.TensorProto(
+        name=name,
+        dims=array.shape,
+        data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+        data_location=onnx.TensorProto.EXTERNAL,
+    )
+    for key, value in place.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def _n_bytes(tensor: onnx.TensorProto) -> int:
+    size = int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    return size * int(np.prod(tensor.dims, dtype=np.int64))
 
 
 def _check_supported(model: onnx.ModelProto) -> None:
@@ -131,19 +175,16 @@ def _rewrite_attributes(node: onnx.NodeProto) -> Iterator[onnx.AttributeProto]:
     for attribute in sorted(node.attribute, key=lambda item: item.name):
         value = helper.get_attribute_value(attribute)
         if attribute.type == onnx.AttributeProto.TENSOR:
-            value = _rewrite_tensor(value, "")
+            value = numpy_helper.from_array(numpy_helper.to_array(value), "")
         yield helper.make_attribute(attribute.name, value, attr_type=attribute.type)
 
 
-def _rewrite_initializers(graph: onnx.GraphProto, names: dict[str, str]) -> list[onnx.TensorProto]:
-    used = [tensor for tensor in graph.initializer if tensor.name in names]
-    rewritten = [_rewrite_tensor(tensor, names[tensor.name]) for tensor in used]
-    return sorted(rewritten, key=lambda tensor: int(tensor.name.removeprefix("w")))
-
-
-def _rewrite_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
-    # Through an array: one encoding (raw little-endian) whichever of the two torch chose.
-    return numpy_helper.from_array(numpy_helper.to_array(tensor), name)
+def _order_weights(
+    graph: onnx.GraphProto, names: dict[str, str]
+) -> list[tuple[onnx.TensorProto, str]]:
+    """The weights that are used, with their new names, in order of first use."""
+    used = [(tensor, names[tensor.name]) for tensor in graph.initializer if tensor.name in names]
+    return sorted(used, key=lambda pair: int(pair[1].removeprefix("w")))
 
 
 def _float_value(name: str, shape: Sequence[int]) -> onnx.ValueInfoProto:

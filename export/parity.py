@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from edgesplit.backbone import Backbone
 from edgesplit.errors import ExportError
 from edgesplit.export.backbone import normalize_clips
 from edgesplit.export.cut import Cut
@@ -59,7 +60,7 @@ class Parity:
 def measure_parity(
     cut: Cut,
     *,
-    backbone: bytes,
+    backbone: Backbone,
     head: bytes,
     batches: Iterable[Floats],
     preprocessing: Preprocessing,

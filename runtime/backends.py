@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.backbone import Backbone
 from edgesplit.errors import BackendError
 from edgesplit.sessions import open_session
 
@@ -41,7 +42,7 @@ class OrtBackend:
 
     def __init__(
         self,
-        backbone: bytes,
+        backbone: Backbone,
         *,
         threads: int = 0,
         providers: Sequence[str] = ("CPUExecutionProvider",),

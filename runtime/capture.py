@@ -42,6 +42,9 @@ PROTOCOLS = {
 MAX_RATE = 500
 """Frames a second; more than any camera gives that is watched live."""
 
+UNTIMED = ("h264", "hevc", "m4v", "mjpeg", "mpjpeg")
+"""Formats without timestamps: FFmpeg numbers their frames, at a rate it guesses."""
+
 DAMAGES_IN_A_ROW = 100
 """After so many packets that cannot even be read, the rest of a source is given up."""
 
@@ -202,6 +205,7 @@ class _AvFeed:
             self.live = container.duration is None and container.size < 0
         else:
             self.live = source.live
+        self._by_arrival = self.live and container.format.name in UNTIMED
         # Several frames at once is fastest, and makes a live picture late by as many.
         stream.thread_type = "SLICE" if self.live else "AUTO"
 
@@ -244,9 +248,11 @@ class _AvFeed:
     def _frame(self, frame: av.VideoFrame) -> Frame:
         # The stream's time base: the frames that a decoder still holds at the end have none.
         base = self._stream.time_base
+        arrived = time.monotonic()
+        seconds = None if frame.pts is None or base is None else float(frame.pts * base)
         return Frame(
-            seconds=None if frame.pts is None or base is None else float(frame.pts * base),
-            arrived=time.monotonic(),
+            seconds=arrived if self._by_arrival else seconds,
+            arrived=arrived,
             wall=time.time(),
             scale=lambda: scale_frame(frame, self._preprocessing),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -99,9 +100,10 @@ def _choose(attempt: Callable[[Kind], Choice], recipe: Recipe | None) -> Choice:
         except EdgesplitError as error:
             if kind == _ORDER[-1]:
                 raise
-            reasons.append(f"not {kind}: {error}")
+            # The first clause; asking for the kind by name tells the rest.
+            reasons.append(f"not {kind}: {re.split(r'[.;] | [(]', str(error))[0]}")
         else:
-            why = " ".join(reasons) or "it is the fastest way that edgesplit knows."
+            why = "; ".join(reasons) or "it is the fastest way that edgesplit knows"
             return Choice(found.backend, found.kind, found.name, why)
     raise AssertionError("the last attempt returns or raises")
 

@@ -27,6 +27,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
 from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
 from edgesplit.errors import EngineError
@@ -284,7 +285,7 @@ def build_engine(
     tensorrt = tensorrt or TensorRT()
     batch = batch or Batch()
     here = tensorrt.here()
-    own = bundle.backbone()
+    own = inline(bundle.backbone())
     key = _key(bundle.feature_space, here, precision)
     with _lock(key):
         known = _read(_file(key, "json"))

@@ -17,10 +17,10 @@ WAITING = 2
 
 
 class Closed:
-    """A connection ended by itself."""
+    """A connection ended by itself; `final`: opening it again would change nothing."""
 
-    def __init__(self, reason: str, error: Exception | None) -> None:
-        self.reason, self.error = reason, error
+    def __init__(self, reason: str, error: Exception | None, final: bool) -> None:
+        self.reason, self.error, self.final = reason, error, final
 
 
 class Inbox:

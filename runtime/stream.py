@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from edgesplit.errors import ClipError
 from edgesplit.runtime.capture import Feed, Source, open_feed, parse_source
@@ -20,6 +20,7 @@ from edgesplit.runtime.events import (
     Decision,
     Ended,
     Event,
+    Gap,
     Policy,
     Reconnecting,
     Refused,
@@ -169,9 +170,9 @@ class Stream:
                 yield item
             elif isinstance(item, Closed):
                 self._connection = None
+                if item.error is not None and (item.final or not self._comes_back):
+                    raise item.error
                 if not self._comes_back:
-                    if item.error is not None:
-                        raise item.error
                     return
                 yield self._retry(item.reason)
             yield from self._watch()
@@ -244,7 +245,8 @@ class Stream:
         else:
             self._last_frame_at = max(self._last_frame_at, connection.last_frame_at)
             silent_s = now - max(connection.since, connection.last_frame_at)
-            if self._live and silent_s > self._stall_s and not connection.told:
+            watched = self._live and not connection.over and not connection.told
+            if watched and silent_s > self._stall_s:
                 connection.told = True
                 yield Stalled(silent_s=silent_s)
                 if self._comes_back and self._abandon(connection, "no frame came"):
@@ -291,11 +293,18 @@ class Stream:
             if connection.over:
                 return False
             connection.over = True
-            found = self._windower.cut(reason) if self._windower else []
+            found = self._cut(reason)
         self._inbox.put(found)
         self._stuck.append(connection.thread)
         self._connection = None
         return True
+
+    def _cut(self, reason: str) -> Sequence[Window | Gap]:
+        """What is complete when a connection is over; under `_capturing`."""
+        try:
+            return self._windower.cut(reason) if self._windower else []
+        except Exception:  # a last picture that cannot be scaled must not hide that it is over
+            return []
 
     def _shut(self) -> None:
         self._inbox.close()
@@ -310,11 +319,13 @@ class Stream:
         return open_feed(self.source, self._preprocessing, timeout_s=self._stall_s + 1)
 
     def _read(self, connection: _Connection) -> None:
-        error: Exception | None = None
+        error, final = None, False
         try:
             feed = self._open_source()
             try:
+                final = True  # what is wrong here will be wrong next time
                 self._begin(connection, feed)
+                final = False
                 for frame in feed:
                     if not self._take(connection, feed, frame):
                         return
@@ -322,15 +333,15 @@ class Stream:
                 feed.close()
             self._count_damaged(connection, feed)
         except Exception as problem:  # told on the thread that keeps watch
-            error = problem
+            error, final = problem, final or not isinstance(problem, ClipError)
         reason = f"the source ended ({error})" if error else "the source ended"
         with self._capturing:
             if connection.over:
                 return
             connection.over = True
-            found = self._windower.cut(reason) if self._windower else []
+            found = self._cut(reason)
         self._inbox.put(found)
-        self._inbox.put([Closed(reason, error)])
+        self._inbox.put([Closed(reason, error, final)])
 
     def _take(self, connection: _Connection, feed: Feed, frame: Frame) -> bool:
         """Makes windows of a frame and hands them over; False when it is not wanted any more."""

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.attention import fuse_attention
+from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
 from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
 from edgesplit.errors import VariantError
@@ -58,7 +59,7 @@ Recipe = Literal["fp16", "int8", "ort"]
 
 Floats = npt.NDArray[np.float32]
 
-_VERSION = 1
+_VERSION = 2
 """Of the recipes: raised when one of them makes something else of the same backbone."""
 
 _BLOCKS = 9
@@ -216,7 +217,7 @@ def add_variant(
         return Added(variant=known, new=False, seconds=time.monotonic() - start)
     check_clips(clips)
     with _lock(key):
-        own = bundle.backbone()
+        own = inline(bundle.backbone())
         calibrating: Clips = clips[::2] if recipe == "int8" else ()
         judging = clips[1::2] if recipe == "int8" else clips
         made = _make(own, recipe, read_clips(bundle, calibrating, "calibrating", progress))

@@ -200,9 +200,18 @@ class Windower:
         """The next frame; gives the windows that it completes, and the gap it comes after.
 
         What is shown at a time is known when the next frame comes, so a window is complete one
-        frame after the last that it samples.
+        frame after the last that it samples. When a picture cannot be scaled, what that raises
+        comes through, and the account stays exact.
         """
         self._ledger.count("frames")
+        try:
+            return self._add(frame)
+        except Exception:
+            if self._held is not frame:
+                self._ledger.count("unfinished")
+            raise
+
+    def _add(self, frame: Frame) -> list[Window | Gap]:
         after = self._at + self.period_s if self._held else 0.0
         at = after if frame.seconds is None else frame.seconds
         if self._held is None:
@@ -211,10 +220,8 @@ class Windower:
         if not -BACK_S <= step <= max(HOLD_S, 4 * self.period_s):
             found = self.cut(f"timestamps went {'on' if step > 0 else 'back'} by {abs(step):.3g} s")
             return [*found, *self._begin(frame, at)]
-        at = max(at, self._at)
-        made = self._show(self._held, until=at)
-        self._held, self._at = frame, at
-        return made
+        held, self._held, self._at = self._held, frame, max(at, self._at)
+        return self._show(held, until=self._at)
 
     def cut(self, reason: str) -> list[Window | Gap]:
         """The stream broke off: gives the windows that are complete, the others are given up.
@@ -223,15 +230,16 @@ class Windower:
         """
         if self._held is None:
             return []
+        held, self._held = self._held, None
         end = self._at + self.period_s
-        made = self._show(self._held, until=end)
-        for window in self._open:
-            self._ledger.settle(window.tickets, "unfinished", made=False)
-        self._open.clear()
-        self._offset += end - self._start
-        self._broke = _Break(end, self._held.arrived + self.period_s, reason)
-        self._held = None
-        return made
+        self._broke = _Break(end, held.arrived + self.period_s, reason)
+        try:
+            return self._show(held, until=end)
+        finally:
+            for window in self._open:
+                self._ledger.settle(window.tickets, "unfinished", made=False)
+            self._open.clear()
+            self._offset += end - self._start
 
     def _begin(self, frame: Frame, at: float) -> list[Window | Gap]:
         """The first frame of a segment."""
@@ -259,7 +267,7 @@ class Windower:
             for window in tuple(self._open):
                 if (place := index - window.first) not in self._sampled:
                     continue
-                picture = frame.scale() if picture is None else picture
+                picture = self._scale(frame) if picture is None else picture
                 if window.tickets[-1:] != [ticket]:
                     window.tickets.append(ticket)
                     ticket.pending += 1
@@ -271,6 +279,13 @@ class Windower:
         if picture is None:
             self._ledger.count("unsampled")
         return made
+
+    def _scale(self, frame: Frame) -> Pixels:
+        try:
+            return frame.scale()
+        except Exception:
+            self._ledger.count("unfinished")
+            raise
 
     def _make(self, window: _Open, last: Frame) -> Window:
         grid = self.grid

@@ -13,7 +13,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesplit.bundle import Bundle, feature_space
+from edgesplit.backbone import feature_space
+from edgesplit.bundle import Bundle
 from edgesplit.create import create_bundle
 from edgesplit.head import Head
 from edgesplit.labels import words

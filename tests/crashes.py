@@ -36,7 +36,7 @@ from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
-from edgesplit.store import Disk
+from edgesplit.store import Data, Disk
 
 __all__ = [
     "CALLS",
@@ -142,12 +142,12 @@ class Media(Disk):
 
     # The calls
 
-    def write(self, path: Path, data: bytes) -> None:
-        self._pending.append(Fill(self._open(path), 0, data))
+    def write(self, path: Path, data: Data) -> None:
+        self._pending.append(Fill(self._open(path), 0, bytes(data)))
 
-    def append(self, path: Path, data: bytes) -> None:
+    def append(self, path: Path, data: Data) -> None:
         inode = self._open(path)
-        self._pending.append(Fill(inode, len(self._nodes(self._pending)[inode]), data))
+        self._pending.append(Fill(inode, len(self._nodes(self._pending)[inode]), bytes(data)))
 
     def make_folder(self, path: Path) -> None:
         self._name(path, self._new({}))
@@ -280,10 +280,10 @@ class CrashDisk(Disk):
         call.on(QuickDisk())
         self.calls.append(call)
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, data: Data) -> None:
         self.do(Call("write", path, (data,)))
 
-    def append(self, path: Path, data: bytes) -> None:
+    def append(self, path: Path, data: Data) -> None:
         self.do(Call("append", path, (data,)))
 
     def make_folder(self, path: Path) -> None:

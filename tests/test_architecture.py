@@ -142,8 +142,10 @@ def test_rooms_form_no_circle() -> None:
 
 # Who may stand on whom in the core, from the bottom; each room on those in rows above it here.
 FLOORS = (
-    ("errors", "resize"),
-    ("labels", "store", "cache", "sessions", "preprocessing", "graphs"),
+    ("cores", "errors", "resize"),
+    ("labels", "store", "cache", "preprocessing", "graphs"),
+    ("backbone",),
+    ("sessions",),
     ("attention", "fp16", "int8"),
     ("clips", "text", "head"),
     ("features", "headfile", "metrics", "knowledge", "stats", "diff", "history"),

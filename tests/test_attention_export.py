@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from benchmarks.motion_split.model import N_FRAMES, SIZE, transformer
 from edgesplit.attention import fuse_attention
+from edgesplit.backbone import inline
 from edgesplit.export.backbone import export_backbone
 from edgesplit.export.cut import find_cut
 from edgesplit.preprocessing import Preprocessing
@@ -70,7 +71,7 @@ def test_all_attention_is_fused(case: str) -> None:
     torch.manual_seed(0)
     model = make().eval()
     clips = np.random.default_rng(0).random((3, *preprocessing.clip_shape), np.float32)
-    backbone = export_backbone(find_cut(model, torch.from_numpy(clips)), preprocessing)
+    backbone = inline(export_backbone(find_cut(model, torch.from_numpy(clips)), preprocessing))
     fused = fuse_attention(backbone)
     kinds = [node.op_type for node in onnx.load_model_from_string(fused).graph.node]
     assert kinds.count("MultiHeadAttention") == n_attention

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.bundle import Bundle, feature_space, find_bundle, open_bundle
+from edgesplit.backbone import feature_space
+from edgesplit.bundle import Bundle, find_bundle, open_bundle
 from edgesplit.create import create_bundle
 from edgesplit.edit import Edit
 from edgesplit.errors import (

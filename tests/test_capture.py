@@ -135,6 +135,18 @@ def test_url_is_live_unless_it_is_of_a_file(
     assert (n_frames, found) == (30, live)  # also the frames that a decoder holds back at the end
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_frames_of_a_live_format_without_timestamps_are_timed_by_arrival(
+    tmp_path: Path, live: bool
+) -> None:
+    path = encode(tmp_path / "a.h264", waves(30, 48, 64))
+    feed = open_feed(parse_source(str(path), live=live), PREPROCESSING, timeout_s=5)
+    frames = list(feed)
+    feed.close()
+    assert len(frames) == 30
+    assert all((frame.seconds == frame.arrived) is live for frame in frames)
+
+
 def test_playlist_from_the_network_reads_no_file(tmp_path: Path) -> None:
     video = encode(tmp_path / "a.ts", waves(12, 48, 64))
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{video}\n#EXT-X-ENDLIST\n"

@@ -26,6 +26,7 @@ import pytest
 from click.testing import Result
 
 import edgesplit
+from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.cli import engine as engine_commands
 from edgesplit.errors import (
@@ -282,7 +283,7 @@ def test_int8_is_calibrated_on_clips_and_judged_on_others(
     given = np.random.default_rng(0).random((12, *bundle.preprocessing.clip_shape), np.float32)
     first = build_engine(bundle, precision="int8", clips=given, tensorrt=fake)
     assert first.new
-    signed = to_int8(bundle.backbone(), given[::2], signed=True)
+    signed = to_int8(inline(bundle.backbone()), given[::2], signed=True)
     assert first.engine.backbone == hashlib.sha256(signed).hexdigest()
     assert not build_engine(bundle, precision="int8", clips=given, tensorrt=fake).new
     for options in ({"precision": "int8"}, {"clips": given}):

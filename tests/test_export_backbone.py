@@ -21,9 +21,10 @@ pytest.importorskip("onnxscript")
 import torch
 from torch import Tensor, nn
 
+from edgesplit.backbone import inline
 from edgesplit.errors import ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
-from edgesplit.export.canonical import canonical_bytes
+from edgesplit.export.canonical import canonical_backbone
 from edgesplit.export.cut import Cut, find_cut
 from edgesplit.export.parity import random_clips, run_session
 from edgesplit.preprocessing import Preprocessing
@@ -98,7 +99,7 @@ def exported() -> Callable[[type[nn.Module], Preprocessing], tuple[Cut, bytes]]:
         if key not in made:
             torch.manual_seed(0)
             cut = _cut(kind(), preprocessing)
-            made[key] = (cut, export_backbone(cut, preprocessing))
+            made[key] = (cut, inline(export_backbone(cut, preprocessing)))
         return made[key]
 
     return export
@@ -280,11 +281,11 @@ def _tiny_graph(**node: object) -> onnx.ModelProto:
 
 def test_foreign_operator_is_refused() -> None:
     with pytest.raises(ExportError, match=r"uses my\.ops::Relu, which is not an ONNX operator"):
-        canonical_bytes(_tiny_graph(domain="my.ops"), clip_shape=[4], feature_dim=4)
+        canonical_backbone(_tiny_graph(domain="my.ops"), clip_shape=[4], feature_dim=4)
 
 
 def test_fixed_batch_is_refused() -> None:
     model = _tiny_graph()
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
     with pytest.raises(ExportError, match="fixed the batch size at 2"):
-        canonical_bytes(model, clip_shape=[4], feature_dim=4)
+        canonical_backbone(model, clip_shape=[4], feature_dim=4)

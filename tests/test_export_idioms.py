@@ -6,7 +6,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+pytest.importorskip("torch")
+
 from edgesplit.export.idioms import respell
+
+pytestmark = pytest.mark.torch
 
 HALF, ONE, ROOT = np.float32(0.5), np.float32(1), np.float32(2**0.5)
 

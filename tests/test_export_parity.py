@@ -15,6 +15,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from edgesplit.backbone import inline
 from edgesplit.errors import ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
 from edgesplit.export.cut import Cut, find_cut
@@ -50,7 +51,7 @@ def pair() -> tuple[Cut, bytes, bytes]:
     clips = torch.from_numpy(random_clips(PREPROCESSING.clip_shape)[-1])
     cut = find_cut(Model(), normalize_clips(clips, PREPROCESSING))
     head = Head.from_arrays(cut.weight, cut.bias, [f"class {i}" for i in range(cut.n_classes)])
-    return cut, export_backbone(cut, PREPROCESSING), head.to_bytes()
+    return cut, inline(export_backbone(cut, PREPROCESSING)), head.to_bytes()
 
 
 def _measure(cut: Cut, backbone: bytes, head: bytes) -> Parity:

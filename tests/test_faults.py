@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from edgesplit.head import Head
 from edgesplit.publish import read_live
 from edgesplit.runtime import Runtime
 from edgesplit.store import Store
+from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,13 +35,6 @@ def feature(bundle: Bundle) -> Floats:
 def runtime(bundle: Bundle) -> Iterator[Runtime]:
     with Runtime(bundle) as runtime:
         yield runtime
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert condition()
 
 
 def publish_split(bundle: Bundle) -> str:

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 from edgesplit.attention import fuse_attention
+from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import ExportError, HeadError
@@ -26,7 +27,7 @@ Floats = npt.NDArray[np.float32]
 
 def fused(bundle: Bundle, digest: str | None = None) -> Fused:
     return fuse_models(
-        bundle.backbone(), bundle.head(digest), clip_shape=bundle.preprocessing.clip_shape
+        inline(bundle.backbone()), bundle.head(digest), clip_shape=bundle.preprocessing.clip_shape
     )
 
 

@@ -44,7 +44,7 @@ def started(demo: Bundle, *arguments: str, **pipes: Any) -> subprocess.Popen[str
 
 def events_of(text: str) -> list[dict[str, Any]]:
     """The events among the lines: older clicks test with both outputs in one."""
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in text.splitlines() if line.startswith('{"event"')]
 
 
 def decisions_of(text: str) -> list[str]:
@@ -86,6 +86,16 @@ def test_people_see_changes_and_the_account(demo: Bundle, video: Path) -> None:
     assert "windows  19 = 19 predicted + 0 dropped" in changes.output
 
 
+def test_the_start_says_what_runs_the_backbone_and_why(demo: Bundle, video: Path) -> None:
+    told = run(demo, "--source", video, "--window", "2", "--json")
+    start = events_of(told.output)[0]
+    assert start["event"] == "start"
+    assert start["backend"] == "ONNX Runtime, CPUExecutionProvider"
+    assert "no engine" in start["backend_why"]
+    asked = run(demo, "--source", video, "--window", "2", "--backend", "cpu")
+    assert "ONNX Runtime, CPUExecutionProvider: as asked for" in asked.output
+
+
 def test_window_is_asked_for(demo: Bundle, video: Path) -> None:
     result = run(demo, "--source", video)
     assert result.exit_code == 1
@@ -96,7 +106,7 @@ def test_window_is_asked_for(demo: Bundle, video: Path) -> None:
 def test_source_that_cannot_be_read_ends_with_its_error(demo: Bundle, source: str) -> None:
     result = run(demo, "--source", source, "--window", "1", "--json")
     assert result.exit_code == 1
-    assert "Error: " in result.output
+    assert '{"error": ' in result.output
     assert "geheim" not in result.output
 
 

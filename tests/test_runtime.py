@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from edgesplit.errors import BackendError, BundleError
 from edgesplit.head import Head
 from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, ServingHead
 from edgesplit.store import Store
+from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]
 
@@ -35,13 +36,6 @@ def publish_split(bundle: Bundle) -> str:
 
 def wait_for(runtime: Runtime, digest: str) -> None:
     wait_until(lambda: runtime.head_digest == digest)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert condition()
 
 
 def pushing_clip(runtime: Runtime) -> Floats:

@@ -5,9 +5,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, numpy_helper
 
+from edgesplit.backbone import WEIGHTS, LargeBackbone
+from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, MissingExtraError
 from edgesplit.head import Head
 from edgesplit.sessions import open_session
@@ -74,3 +78,21 @@ def test_onnx_runtime_is_told_to_send_no_telemetry_before_it_is_imported(tmp_pat
         "assert sys.modules['onnxruntime'].found == '1'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_weights_that_lie_apart_are_given_from_memory(backbone: bytes, bundle: Bundle) -> None:
+    model = onnx.load_model_from_string(backbone)
+    data = bytearray()
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor).tobytes()
+        place = {"location": WEIGHTS, "offset": len(data), "length": len(values)}
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in place.items():
+            tensor.external_data.add(key=key, value=str(value))
+        data += values
+    large = LargeBackbone(model.SerializeToString(), data)
+    clips = np.random.default_rng(0).random((2, *bundle.preprocessing.clip_shape), np.float32)
+    (wanted,) = open_session(backbone).run(["features"], {"clip": clips})
+    (got,) = open_session(large).run(["features"], {"clip": clips})
+    assert np.array_equal(got, wanted)

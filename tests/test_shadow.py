@@ -1,7 +1,6 @@
 """Shadow heads say what a candidate would change; an edit that changes too much is taken back."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from edgesplit.errors import BackendError, BundleError, FeatureSpaceError
 from edgesplit.head import Head
 from edgesplit.runtime import Runtime, ServingHead
 from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share
+from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]
 PUSHING = "pushing something"
@@ -27,13 +27,6 @@ def windows(bundle: Bundle) -> Floats:
 def runtime(bundle: Bundle) -> Iterator[Runtime]:
     with Runtime(bundle) as runtime:
         yield runtime
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert condition()
 
 
 def split(bundle: Bundle, composition: str = "gated") -> Head:

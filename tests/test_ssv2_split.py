@@ -34,7 +34,8 @@ from benchmarks.ssv2_split.features import extract_all, space_folder
 from benchmarks.ssv2_split.layout import HalfName, LayoutError, load_layout, modifiers
 from benchmarks.ssv2_split.table import published_for, summarise
 from benchmarks.ssv2_split.vlm_gate import gate_rows, gated_videos, relabel
-from edgesplit.bundle import Bundle, feature_space
+from edgesplit.backbone import feature_space
+from edgesplit.bundle import Bundle
 from edgesplit.clips import read_clip
 from edgesplit.create import create_bundle
 from edgesplit.errors import ClipError

@@ -40,6 +40,7 @@ from edgesplit.runtime import (
 )
 from edgesplit.runtime.stream import STUCK, _pauses
 from tests.feeds import CAMERA, FILE, LIVE_PIPE, FakeFeed, frames, in_turn
+from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]
 FAST = (0.001, 0.002)
@@ -467,6 +468,25 @@ def paced(content: Iterator[Frame]) -> Iterator[Frame]:
         yield frame
 
 
+@pytest.mark.parametrize(
+    ("rate", "scale", "kind", "match"),
+    [
+        (None, lambda: np.zeros((4, 4, 3), np.uint8), ClipError, "Give --fps"),
+        (10.0, lambda: 1 / 0, ZeroDivisionError, "division"),
+    ],
+    ids=["no frame rate", "mistake of ours"],
+)
+def test_what_opening_again_would_not_mend_ends_a_camera_too(
+    runtime: Runtime, rate: float | None, scale: Any, kind: type[Exception], match: str
+) -> None:
+    content = [Frame(seconds=n / 10, arrived=0, wall=0, scale=scale) for n in range(20)]
+    feed = FakeFeed(content, live=True)
+    feed.rate = rate
+    events = until_trouble(stream_of(runtime, CAMERA, feed), match, kind)
+    assert [event.kind for event in events if event.kind != "start"] == ["end"]
+    settled(events)
+
+
 def test_stop_ends_after_the_window_at_hand_and_settles_the_rest(runtime: Runtime) -> None:
     endless = FakeFeed(frames(10**9), live=False)
     events = run_until(stream_of(runtime, FILE, endless), lambda e: len(of(e, Decision)) == 4)
@@ -546,10 +566,3 @@ def test_pauses_grow_by_chance_and_have_an_end() -> None:
     middle = np.median(many, axis=0)
     assert (np.diff(middle[:7]) > 0).all()
     assert len({pauses[8] for pauses in many}) == len(many)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert condition()

@@ -16,7 +16,8 @@ from onnx import TensorProto, numpy_helper
 
 from edgesplit import screen
 from edgesplit.attention import fuse_attention
-from edgesplit.bundle import Bundle, feature_space
+from edgesplit.backbone import feature_space
+from edgesplit.bundle import Bundle
 from edgesplit.cli.options import RECIPES
 from edgesplit.create import create_bundle
 from edgesplit.demo import unpack_demo

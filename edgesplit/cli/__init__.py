@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -24,8 +27,37 @@ from edgesplit.errors import EdgesplitError
 __all__ = ["main"]
 
 
+INTERRUPTED = 130
+"""What shells say of a command that Ctrl-C ended."""
+
+
 class _Group(click.Group):
-    """Turns an EdgesplitError into one message and exit code 1."""
+    """Errors become one message, or with --json one object, and an exit code."""
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        given = sys.argv[1:] if args is None else list(args)
+        try:
+            done = super().main(args=given, standalone_mode=False, **extra)
+        except click.Abort:
+            if not standalone_mode:
+                raise
+            click.echo("Stopped.", err=True)
+            sys.exit(INTERRUPTED)
+        except click.ClickException as error:
+            if not standalone_mode:
+                raise
+            if "--json" in given:
+                kind = type(error.__cause__ or error).__name__
+                content = {"error": {"type": kind, "message": error.format_message()}}
+                click.echo(json.dumps(content, ensure_ascii=False), err=True)
+            else:
+                error.show()
+            sys.exit(error.exit_code)
+        if standalone_mode:
+            sys.exit(done if isinstance(done, int) else 0)
+        return done
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -268,13 +268,14 @@ def fuse(
     Example:
         edgesplit fuse -o model.onnx
     """
+    from edgesplit.backbone import inline
     from edgesplit.fuse import fuse_models
     from edgesplit.runtime.variants import read_variant
 
     check_new(output)
     bundle = open_bundle(bundle_path)
     fused = fuse_models(
-        read_variant(bundle, recipe) if recipe else bundle.backbone(),
+        read_variant(bundle, recipe) if recipe else inline(bundle.backbone()),
         bundle.head(digest),
         clip_shape=bundle.preprocessing.clip_shape,
         optimize=recipe != "fp16",

@@ -24,7 +24,7 @@ from edgesplit.cli.options import (
 if TYPE_CHECKING:
     from edgesplit.head import Head
     from edgesplit.runtime import Event
-    from edgesplit.runtime.choice import Kind
+    from edgesplit.runtime.choice import Choice, Kind
     from edgesplit.runtime.variants import Recipe
 
 __all__ = ["run"]
@@ -118,7 +118,9 @@ def run(
     parsed = parse_source(source, live=live)
     bundle = open_bundle(bundle_path)
     chosen = open_backend(bundle, backend, variant)
-    show = _print_json if as_json else _printer(every)
+    show = _json_printer(chosen) if as_json else _printer(every)
+    if not as_json:
+        click.echo(f"{chosen.name}: {chosen.why or 'as asked for'}", err=True)
     with Runtime(bundle, backend=chosen.backend, rollback_above=rollback_above) as runtime:
         if shadow is not None:
             runtime.start_shadow(_find_head(shadow))
@@ -141,8 +143,17 @@ def _find_head(named: str) -> str | Head:
     return Head.from_bytes(read_bytes(file)) if file.is_file() else named
 
 
-def _print_json(event: Event) -> None:
-    click.echo(json.dumps(event.to_json(), ensure_ascii=False))
+def _json_printer(chosen: Choice) -> Callable[[Event], None]:
+    """Prints each event as a line of JSON; the first says which backend runs, and why."""
+    from edgesplit.runtime import Started
+
+    def show(event: Event) -> None:
+        content = event.to_json()
+        if isinstance(event, Started):
+            content |= {"backend": chosen.name, "backend_why": chosen.why}
+        click.echo(json.dumps(content, ensure_ascii=False))
+
+    return show
 
 
 def _printer(every: bool) -> Callable[[Event], None]:

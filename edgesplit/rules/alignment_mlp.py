@@ -19,8 +19,8 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
+from edgesplit.cores import on_one_core
 from edgesplit.errors import EditError
 from edgesplit.rules.transfer import Floats, Request, Transfer, cosines
 
@@ -66,17 +66,9 @@ def _trained(texts: bytes, targets: bytes, dim_text: int, dim: int) -> Network:
     )
 
 
+@on_one_core
 def train(texts: Floats, targets: Floats) -> Network:
-    """A network trained on pairs, `(n, text dim)` and `(n, dim)`.
-
-    On one core: the products are small, and on a device whose cores have frames to look at, threads
-    that wait for one another made it ten times slower.
-    """
-    with threadpool_limits(1, "blas"):
-        return _train(texts, targets)
-
-
-def _train(texts: Floats, targets: Floats) -> Network:
+    """A network trained on pairs, `(n, text dim)` and `(n, dim)`."""
     rng = np.random.default_rng(0)
     network = Network.start(rng, texts.shape[1], targets.shape[1])
     optimizer, stop = AdamW(network.parameters), EarlyStop()

@@ -1,0 +1,1 @@
+"""What one would do without edgesplit, in the same run: one script per question."""
