@@ -31,7 +31,9 @@ class Import:
 
 def modules() -> dict[str, Path]:
     """Every module of the package by its name; the stages are reached through their links."""
-    files = [*PACKAGE.glob("*.py"), *PACKAGE.glob("[!_]*/*.py")]
+    files = [
+        file for depth in ("", "[!_]*/", "[!_]*/[!_]*/") for file in PACKAGE.glob(f"{depth}*.py")
+    ]
     names = {}
     for file in files:
         parts = ("edgesplit", *file.relative_to(PACKAGE).with_suffix("").parts)

@@ -28,7 +28,7 @@ def test_wheel_holds_every_module_and_asset_under_one_name(tmp_path: Path) -> No
     names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
     assert {name.split("/")[0] for name in names} == {"edgesplit"}
     core = {f"edgesplit/{p.relative_to(ROOT / 'edgesplit')}" for p in core_files()}
-    stages = {f"edgesplit/{p.relative_to(ROOT)}" for s in STAGES for p in (ROOT / s).glob("*.py")}
+    stages = {f"edgesplit/{p.relative_to(ROOT)}" for s in STAGES for p in (ROOT / s).rglob("*.py")}
     assert names == core | stages
 
 
@@ -73,6 +73,6 @@ def test_readme_map_names_every_module() -> None:
     code_map = (ROOT / "README.md").read_text().split("## Code map")[1]
     words = set(re.findall(r"[\w]+", code_map))
     modules = [*(ROOT / "edgesplit").glob("*.py"), *(ROOT / "edgesplit" / "rules").glob("*.py")]
-    modules += [path for stage in STAGES for path in (ROOT / stage).glob("*.py")]
+    modules += [path for stage in STAGES for path in (ROOT / stage).rglob("*.py")]
     missing = {path.stem for path in modules if not path.stem.startswith("__")} - words
     assert not missing, "give each module a line in README's code map"

@@ -10,7 +10,18 @@ from typing import Any
 import click
 
 from edgesplit import __version__
-from edgesplit.cli import doctor, edit, engine, features, history, make, predict, run, variant
+from edgesplit.cli import (
+    bench,
+    doctor,
+    edit,
+    engine,
+    features,
+    history,
+    make,
+    predict,
+    run,
+    variant,
+)
 from edgesplit.errors import EdgesplitError
 
 __all__ = ["main"]
@@ -73,6 +84,6 @@ for _command in (
     *(history.publish, history.rollback, history.log, history.prune),
     *(history.show, history.diff, history.verify),
     *(features.features, features.calibrate),
-    *(predict.predict, run.run, engine.engine, variant.variant, doctor.doctor),
+    *(predict.predict, run.run, engine.engine, variant.variant, doctor.doctor, bench.bench),
 ):
     main.add_command(_command)

@@ -1,0 +1,50 @@
+"""`edgesplit bench`: what a bundle costs on this device, and whether something got slower.
+
+harness    blocks of times, each beside a reference kernel; percentiles and their intervals
+latency, swap, edit, locality, growth
+           one question each: a job in, figures and facts out
+copies     the copy of the bundle that edits are measured on
+record     all of them, each in a process of its own; the record of it, read and written
+compare    a record and an earlier one, or two sides in turns: slower, faster, the same?
+contender  what a compared side runs
+charts     curves and bars in SVG
+page       the record as Markdown and as a page
+
+    record = run_bench(Job(Path("lab.bundle"), Effort.usual(quick=True)), ("latency",))
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgesplit.runtime.bench.compare import Comparison, compare_earlier, compare_now
+    from edgesplit.runtime.bench.harness import Effort, Job
+    from edgesplit.runtime.bench.record import read_record, run_bench, write_record
+
+__all__ = [
+    "Comparison",
+    "Effort",
+    "Job",
+    "compare_earlier",
+    "compare_now",
+    "read_record",
+    "run_bench",
+    "write_record",
+]
+
+_HOMES = {
+    "compare": ("Comparison", "compare_earlier", "compare_now"),
+    "harness": ("Effort", "Job"),
+    "record": ("read_record", "run_bench", "write_record"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"edgesplit.runtime.bench.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

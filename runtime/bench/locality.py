@@ -1,0 +1,58 @@
+"""What a split changes outside itself, as the runtime computes it, gated and flat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesplit.bundle import Bundle
+from edgesplit.errors import EdgesplitError
+from edgesplit.labels import COMPOSITIONS
+from edgesplit.metrics import count_flips
+from edgesplit.runtime.bench.copies import copied_bundle, find_splits
+from edgesplit.runtime.bench.harness import Answer, Job, Say
+from edgesplit.runtime.swap import ServingHead
+
+__all__ = ["answer"]
+
+_RANDOM = 2048
+
+
+def answer(job: Job, say: Say) -> Answer:
+    """Splits classes one at a time, and compares the answers to features before and after."""
+    with copied_bundle(job.bundle, job.scratch) as bundle:
+        features, what = _features(bundle)
+        before = ServingHead(bundle.head())
+        old = before.evaluate(features)
+        rows: list[dict[str, Any]] = []
+        for label, into in find_splits(bundle, job.effort.repeats):
+            say(f"splits of {label}")
+            for composition in COMPOSITIONS:
+                try:
+                    edit = bundle.split_class(label, into=into, composition=composition, force=True)
+                except EdgesplitError:  # `flat` is for root classes that are not split below
+                    continue
+                new = ServingHead(edit.head).evaluate(features)
+                target = edit.before.tree.find(label)
+                others = [column for column in edit.before.tree.roots if column != target]
+                apart = np.abs(new.logits[:, others] - old.logits[:, others])
+                rows.append(
+                    {
+                        "class": label,
+                        "into": into,
+                        "composition": composition,
+                        "largest_logit_difference": float(apart.max(initial=0.0)),
+                        "decisions_changed": count_flips(edit.before, edit.head, features),
+                    }
+                )
+    return Answer((), {"features": what, "n_features": len(features), "splits": rows})
+
+
+def _features(bundle: Bundle) -> tuple[npt.NDArray[np.float32], str]:
+    statistics = bundle.statistics
+    if statistics is not None and len(statistics.sample):
+        return statistics.sample, "the bundle's own sample of clips"
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((_RANDOM, bundle.dim), np.float32), "random numbers"
