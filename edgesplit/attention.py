@@ -81,14 +81,19 @@ def _find(
         return None
     queries, of_queries = _unscaled(wiring, scores.input[0])
     keys, of_keys = _unscaled(wiring, scores.input[1])
-    of, by = sizes.get(queries, ()), sizes.get(mixed.input[1], ())
-    if len(of) != 4 or len(by) != 4 or not of[1] or of[1] != by[1]:
+    of, with_, by = (sizes.get(name, ()) for name in (queries, keys, mixed.input[1]))
+    # What broadcasts over clips or heads, or has values of another size, is left alone.
+    alike = len(of) == 4 and of[1] and of[3] and (*of[:2], of[3]) == (*with_[:2], *with_[2:3])
+    if not alike or len(with_) != 4 or len(by) != 4 or (*of[:2], of[3]) != (*by[:2], by[3]):
+        return None
+    scale *= of_queries * of_keys
+    if not scale:  # to the operator, 0 means its own choice
         return None
     return _Attention(
         queries=queries,
         keys=keys,
         values=mixed.input[1],
-        scale=scale * of_queries * of_keys,
+        scale=scale,
         n_heads=of[1],
         result=mixed.output[0],
     )

@@ -399,14 +399,16 @@ class Bundle:
         self._check_space(edit.head)
         return self._gate(edit.before, edit.head)
 
-    def rollback(self, digest: str | None = None) -> Version:
+    def rollback(self, digest: str | None = None, *, expect: str | None = None) -> Version:
         """Makes an earlier head live again, byte for byte.
 
         Args:
             digest: the head; by default the one that the live head was made from, so that
                 repeating it walks back through the edits.
+            expect: digest of the head that must be live for it; any by default.
 
         Raises:
+            ConflictError: another head is live than expected.
             BundleError: there is no earlier head, it was never live, or the folder cannot be
                 written.
         """
@@ -422,7 +424,9 @@ class Bundle:
                 f"{head.digest[:12]} was never live here, so it never passed the gate. "
                 f"`edgesplit publish {file}` makes it live if it does."
             )
-        return self._publish(head, f"rollback to {head.digest[:12]}", expect=live, check=None)
+        return self._publish(
+            head, f"rollback to {head.digest[:12]}", expect=expect or live, check=None
+        )
 
     def _was_live(self, digest: str, live: str | None) -> bool:
         """Whether a head is an ancestor of the live one, whose digest vouches for it, or logged."""

@@ -74,8 +74,7 @@ class Probation:
 
     def _roll_back(self, live: LiveHead, digest: str, before: str) -> None:
         try:
-            if self._bundle.live == digest:
-                self._bundle.rollback(before)
+            self._bundle.rollback(before, expect=digest)  # not what others published since
         except EdgesplitError as error:
             self.rolled_back += f"; in this runtime only: {error}"
             _log.warning("The bundle still names %s: %s", digest[:12], error)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.bundle import Bundle
+from edgesplit.cores import on_one_core
 from edgesplit.errors import BackendError, BundleError
 from edgesplit.head import Evaluation, Head
 from edgesplit.sessions import open_session
@@ -69,6 +70,7 @@ class ServingHead:
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise BackendError(f"Head {self.digest[:12]} failed: {error}") from error
 
+    @on_one_core
     def _check(self) -> None:
         features = np.random.default_rng(0).standard_normal((N_WARM_UP, self.head.dim), np.float32)
         got, wanted = self.evaluate(features), self.head.evaluate(features)

@@ -9,6 +9,7 @@ import pytest
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, BundleError, FeatureSpaceError
 from edgesplit.head import Head
+from edgesplit.history import Version
 from edgesplit.runtime import Runtime, ServingHead
 from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share
 from tests.waiting import wait_until
@@ -222,7 +223,7 @@ def test_bundle_that_cannot_be_written_is_rolled_back_here_only(
 ) -> None:
     first, edited = bundle.live, louder(bundle)
 
-    def fail(self: Bundle, digest: str | None = None) -> None:
+    def fail(self: Bundle, digest: str | None = None, *, expect: str | None = None) -> None:
         raise BundleError("Cannot publish: Read-only file system.")
 
     with Runtime(bundle, rollback_above=0.05) as runtime:
@@ -234,6 +235,33 @@ def test_bundle_that_cannot_be_written_is_rolled_back_here_only(
         wait_until(lambda: runtime.head_digest == first)
         assert "in this runtime only" in runtime.rolled_back
         assert bundle.live == edited.digest
+
+
+def test_what_somebody_else_published_meanwhile_is_not_rolled_back(
+    bundle: Bundle, windows: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, edited = bundle.live, louder(bundle)
+    real = Bundle.rollback
+    others: list[str] = []
+
+    def publish_first(
+        self: Bundle, digest: str | None = None, *, expect: str | None = None
+    ) -> Version:
+        if not others:
+            others.append("")  # once
+            merged = self.merge_class(PUSHING)
+            others.append(self.publish(merged).digest)
+        return real(self, digest, expect=expect)
+
+    with Runtime(bundle, rollback_above=0.05) as runtime:
+        bundle.publish(edited)
+        runtime.swap_head()
+        monkeypatch.setattr(Bundle, "rollback", publish_first)
+        for window in windows:
+            runtime.decide(window)
+        wait_until(lambda: len(others) == 2 and runtime.head_digest == others[1])
+        assert bundle.live == others[1]
+        assert [version.digest for version in bundle.history()].count(first) <= 2
 
 
 def test_bar_that_is_no_share_is_refused(bundle: Bundle) -> None:
