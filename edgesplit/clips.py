@@ -8,10 +8,11 @@ are shown. Mean and standard deviation are folded into the backbone, so a clip i
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -134,11 +135,27 @@ def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> Pixels:
     kind = preprocessing.interpolation
     rows, columns = slice(top, top + preprocessing.height), slice(left, left + preprocessing.width)
     if preprocessing.as_trained:
-        picture = turn.apply(_to_pixels(frame.reformat(format="rgb24")))
+        picture = turn.apply(_to_pixels(_reformat(frame, format="rgb24")))
         return resize_picture(picture, height, width, rows=rows, columns=columns, resampling=kind)
     lines, pixels = turn.size(height, width)
-    small = frame.reformat(pixels, lines, format="rgb24", interpolation=kind.upper())
+    small = _reformat(frame, width=pixels, height=lines, format="rgb24", interpolation=kind.upper())
     return turn.apply(_to_pixels(small))[rows, columns]
+
+
+def _reformat(frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
+    """As the frame's own `reformat`, which prepares FFmpeg's scaler anew for every frame.
+
+    That takes longer than scaling a small picture. One is kept for each thread; it prepares itself
+    again when sizes or formats change.
+    """
+    from av.video.reformatter import VideoReformatter
+
+    if not hasattr(_kept, "reformatter"):
+        _kept.reformatter = VideoReformatter()
+    return cast("av.VideoFrame", _kept.reformatter.reformat(frame, **options))
+
+
+_kept = threading.local()
 
 
 def _to_pixels(frame: av.VideoFrame) -> Pixels:
