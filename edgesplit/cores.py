@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,18 +15,41 @@ Result = TypeVar("Result")
 
 
 def on_one_core(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Lets BLAS take one thread while the function runs.
+    """Lets BLAS take one thread while the function runs; several threads may call it.
 
     What an edit multiplies is small, and on a device whose cores have frames to look at, threads
-    that wait for one another make it ten times slower and more. The limit is the process's.
+    that wait for one another make it ten times slower and more. The limit is the process's, and
+    goes when the last call has ended.
     """
 
     @wraps(function)
     def limited(*args: Given.args, **kwargs: Given.kwargs) -> Result:
-        with _controller().limit(limits=1, user_api="blas"):
+        with _one_core():
             return function(*args, **kwargs)
 
     return limited
+
+
+_lock = threading.Lock()
+_n_inside = 0
+_limit: Any = None
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    # Limits that overlap without being nested would restore one another's.
+    global _n_inside, _limit
+    with _lock:
+        if _n_inside == 0:
+            _limit = _controller().limit(limits=1, user_api="blas")
+        _n_inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_inside -= 1
+            if _n_inside == 0:
+                _limit.restore_original_limits()
 
 
 @lru_cache(maxsize=1)  # looking for the libraries takes milliseconds

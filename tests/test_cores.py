@@ -1,0 +1,63 @@
+"""BLAS takes one thread inside, and what it took before when the last one has left."""
+
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from edgesplit.cores import on_one_core
+
+
+def blas_threads() -> set[int]:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return {int(pool["num_threads"]) for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@on_one_core
+def inside() -> set[int]:
+    return blas_threads()
+
+
+def test_one_thread_inside_and_the_old_number_after() -> None:
+    with threadpool_limits(2, "blas"):
+        if blas_threads() != {2}:
+            pytest.skip("this BLAS takes no two threads")
+        assert inside() == {1}
+        assert blas_threads() == {2}
+
+
+def test_calls_that_overlap_leave_nothing_behind() -> None:
+    first_in, second_in, first_out = (threading.Event() for _ in range(3))
+
+    @on_one_core
+    def first() -> None:
+        first_in.set()
+        second_in.wait(20)
+
+    @on_one_core
+    def second() -> None:
+        second_in.set()
+        first_out.wait(20)
+
+    with threadpool_limits(2, "blas"):
+        before = blas_threads()
+        threads = [threading.Thread(target=first), threading.Thread(target=second)]
+        threads[0].start()
+        first_in.wait(20)
+        threads[1].start()
+        threads[0].join(20)
+        first_out.set()
+        threads[1].join(20)
+        assert blas_threads() == before
+
+
+def test_an_error_inside_ends_the_limit() -> None:
+    @on_one_core
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    before = blas_threads()
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert blas_threads() == before
