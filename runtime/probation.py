@@ -59,28 +59,38 @@ class Probation:
                 return  # another thread saw it first, or another head is live
             self._shadow = None
         before = shadow.candidate.digest
-        self.rolled_back = (
+        reason = (
             f"{serving.digest[:12]} was rolled back to {before[:12]}: it changed {n_outside} of "
             f"{n_windows} windows outside its splits, which is surely above {self.bar:.2%}"
         )
-        _log.warning("%s", self.rolled_back)
         # Not on the thread that predicts: a rollback writes to the disk.
         threading.Thread(
             target=self._roll_back,
-            args=(live, serving.digest, before),
+            args=(live, serving.digest, before, reason),
             name="edgesplit-rollback",
             daemon=True,
         ).start()
 
-    def _roll_back(self, live: LiveHead, digest: str, before: str) -> None:
+    def _roll_back(self, live: LiveHead, digest: str, before: str, reason: str) -> None:
+        earlier, self.rolled_back = self.rolled_back, reason  # told as soon as HEAD is followed
         try:
-            self._bundle.rollback(before, expect=digest)  # not what others published since
+            self._bundle.rollback(before, expect=digest)
         except EdgesplitError as error:
+            if self._is_gone(digest):  # somebody published since: theirs is followed, not ours
+                self.rolled_back = earlier
+                return
             self.rolled_back += f"; in this runtime only: {error}"
-            _log.warning("The bundle still names %s: %s", digest[:12], error)
+        _log.warning("%s", self.rolled_back)
         try:
             if live.serving.digest == digest:
                 live.swap(before)
         except EdgesplitError as error:
             self.rolled_back += f"; it goes on serving: {error}"
             _log.warning("%s goes on serving: %s", digest[:12], error)
+
+    def _is_gone(self, digest: str) -> bool:
+        """Whether the bundle names another head than this by now."""
+        try:
+            return self._bundle.live != digest
+        except EdgesplitError:
+            return False

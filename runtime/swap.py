@@ -25,7 +25,7 @@ from edgesplit.sessions import open_session
 __all__ = ["MAX_POLL_S", "POLL_S", "LiveHead", "ServingHead"]
 
 POLL_S = 0.02
-"""How often HEAD is looked at: 20 times what a look costs is still nothing to a frame."""
+"""How often HEAD is looked at, by its file's times: fifty looks a second take microseconds."""
 MAX_POLL_S = 1.0
 """HEAD is read at least this often, whatever its file's times say: a network disk may lie."""
 RETRY_S = 2.0
@@ -166,6 +166,8 @@ class LiveHead:
                     self._follow(live, n_calls)
                 if live == self._seen:
                     self._refused = self.refusal = ""
+                else:  # refused, or somebody swapped meanwhile: look again at the next turn
+                    stamp = None
             except Exception as error:  # a watcher that dies would leave the device deaf
                 stamp = None
                 self._refuse(error)

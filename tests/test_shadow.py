@@ -237,31 +237,29 @@ def test_bundle_that_cannot_be_written_is_rolled_back_here_only(
         assert bundle.live == edited.digest
 
 
-def test_what_somebody_else_published_meanwhile_is_not_rolled_back(
+def test_what_somebody_else_published_meanwhile_is_neither_rolled_back_nor_missed(
     bundle: Bundle, windows: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, edited = bundle.live, louder(bundle)
+    edited = louder(bundle)
     real = Bundle.rollback
     others: list[str] = []
 
     def publish_first(
         self: Bundle, digest: str | None = None, *, expect: str | None = None
     ) -> Version:
-        if not others:
-            others.append("")  # once
-            merged = self.merge_class(PUSHING)
-            others.append(self.publish(merged).digest)
+        others.append(self.publish(self.rename_class("holding", "keeping something")).digest)
         return real(self, digest, expect=expect)
 
-    with Runtime(bundle, rollback_above=0.05) as runtime:
+    # The watcher is slow here: the rollback's thread must not settle what it has not seen.
+    with Runtime(bundle, poll_s=0.3, rollback_above=0.05) as runtime:
         bundle.publish(edited)
         runtime.swap_head()
         monkeypatch.setattr(Bundle, "rollback", publish_first)
         for window in windows:
             runtime.decide(window)
-        wait_until(lambda: len(others) == 2 and runtime.head_digest == others[1])
-        assert bundle.live == others[1]
-        assert [version.digest for version in bundle.history()].count(first) <= 2
+        wait_until(lambda: len(others) == 1 and runtime.head_digest == others[0])
+        assert bundle.live == others[0]
+        assert "in this runtime only" not in runtime.rolled_back
 
 
 def test_bar_that_is_no_share_is_refused(bundle: Bundle) -> None:
