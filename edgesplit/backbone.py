@@ -20,7 +20,9 @@ from edgesplit.preprocessing import Preprocessing
 from edgesplit.store import read_bytes
 
 __all__ = [
+    "GRAPH",
     "LARGEST_BYTES",
+    "WEIGHTS",
     "Backbone",
     "LargeBackbone",
     "backbone_files",
@@ -33,6 +35,7 @@ LARGEST_BYTES = 2**31 - 2**24
 """Of weights in one file; the margin is for the graph around them."""
 
 GRAPH, WEIGHTS = "backbone.onnx", "backbone.data"
+"""Names of the two files in a bundle; the second is there only above the limit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

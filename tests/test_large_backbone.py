@@ -20,6 +20,7 @@ from edgesplit.export import export_model
 from edgesplit.features import open_backbone
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime, add_variant
+from edgesplit.runtime.bench.copies import copied_bundle
 
 pytestmark = pytest.mark.torch
 
@@ -118,6 +119,13 @@ def test_graph_that_points_outside_of_the_weights_is_refused(large: Bundle) -> N
     elsewhere = whole.graph.replace(b"backbone.data", b"/etc/password")
     with pytest.raises(BundleError, match=r"where .* has nothing"):
         LargeBackbone(elsewhere, whole.weights).tensors()
+
+
+def test_a_copy_to_measure_edits_on_links_both_files(large: Bundle) -> None:
+    with copied_bundle(large.path) as copy:
+        assert (copy.path / "backbone.data").is_symlink()
+        assert (copy.path / "backbone.onnx").is_symlink()
+        assert copy.verify() == []
 
 
 def test_what_takes_one_file_refuses_it_with_the_next_step(large: Bundle) -> None:

@@ -297,3 +297,9 @@ def fuse(
         "Runtime\n"
         "  after an edit, fuse again; what a compiler makes of it carries no promise of locality"
     )
+    if recipe == "fp16":
+        click.echo(
+            "warning: on a CPU open it with graph optimizations off: ONNX Runtime's end the "
+            "process on some float16 graphs",
+            err=True,
+        )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from edgesplit.backbone import GRAPH, WEIGHTS
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError, EditError
 from edgesplit.knowledge import known_groups
@@ -16,7 +17,7 @@ from edgesplit.labels import Composition
 
 __all__ = ["copied_bundle", "find_splits", "own_cache", "scratch_folder"]
 
-_SHARED = ("backbone.onnx", "text")
+_SHARED = (GRAPH, WEIGHTS, "text")
 """Never written: the copy links to them."""
 
 

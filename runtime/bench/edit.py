@@ -49,7 +49,7 @@ def answer(job: Job, say: Say) -> Answer:
                 note("edit.publish", partial(_timed, partial(bundle.publish, edit)))
                 after = len(edit.head.to_bytes())
                 bundle.rollback()
-        backbone = (bundle.path / "backbone.onnx").stat().st_size
+        backbone = len(bundle.backbone())
     figures = tuple(
         Figure.of(what, [[one] for one in times], references[what])
         for what, times in blocks.items()
