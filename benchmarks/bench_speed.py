@@ -10,12 +10,10 @@ so that a machine that slows down does so to all of them.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,9 @@ import click
 import numpy as np
 
 from benchmarks.blocks import fill
+from benchmarks.living import living, serve
 from benchmarks.results import FOLDER, ROOT, write_result
+from edgesplit.runtime.bench.harness import order_interval
 
 ROUNDS = 15
 RUNS = 3
@@ -33,6 +33,7 @@ REST_S = 0.3
 """Between turns: threads of the one before spin for a while."""
 THREADS = (1, 2)
 BASELINE = "torch"
+MODULE = "benchmarks.bench_speed"
 DOCS = ROOT / "docs" / "models.md"
 N_CALIBRATING = 20
 
@@ -142,58 +143,18 @@ def open_contender(name: str, folder: Path, threads: int) -> Run:
     return open_edgesplit(folder, threads, None if name == "bundle" else name)
 
 
-def serve(name: str, folder: Path, threads: int) -> None:
-    """Runs as often as each line of stdin says, and prints the milliseconds of each run."""
-    run = open_contender(name, folder, threads)
-    run()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        times = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            run()
-            times.append(1e3 * (time.perf_counter() - start))
-        print(json.dumps(times), flush=True)
-
-
-@contextmanager
-def contender(name: str, folder: Path, threads: int) -> Iterator[Callable[[int], list[float]]]:
-    """A living process; calling it gives the milliseconds of so many runs."""
-    command = [sys.executable, "-m", "benchmarks.bench_speed", "--serve", name, str(folder)]
-    process = subprocess.Popen(
-        [*command, "--threads", str(threads)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    given, answers = process.stdin, process.stdout
-
-    def ask(runs: int) -> list[float]:
-        given.write(f"{runs}\n")
-        given.flush()
-        times: list[float] = json.loads(answers.readline())
-        return times
-
-    try:
-        ready = answers.readline().strip()
-        if ready != "ready":
-            raise click.ClickException(f"{name} did not start: {ready!r}")
-        yield ask
-    finally:
-        given.close()
-        process.wait(60)
-
-
 def measure(folder: Path, threads: int, rounds: int) -> list[dict[str, Any]]:
     """One row for each contender."""
     times: dict[str, list[float]] = {name: [] for name in ABOUT}
     with ExitStack() as stack:
-        living = {n: stack.enter_context(contender(n, folder, threads)) for n in ABOUT}
+        contenders = {
+            name: stack.enter_context(
+                living(MODULE, "--serve", name, str(folder), "--threads", str(threads))
+            )
+            for name in ABOUT
+        }
         for turn in range(rounds):
-            for name, ask in living.items():
+            for name, ask in contenders.items():
                 time.sleep(REST_S)
                 times[name].append(float(np.median(ask(1 + RUNS)[1:])))
             print(f"{threads} threads, round {turn + 1} of {rounds}", flush=True)
@@ -202,16 +163,13 @@ def measure(folder: Path, threads: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def _row(name: str, found: Any, base: Any) -> dict[str, Any]:
-    ratios = np.sort(base / found)
-    # The order statistics that hold the median in 95 % of cases (binomial, normal approximation).
-    reach = 0.98 * np.sqrt(len(ratios))
-    low = max(0, int(np.floor((len(ratios) - 1) / 2 - reach)))
+    ratios = base / found
     return {
         "name": name,
         "about": ABOUT[name],
         "median_ms": round(float(np.median(found)), 1),
         "times_as_fast": round(float(np.median(ratios)), 3),
-        "interval": [round(float(ratios[low]), 3), round(float(ratios[-1 - low]), 3)],
+        "interval": [round(value, 3) for value in order_interval(ratios)],
     }
 
 
@@ -256,7 +214,7 @@ def read_table() -> str:
 def main(rounds: int, docs: bool, served: tuple[str, str] | None, threads: int | None) -> None:
     """Measure every contender, and write speed.json."""
     if served and threads:
-        serve(served[0], Path(served[1]), threads)
+        serve(open_contender(served[0], Path(served[1]), threads))
         return
     if not docs:
         with tempfile.TemporaryDirectory() as name:

@@ -8,13 +8,9 @@ fixed cost shows; on VideoMAE-S it is a share of the latency, with the interval 
 of its differences lies.
 """
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.living import living, serve
 from benchmarks.results import ROOT, write_result
 from edgesplit.backbone import feature_space, inline
 from edgesplit.bundle import open_bundle
@@ -29,6 +26,7 @@ from edgesplit.create import create_bundle
 from edgesplit.fuse import fuse_models
 from edgesplit.head import Head
 from edgesplit.preprocessing import Preprocessing
+from edgesplit.runtime.bench.harness import order_interval
 from edgesplit.sessions import open_session
 
 Floats = npt.NDArray[np.float32]
@@ -36,6 +34,7 @@ Run = Callable[[], Any]
 
 N_CLASSES = 174
 WAYS = ("two", "one")
+MODULE = "benchmarks.bench_two_graphs"
 SMALL_RUNS, SMALL_ROUNDS = 2000, 40
 LARGE_RUNS, LARGE_ROUNDS = 3, 20
 REST_S = 0.05
@@ -115,61 +114,23 @@ def open_way(way: str, folder: Path) -> Run:
     return run
 
 
-def serve(way: str, folder: Path) -> None:
-    """Runs as often as each line of stdin says, and prints the median in microseconds."""
-    run = open_way(way, folder)
-    run()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        times = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-        print(json.dumps(1e6 * float(np.median(times))), flush=True)
-
-
-@contextmanager
-def process(way: str, folder: Path) -> Iterator[Callable[[int], float]]:
-    """A living process; calling it gives the median of so many runs, in microseconds."""
-    command = [sys.executable, "-m", "benchmarks.bench_two_graphs", "--serve", way, str(folder)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        given, answers = child.stdin, child.stdout
-        if answers.readline().strip() != "ready":
-            raise click.ClickException(f"{way} did not start")
-
-        def ask(runs: int) -> float:
-            given.write(f"{runs}\n")
-            given.flush()
-            return float(json.loads(answers.readline()))
-
-        yield ask
-        given.close()
-
-
 def compare(folder: Path, runs: int, rounds: int) -> dict[str, Any]:
     """Medians of both ways, and of their differences within a round."""
     found: dict[str, list[float]] = {way: [] for way in WAYS}
-    with process("two", folder) as two, process("one", folder) as one:
+    served = [living(MODULE, "--serve", way, str(folder)) for way in WAYS]
+    with served[0] as two, served[1] as one:
         for turn in range(rounds):
             ways = (("two", two), ("one", one))
             for way, ask in ways if turn % 2 else reversed(ways):
                 time.sleep(REST_S)
-                found[way].append(ask(runs))
+                found[way].append(1e3 * float(np.median(ask(runs))))
     by_two, by_one = (np.array(found[way]) for way in WAYS)
-    differences = np.sort(by_two - by_one)
-    # The order statistics that hold the median in 95 % of cases (binomial, normal approximation).
-    low = max(0, int(np.floor((rounds - 1) / 2 - 0.98 * np.sqrt(rounds))))
-    interval = [differences[low], differences[-1 - low]]
+    differences = by_two - by_one
     return {
         "one_us": round(float(np.median(by_one)), 2),
         "two_us": round(float(np.median(by_two)), 2),
         "difference_us": round(float(np.median(differences)), 2),
-        "interval_us": [round(float(value), 2) for value in interval],
+        "interval_us": [round(value, 2) for value in order_interval(differences)],
         "rounds": rounds,
         "runs": runs,
     }
@@ -180,7 +141,7 @@ def compare(folder: Path, runs: int, rounds: int) -> dict[str, Any]:
 def main(served: tuple[str, str] | None) -> None:
     """Measure both, and write two_graphs.json."""
     if served:
-        serve(served[0], Path(served[1]))
+        serve(open_way(served[0], Path(served[1])))
         return
     with tempfile.TemporaryDirectory() as name:
         found = {}
