@@ -81,10 +81,10 @@ class Camera:
     """Frames of noise at 30 a second, in real time; the feed of a stream."""
 
     rate: float | None = FPS
-    live = True
     damaged = 0
 
-    def __init__(self, seconds: float, shape: tuple[int, int]) -> None:
+    def __init__(self, seconds: float, shape: tuple[int, int], *, live: bool) -> None:
+        self.live = live
         self._n = round(seconds * FPS)
         self._pictures = np.random.default_rng(0).integers(0, 256, (64, *shape, 3), np.uint8)
 
@@ -104,7 +104,9 @@ class Camera:
         """There is nothing to close."""
 
 
-def watch(bundle: Bundle, heads: tuple[str, str], *, seconds: float, publish: bool) -> Block:
+def watch(
+    bundle: Bundle, heads: tuple[str, str], *, seconds: float, publish: bool, live: bool
+) -> Block:
     """Runs the stream once, with somebody publishing or without."""
     block = Block()
     inner = OrtBackend(bundle.backbone(), threads=1)
@@ -127,7 +129,7 @@ def watch(bundle: Bundle, heads: tuple[str, str], *, seconds: float, publish: bo
             stride_s=1 / FPS,
             recent=0,
             stall_s=60,
-            open_source=lambda: Camera(seconds + 5, shape),
+            open_source=lambda: Camera(seconds + 5, shape, live=live),
         )
         for event in stream:
             if isinstance(event, Decision):
@@ -235,8 +237,15 @@ def p99_interval(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def measure(block_s: float, n_blocks: int) -> dict[str, Any]:
-    """Both kinds of blocks in turns, and what they say."""
+def measure(block_s: float, n_blocks: int, *, live: bool = True) -> dict[str, Any]:
+    """Both kinds of blocks in turns, and what they say.
+
+    Args:
+        block_s: seconds of each.
+        n_blocks: of each kind.
+        live: as of a camera, whose windows give way to newer ones when a machine stalls; those are
+            counted as lost. Otherwise reading waits.
+    """
     with tempfile.TemporaryDirectory() as folder:
         bundle = unpack_demo(Path(folder))
         first = bundle.live
@@ -246,11 +255,13 @@ def measure(block_s: float, n_blocks: int) -> dict[str, Any]:
         for _ in range(n_blocks):
             for kind, blocks in kinds.items():
                 publish = kind == "swaps"
-                blocks.append(watch(bundle, (first, second), seconds=block_s, publish=publish))
+                blocks.append(
+                    watch(bundle, (first, second), seconds=block_s, publish=publish, live=live)
+                )
         faults = [count_faults(block, heads) for blocks in kinds.values() for block in blocks]
     null, swaps = (milliseconds(kinds[kind]) for kind in ("null", "swaps"))
-    live = [until_live(block) for block in kinds["swaps"]]
-    from_start, from_end = (np.array([ms for pair in live for ms in pair[i]]) for i in (0, 1))
+    until = [until_live(block) for block in kinds["swaps"]]
+    from_start, from_end = (np.array([ms for pair in until for ms in pair[i]]) for i in (0, 1))
     interval = p99_interval(null)
     return {
         "published": sum(len(block.published) for block in kinds["swaps"]),

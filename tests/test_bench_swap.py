@@ -1,10 +1,15 @@
 """The swap benchmark's own count, small: nothing is lost, told twice or mixed during swaps."""
 
+import numpy as np
+
 from benchmarks import bench_swap
+from edgesplit.head import Head
+from edgesplit.runtime import Prediction, Timings
 
 
 def test_swaps_during_a_stream_lose_and_mix_nothing() -> None:
-    found = bench_swap.measure(4.0, 1)
+    # Not live: a machine that stalls for a frame would lose windows by policy, not by swapping.
+    found = bench_swap.measure(4.0, 1, live=False)
     assert found["published"] == 30
     assert found["swaps"] >= 20
     assert found["windows"] > 100
@@ -12,11 +17,6 @@ def test_swaps_during_a_stream_lose_and_mix_nothing() -> None:
 
 
 def test_a_result_of_another_head_is_found() -> None:
-    import numpy as np
-
-    from edgesplit.head import Head
-    from edgesplit.runtime import Prediction, Timings
-
     head = Head.from_arrays(np.eye(3), np.zeros(3), ["a", "b", "c"])
     other = Head.from_arrays(np.eye(3)[::-1], np.zeros(3), ["a", "b", "c"])
     feature = np.array([3, 0, 0], np.float32)
