@@ -255,7 +255,8 @@ def build_engine(
 ) -> Build:
     """Builds the engine of a bundle's backbone for this device, or finds that it is there.
 
-    An engine of the same key that was built for another batch is replaced.
+    An engine of the same key that was built for another batch, or from another ONNX, is replaced;
+    of int8 engines only the batch is asked, as the ONNX is known only after calibration.
     Whatever happens, the cache holds the old engine or the new one, whole and compared. Minutes on
     a small device; TensorRT runs in a process of its own, and an interrupt ends it.
 
@@ -289,9 +290,13 @@ def build_engine(
     key = _key(bundle.feature_space, here, precision)
     with _lock(key):
         known = _read(_file(key, "json"))
-        if known and not force and known.batch == batch:
-            return Build(engine=known, new=False, seconds=time.monotonic() - start)
+        there = known if known and not force and known.batch == batch else None
+        if there and clips is not None:
+            return Build(engine=there, new=False, seconds=time.monotonic() - start)
         backbone, judging = _prepare(bundle, own, precision, clips, progress)
+        source = hashlib.sha256(backbone).hexdigest()
+        if there and there.backbone == source:
+            return Build(engine=there, new=False, seconds=time.monotonic() - start)
         progress("building")
         times = _timing_file(here)
         plan = tensorrt.build(
@@ -308,7 +313,7 @@ def build_engine(
             **asdict(here),
             precision=precision,
             batch=batch,
-            backbone=hashlib.sha256(backbone).hexdigest(),
+            backbone=source,
             digest=hashlib.sha256(plan.engine).hexdigest(),
             size_bytes=len(plan.engine),
             agreement=agreement,

@@ -268,6 +268,16 @@ def test_another_batch_or_force_replaces_the_engine(bundle: Bundle, fake: FakeTe
     assert (engine.batch, fake.n_builds) == (Batch(1, 2, 4), 3)
 
 
+def test_an_engine_from_another_onnx_is_replaced(
+    bundle: Bundle, fake: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As when a newer edgesplit writes float16 otherwise: the key is the same.
+    assert build_engine(bundle, precision="fp16", tensorrt=fake).new
+    assert not build_engine(bundle, precision="fp16", tensorrt=fake).new
+    monkeypatch.setattr(engines, "to_fp16", lambda backbone: backbone)
+    assert build_engine(bundle, precision="fp16", tensorrt=fake).new
+
+
 def test_a_build_begins_with_the_times_of_the_last_one(bundle: Bundle, fake: FakeTensorRT) -> None:
     build_engine(bundle, tensorrt=fake)
     build_engine(bundle, precision="fp16", tensorrt=fake)

@@ -1,0 +1,57 @@
+"""Would one int8 file, signed as TensorRT wants it, do for ONNX Runtime's CPU as well?
+
+    python -m benchmarks.bench_int8_signs      # a minute
+
+The demo's CNN, calibrated on half of its clips and compared with fp32 on the others; speed in
+alternating blocks, as `variant add` measures it, several times over.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from benchmarks.results import ROOT, write_result
+from edgesplit.backbone import inline
+from edgesplit.clips import find_videos, read_clip
+from edgesplit.demo import unpack_demo
+from edgesplit.int8 import to_int8
+from edgesplit.runtime import OrtBackend
+from edgesplit.runtime.variants import compare_backends, measure_speed
+
+ROUNDS = 9
+
+
+def measure() -> dict[str, Any]:
+    """Speed and likeness of both, against fp32."""
+    with tempfile.TemporaryDirectory() as name:
+        bundle = unpack_demo(Path(name))
+        videos = find_videos(Path(name) / "clips")
+        clips = np.stack([read_clip(video, bundle.preprocessing) for video in videos])
+        own, head = inline(bundle.backbone()), bundle.head()
+    full = OrtBackend(own)
+    found = {}
+    for kind, signed in (("unsigned", False), ("signed", True)):
+        other = OrtBackend(to_int8(own, clips[::2], signed=signed))
+        guard = compare_backends(full, other, head=head, clips=clips[1::2])
+        speeds = [measure_speed(full, other, clips[1]) for _ in range(ROUNDS)]
+        found[kind] = {
+            "times_fp32": round(float(np.median(speeds)), 2),
+            "range": [round(min(speeds), 2), round(max(speeds), 2)],
+            "cosine": round(guard.cosine, 5),
+        }
+    return found
+
+
+@click.command()
+def main() -> None:
+    """Measure, and write int8_signs.json."""
+    found = measure()
+    click.echo(found)
+    click.echo(write_result("int8_signs", {"rounds": ROUNDS, **found}).relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
