@@ -15,7 +15,6 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cached_property, lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +43,10 @@ exact in float32, and a hundred times finer than what int8 weights change."""
 _BATCH_TOKENS = 128
 """Enough that a batch costs its arithmetic and not the reading of 85 MB of weights: five times
 faster than one text at a time. More is no faster and takes memory."""
+
+_PADDING_TOKENS = 24
+"""Padding that costs as much as another run, which reads all those weights again. A split asks for
+thirty words and labels of three to eight tokens: one run or two, not five."""
 
 _CACHE_FILE = "embeddings.sqlite"
 _CACHE_TABLE = f"embeddings_{_GRID_BITS}"  # what another grid left is not read
@@ -144,8 +147,12 @@ class TextEncoder:
         ids = [self._tokenize(normalize_text(text)) for text in texts]
         rows = np.empty((len(ids), self.dim))
         for batch in _batches([len(tokens) for tokens in ids]):
-            tokens = np.array([ids[index] for index in batch], np.int64)
-            feeds = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+            length = max(len(ids[index]) for index in batch)
+            tokens, mask = np.zeros((2, len(batch), length), np.int64)
+            for row, index in enumerate(batch):
+                tokens[row, : len(ids[index])] = ids[index]
+                mask[row, : len(ids[index])] = 1
+            feeds = {"input_ids": tokens, "attention_mask": mask}
             rows[batch] = self._model[1].run(["embedding"], feeds)[0]
         steps = np.rint(np.ldexp(rows, _GRID_BITS)) + 0.0  # -0.0 becomes 0.0: one zero, one byte
         return np.ldexp(steps, -_GRID_BITS).astype(np.float32)
@@ -191,11 +198,17 @@ class TextEncoder:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of texts with equally many tokens, so that nothing is padded."""
-    by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
-    for length, equal in groupby(by_length, key=lengths.__getitem__):
-        indices, size = list(equal), max(1, _BATCH_TOKENS // length)
-        yield from (indices[start : start + size] for start in range(0, len(indices), size))
+    """Indices of texts with about equally many tokens, so that little is padded."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        length = lengths[index]
+        padding = sum(length - lengths[other] for other in batch)
+        if batch and ((len(batch) + 1) * length > _BATCH_TOKENS or padding > _PADDING_TOKENS):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def _read_files(folder: Path, digest: str) -> tuple[bytes, bytes]:

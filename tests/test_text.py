@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +95,26 @@ def test_embedding_is_bit_equal_alone_and_in_any_batch(
     order = np.random.default_rng(seed).permutation(len(TEXTS))[: 1 + 7 * seed]
     batch = encoder.compute([TEXTS[index] for index in order])
     np.testing.assert_array_equal(batch, computed[order])
+
+
+def test_texts_of_other_lengths_share_a_run_while_little_is_padded(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, session = encoder._model
+    shapes = []
+
+    class Counting:
+        def run(self, names: list[str], feeds: dict[str, Array]) -> Any:
+            shapes.append(feeds["input_ids"].shape)
+            return session.run(names, feeds)
+
+    monkeypatch.setitem(encoder.__dict__, "_model", (tokenizer, Counting()))
+    long = " ".join(["up"] * 58)
+    texts = ["left", long, "pushing something left", "pushing something to the right", "right"]
+    rows = encoder.compute(texts)
+    assert shapes == [(4, 7), (1, 60)]
+    for text, row in zip(texts, rows, strict=True):
+        np.testing.assert_array_equal(encoder.compute([text])[0], row)
 
 
 def test_embedding_is_bit_equal_in_parallel_threads(encoder: TextEncoder, computed: Array) -> None:
