@@ -13,7 +13,7 @@ SOURCES := pyproject.toml $(shell git ls-files edgesplit export runtime 2>/dev/n
 OLDEST_PYTHON ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/python $(PYTHON); \
 	do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint types tests oldest wheel soak motion-split grid backbones clean
+.PHONY: help demo test lint types tests oldest wheel soak documents motion-split grid backbones clean
 
 help:
 	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
@@ -21,6 +21,7 @@ help:
 	@echo "make soak          the long counts; writes benchmarks/results/"
 	@echo "make grid          every rule on every trained backbone; tables and pictures, from features"
 	@echo "                   (FLOAT32=FOLDER, all-MiniLM-L6-v2 as published, is compared as well)"
+	@echo "make documents     fills what README.md and docs/ quote from the committed results"
 	@echo "make backbones     trains the backbones whose features are not there"
 	@echo "make motion-split  render, train and export the demo's model anew (half an hour)"
 
@@ -67,6 +68,10 @@ grid: .venv/ready
 	$(DEV)/python -m benchmarks.motion_split.conditions $(FLOAT32:%=--float32 %)
 	$(DEV)/python -m benchmarks.antonyms
 	$(DEV)/python -m benchmarks.motion_split.report
+	$(DEV)/python -m benchmarks.documents
+
+documents: .venv/ready
+	$(DEV)/python -m benchmarks.documents
 
 # Two hours: trains and measures what is missing in benchmarks/motion_split/trained.
 backbones: .venv/ready

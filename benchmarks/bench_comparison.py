@@ -1,14 +1,12 @@
 """Does `edgesplit bench` find a slow-down of a tenth, and is it quiet where there is none?
 
-    python -m benchmarks.bench_comparison           # twenty minutes
-    python -m benchmarks.bench_comparison --docs    # the table in docs/bench.md, from the result
+    python -m benchmarks.bench_comparison      # twenty minutes
 
 The demo bundle in turns with itself, twenty times: every verdict but `slower` and `faster` is
 right. Then with a side whose predictions and edits wait for a tenth of what they took. Last, runs
 of `bench latency` one after another, each compared with the one before by the reference.
 """
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -19,8 +17,7 @@ from typing import Any
 import click
 from rich.progress import track
 
-from benchmarks.blocks import fill
-from benchmarks.results import FOLDER, ROOT, write_result
+from benchmarks.results import read_result, write_result
 from edgesplit.demo import unpack_demo
 from edgesplit.runtime.bench.compare import (
     EARLIER_LIMIT,
@@ -37,7 +34,6 @@ from edgesplit.runtime.bench.harness import Effort, Job
 from edgesplit.runtime.bench.latency import make_video
 from edgesplit.runtime.bench.record import run_bench
 
-DOCS = ROOT / "docs" / "bench.md"
 SAME, PLANTED, RECORDS = 20, 5, 20
 SLOWED = ("prediction", "edit")
 
@@ -102,7 +98,7 @@ def save(found: dict[str, list[dict[str, Any]]], others: list[float | None]) -> 
 
 def read_table() -> str:
     """What the committed result says, as docs/bench.md has it."""
-    found = json.loads((FOLDER / "comparison.json").read_text())
+    found = read_result("comparison")
     names = found["same_verdicts"]
     n_same, n_planted = (len(found[kind]) // len(names) for kind in ("same", "planted"))
     lines = [
@@ -133,15 +129,12 @@ def _listed(words: Mapping[str, int]) -> str:
 
 
 @click.command()
-@click.option("--docs", is_flag=True, help="Only write the table into docs/bench.md.")
 @click.option("--same", default=SAME, show_default=True)
 @click.option("--planted", "n_planted", default=PLANTED, show_default=True)
 @click.option("--records", default=RECORDS, show_default=True)
-def main(docs: bool, same: int, n_planted: int, records: int) -> None:
+def main(same: int, n_planted: int, records: int) -> None:
     """Measure, and write comparison.json."""
-    if not docs:
-        measure(same, n_planted, records)
-    DOCS.write_text(fill(DOCS.read_text(), {"comparison": read_table()}))
+    measure(same, n_planted, records)
 
 
 def measure(same: int, n_planted: int, records: int) -> None:

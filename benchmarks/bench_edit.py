@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.results import ROOT, write_result
+from benchmarks.results import ROOT, write_timing
 from edgesplit.head import Head
 from edgesplit.split import split_class
 from edgesplit.stats import Statistics
@@ -78,13 +78,13 @@ def measure(n: int, dim: int, rounds: int) -> dict[str, Any]:
 @click.command()
 @click.option("--rounds", default=15, show_default=True)
 def main(rounds: int) -> None:
-    """Measure, print, and write benchmarks/results/edit.json."""
+    """Measure, print, and write the machine's result."""
     rows = [measure(n, dim, rounds) for n, dim in track(SIZES, description="editing")]
     table = Table("classes", "features", "edit ms", "write ms", box=None)
     for row in rows:
         table.add_row(*map(str, row.values()))
     Console().print(table)
-    click.echo(write_result("edit", {"rounds": rounds, "rows": rows}).relative_to(ROOT))
+    click.echo(write_timing("edit", {"rounds": rounds, "rows": rows}).relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.results import ROOT, write_result
+from benchmarks.results import ROOT, write_timing
 from edgesplit.head import Head
 from edgesplit.labels import LabelTree, Node
 from edgesplit.sessions import open_session
@@ -173,7 +173,7 @@ def show(rows: list[dict[str, Any]], met: dict[str, bool]) -> None:
 @click.command()
 @click.option("--rounds", default=200, show_default=True, type=click.IntRange(min=1))
 def main(rounds: int) -> None:
-    """Measure heads with and without splits side by side, and write head.json."""
+    """Measure heads with and without splits side by side, and write the machine's result."""
     heads = variants()
     measure(heads, rounds)
     rows = [summary(head, heads[0]) for head in heads]
@@ -186,7 +186,7 @@ def main(rounds: int) -> None:
         "targets_met": met,
     }
     show(rows, met)
-    print(write_result("head", content).relative_to(ROOT))
+    print(write_timing("head", content).relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ The demo's CNN has no checkpoint here, so its fp32 ONNX stands for torch. DIR is
 trained model (`checkpoint.pt`, `labels.json`, `train.json`), whose reference is torch itself. Every
 category of the head's half is split on its own by the default edit, made once, from fp32's
 statistics. int8 is calibrated on unlabelled clips that are not among the held-out. Writes
-results/locality.json; `--fill` only fills the README's table from it.
+results/locality.json.
 """
 
 import json
@@ -27,10 +27,9 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.blocks import fill
 from benchmarks.motion_split.classes import FINE_CLASSES, Half, head_label, taxonomy
 from benchmarks.motion_split.data import Clips, load_clips
-from benchmarks.results import FOLDER, ROOT, write_result
+from benchmarks.results import ROOT, read_result, write_result
 from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.demo import ASSETS, BUNDLE
@@ -237,8 +236,9 @@ def targets(models: list[dict[str, Any]]) -> dict[str, bool]:
     }
 
 
-def block(result: dict[str, Any]) -> str:
-    """The README's table."""
+def read_table() -> str:
+    """The table that the committed result gives."""
+    result = read_result("locality")
     lines = [
         "| backbone, ONNX | MB | speed | edited against unedited, same precision "
         "| unedited against the reference | both: edited against the unedited reference "
@@ -266,7 +266,7 @@ def block(result: dict[str, Any]) -> str:
         f"held-out clips each; the reference is {references}. "
         "Speed is against fp32, one clip, one thread, "
         f"{made['machine']}, ONNX Runtime {made['onnxruntime']}, other work running beside "
-        "([locality.json](benchmarks/results/locality.json), "
+        "([locality.json](../benchmarks/results/locality.json), "
         f"`python -m benchmarks.bench_locality_after_export --per-class {per_class} DIR`); the "
         "demo's CNN comes without a checkpoint, so its own ONNX stands for torch.",
     ]
@@ -279,13 +279,6 @@ def _cell(found: dict[str, Any]) -> str:
     return f"{found['locality']:.2%}{paper}, {found['same_decision']:.2%}, {logit:.2g}"
 
 
-def document() -> tuple[Path, str]:
-    """The README as it should be."""
-    readme = ROOT / "README.md"
-    result = json.loads((FOLDER / "locality.json").read_text())
-    return readme, fill(readme.read_text(), {"locality": block(result)})
-
-
 @click.command()
 @click.argument(
     "directories", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False)
@@ -293,22 +286,18 @@ def document() -> tuple[Path, str]:
 @click.option(
     "--per-class", default=47, show_default=True, type=click.IntRange(1, 47), help="Held-out clips."
 )
-@click.option("--fill", "only_fill", is_flag=True, help="Only the README's table, from the result.")
-def main(directories: tuple[Path, ...], per_class: int, only_fill: bool) -> None:
-    """Measure, write locality.json and the README's table."""
-    if not only_fill:
-        with tempfile.TemporaryDirectory() as folder:
-            models = [measure(demo_model(), per_class)]
-            for directory in directories:
-                bundle = Path(folder) / f"{directory.name}.bundle"
-                models.append(measure(trained_model(directory, bundle), per_class))
-        met = targets(models)
-        for target, reached in met.items():
-            click.echo(f"{'met' if reached else 'MISSED'}: {target}")
-        content = {"calibrating_clips": N_CALIBRATING, "models": models, "targets_met": met}
-        click.echo(write_result("locality", content).relative_to(ROOT))
-    readme, text = document()
-    readme.write_text(text)
+def main(directories: tuple[Path, ...], per_class: int) -> None:
+    """Measure, and write locality.json."""
+    with tempfile.TemporaryDirectory() as folder:
+        models = [measure(demo_model(), per_class)]
+        for directory in directories:
+            bundle = Path(folder) / f"{directory.name}.bundle"
+            models.append(measure(trained_model(directory, bundle), per_class))
+    met = targets(models)
+    for target, reached in met.items():
+        click.echo(f"{'met' if reached else 'MISSED'}: {target}")
+    content = {"calibrating_clips": N_CALIBRATING, "models": models, "targets_met": met}
+    click.echo(write_result("locality", content).relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Do the models people have come out as the same function, and how fast is it?
 
-    python -m benchmarks.bench_models          # measures; half an hour on two idle cores
-    python -m benchmarks.bench_models --docs   # writes the table in docs/models.md from the result
+    python -m benchmarks.bench_models      # half an hour on two idle cores
 
 Every architecture has its full size and random weights, and takes the way a user's takes: saved as
 a folder or checkpoint, loaded by `load_classifier`, exported by `export_model`. Random weights
@@ -28,7 +27,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from benchmarks.results import FOLDER, ROOT, write_result
+from benchmarks.results import ROOT, name_machine, read_result, write_result
 from edgesplit.backbone import inline
 from edgesplit.bundle import open_bundle
 from edgesplit.export import export_model, find_cut, load_classifier
@@ -48,8 +47,6 @@ N_CLIPS = 8
 """One class wins on each; a multiple of the larger batch."""
 BATCHES = (1, 4)
 RUNS = 7
-DOCS = ROOT / "docs" / "models.md"
-START, END = "<!-- from benchmarks/results/models.json -->", "<!-- end -->"
 _SMALL: dict[str, Any] = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
 _VIVIT = {"size": {"shortest_edge": 256}, "rescale_factor": 1 / 127.5, "offset": True}
 
@@ -182,6 +179,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     return {
         "name": subject.name,
         "date": datetime.now(timezone.utc).date().isoformat(),
+        "machine": name_machine(),
         "clip": list(choices.preprocessing.clip_shape),
         "layout": choices.preprocessing.layout,
         "head": report.head_layer,
@@ -229,16 +227,15 @@ def latency(
     return {name: round(float(np.median(values)), 1) for name, values in times.items()}
 
 
-def table(rows: Sequence[dict[str, Any]], made: dict[str, str]) -> str:
+def table(rows: Sequence[dict[str, Any]], versions: dict[str, str]) -> str:
     """Returns the table of docs/models.md, in Markdown."""
-    dates = " and ".join(sorted({row["date"] for row in rows}))
     lines = [
-        f"Measured {dates} on {made['machine']}; torch {made['torch']}, transformers "
-        f"{made['transformers']}, ONNX Runtime {made['onnxruntime']}.",
+        f"One clip, one thread; torch {versions['torch']}, transformers "
+        f"{versions['transformers']}, ONNX Runtime {versions['onnxruntime']}.",
         "",
         "| model | clip | ONNX | opset | parity at batch 1 | at batch 4 | top-1 | classes that win "
-        "| ONNX Runtime | torch |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| ONNX Runtime | torch | on |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         one, four = (row["parity"][str(batch)] for batch in BATCHES)
@@ -248,40 +245,24 @@ def table(rows: Sequence[dict[str, Any]], made: dict[str, str]) -> str:
             f"| {row['name']} | {row['layout']} {'x'.join(map(str, row['clip']))} "
             f"| {row['onnx_bytes'] / 1e6:.0f} MB | {row['opset']} "
             f"| {one['features']:.1e} | {four['features']:.1e} | {agreement:.0%} | {winners} "
-            f"| {row['latency_ms']['onnxruntime']:.0f} ms | {row['latency_ms']['torch']:.0f} ms |"
+            f"| {row['latency_ms']['onnxruntime']:.0f} ms | {row['latency_ms']['torch']:.0f} ms "
+            f"| {row['machine']}, {row['date']} |"
         )
     return "\n".join(lines)
 
 
-def read_result() -> dict[str, Any]:
-    """Returns the committed result."""
-    content: dict[str, Any] = json.loads((FOLDER / "models.json").read_text())
-    return content
-
-
 def read_table() -> str:
     """Returns the table that the committed result gives."""
-    content = read_result()
+    content = read_result("models")
     return table(content["models"], {**content["made"], **content["versions"]})
-
-
-def write_docs() -> None:
-    """Puts that table into docs/models.md."""
-    before, rest = DOCS.read_text().split(START)
-    _, after = rest.split(END)
-    DOCS.write_text(f"{before}{START}\n{read_table()}\n{END}{after}")
 
 
 @click.command()
 @click.option("--only", help="Measure names that start so; the other rows stay as they are.")
-@click.option("--docs", is_flag=True, help="Only write the table into docs/models.md.")
-def main(only: str | None, docs: bool) -> None:
+def main(only: str | None) -> None:
     """Export every architecture at full size, and write models.json."""
-    if docs:
-        write_docs()
-        return
     torch.set_num_threads(1)
-    rows = {row["name"]: row for row in read_result()["models"]} if only else {}
+    rows = {row["name"]: row for row in read_result("models")["models"]} if only else {}
     for subject in SUBJECTS:
         if subject.name.startswith(only or ""):
             rows[subject.name] = measure(subject)

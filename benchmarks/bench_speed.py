@@ -1,7 +1,6 @@
 """How fast is a bundle beside torch, and beside the same model exported whole?
 
-    python -m benchmarks.bench_speed           # measures; ten minutes
-    python -m benchmarks.bench_speed --docs    # writes the table in docs/models.md from the result
+    python -m benchmarks.bench_speed      # ten minutes
 
 VideoMAE-S with random weights, 16 frames of 224 x 224, one clip at a time: speed does not depend on
 what the weights are. Every contender is a process of its own with the same number of threads. They
@@ -9,7 +8,6 @@ take turns, one at work while the others wait, and what counts is the ratio to t
 so that a machine that slows down does so to all of them.
 """
 
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,9 +19,8 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.blocks import fill
 from benchmarks.living import living, serve
-from benchmarks.results import FOLDER, ROOT, write_result
+from benchmarks.results import ROOT, read_timings, write_timing
 from edgesplit.runtime.bench.harness import order_interval
 
 ROUNDS = 15
@@ -34,7 +31,6 @@ REST_S = 0.3
 THREADS = (1, 2)
 BASELINE = "torch"
 MODULE = "benchmarks.bench_speed"
-DOCS = ROOT / "docs" / "models.md"
 N_CALIBRATING = 20
 
 ABOUT = {
@@ -177,7 +173,7 @@ def table(content: dict[str, Any]) -> str:
     """The table of docs/models.md."""
     made, versions = content["made"], content["versions"]
     lines = [
-        f"`python -m benchmarks.bench_speed`, {made['date']}, {made['machine']}; torch "
+        f"`python -m benchmarks.bench_speed`, {made['date']}, {content['made']['machine']}; torch "
         f"{versions['torch']}, transformers {versions['transformers']}, ONNX Runtime "
         f"{made['onnxruntime']}; {content['rounds']} rounds. In brackets: where the median lies in "
         "95 % of cases.",
@@ -202,34 +198,31 @@ def _threads(count: str) -> str:
 
 
 def read_table() -> str:
-    """The table that the committed result gives."""
-    return table(json.loads((FOLDER / "speed.json").read_text()))
+    """The tables that the committed results give."""
+    return "\n\n".join(table(content) for content in read_timings("speed"))
 
 
 @click.command()
 @click.option("--rounds", default=ROUNDS, show_default=True)
-@click.option("--docs", is_flag=True, help="Only write the table into docs/models.md.")
 @click.option("--serve", "served", nargs=2, type=str, hidden=True)
 @click.option("--threads", type=int, hidden=True)
-def main(rounds: int, docs: bool, served: tuple[str, str] | None, threads: int | None) -> None:
-    """Measure every contender, and write speed.json."""
+def main(rounds: int, served: tuple[str, str] | None, threads: int | None) -> None:
+    """Measure every contender, and write the machine's result."""
     if served and threads:
         serve(open_contender(served[0], Path(served[1]), threads))
         return
-    if not docs:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            prepare(folder)
-            rows = {str(count): measure(folder, count, rounds) for count in THREADS}
-        content = {
-            "versions": {package: version(package) for package in ("torch", "transformers")},
-            "weights": "random",
-            "rounds": rounds,
-            "runs": RUNS,
-            "rows": rows,
-        }
-        print(write_result("speed", content).relative_to(ROOT))
-    DOCS.write_text(fill(DOCS.read_text(), {"speed": read_table()}))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder)
+        rows = {str(count): measure(folder, count, rounds) for count in THREADS}
+    content = {
+        "versions": {package: version(package) for package in ("torch", "transformers")},
+        "weights": "random",
+        "rounds": rounds,
+        "runs": RUNS,
+        "rows": rows,
+    }
+    print(write_timing("speed", content).relative_to(ROOT))
 
 
 if __name__ == "__main__":

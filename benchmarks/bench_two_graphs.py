@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.living import living, serve
-from benchmarks.results import ROOT, write_result
+from benchmarks.results import ROOT, write_timing
 from edgesplit.backbone import feature_space, inline
 from edgesplit.bundle import open_bundle
 from edgesplit.create import create_bundle
@@ -139,7 +139,7 @@ def compare(folder: Path, runs: int, rounds: int) -> dict[str, Any]:
 @click.command()
 @click.option("--serve", "served", nargs=2, type=str, hidden=True)
 def main(served: tuple[str, str] | None) -> None:
-    """Measure both, and write two_graphs.json."""
+    """Measure both, and write the machine's result."""
     if served:
         serve(open_way(served[0], Path(served[1])))
         return
@@ -157,7 +157,7 @@ def main(served: tuple[str, str] | None) -> None:
             click.echo(f"{size}: {found[size]}")
     share = found["small"]["difference_us"] / found["videomae_s"]["one_us"]
     content = {"threads": 1, "classes": N_CLASSES, **found, "fixed_cost_share": round(share, 7)}
-    click.echo(write_result("two_graphs", content).relative_to(ROOT))
+    click.echo(write_timing("two_graphs", content).relative_to(ROOT))
 
 
 if __name__ == "__main__":

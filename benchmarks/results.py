@@ -1,6 +1,7 @@
 """Where committed results go, and what makes them repeatable: commit, machine, date, versions."""
 
 import json
+import re
 import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,12 +16,34 @@ FOLDER = ROOT / "benchmarks" / "results"
 
 def write_result(name: str, content: dict[str, Any]) -> Path:
     """Writes `results/<name>.json`: where and when, then `content`."""
-    FOLDER.mkdir(exist_ok=True)
     return save_result(FOLDER / f"{name}.json", content)
+
+
+def write_timing(name: str, content: dict[str, Any]) -> Path:
+    """Writes `results/<name>/<machine>.json`, for what another machine answers otherwise."""
+    words = re.findall("[a-z0-9]+", name_machine().lower())
+    return save_result(FOLDER / name / f"{'-'.join(words)}.json", content)
+
+
+def read_result(name: str) -> dict[str, Any]:
+    """What `write_result` wrote, as it is committed."""
+    content: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return content
+
+
+def read_timings(name: str) -> list[dict[str, Any]]:
+    """What `write_timing` wrote, of each machine, by its name."""
+    return [json.loads(path.read_text()) for path in sorted((FOLDER / name).glob("*.json"))]
+
+
+def name_machine(summary: str | None = None) -> str:
+    """This machine, or one by its device's summary, without trade marks."""
+    return re.sub(r"\(\w+\)", "", summary or describe_device().summary)
 
 
 def save_result(path: Path, content: dict[str, Any]) -> Path:
     """Writes a result to any file, in the same form."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_dump({"made": _made(), **content}, "") + "\n")
     return path
 
@@ -45,7 +68,7 @@ def _made() -> dict[str, str]:
     return {
         "commit": commit,
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "machine": device.summary,
+        "machine": name_machine(device.summary),
         "python": device.python,
         **{package: device.versions[package] for package in PACKAGES},
     }

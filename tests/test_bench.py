@@ -16,9 +16,6 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks import bench_comparison
-from benchmarks.blocks import fill
-from benchmarks.results import ROOT
 from edgesplit.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.demo import ASSETS, BUNDLE, unpack_demo
@@ -158,11 +155,6 @@ def test_other_work_is_what_neither_idles_nor_is_ours(tmp_path: Path) -> None:
     after = replace(after, ours=before.ours + 3)
     assert after.others(before) == pytest.approx(0.2)  # 5 s of 10 were taken, 3 of them by us
     assert Usage.now(tmp_path / "nowhere") is None
-
-
-def test_the_documents_table_is_the_committed_results() -> None:
-    document = (ROOT / "docs" / "bench.md").read_text()
-    assert fill(document, {"comparison": bench_comparison.read_table()}) == document
 
 
 def test_growth_is_the_slope_of_the_logarithms() -> None:

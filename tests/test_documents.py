@@ -1,17 +1,36 @@
-"""Tables in documents are those of the committed results."""
-
-from collections.abc import Callable
+"""What documents quote is what the committed results say."""
 
 import pytest
 
-from benchmarks import bench_speed
-from benchmarks.peers import edit_to_live
-from benchmarks.results import ROOT
+pytest.importorskip("torch")  # that some of the benchmarks import
+
+from benchmarks.documents import documents, fill
+from benchmarks.motion_split.report import markdown
+from benchmarks.results import FOLDER, read_timings
+
+pytestmark = pytest.mark.torch
 
 
-@pytest.mark.parametrize(
-    ("document", "table"),
-    [("models.md", bench_speed.read_table), ("peers.md", edit_to_live.read_table)],
-)
-def test_table_is_the_results(document: str, table: Callable[[], str]) -> None:
-    assert table() in (ROOT / "docs" / document).read_text()
+def test_documents_quote_the_committed_results() -> None:
+    stale = [path.name for path, text in documents().items() if path.read_text() != text]
+    assert stale == [], "run make documents"
+
+
+def test_motion_splits_tables_are_the_committed_results() -> None:
+    path = FOLDER / "motion_split.md"
+    assert path.read_text() == markdown(), "run python -m benchmarks.motion_split.report"
+
+
+def test_a_block_has_one_place() -> None:
+    document = "a\n<!-- b -->\nold\n<!-- /b -->\nc\n"
+    assert fill(document, {"b": "new"}) == "a\n<!-- b -->\nnew\n<!-- /b -->\nc\n"
+    for other in ("a", document + document, "<!-- b -->\n"):
+        with pytest.raises(ValueError, match="no place for the block 'b', or several"):
+            fill(other, {"b": "new"})
+
+
+@pytest.mark.parametrize("name", ["edit_to_live", "speed", "two_graphs", "head", "edit"])
+def test_timings_are_of_one_commit_and_machine_each(name: str) -> None:
+    found = [content["made"] for content in read_timings(name)]
+    assert len({made["machine"] for made in found}) == len(found) > 0
+    assert all(made["commit"] for made in found)

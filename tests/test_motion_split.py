@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.bench_locality_after_export import document as locality_document
-from benchmarks.blocks import fill
 from benchmarks.motion_split.classes import (
     CATEGORIES,
     CLIPS_PER_SEED,
@@ -33,7 +31,6 @@ from benchmarks.motion_split.fit import rank_correlation
 from benchmarks.motion_split.grid import Row, Way, by_category, interval, table
 from benchmarks.motion_split.programs import PROGRAMS
 from benchmarks.motion_split.render import render_clip
-from benchmarks.motion_split.report import documents
 from benchmarks.motion_split.videos import N_FRAMES, heldout_video, write_video
 from edgesplit.clips import read_clip
 from edgesplit.metrics import Score
@@ -207,24 +204,3 @@ def test_rank_correlation_is_spearmans() -> None:
     assert rank_correlation(values, values**3) == pytest.approx(1)
     assert rank_correlation(values, -values) == pytest.approx(-1)
     assert rank_correlation(values, np.array([3.0, 2.0, 1.0, 10.0])) == pytest.approx(0.8)
-
-
-# Documents
-
-
-def test_documents_quote_the_committed_results() -> None:
-    stale = [path.name for path, text in documents().items() if path.read_text() != text]
-    assert stale == [], "run python -m benchmarks.motion_split.report"
-
-
-def test_readme_quotes_the_locality_after_export() -> None:
-    readme, text = locality_document()
-    assert readme.read_text() == text, "run python -m benchmarks.bench_locality_after_export --fill"
-
-
-def test_a_block_has_one_place() -> None:
-    document = "a\n<!-- b -->\nold\n<!-- /b -->\nc\n"
-    assert fill(document, {"b": "new"}) == "a\n<!-- b -->\nnew\n<!-- /b -->\nc\n"
-    for other in ("a", document + document, "<!-- b -->\n"):
-        with pytest.raises(ValueError, match="no place for the block 'b', or several"):
-            fill(other, {"b": "new"})

@@ -3,21 +3,18 @@
     python -m benchmarks.motion_split.report
 
 Reads motion_split.json, conditions.json, shots.json, confidence.json and antonyms.json in
-benchmarks/results; writes motion_split.md there, docs/motion_split.svg, and the blocks of README.md
-and docs/method.md that quote them.
+benchmarks/results; writes motion_split.md there and docs/motion_split.svg. What README.md and
+docs/method.md quote is written by `make documents`.
 """
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.blocks import fill
 from benchmarks.motion_split.grid import AGAINST
 from benchmarks.motion_split.wordings import KINDS
-from benchmarks.results import FOLDER, ROOT
+from benchmarks.results import FOLDER, read_result
 from edgesplit.labels import COMPOSITIONS
 from edgesplit.rules import DEFAULT_RULE
 
@@ -25,8 +22,12 @@ Result = dict[str, Any]
 SEEDS = ("dev", "test")
 
 
-def markdown(grid: Result, conditions: Result, shots: Result, fits: Result, poles: Result) -> str:
-    """All tables."""
+def markdown() -> str:
+    """All tables, as in motion_split.md."""
+    grid, conditions, shots, fits, poles = (
+        read_result(name)
+        for name in ("motion_split", "conditions", "shots", "confidence", "antonyms")
+    )
     parts = [
         "# Motion-Split",
         "Made by `make grid`. Rules and constants were chosen on the development seeds; what is "
@@ -238,8 +239,9 @@ def _fill_in(template: str, **values: Any) -> str:
     return " ".join(template.format(**values).split())
 
 
-def readme_blocks(grid: Result, fits: Result, shots: Result) -> dict[str, str]:
+def readme_block() -> str:
     """What README.md quotes, of the test seeds."""
+    grid, fits, shots = (read_result(name) for name in ("motion_split", "confidence", "shots"))
     lines = {(w["rule"], w["composition"], w["clips"]): w for w in grid["tables"]["test"]}
     rows = []
     for rule, composition, clips, remark in QUOTED:
@@ -287,11 +289,12 @@ def readme_blocks(grid: Result, fits: Result, shots: Result) -> dict[str, str]:
             probe=_shot(shots, 60)["generality"],
         ),
     ]
-    return {"motion-split": "\n\n".join(text)}
+    return "\n\n".join(text)
 
 
-def method_blocks(fits: Result, shots: Result) -> dict[str, str]:
+def method_blocks() -> dict[str, str]:
     """What docs/method.md quotes."""
+    fits, shots = read_result("confidence"), read_result("shots")
     shipped = fits["fits"][-1]
     known = next(line for line in shipped["by_kind"] if line["kind"] == KINDS[0])
     zero, one, ten, probe = (_shot(shots, n) for n in (0, 1, 10, 60))
@@ -324,32 +327,15 @@ def _shot(shots: Result, n: int) -> Result:
     return next(line for line in lines if (line["start"], line["clips"]) == wanted)
 
 
-def documents() -> dict[Path, str]:
-    """Every document that quotes results, as it should be."""
-    names = ("motion_split", "conditions", "shots", "confidence", "antonyms")
-    grid, conditions, shots, fits, poles = (
-        json.loads((FOLDER / f"{name}.json").read_text()) for name in names
-    )
-    readme, method = ROOT / "README.md", ROOT / "docs" / "method.md"
-    return {
-        FOLDER / "motion_split.md": markdown(grid, conditions, shots, fits, poles),
-        readme: fill(readme.read_text(), readme_blocks(grid, fits, shots)),
-        method: fill(method.read_text(), method_blocks(fits, shots)),
-    }
-
-
 @click.command()
 def main() -> None:
-    """Write the tables, the blocks and the picture."""
+    """Write the tables and the picture."""
     from benchmarks.motion_split.plots import draw
 
-    for path, text in documents().items():
-        path.write_text(text)
-        click.echo(path)
-    grid, shots = (
-        json.loads((FOLDER / f"{name}.json").read_text()) for name in ("motion_split", "shots")
-    )
-    click.echo(draw(grid, shots))
+    path = FOLDER / "motion_split.md"
+    path.write_text(markdown())
+    click.echo(path)
+    click.echo(draw(read_result("motion_split"), read_result("shots")))
 
 
 if __name__ == "__main__":

@@ -31,8 +31,7 @@ import click
 import numpy as np
 import onnx
 
-from benchmarks.blocks import fill
-from benchmarks.results import FOLDER, ROOT, write_result
+from benchmarks.results import ROOT, read_timings, write_timing
 from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.edit import Edit
@@ -48,7 +47,6 @@ WORDS = (
 BEFORE = ("loudly", "quietly")
 """Of an edit that was made earlier: it embedded the head's labels."""
 CLASS = "pushing something"
-DOCS = ROOT / "docs" / "peers.md"
 
 
 def prepare(folder: Path) -> None:
@@ -255,10 +253,10 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
 
 def table(content: dict[str, Any]) -> str:
     """The table of docs/peers.md."""
-    made, rows = content["made"], content["rows"]
+    rows = content["rows"]
     lines = [
-        f"`python -m benchmarks.peers.edit_to_live`, {made['date']}, {made['machine']}; "
-        "VideoMAE-S, "
+        f"`python -m benchmarks.peers.edit_to_live`, {content['made']['date']}, "
+        f"{content['made']['machine']}; VideoMAE-S, "
         f"174 classes, medians of {content['rounds']}.",
         "",
         "| way | edit to live | times edgesplit | to ship | longest pause between predictions |",
@@ -275,27 +273,24 @@ def table(content: dict[str, Any]) -> str:
 
 
 def read_table() -> str:
-    """The table that the committed result gives."""
-    return table(json.loads((FOLDER / "edit_to_live.json").read_text()))
+    """The tables that the committed results give."""
+    return "\n\n".join(table(content) for content in read_timings("edit_to_live"))
 
 
 @click.command()
 @click.option("--rounds", default=ROUNDS, show_default=True)
-@click.option("--docs", is_flag=True, help="Only write the table into docs/peers.md.")
 @click.option("--export", "script", nargs=2, type=str, hidden=True)
-def main(rounds: int, docs: bool, script: tuple[str, str] | None) -> None:
-    """Measure, and write edit_to_live.json."""
+def main(rounds: int, script: tuple[str, str] | None) -> None:
+    """Measure, and write the machine's result."""
     if script:
         folder = Path(script[0])
         bundle = open_bundle(folder / "lab.bundle")
         edit = split(bundle, int(script[1]))
         export(load_model(folder), bundle, edit, folder / "whole.onnx")
         return
-    if not docs:
-        with tempfile.TemporaryDirectory() as name:
-            content = measure(Path(name), rounds)
-        print(write_result("edit_to_live", content).relative_to(ROOT))
-    DOCS.write_text(fill(DOCS.read_text(), {"edit_to_live": read_table()}))
+    with tempfile.TemporaryDirectory() as name:
+        content = measure(Path(name), rounds)
+    print(write_timing("edit_to_live", content).relative_to(ROOT))
 
 
 if __name__ == "__main__":
