@@ -5,10 +5,11 @@ swap       the head that serves, following the bundle's HEAD
 shadow     a candidate beside it; probation: the rollback of an edit that changes too much
 runtime    all of it together
 stream     what a camera sees, window after window: capture reads it, windows cuts it, inbox holds
-           what waits, recent decides over several and once more
-           after a swap, ledger counts, events tell
-engines    the backbone compiled for this device: build, list, remove, open
-variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, list, remove, open
+           what waits, recent decides over several and once more after a swap, ledger counts,
+           events tell
+engines    the backbone compiled for this device: build, open
+variants   the backbone in fp16, int8 or fused, for ONNX Runtime: add, open
+shelf      where both are kept: list, find, remove
 choice     which of these runs here, and why
 doctor     what this device can do, by probes; device, jetson, power: the machine, in a record
 trt, cuda  TensorRT and the GPU, each known to one module; apart: where they may crash
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
     from edgesplit.runtime.choice import Choice, open_backend
     from edgesplit.runtime.device import DeviceRecord, describe_device
     from edgesplit.runtime.doctor import Checkup, examine
-    from edgesplit.runtime.engines import (
-        build_engine,
-        list_engines,
-        open_engine,
-        remove_engines,
-    )
+    from edgesplit.runtime.engines import ENGINES, build_engine, open_engine
     from edgesplit.runtime.events import (
         Decision,
         Ended,
@@ -51,15 +47,12 @@ if TYPE_CHECKING:
     from edgesplit.runtime.shadow import Shadow, ShadowReport
     from edgesplit.runtime.stream import Stream
     from edgesplit.runtime.swap import ServingHead
-    from edgesplit.runtime.variants import (
-        add_variant,
-        list_variants,
-        open_variant,
-        remove_variants,
-    )
+    from edgesplit.runtime.variants import VARIANTS, add_variant, open_variant
     from edgesplit.runtime.windows import Frame
 
 __all__ = [
+    "ENGINES",
+    "VARIANTS",
     "Accounting",
     "Backend",
     "BatchingBackend",
@@ -96,14 +89,10 @@ __all__ = [
     "build_engine",
     "describe_device",
     "examine",
-    "list_engines",
-    "list_variants",
     "open_backend",
     "open_engine",
     "open_variant",
     "parse_source",
-    "remove_engines",
-    "remove_variants",
 ]
 
 _HOMES = {
@@ -111,7 +100,7 @@ _HOMES = {
     "batching": ("BatchingBackend",),
     "choice": ("Choice", "open_backend"),
     "capture": ("Feed", "Source", "parse_source"),
-    "engines": ("build_engine", "list_engines", "open_engine", "remove_engines"),
+    "engines": ("ENGINES", "build_engine", "open_engine"),
     "events": (
         "Decision",
         "Ended",
@@ -135,7 +124,7 @@ _HOMES = {
     "recent": ("Recent",),
     "stream": ("Stream",),
     "swap": ("ServingHead",),
-    "variants": ("add_variant", "list_variants", "open_variant", "remove_variants"),
+    "variants": ("VARIANTS", "add_variant", "open_variant"),
     "windows": ("Frame",),
 }
 

@@ -11,7 +11,7 @@ from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.cuda import find_device
-from edgesplit.runtime.engines import PRECISIONS, TensorRT, list_engines, open_engine
+from edgesplit.runtime.engines import ENGINES, PRECISIONS, TensorRT, open_engine
 from edgesplit.runtime.variants import Recipe, open_variant
 
 __all__ = ["KINDS", "Choice", "Kind", "open_backend"]
@@ -109,7 +109,7 @@ def _choose(attempt: Callable[[Kind], Choice], recipe: Recipe | None) -> Choice:
 
 
 def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> Choice:
-    mine = [one for one in list_engines() if one.feature_space == bundle.feature_space]
+    mine = [one for one in ENGINES.list() if one.feature_space == bundle.feature_space]
     if not mine:
         raise BackendError(
             "there is no engine of this backbone in the cache; `edgesplit engine build` makes one."

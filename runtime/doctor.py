@@ -19,9 +19,9 @@ from edgesplit.runtime.device import (
     find_file_system,
     run_command,
 )
-from edgesplit.runtime.engines import list_engines
+from edgesplit.runtime.engines import ENGINES
 from edgesplit.runtime.probes import CODECS, Probes, Speed
-from edgesplit.runtime.variants import list_variants
+from edgesplit.runtime.variants import VARIANTS
 
 __all__ = ["Checkup", "Finding", "Status", "examine"]
 
@@ -153,9 +153,9 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
         yield Finding("TensorRT", "fine", text)
     if bundle is None:
         return
-    engines = [one for one in list_engines() if one.feature_space == bundle.feature_space]
+    engines = [one for one in ENGINES.list() if one.feature_space == bundle.feature_space]
     fitting = [one.precision for one in engines if one.here == here]
-    variants = [one for one in list_variants() if one.feature_space == bundle.feature_space]
+    variants = [one for one in VARIANTS.list() if one.feature_space == bundle.feature_space]
     made = [f"{precision} engine" for precision in fitting] + [
         f"{one.recipe} variant" for one in variants
     ]

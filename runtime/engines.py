@@ -1,10 +1,5 @@
 """Engines: a bundle's backbone, compiled by TensorRT for this device and kept in the user's cache.
 
-    engines/
-      <key>.json     what the engine is of and for; written last, so it is there when its engine is
-      <key>.engine   the plan
-      timing/        what TensorRT learned about the device while building
-
 A key is made of the feature space, TensorRT, CUDA, GPU and precision. No head is in it: an edit
 never asks for a build. Engines are never part of a bundle, as a plan is code that TensorRT trusts
 and a bundle may come from elsewhere.
@@ -15,10 +10,8 @@ An engine gets into the cache only after its features were compared with ONNX Ru
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,7 +22,6 @@ import numpy.typing as npt
 
 from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
-from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
 from edgesplit.errors import EngineError
 from edgesplit.fp16 import to_fp16
 from edgesplit.int8 import to_int8
@@ -37,11 +29,13 @@ from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.cuda import find_device
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
+from edgesplit.runtime.shelf import Shelf, make_key
 from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan, version
-from edgesplit.store import PART, Store
+from edgesplit.store import PART
 
 __all__ = [
     "COSINE_BARS",
+    "ENGINES",
     "PRECISIONS",
     "PROGRESS_S",
     "Agreement",
@@ -52,10 +46,7 @@ __all__ = [
     "TensorRT",
     "build_engine",
     "check_agreement",
-    "engines_folder",
-    "list_engines",
     "open_engine",
-    "remove_engines",
 ]
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -157,7 +148,7 @@ class Engine:
     """sha256 of the plan."""
     size_bytes: int
     agreement: Agreement
-    built: str
+    made: str
     """When, ISO 8601 in UTC."""
 
     @property
@@ -173,8 +164,8 @@ class Engine:
     @property
     def age_s(self) -> float:
         """Seconds since it was built."""
-        built = datetime.fromisoformat(self.built)
-        return (datetime.now(timezone.utc) - built).total_seconds()
+        made = datetime.fromisoformat(self.made)
+        return (datetime.now(timezone.utc) - made).total_seconds()
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Engine:
@@ -200,47 +191,10 @@ class Build:
     seconds: float
 
 
-def engines_folder() -> Path:
-    """Where engines are kept; it need not exist yet."""
-    return cache_folder() / "engines"
-
-
-def list_engines() -> tuple[Engine, ...]:
-    """The engines of the cache, the newest first. Needs neither TensorRT nor a GPU."""
-    found = (_read(file) for file in engines_folder().glob("*.json"))
-    return tuple(sorted(filter(None, found), key=lambda engine: engine.built, reverse=True))
-
-
-def remove_engines(key: str | None = None) -> tuple[str, ...]:
-    """Removes an engine, or everything: engines, timing caches and what a crash left behind.
-
-    A device that runs an engine goes on with it. Needs neither TensorRT nor a GPU.
-
-    Args:
-        key: the engine's key, or its first characters; everything by default.
-
-    Returns:
-        The keys of the engines that went.
-
-    Raises:
-        EngineError: no engine has this key, or several have, or a file cannot be removed.
-    """
-    folder = engines_folder()
-    known = {engine.key for engine in list_engines()}
-    if key is None:
-        kinds = ("*.json", "*.engine", f".*{PART}", "timing/*.cache", f"timing/.*{PART}")
-        files = [file for kind in kinds for file in folder.glob(kind)]
-    else:
-        found = sorted(name for name in known if name.startswith(key)) if key else []
-        if len(found) != 1:
-            what = f"{len(found)} engines start" if found else "No engine starts"
-            raise EngineError(f"{what} with {key!r}. `edgesplit engine list` shows the keys.")
-        known = set(found)
-        files = [_file(found[0], "json"), _file(found[0], "engine")]
-    with _map_os_errors("remove", folder):
-        for file in files:
-            file.unlink(missing_ok=True)
-    return tuple(sorted(known))
+ENGINES = Shelf(
+    "engine", "engine", EngineError, Engine.from_json, ("timing/*.cache", f"timing/.*{PART}")
+)
+"""Where they are kept; below it, in `timing/`, what TensorRT learned about the device."""
 
 
 def build_engine(
@@ -288,8 +242,8 @@ def build_engine(
     here = tensorrt.here()
     own = inline(bundle.backbone())
     key = _key(bundle.feature_space, here, precision)
-    with _lock(key):
-        known = _read(_file(key, "json"))
+    with ENGINES.lock(key):
+        known = ENGINES.find(key)
         there = known if known and not force and known.batch == batch else None
         if there and clips is not None:
             return Build(engine=there, new=False, seconds=time.monotonic() - start)
@@ -317,9 +271,9 @@ def build_engine(
             digest=hashlib.sha256(plan.engine).hexdigest(),
             size_bytes=len(plan.engine),
             agreement=agreement,
-            built=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
-        _save(engine, plan, times)
+        ENGINES.save(engine, plan.engine, {times: plan.timing_cache})
     return Build(engine=engine, new=True, seconds=time.monotonic() - start)
 
 
@@ -333,18 +287,15 @@ def open_engine(
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT or cuda-bindings is not installed.
     """
-    key = _key(bundle.feature_space, (tensorrt or TensorRT()).here(), precision)
-    engine, file = _read(_file(key, "json")), _file(key, "engine")
+    engine = ENGINES.find(_key(bundle.feature_space, (tensorrt or TensorRT()).here(), precision))
     if engine is None:
         raise EngineError(
             f"There is no {precision} engine of {bundle.path} for this device. "
             f"`edgesplit engine build --precision {precision}` makes one."
         )
-    with _map_os_errors("read", file):
-        plan = file.read_bytes()
-    if hashlib.sha256(plan).hexdigest() != engine.digest:
-        raise EngineError(f"{file} is damaged. Build it again: edgesplit engine build --force.")
-    return EngineBackend(plan)
+    clips = " --clips FOLDER" if precision == "int8" else ""
+    again = f"edgesplit engine build --precision {precision}{clips} --force"
+    return EngineBackend(ENGINES.read(engine, again=again))
 
 
 def check_agreement(agreement: Agreement, precision: Precision) -> None:
@@ -431,51 +382,10 @@ def _made_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Floats:
 
 
 def _key(feature_space: str, here: Here, precision: Precision) -> str:
-    return _digest(feature_space, here.tensorrt, here.cuda, here.gpu, precision)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def _file(key: str, kind: Literal["json", "engine"]) -> Path:
-    return engines_folder() / f"{key}.{kind}"
+    return make_key(feature_space, here.tensorrt, here.cuda, here.gpu, precision)
 
 
 def _timing_file(here: Here) -> Path:
     # TensorRT's times hold for a device, its versions, and how networks are built: always alike.
-    name = _digest(here.tensorrt, here.cuda, here.gpu, "strongly typed")
-    return engines_folder() / "timing" / f"{name}.cache"
-
-
-def _read(file: Path) -> Engine | None:
-    """The engine that a JSON file describes; None when it is none of this edgesplit's."""
-    try:
-        engine = Engine.from_json(json.loads(file.read_bytes()))
-        whole = _file(engine.key, "engine").stat().st_size == engine.size_bytes
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
-    return engine if whole and engine.key == file.stem else None
-
-
-def _save(engine: Engine, plan: Plan, times: Path) -> None:
-    """Puts an engine into the cache; what describes it is removed first and written last."""
-    store = Store()
-    description = _file(engine.key, "json")
-    with _map_os_errors("write", description):
-        if not times.parent.is_dir():
-            store.make_folder(times.parent)
-        if description.exists():
-            store.remove_file(description)
-        store.replace_file(_file(engine.key, "engine"), plan.engine)
-        store.replace_file(description, json.dumps(asdict(engine), indent=2).encode())
-        store.replace_file(times, plan.timing_cache)
-
-
-def _lock(key: str) -> AbstractContextManager[None]:
-    busy = EngineError("Another process is building this engine. Wait until it is done.")
-    return lock_entry(engines_folder(), key, busy=busy)
-
-
-def _map_os_errors(what: str, path: Path) -> AbstractContextManager[None]:
-    return map_cache_errors(what, path, kind=EngineError)
+    name = make_key(here.tensorrt, here.cuda, here.gpu, "strongly typed")
+    return ENGINES.folder / "timing" / f"{name}.cache"

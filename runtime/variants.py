@@ -1,9 +1,5 @@
 """Variants: a bundle's backbone in another form for ONNX Runtime, kept in the user's cache.
 
-    variants/
-      <key>.json    what the variant is of, and how it was judged; written last
-      <key>.onnx    the backbone, rewritten
-
 A key is made of the feature space and the recipe. A variant never changes the feature space: every
 head of the bundle runs on it, and an edit asks for no new one. It gets into the cache only after it
 was compared with the fp32 backbone on clips.
@@ -12,13 +8,10 @@ was compared with the fp32 backbone on clips.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -27,17 +20,17 @@ import numpy.typing as npt
 from edgesplit.attention import fuse_attention
 from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
-from edgesplit.cache import cache_folder, lock_entry, map_cache_errors
 from edgesplit.errors import VariantError
 from edgesplit.fp16 import to_fp16
 from edgesplit.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
-from edgesplit.store import PART, Store
+from edgesplit.runtime.shelf import Shelf, make_key
 
 __all__ = [
     "BARS",
+    "VARIANTS",
     "Added",
     "Bar",
     "Guard",
@@ -46,12 +39,9 @@ __all__ = [
     "add_variant",
     "check_guard",
     "compare_backends",
-    "list_variants",
     "measure_speed",
     "open_variant",
     "read_variant",
-    "remove_variants",
-    "variants_folder",
 ]
 
 Recipe = Literal["fp16", "int8", "ort"]
@@ -141,43 +131,8 @@ class Added:
     seconds: float
 
 
-def variants_folder() -> Path:
-    """Where variants lie; it need not exist."""
-    return cache_folder() / "variants"
-
-
-def list_variants() -> list[Variant]:
-    """The variants of the cache, the newest first; what is half there is none."""
-    found = filter(None, map(_read, variants_folder().glob("*.json")))
-    return sorted(found, key=lambda variant: variant.made, reverse=True)
-
-
-def remove_variants(key: str | None = None) -> tuple[str, ...]:
-    """Removes a variant, or all, with what a crash left of others.
-
-    Args:
-        key: the first characters of one key; None for everything.
-
-    Returns:
-        The keys of the variants that went.
-
-    Raises:
-        VariantError: no variant starts so, or several do; or a file cannot be removed.
-    """
-    known = sorted(variant.key for variant in list_variants())
-    folder = variants_folder()
-    if key is None:
-        files = [file for kind in ("*.json", "*.onnx", f".*{PART}") for file in folder.glob(kind)]
-    else:
-        known = [name for name in known if key and name.startswith(key)]
-        if len(known) != 1:
-            what = f"{len(known)} variants start" if known else "No variant starts"
-            raise VariantError(f"{what} with {key!r}. `edgesplit variant list` shows the keys.")
-        files = [_file(known[0], "json"), _file(known[0], "onnx")]
-    with _map_os_errors("remove", folder):
-        for file in files:
-            file.unlink(missing_ok=True)
-    return tuple(known)
+VARIANTS = Shelf("variant", "onnx", VariantError, Variant.from_json)
+"""Where they are kept."""
 
 
 def add_variant(
@@ -212,11 +167,11 @@ def add_variant(
 
     start = time.monotonic()
     key = _key(bundle.feature_space, recipe)
-    known = _read(_file(key, "json"))
+    known = VARIANTS.find(key)
     if known and not force:
         return Added(variant=known, new=False, seconds=time.monotonic() - start)
     check_clips(clips)
-    with _lock(key):
+    with VARIANTS.lock(key):
         own = inline(bundle.backbone())
         calibrating: Clips = clips[::2] if recipe == "int8" else ()
         judging = clips[1::2] if recipe == "int8" else clips
@@ -239,7 +194,7 @@ def add_variant(
             guard=guard,
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
-        _save(variant, made)
+        VARIANTS.save(variant, made)
     return Added(variant=variant, new=True, seconds=time.monotonic() - start)
 
 
@@ -268,20 +223,13 @@ def read_variant(bundle: Bundle, recipe: Recipe) -> bytes:
     Raises:
         VariantError: there is none, or its file is damaged.
     """
-    key = _key(bundle.feature_space, recipe)
-    variant, file = _read(_file(key, "json")), _file(key, "onnx")
+    variant = VARIANTS.find(_key(bundle.feature_space, recipe))
     if variant is None:
         raise VariantError(
             f"There is no {recipe} variant of {bundle.path}. "
             f"`edgesplit variant add {recipe} --clips FOLDER` makes one."
         )
-    with _map_os_errors("read", file):
-        made = file.read_bytes()
-    if hashlib.sha256(made).hexdigest() != variant.digest:
-        raise VariantError(
-            f"{file} is damaged. Make it again: edgesplit variant add {recipe} --force."
-        )
-    return made
+    return VARIANTS.read(variant, again=f"edgesplit variant add {recipe} --force")
 
 
 def check_guard(guard: Guard, recipe: Recipe) -> None:
@@ -391,38 +339,4 @@ def _open(
 
 
 def _key(feature_space: str, recipe: Recipe) -> str:
-    return hashlib.sha256(json.dumps([feature_space, recipe, _VERSION]).encode()).hexdigest()[:16]
-
-
-def _file(key: str, kind: Literal["json", "onnx"]) -> Path:
-    return variants_folder() / f"{key}.{kind}"
-
-
-def _read(file: Path) -> Variant | None:
-    """The variant that a JSON file describes; None when it is none of this edgesplit's."""
-    try:
-        variant = Variant.from_json(json.loads(file.read_bytes()))
-        whole = _file(variant.key, "onnx").stat().st_size == variant.size_bytes
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
-    return variant if whole and variant.key == file.stem else None
-
-
-def _save(variant: Variant, made: bytes) -> None:
-    """Puts a variant into the cache; what describes it is removed first and written last."""
-    store = Store()
-    description = _file(variant.key, "json")
-    with _map_os_errors("write", description):
-        if description.exists():
-            store.remove_file(description)
-        store.replace_file(_file(variant.key, "onnx"), made)
-        store.replace_file(description, json.dumps(asdict(variant), indent=2).encode())
-
-
-def _lock(key: str) -> AbstractContextManager[None]:
-    busy = VariantError("Another process is making this variant. Wait until it is done.")
-    return lock_entry(variants_folder(), key, busy=busy)
-
-
-def _map_os_errors(what: str, path: Path) -> AbstractContextManager[None]:
-    return map_cache_errors(what, path, kind=VariantError)
+    return make_key(feature_space, recipe, _VERSION)

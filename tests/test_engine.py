@@ -42,15 +42,13 @@ from edgesplit.runtime import Runtime, cuda, engines, trt
 from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.engines import (
+    ENGINES,
     Agreement,
     Engine,
     TensorRT,
     build_engine,
     check_agreement,
-    engines_folder,
-    list_engines,
     open_engine,
-    remove_engines,
 )
 from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan
 from tests.backbones import CLIP_SHAPE, clips, convolutions, transformer
@@ -203,8 +201,8 @@ def test_demo_bundles_engine_is_built_kept_and_listed(
     assert first.exit_code == 0, first.output
     assert f"{precision}, batch 1,1,8, " in first.stdout
     assert "Orin sm87, CUDA 12.6, tensorrt_rtx 1." in first.stdout
-    (engine,) = list_engines()
-    assert engine.size_bytes == (engines_folder() / f"{engine.key}.engine").stat().st_size > 2e6
+    (engine,) = ENGINES.list()
+    assert engine.size_bytes == (ENGINES.folder / f"{engine.key}.engine").stat().st_size > 2e6
     again = run("engine", "build", *options)
     assert "is there already" in again.stdout
 
@@ -251,20 +249,20 @@ def test_another_device_or_version_has_an_engine_of_its_own(
     other = FakeTensorRT(replace(HERE, **{field: "another"}))
     keys = {build_engine(bundle, tensorrt=tensorrt).engine.key for tensorrt in (fake, other)}
     assert len(keys) == 2
-    assert {engine.key for engine in list_engines()} == keys
+    assert {engine.key for engine in ENGINES.list()} == keys
 
 
 def test_each_precision_has_an_engine_of_its_own(bundle: Bundle, fake: FakeTensorRT) -> None:
     for precision in ("fp32", "fp16"):
         assert build_engine(bundle, precision=precision, tensorrt=fake).new
-    assert {engine.precision for engine in list_engines()} == {"fp32", "fp16"}
+    assert {engine.precision for engine in ENGINES.list()} == {"fp32", "fp16"}
 
 
 def test_another_batch_or_force_replaces_the_engine(bundle: Bundle, fake: FakeTensorRT) -> None:
     build_engine(bundle, tensorrt=fake)
     assert build_engine(bundle, batch=Batch(1, 2, 4), tensorrt=fake).new
     assert build_engine(bundle, batch=Batch(1, 2, 4), force=True, tensorrt=fake).new
-    (engine,) = list_engines()
+    (engine,) = ENGINES.list()
     assert (engine.batch, fake.n_builds) == (Batch(1, 2, 4), 3)
 
 
@@ -345,7 +343,7 @@ def test_an_engine_with_other_features_is_refused_and_nothing_is_left(
 
 def kept() -> dict[str, bytes]:
     """What the cache holds; a lock file says only that somebody once held it."""
-    found = contents(engines_folder())
+    found = contents(ENGINES.folder)
     return {name: content for name, content in found.items() if not name.endswith(".lock")}
 
 
@@ -355,7 +353,7 @@ def test_a_good_engine_outlives_a_bad_rebuild(bundle: Bundle, fake: FakeTensorRT
     with pytest.raises(EngineError):
         build_engine(bundle, force=True, tensorrt=Spoiled(np.zeros_like))
     assert kept() == before
-    assert list_engines() == (good,)
+    assert ENGINES.list() == (good,)
 
 
 def test_small_batches_are_compared_as_well_as_large_ones(
@@ -496,7 +494,7 @@ def test_an_interrupted_build_leaves_nothing_and_the_next_one_works(
 def test_two_builds_of_one_engine_do_not_run_at_once(bundle: Bundle, fake: FakeTensorRT) -> None:
     class Impatient(FakeTensorRT):
         def build(self, *arguments: Any, **options: Any) -> Plan:
-            with pytest.raises(EngineError, match="Another process is building this engine"):
+            with pytest.raises(EngineError, match="Another process is making this engine"):
                 build_engine(bundle, tensorrt=fake)
             build_engine(bundle, precision="fp16", tensorrt=fake)  # another engine may
             return super().build(*arguments, **options)
@@ -505,19 +503,19 @@ def test_two_builds_of_one_engine_do_not_run_at_once(bundle: Bundle, fake: FakeT
 
 
 def damage_plan(engine: Engine) -> None:
-    (engines_folder() / f"{engine.key}.engine").write_bytes(b"short")
+    (ENGINES.folder / f"{engine.key}.engine").write_bytes(b"short")
 
 
 def lose_plan(engine: Engine) -> None:
-    (engines_folder() / f"{engine.key}.engine").unlink()
+    (ENGINES.folder / f"{engine.key}.engine").unlink()
 
 
 def damage_description(engine: Engine) -> None:
-    (engines_folder() / f"{engine.key}.json").write_text("{}")
+    (ENGINES.folder / f"{engine.key}.json").write_text("{}")
 
 
 def move_description(engine: Engine) -> None:
-    file = engines_folder() / f"{engine.key}.json"
+    file = ENGINES.folder / f"{engine.key}.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "gpu": "another"}))
 
@@ -528,22 +526,24 @@ def test_a_damaged_engine_is_none_and_is_built_again(
 ) -> None:
     engine = build_engine(bundle, tensorrt=fake).engine
     damage(engine)
-    assert list_engines() == ()
+    assert ENGINES.list() == ()
     with pytest.raises(EngineError, match="There is no fp32 engine of"):
         open_engine(bundle, tensorrt=fake)
     assert build_engine(bundle, tensorrt=fake).new
-    assert [found.key for found in list_engines()] == [engine.key]
+    assert [found.key for found in ENGINES.list()] == [engine.key]
 
 
 def test_a_flipped_byte_is_found_before_tensorrt_sees_it(
     bundle: Bundle, fake: FakeTensorRT
 ) -> None:
     engine = build_engine(bundle, tensorrt=fake).engine
-    file = engines_folder() / f"{engine.key}.engine"
+    file = ENGINES.folder / f"{engine.key}.engine"
     plan = bytearray(file.read_bytes())
     plan[100] ^= 1
     file.write_bytes(plan)
-    with pytest.raises(EngineError, match=r"is damaged. Build it again"):
+    with pytest.raises(
+        EngineError, match=r"is damaged\. Make it again: edgesplit engine build .*--force"
+    ):
         open_engine(bundle, tensorrt=fake)
 
 
@@ -695,7 +695,7 @@ def test_build_list_and_rm(typed: Callable[..., Result], fake: FakeTensorRT) -> 
     assert built.exit_code == 0, built.output
     assert "fp16, batch 1,2,4" in built.stdout
     assert "comparing with ONNX Runtime" in built.stderr
-    (engine,) = list_engines()
+    (engine,) = ENGINES.list()
     listed = typed("list").stdout
     assert engine.key in listed
     assert "yes" in listed
@@ -726,7 +726,7 @@ def test_a_build_without_a_gpu_ends_with_one_message(
     result = run("engine", "build", "--bundle", bundle.path)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("Error: This machine has no CUDA device")
-    assert not engines_folder().exists()
+    assert not ENGINES.folder.exists()
 
 
 @pytest.mark.parametrize(
@@ -755,5 +755,5 @@ def test_rm_of_a_key_that_is_none_or_several_removes_nothing(
         result = typed("rm", key)
         assert result.exit_code == 1
         assert reason in result.stderr
-    assert list_engines() == (engine,)
-    assert remove_engines(engine.key) == (engine.key,)
+    assert ENGINES.list() == (engine,)
+    assert ENGINES.remove(engine.key) == (engine.key,)

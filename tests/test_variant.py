@@ -30,16 +30,14 @@ from edgesplit.runtime.backends import Floats, FunctionBackend, OrtBackend
 from edgesplit.runtime.judging import MIN_CLIPS
 from edgesplit.runtime.variants import (
     BARS,
+    VARIANTS,
     Guard,
     Recipe,
     add_variant,
     check_guard,
     compare_backends,
-    list_variants,
     measure_speed,
     open_variant,
-    remove_variants,
-    variants_folder,
 )
 from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, transformer
 from tests.test_cli import contents, run, run_json
@@ -273,7 +271,7 @@ def test_a_variant_is_kept_and_runs_the_live_head(lab: Bundle, recipe: Recipe) -
     before = contents(lab.path)
     added = add_variant(lab, recipe, clips=clips(12))
     assert added.new
-    assert list_variants() == [added.variant]
+    assert VARIANTS.list() == (added.variant,)
     assert added.variant.feature_space == lab.feature_space
     calibrated, judged = (6, 6) if recipe == "int8" else (0, 12)
     assert added.variant.n_calibrated == calibrated
@@ -299,7 +297,7 @@ def test_force_makes_it_anew_from_other_clips(lab: Bundle) -> None:
     assert second.new
     assert (second.variant.key, second.variant.n_calibrated) == (first.key, 10)
     assert second.variant.digest != first.digest
-    assert list_variants() == [second.variant]
+    assert VARIANTS.list() == (second.variant,)
 
 
 def test_a_variant_of_another_backbone_is_another_variant(lab: Bundle, tmp_path: Path) -> None:
@@ -312,7 +310,7 @@ def test_a_variant_of_another_backbone_is_another_variant(lab: Bundle, tmp_path:
 def test_too_few_clips_are_refused_with_the_number(lab: Bundle) -> None:
     with pytest.raises(VariantError, match=f"9 clips are too few .*: {MIN_CLIPS} at least"):
         add_variant(lab, "int8", clips=clips(9))
-    assert not variants_folder().exists()
+    assert not VARIANTS.folder.exists()
 
 
 def test_int8_is_never_judged_on_clips_that_calibrated_it(
@@ -344,7 +342,7 @@ def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
     lab: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = add_variant(lab, "int8", clips=clips(12)).variant
-    before = contents(variants_folder())
+    before = contents(VARIANTS.folder)
 
     def coarse(backbone: bytes, given: Sequence[Floats]) -> bytes:
         return to_int8(
@@ -354,8 +352,8 @@ def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
     monkeypatch.setattr(variants, "to_int8", coarse)
     with pytest.raises(VariantError, match=r"thrown away: on 6 clips .*at most 0\.1.*more clips"):
         add_variant(lab, "int8", clips=clips(12), force=True)
-    assert list_variants() == [kept]
-    assert {k: v for k, v in contents(variants_folder()).items() if "lock" not in k} == {
+    assert VARIANTS.list() == (kept,)
+    assert {k: v for k, v in contents(VARIANTS.folder).items() if "lock" not in k} == {
         k: v for k, v in before.items() if "lock" not in k
     }
 
@@ -363,7 +361,7 @@ def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
 def test_a_making_that_is_under_way_is_not_repeated(lab: Bundle) -> None:
     key = add_variant(lab, "fp16", clips=clips(12)).variant.key
     with (
-        FileLock(variants_folder() / f".{key}.lock"),
+        FileLock(VARIANTS.folder / f".{key}.lock"),
         pytest.raises(VariantError, match="Another process is making this variant"),
     ):
         add_variant(lab, "fp16", clips=clips(12), force=True)
@@ -371,8 +369,8 @@ def test_a_making_that_is_under_way_is_not_repeated(lab: Bundle) -> None:
 
 def test_a_crash_before_the_description_leaves_no_variant(lab: Bundle) -> None:
     key = add_variant(lab, "fp16", clips=clips(12)).variant.key
-    (variants_folder() / f"{key}.json").unlink()
-    assert list_variants() == []
+    (VARIANTS.folder / f"{key}.json").unlink()
+    assert VARIANTS.list() == ()
     with pytest.raises(VariantError, match="There is no fp16 variant"):
         open_variant(lab, "fp16")
     assert add_variant(lab, "fp16", clips=clips(12)).new
@@ -380,7 +378,7 @@ def test_a_crash_before_the_description_leaves_no_variant(lab: Bundle) -> None:
 
 def test_a_damaged_file_is_never_run(lab: Bundle) -> None:
     key = add_variant(lab, "fp16", clips=clips(12)).variant.key
-    file = variants_folder() / f"{key}.onnx"
+    file = VARIANTS.folder / f"{key}.onnx"
     damaged = bytearray(file.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     file.write_bytes(damaged)
@@ -400,11 +398,11 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(
 def test_removing_one_or_all(lab: Bundle) -> None:
     keys = {recipe: add_variant(lab, recipe, clips=clips(12)).variant.key for recipe in RECIPES[:2]}
     with pytest.raises(VariantError, match="No variant starts with 'xyz'"):
-        remove_variants("xyz")
-    assert remove_variants(keys["fp16"][:6]) == (keys["fp16"],)
-    assert [variant.recipe for variant in list_variants()] == ["int8"]
-    assert remove_variants() == (keys["int8"],)
-    assert not [*variants_folder().glob("*.*x"), *variants_folder().glob("*.json")]
+        VARIANTS.remove("xyz")
+    assert VARIANTS.remove(keys["fp16"][:6]) == (keys["fp16"],)
+    assert [variant.recipe for variant in VARIANTS.list()] == ["int8"]
+    assert VARIANTS.remove() == (keys["int8"],)
+    assert not [*VARIANTS.folder.glob("*.*x"), *VARIANTS.folder.glob("*.json")]
 
 
 def test_a_closed_variant_says_so(lab: Bundle) -> None:

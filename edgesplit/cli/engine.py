@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
+from edgesplit.cli.shelf import rm_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from edgesplit.runtime.engines import Engine
+    from edgesplit.runtime.shelf import Shelf
     from edgesplit.runtime.trt import Batch
 
 __all__ = ["engine"]
@@ -124,9 +126,9 @@ def list_command(as_json: bool) -> None:
     """
     from edgesplit import screen
     from edgesplit.errors import EdgesplitError
-    from edgesplit.runtime.engines import Here, TensorRT, list_engines
+    from edgesplit.runtime.engines import ENGINES, Here, TensorRT
 
-    engines = list_engines()
+    engines = ENGINES.list()
     here: Here | None = None
     why = ""
     if engines:
@@ -142,27 +144,13 @@ def list_command(as_json: bool) -> None:
         click.echo(f"None of them runs here: {why}", err=True)
 
 
-@engine.command("rm")
-@click.argument("key", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every engine, and the timing caches.")
-@json_option
-def rm(key: str | None, everything: bool, as_json: bool) -> None:
-    """Remove an engine from the cache, by the first characters of its key, or all.
+def _shelf() -> Shelf[Any]:
+    from edgesplit.runtime import ENGINES
 
-    \b
-    Example:
-        edgesplit engine rm 3fa81c02
-        edgesplit engine rm --all
-    """
-    from edgesplit.runtime import remove_engines
+    return ENGINES
 
-    if (key is None) != everything:
-        raise click.UsageError("give a KEY, or --all")
-    removed = remove_engines(key)
-    if as_json:
-        print_json({"removed": removed})
-    else:
-        click.echo("\n".join(removed) or "there was no engine")
+
+engine.add_command(rm_command("engine", _shelf))
 
 
 def _content(one: Engine) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgesplit.cli.options import RECIPES, bundle_option, json_option, open_bundle, print_json
+from edgesplit.cli.shelf import rm_command
 
 if TYPE_CHECKING:
+    from edgesplit.runtime.shelf import Shelf
     from edgesplit.runtime.variants import Recipe, Variant
 
 __all__ = ["variant"]
@@ -78,36 +80,22 @@ def list_command(as_json: bool) -> None:
         edgesplit variant list
     """
     from edgesplit import screen
-    from edgesplit.runtime import list_variants
+    from edgesplit.runtime import VARIANTS
 
-    variants = list_variants()
+    variants = VARIANTS.list()
     if as_json:
         print_json([_content(one) for one in variants])
     else:
         screen.show_variants(screen.console(), variants)
 
 
-@variant.command("rm")
-@click.argument("key", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every variant.")
-@json_option
-def rm(key: str | None, everything: bool, as_json: bool) -> None:
-    """Remove a variant from the cache, by the first characters of its key, or all.
+def _shelf() -> Shelf[Any]:
+    from edgesplit.runtime import VARIANTS
 
-    \b
-    Example:
-        edgesplit variant rm 3fa81c02
-        edgesplit variant rm --all
-    """
-    from edgesplit.runtime import remove_variants
+    return VARIANTS
 
-    if (key is None) != everything:
-        raise click.UsageError("give a KEY, or --all")
-    removed = remove_variants(key)
-    if as_json:
-        print_json({"removed": removed})
-    else:
-        click.echo("\n".join(removed) or "there was no variant")
+
+variant.add_command(rm_command("variant", _shelf))
 
 
 def _content(one: Variant) -> dict[str, Any]:
