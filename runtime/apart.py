@@ -7,6 +7,7 @@ it does not like. A device that serves must not die of that, nor an engine build
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
 import shutil
@@ -38,6 +39,7 @@ def run_apart(
     function: Callable[..., Result],
     *arguments: Any,
     every_s: float = 1.0,
+    limit_s: float = math.inf,
     on_wait: Callable[[float, str], None] | None = None,
 ) -> Result:
     """Calls a function in a new process and returns what it returns.
@@ -47,12 +49,13 @@ def run_apart(
             are pickled.
         arguments: what it is called with.
         every_s: how often `on_wait` is called.
+        limit_s: how long it may take, to within `every_s`.
         on_wait: gets the seconds that have passed and the last line that the process wrote to
             its standard error.
 
     Raises:
         EdgesplitError: the function raised it.
-        EngineError: the function raised something else, or the process died.
+        EngineError: the function raised something else, the process died, or it took too long.
     """
     with tempfile.TemporaryDirectory(prefix="edgesplit-") as name:
         folder = Path(name)
@@ -64,9 +67,14 @@ def run_apart(
             pipe = subprocess.PIPE
             with subprocess.Popen(command, stdin=pipe, stdout=said, stderr=said) as process:
                 try:
-                    _wait(process, folder / "said", every_s, on_wait)
+                    in_time = _wait(process, folder / "said", every_s, limit_s, on_wait)
                 finally:
                     process.kill()  # does nothing when it has ended
+        if not in_time:
+            raise EngineError(
+                f"{function.__module__}.{function.__qualname__} gave no answer in {limit_s:g} s "
+                "and was ended. If the machine is not busy, its driver hangs: restart it."
+            )
         if not (folder / "result").exists():
             raise EngineError(_obituary(function, process.returncode, folder / "said"))
         error, result = pickle.loads((folder / "result").read_bytes())
@@ -80,16 +88,19 @@ def _wait(
     process: subprocess.Popen[bytes],
     said: Path,
     every_s: float,
+    limit_s: float,
     on_wait: Callable[[float, str], None] | None,
-) -> None:
+) -> bool:
+    """Whether the process ended within the limit."""
     start = time.monotonic()
-    while True:
+    while time.monotonic() - start < limit_s:
         try:
             process.wait(every_s)
-            return
+            return True
         except subprocess.TimeoutExpired:
             if on_wait is not None:
                 on_wait(time.monotonic() - start, *_last_lines(said, 1) or [""])
+    return False
 
 
 def _obituary(function: Callable[..., Any], code: int, said: Path) -> str:

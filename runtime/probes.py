@@ -40,6 +40,9 @@ CODECS = {
 
 Measured = TypeVar("Measured")
 
+_LIMIT_S = 120.0
+"""For a model of three numbers. A first use of CUDA takes half a minute on a small device; a driver
+that hangs takes for ever."""
 _QUICK_S = 1.0
 _MIN_RUNS = 20
 _NOT_FOR_MODELS = ("AzureExecutionProvider",)  # listed in every wheel, and runs nothing here
@@ -70,11 +73,11 @@ class Probes:
             EdgesplitError: ONNX Runtime cannot be used at all.
         """
         found = {}
-        for name in run_apart(_listed):
+        for name in run_apart(_listed, limit_s=_LIMIT_S):
             if name in _NOT_FOR_MODELS:
                 continue
             try:
-                run_apart(_run_tiny, name)
+                run_apart(_run_tiny, name, limit_s=_LIMIT_S)
                 found[name] = ""
             except EdgesplitError as error:
                 found[name] = str(error)

@@ -37,7 +37,9 @@ def test_without_json_an_error_is_one_message(bundle: Bundle) -> None:
 @pytest.mark.parametrize("as_json", [False, True])
 def test_ctrl_c_ends_a_long_command_with_one_word(as_json: bool) -> None:
     code = (
-        "import os, sys, threading; from edgesplit import cli; from edgesplit.cli import history\n"
+        "import os, signal, sys, threading\n"
+        "from edgesplit import cli; from edgesplit.cli import history\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job has none
         "def wait(*given, **options):\n"
         "    print('waiting', flush=True); threading.Event().wait(60)\n"
         "history.verify.callback = wait\n"

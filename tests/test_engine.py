@@ -430,6 +430,13 @@ def test_waiting_is_told_and_an_interrupt_ends_the_process() -> None:
     assert told[-1][0] > 0
 
 
+def test_a_process_that_hangs_is_ended() -> None:
+    start = time.monotonic()
+    with pytest.raises(EngineError, match=r"system gave no answer in 0\.3 s and was ended"):
+        run_apart(os.system, "exec sleep 60", every_s=0.1, limit_s=0.3)
+    assert time.monotonic() - start < 30
+
+
 def test_the_process_ends_with_a_caller_that_is_killed(tmp_path: Path) -> None:
     code = (
         "from edgesplit.runtime.apart import run_apart; import os\n"

@@ -149,7 +149,10 @@ def read_record(path: Path) -> dict[str, Any]:
         content = json.loads(read_bytes(file))
         schema, answers = content["schema"], content["answers"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise EdgesplitError(f"{file} is not a record of `edgesplit bench` ({error}).") from error
+        raise EdgesplitError(
+            f"{file} is not a record of `edgesplit bench` ({error}). Give the folder that an earlier "
+            "run wrote, or its bench.json."
+        ) from error
     if schema != SCHEMA or not isinstance(answers, dict):
         raise EdgesplitError(
             f"{file} has schema {schema!r}, this edgesplit reads {SCHEMA}. Measure the earlier "
