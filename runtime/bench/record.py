@@ -150,8 +150,8 @@ def read_record(path: Path) -> dict[str, Any]:
         schema, answers = content["schema"], content["answers"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise EdgesplitError(
-            f"{file} is not a record of `edgesplit bench` ({error}). Give the folder that an earlier "
-            "run wrote, or its bench.json."
+            f"{file} is not a record of `edgesplit bench` ({error}). Give the folder that an "
+            "earlier run wrote, or its bench.json."
         ) from error
     if schema != SCHEMA or not isinstance(answers, dict):
         raise EdgesplitError(
