@@ -131,6 +131,8 @@ class Bundle:
     text_encoder_digest: str
     """Of the text encoder that the bundle was exported beside."""
     store: Store = field(default_factory=Store, repr=False, compare=False)
+    _parsed: dict[str, Head] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The head that was read last, by its digest: an edit and its publish both ask for it."""
 
     @property
     def live(self) -> str:
@@ -170,8 +172,12 @@ class Bundle:
                 f"{path} is damaged: its content has another digest than its name. Restore it "
                 "from a copy, or roll back and make the same edit again."
             )
-        head = Head.from_bytes(data)
-        self._check_space(head)
+        head = self._parsed.get(full)
+        if head is None:
+            head = Head.from_bytes(data)
+            self._check_space(head)
+            self._parsed.clear()
+            self._parsed[full] = head
         return head
 
     def find_head(self, prefix: str) -> str:

@@ -10,6 +10,7 @@ loses when it takes the best other source instead.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -144,7 +145,7 @@ class _Differences:
 
     def __init__(self, wanted: Floats, known: Floats) -> None:
         self.products = wanted @ known.T
-        self.p, self.q = np.triu_indices(len(wanted), 1)
+        self.p, self.q = _pairs(len(wanted))
         self.wanted = _distances(wanted)[self.p, self.q]
         self.known = _distances(known)
 
@@ -160,6 +161,12 @@ class _Differences:
         return settled(self.cosines(assignments).mean(axis=1))
 
 
+@lru_cache(maxsize=8)
+def _pairs(n: int) -> tuple[Integers, Integers]:
+    """The places of all pairs; asked for once for every group."""
+    return np.triu_indices(n, 1)
+
+
 def _distances(rows: Floats) -> Floats:
     """`(n, n)`; equal texts are taken to be a little apart, so that nothing is divided by zero."""
     squares = np.einsum("nd,nd->n", rows, rows)
@@ -170,7 +177,7 @@ def _distances(rows: Floats) -> Floats:
 def _neighbours(assignment: Integers, n_known: int) -> Integers:
     """All assignments that give one subcategory another source; whoever had it swaps."""
     n_wanted = len(assignment)
-    place, other = (part.ravel() for part in np.indices((n_wanted, n_known)))
+    place, other = np.divmod(np.arange(n_wanted * n_known), n_known)
     keep = other != assignment[place]
     place, other = place[keep], other[keep]
     moved = np.repeat(assignment[None], len(place), axis=0)
