@@ -150,7 +150,7 @@ def _way(found: Result, name: str) -> float:
 
 
 def _times(found: Result, name: str) -> str:
-    return f"{_way(found, name) / _way(found, 'edgesplit'):.0f} x"
+    return f"{_way(found, name) / _way(found, 'edgesplit'):.3g} x"
 
 
 def _head(found: Result, splits: int) -> Result:
