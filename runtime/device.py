@@ -163,11 +163,12 @@ def describe_device(root: Path = ROOT, run: Run = run_command) -> DeviceRecord:
 
 def read_temperatures(root: Path = ROOT) -> dict[str, float]:
     """Degrees Celsius by thermal zone; before and after a run they say whether it stayed cool."""
-    temperatures = {}
+    temperatures: dict[str, float] = {}
     for zone in sorted(root.glob("sys/class/thermal/thermal_zone*")):
         value = _number(zone / "temp")  # a zone that is powered down raises when it is read
         if value is not None and value > -200_000:
-            temperatures[_text(zone / "type").strip() or zone.name] = value / 1000
+            name = _text(zone / "type").strip() or zone.name
+            temperatures[name] = max(value / 1000, temperatures.get(name, -273.15))  # the hottest
     return temperatures
 
 

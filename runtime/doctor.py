@@ -171,7 +171,9 @@ def _speed(probes: Probes, bundle: Bundle | None) -> tuple[Speed | None, Finding
         speed = probes.speed(bundle.path if bundle else None)
     except EdgesplitError as error:
         todo = "edgesplit verify says whether the bundle is sound." if bundle else ""
-        return None, Finding("speed", "note", f"It could not be measured: {error}", todo)
+        damaged = bundle is not None and isinstance(error, BundleError)
+        status: Status = "problem" if damaged else "note"
+        return None, Finding("speed", status, f"It could not be measured: {error}", todo)
     head = f" and {speed.head_ms:.2f} ms for the head" if speed.head_ms is not None else ""
     text = (
         f"{speed.what}: {speed.backbone_ms:.1f} ms a clip{head} on {speed.on}; one clip in ten "

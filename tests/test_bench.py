@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.results import FOLDER
 from edgesplit.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.demo import ASSETS, BUNDLE, unpack_demo
@@ -25,13 +26,14 @@ from edgesplit.runtime.bench.charts import Series, bars, curves, short, width_of
 from edgesplit.runtime.bench.compare import (
     LIMIT,
     TURNS,
+    Side,
     compare_earlier,
     compare_sides,
     judge,
     judge_blocks,
     sides_of,
 )
-from edgesplit.runtime.bench.copies import own_cache
+from edgesplit.runtime.bench.copies import copied_bundle, own_cache
 from edgesplit.runtime.bench.harness import Answer, Effort, Figure, Job, Usage, order_interval
 from edgesplit.runtime.bench.page import to_html, to_table
 from edgesplit.runtime.bench.record import QUESTIONS, read_record, run_bench, write_record
@@ -120,13 +122,17 @@ def test_a_handful_of_turns_is_unclear_whatever_they_say() -> None:
 
 
 def test_against_an_earlier_record_only_ratios_count() -> None:
-    def made(scale: float, machine: float, others: float | None = 0.02) -> dict[str, Any]:
+    def made(
+        scale: float, machine: float, others: float | None = 0.02, classes: int = 57
+    ) -> dict[str, Any]:
         blocks = [(scale * machine * (1 + 0.001 * n), machine) for n in range(15)]
         figure = Figure("latency.prediction", 15, 1, 1, 1, 1, tuple(blocks))
         return {
             "made": "now",
             "reference": {"what": "made", "ms": machine},
             "device": {},
+            "bundle": {"classes": classes},
+            "asked": {"clip": None},
             "others": others,
             "answers": {"latency": {"figures": [figure.to_json()]}},
         }
@@ -140,6 +146,50 @@ def test_against_an_earlier_record_only_ratios_count() -> None:
     busy = compare_earlier(made(6, 1.0, 0.4), made(5, 1.0, None))
     assert (busy.slower, busy.verdicts[0].word) == (False, "unclear")
     assert busy.machine == "other work took 40% of it now, so nothing is said"
+    assert (
+        compare_earlier(made(5, 1.0, classes=5), made(5, 1.0)).machine
+        == "another number of classes"
+    )
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record.pop("others"),
+        lambda record: record.pop("made"),
+        lambda record: record.pop("reference"),
+        lambda record: record.pop("asked"),
+        lambda record: record["answers"].update(latency=[]),
+        lambda record: record["answers"]["latency"].pop("figures"),
+        lambda record: record["answers"]["latency"]["figures"][0].update(blocks=[]),
+        lambda record: record["answers"]["latency"]["figures"][0].update(blocks=[[1.0, 0.0]]),
+        lambda record: record["answers"]["latency"]["figures"][0].pop("p50"),
+    ],
+)
+def test_a_damaged_record_is_refused(tmp_path: Path, damage: Callable[[Any], Any]) -> None:
+    record = json.loads((FOLDER / "bench.json").read_text())
+    (tmp_path / "bench.json").write_text(json.dumps(record))
+    assert read_record(tmp_path) == record
+    damage(record)
+    (tmp_path / "bench.json").write_text(json.dumps(record))
+    with pytest.raises(EdgesplitError, match=r"not a (record|figure) of `edgesplit bench`"):
+        read_record(tmp_path)
+
+
+def test_a_head_that_nobody_saw_decide_is_left_out() -> None:
+    published = [("a", 1.0, 1.1), ("b", 2.0, 2.1), ("a", 3.0, 3.1), ("b", 4.0, 4.1)]
+    seen = [(0.9, "b"), (1.5, "a"), (2.9, "a"), (3.5, "a"), (4.7, "b"), (5.5, "b")]
+    run = swap._Run(times=[(at, 1.0, head) for at, head in seen], published=published)
+    # The second publish never decided, and before the third its head decided already.
+    assert swap._until_live(run) == pytest.approx([500, 700])
+
+
+def test_a_history_is_as_long_as_it_says(demo: Bundle, tmp_path: Path) -> None:
+    with copied_bundle(demo.path, tmp_path) as bundle:
+        for n_edits in (10, 4):
+            growth._lengthen(bundle, n_edits)
+            assert len(bundle.history()) == n_edits
+        assert bundle.head().digest == bundle.live
 
 
 def test_other_work_is_what_neither_idles_nor_is_ours(tmp_path: Path) -> None:
@@ -237,7 +287,9 @@ def test_two_sides_of_the_same_bundle_are_timed_in_turns(demo: Bundle, tmp_path:
     assert [one.name for one in found.verdicts] == ["prediction", "decode", "head", "edit"]
     assert {one.word for one in found.verdicts} == {"unclear"}  # one turn says nothing
     broken = replace(this, command=(*this.command[:3], "nowhere", *this.command[4:]))
-    with pytest.raises(EdgesplitError, match=r"could not be measured\. It said: .*nowhere"):
+    with pytest.raises(
+        EdgesplitError, match=r"could not be measured \(exit code 1\)\. It said: .*nowhere"
+    ):
         compare_sides(broken, this, turns=1)
 
 
@@ -411,3 +463,42 @@ def test_the_package_gives_what_it_lists() -> None:
     assert all(callable(getattr(bench, name)) for name in bench.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'run'"):
         _ = bench.run
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--against", "locality"), "figures of nothing, and latency is asked"),
+        (("-o", "file/below"), "Nothing can be written to .*file"),
+        (("--seconds", "nan"), "nan is no length of time"),
+        (("--against-bundle", "demo.bundle", "--seconds", "9"), "leave out .*--seconds"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_measuring(
+    demo: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("demo.bundle").symlink_to(demo.path)
+    record = json.loads((FOLDER / "bench.json").read_text())
+    record["answers"] = {"locality": record["answers"]["locality"]}
+    Path("locality").mkdir()
+    Path("locality", "bench.json").write_text(json.dumps(record))
+    monkeypatch.setattr("edgesplit.runtime.bench.record.run_bench", None)
+    question = () if "--against-bundle" in options else ("latency",)
+    asked = ["bench", *question, "--quick", "--bundle", "demo.bundle", *options]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code in (1, 2)
+    assert re.search(message, " ".join(result.stderr.split()))
+
+
+def test_a_side_that_dies_says_of_what(tmp_path: Path) -> None:
+    code = "print('ready', flush=True); import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    side = Side("lab", (sys.executable, "-c", code), dict(os.environ))
+    for _ in range(5):  # whether the question is written before or after it died
+        with pytest.raises(EdgesplitError, match=r"lab could not be measured \(signal 9\)"):
+            compare_sides(side, side, turns=1, blocks=1, block_s=0.001)

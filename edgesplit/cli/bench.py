@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,18 +94,35 @@ def bench(
     from edgesplit.runtime.bench.harness import Effort, Job
 
     turns = against_bundle is not None or against_env is not None
-    if turns and (questions or against or output):
+    if turns and (questions or against or output or seconds is not None):
         raise click.UsageError(
             "--against-bundle and --against-env run in turns, and nothing else: leave out "
-            "questions, --against and --output."
+            "questions, --against, --output and --seconds; without --quick they take longer."
         )
+    if seconds is not None and not math.isfinite(seconds):
+        raise click.BadParameter(f"{seconds} is no length of time", param_hint="--seconds")
     effort = Effort.usual(quick=quick, seconds=seconds)
     job = Job(find_bundle(bundle_path), effort, backend, variant, clip)
-    if turns:
-        _compare_in_turns(job, against_bundle, against_env, as_json=as_json)
-    else:
-        chosen = QUESTIONS if not questions or "all" in questions else questions
-        _measure(job, chosen, output, against, as_json=as_json)
+    with _hang_up_as_interrupt():
+        if turns:
+            _compare_in_turns(job, against_bundle, against_env, as_json=as_json)
+        else:
+            chosen = QUESTIONS if not questions or "all" in questions else questions
+            _measure(job, chosen, output, against, as_json=as_json)
+
+
+@contextmanager
+def _hang_up_as_interrupt() -> Iterator[None]:
+    """A lost connection and SIGTERM end it as Ctrl-C does: nothing stays beside the bundle."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_json: bool) -> None:
@@ -127,26 +148,41 @@ def _measure(
     as_json: bool,
 ) -> None:
     from edgesplit import screen
+    from edgesplit.errors import EdgesplitError
     from edgesplit.runtime.bench.compare import compare_earlier
     from edgesplit.runtime.bench.page import to_table
-    from edgesplit.runtime.bench.record import read_record, run_bench, write_record
+    from edgesplit.runtime.bench.record import (
+        check_comparable,
+        check_folder,
+        read_record,
+        run_bench,
+        write_record,
+    )
 
     earlier = read_record(against) if against else None
+    if earlier is not None:
+        check_comparable(earlier, questions)
     if output is not None:
         check_new(output)
+    check_folder(output)
     with screen.notes().status("measuring") as status:
         record = run_bench(
             job, questions, on_wait=lambda question, what: status.update(f"{question}: {what}")
         )
-    comparison = None
+    comparison, trouble = None, None
     if earlier is not None:
-        comparison = compare_earlier(record, earlier)
-        record["comparison"] = comparison.to_json()
-    folder = write_record(record, output)
-    if as_json:
+        try:
+            comparison = compare_earlier(record, earlier)
+            record["comparison"] = comparison.to_json()
+        except EdgesplitError as error:  # what was measured is kept
+            trouble = error
+    if as_json:  # first of all: should it not be written, it is not lost
         print_json(record)
     else:
         click.echo(to_table(record))
+    folder = write_record(record, output)
     click.echo(f"written to {folder}: bench.json, bench.md, bench.html", err=True)
+    if trouble is not None:
+        raise trouble
     slower = comparison is not None and comparison.slower
     click.get_current_context().exit(SLOWER if slower else 0)

@@ -102,7 +102,8 @@ class Comparison:
     limit: float
     verdicts: tuple[Verdict, ...]
     machine: str = ""
-    """How the machine has changed, in words; empty when it has not, or both ran now."""
+    """How the machine, or what was measured, has changed, in words; empty when nothing has, or
+    both ran now."""
 
     @property
     def slower(self) -> bool:
@@ -141,7 +142,7 @@ def judge_blocks(
     quotients = np.sort(np.divide.outer(np.asarray(new, float), np.asarray(old, float)).ravel())
     m, n = len(new), len(old)
     outside = m * n / 2 - 1.96 * np.sqrt(m * n * (m + n + 1) / 12)
-    cut = max(0, int(np.floor(outside)))
+    cut = max(0, int(np.floor(outside)) - 1)  # of the smallest that stays, counted from 0
     low, high = float(quotients[cut]), float(quotients[-1 - cut])
     word = _word(low, high, limit) if min(m, n) >= MIN_BLOCKS else "unclear"
     return Verdict(name, float(np.median(quotients)), low, high, word)
@@ -185,6 +186,16 @@ def compare_earlier(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> Co
     )
 
 
+_ALIKE = {
+    ("bundle", "feature_space"): "another backbone",
+    ("bundle", "classes"): "another number of classes",
+    ("bundle", "clip_shape"): "another shape of clips",
+    ("asked", "backend"): "another backend",
+    ("asked", "variant"): "another variant",
+    ("asked", "clip"): "another video",
+}
+
+
 def _machine(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> str:
     now, then = record["reference"], earlier["reference"]
     said = []
@@ -200,6 +211,9 @@ def _machine(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> str:
     for name in ("processor", "cores", "kernel", "versions"):
         if record["device"].get(name) != earlier["device"].get(name):
             said.append(f"{name} differ" if name in ("cores", "versions") else f"{name} differs")
+    for (part, name), words in _ALIKE.items():
+        if record[part].get(name) != earlier[part].get(name):
+            said.append(words)
     return "; ".join(said)
 
 
@@ -303,8 +317,14 @@ def compare_sides(
                 for ask in (mine, its) if (turn + block) % 2 else (its, mine):
                     time.sleep(_REST_S)
                     pair[id(ask)] = ask(block_s)
-                for name, value in pair[id(mine)].items():
-                    found.setdefault(name, []).append(value / pair[id(its)][name])
+                own, others = pair[id(mine)], pair[id(its)]
+                if own.keys() != others.keys():
+                    raise EdgesplitError(
+                        f"{this.name} and {other.name} measure other things. Compare with an "
+                        "environment of about the same edgesplit."
+                    )
+                for name, value in own.items():
+                    found.setdefault(name, []).append(value / others[name])
         for name, values in found.items():
             ratios.setdefault(name, []).append(statistics.median(values))
     verdicts = tuple(judge(name, values) for name, values in ratios.items())
@@ -337,7 +357,14 @@ def _process(side: Side) -> Iterator[Callable[[float], Mapping[str, float]]]:
             if not line:
                 said.seek(0)
                 last = said.read().strip().splitlines()[-1:] or ["nothing"]
-                raise EdgesplitError(f"{side.name} could not be measured. It said: {last[0]}")
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(5)  # it closed its output: it is about to end
+                child.kill()
+                code = child.wait()
+                end = f"signal {-code}" if code < 0 else f"exit code {code}"
+                raise EdgesplitError(
+                    f"{side.name} could not be measured ({end}). It said: {last[0]}"
+                )
             return line.strip()
 
         def ask(seconds: float) -> Mapping[str, float]:
@@ -353,3 +380,5 @@ def _process(side: Side) -> Iterator[Callable[[float], Mapping[str, float]]]:
             yield ask
         finally:
             child.kill()
+            with suppress(OSError):  # a line that it never took
+                given.close()

@@ -23,7 +23,10 @@ __all__ = ["answer"]
 def answer(job: Job, say: Say) -> Answer:
     """The same split again and again on a copy, each time taken back."""
     repeats = job.effort.repeats
-    with copied_bundle(job.bundle, job.scratch) as bundle, tempfile.TemporaryDirectory() as name:
+    with (
+        copied_bundle(job.bundle, job.scratch) as bundle,
+        tempfile.TemporaryDirectory(dir=job.scratch) as name,
+    ):
         cache = Path(name)
         ((label, into),) = find_splits(bundle, 1)
         command = ["edit", "--class", label, "--into", ",".join(into), "--force", "--json"]

@@ -36,7 +36,7 @@ def answer(job: Job, say: Say) -> Answer:
     """Heads of made labels and random rows; the history grows on a copy of the bundle."""
     block_s = job.effort.block_s
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory() as cache, own_cache(Path(cache)):
+    with tempfile.TemporaryDirectory(dir=job.scratch) as cache, own_cache(Path(cache)):
         for axis, size, head in _heads(job.effort.sizes):
             say(f"a head, {axis} {size:,}")
             figures += _costs(f"growth.{axis}.{size}", head, block_s)
@@ -44,7 +44,7 @@ def answer(job: Job, say: Say) -> Answer:
         say(f"a history of {size:,} edits")
         with copied_bundle(job.bundle, job.scratch) as bundle:
             _lengthen(bundle, size)
-            figures += _history(f"growth.history.{size}", bundle, block_s)
+            figures += _history(f"growth.history.{size}", bundle, size, block_s)
     found = {
         what: round(exponent(figures, f"growth.classes.*.{what}"), 3)
         for what in ("run", "session", "edit")
@@ -128,7 +128,7 @@ def _costs(name: str, head: Head, block_s: float) -> tuple[Figure, ...]:
 
 
 def _lengthen(bundle: Bundle, n_edits: int) -> None:
-    """Writes a log of so many edits that went back and forth; the live head stays."""
+    """Makes the log one of so many edits that went back and forth; the live head stays."""
     live, other = bundle.live, "0" * 64
     heads = itertools.cycle((other, live))
     before = live
@@ -137,11 +137,10 @@ def _lengthen(bundle: Bundle, n_edits: int) -> None:
         version = new_version(digest, before=before, action="split pushing into left, right")
         lines.append(json.dumps(version.to_json()))
         before = digest
-    with (bundle.path / LOG).open("a") as log:
-        log.write("".join(f"{line}\n" for line in lines))
+    (bundle.path / LOG).write_text("".join(f"{line}\n" for line in lines))
 
 
-def _history(name: str, bundle: Bundle, block_s: float) -> tuple[Figure, ...]:
+def _history(name: str, bundle: Bundle, n_edits: int, block_s: float) -> tuple[Figure, ...]:
     label = bundle.head().tree[0].label
     turn = itertools.count()
 
@@ -152,6 +151,7 @@ def _history(name: str, bundle: Bundle, block_s: float) -> tuple[Figure, ...]:
 
     def publish() -> Mapping[str, float]:
         edit = bundle.rename_class(bundle.head().tree[0].label, f"{label} {next(turn) % 2 + 1}")
+        _lengthen(bundle, n_edits)  # as long as before: publishing adds to it
         start = time.perf_counter()
         bundle.publish(edit)
         return {f"{name}.publish": 1e3 * (time.perf_counter() - start)}

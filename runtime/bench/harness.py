@@ -141,6 +141,8 @@ class Figure:
         try:
             p50, p90, p95, p99 = (float(content[p]) for p in ("p50", "p90", "p95", "p99"))
             blocks = tuple((float(value), float(base)) for value, base in content["blocks"])
+            if not blocks or min(map(min, blocks)) <= 0:
+                raise ValueError("blocks that took no time")
             return cls(str(content["name"]), int(content["n"]), p50, p90, p95, p99, blocks)
         except (KeyError, TypeError, ValueError) as error:
             raise EdgesplitError(f"This is not a figure of `edgesplit bench`: {content}") from error

@@ -10,7 +10,7 @@ import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ _CURVE = 101
 
 def answer(job: Job, say: Say) -> Answer:
     """Cold starts, each in a process of its own, then warm predictions, one after another."""
-    with tempfile.TemporaryDirectory(prefix="edgesplit-") as folder:
+    with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
         bundle, choice = job.open()
         clip, what = job.clip, str(job.clip)
         if clip is None:
@@ -148,7 +148,7 @@ def _read_frames(path: Path, preprocessing: Preprocessing) -> list[Any]:
     """The frames that the clip is made of, as `read_clip` finds them: counted, then decoded.
 
     Raises:
-        ClipError: the video is damaged.
+        ClipError: nothing in the video can be decoded.
     """
     import av
 
@@ -156,15 +156,26 @@ def _read_frames(path: Path, preprocessing: Preprocessing) -> list[Any]:
     with open_video(path) as container, contextlib.suppress(av.FFmpegError):
         for packet in container.demux(container.streams.video[0]):
             n_packets += packet.size > 0
-    wanted = sample_frames(n_packets, preprocessing)
+    wanted = sample_frames(max(1, n_packets), preprocessing)
+    n_frames, frames = _decode(path, wanted)
+    if n_frames and n_frames != n_packets:  # cut between key frames, or damaged: once more
+        wanted = sample_frames(n_frames, preprocessing)
+        n_frames, frames = _decode(path, wanted)
+    if not n_frames:
+        raise ClipError(f"{path} is damaged. Measure with another video, or leave out --clip.")
+    return [frames[index] for index in wanted]
+
+
+def _decode(path: Path, wanted: Sequence[int]) -> tuple[int, dict[int, Any]]:
+    """How many frames there are, and the wanted ones."""
+    import av
+
     chosen, n_frames, frames = set(wanted), 0, {}
     with open_video(path) as container, contextlib.suppress(av.FFmpegError):
         for n_frames, frame in enumerate(container.decode(video=0), start=1):
             if n_frames - 1 in chosen:
                 frames[n_frames - 1] = frame
-    if not n_frames or n_frames != n_packets:
-        raise ClipError(f"{path} is damaged. Measure with another video, or leave out --clip.")
-    return [frames[index] for index in wanted]
+    return n_frames, frames
 
 
 def make_video(path: Path, preprocessing: Preprocessing) -> str:

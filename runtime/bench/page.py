@@ -300,7 +300,7 @@ def _compared(comparison: Record) -> list[str]:
         f"{1 + comparison['limit']:.2f}, `same` all of it within {comparison['limit']:.0%}."
     ]
     if comparison["machine"]:
-        notes.insert(0, f"The machine changed: {comparison['machine']}.")
+        notes.insert(0, f"Not all is as it was: {comparison['machine']}.")
     return notes
 
 

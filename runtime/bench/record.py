@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -142,15 +143,17 @@ def read_record(path: Path) -> dict[str, Any]:
     """A record that `edgesplit bench` wrote; a folder stands for the bench.json in it.
 
     Raises:
-        EdgesplitError: it is none, or one of another schema.
+        EdgesplitError: it is none, a damaged one, or one of another schema.
     """
     file = path / "bench.json" if path.is_dir() else path
     try:
         content = json.loads(read_bytes(file))
         schema, answers = content["schema"], content["answers"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        if schema == SCHEMA:
+            _check_record(content)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise EdgesplitError(
-            f"{file} is not a record of `edgesplit bench` ({error}). Give the folder that an "
+            f"{file} is not a record of `edgesplit bench` ({error!r}). Give the folder that an "
             "earlier run wrote, or its bench.json."
         ) from error
     if schema != SCHEMA or not isinstance(answers, dict):
@@ -159,6 +162,44 @@ def read_record(path: Path) -> dict[str, Any]:
             "state again, or compare both now with --against-env."
         )
     return dict(content)
+
+
+def _check_record(content: Mapping[str, Any]) -> None:
+    """Raises KeyError, TypeError, ValueError or AttributeError where a comparison would."""
+    str(content["made"]), dict(content["device"]), dict(content["bundle"]), dict(content["asked"])
+    if content["others"] is not None:
+        float(content["others"])
+    str(content["reference"]["what"])
+    if figures_of(content) and not content["reference"]["ms"] > 0:
+        raise ValueError("a reference that took no time")
+
+
+def check_comparable(earlier: Mapping[str, Any], questions: Sequence[Question]) -> None:
+    """Refuses, before anything is measured, what has no figure in common with these questions.
+
+    Raises:
+        EdgesplitError: so it is.
+    """
+    answers = earlier["answers"]
+    timed = [question for question, answer in answers.items() if answer["figures"]]
+    if not set(timed).intersection(questions):
+        raise EdgesplitError(
+            f"The earlier record has figures of {', '.join(timed) or 'nothing'}, and "
+            f"{', '.join(questions)} is asked. Ask the same questions; locality has no figures."
+        )
+
+
+def check_folder(folder: Path | None) -> None:
+    """Refuses, before anything is measured, a folder that cannot be made.
+
+    Raises:
+        EdgesplitError: so it is.
+    """
+    place = (folder or Path("bench")).absolute().parent
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise EdgesplitError(f"Nothing can be written to {place}. Name another folder: -o FOLDER.")
 
 
 def write_record(record: Mapping[str, Any], folder: Path | None = None) -> Path:

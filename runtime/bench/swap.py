@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from edgesplit.bundle import Bundle
 from edgesplit.errors import EdgesplitError
@@ -27,6 +28,8 @@ from edgesplit.runtime.runtime import Runtime
 
 __all__ = ["answer"]
 
+_PREDICTIONS = 3
+"""From a publish to the next, at least: a head that nobody saw decide tells nothing."""
 PUBLISH_S = 0.2
 """From one publish to the next."""
 CURVE = 101
@@ -72,13 +75,14 @@ def answer(job: Job, say: Say) -> Answer:
         with Runtime(
             bundle, backend=choice.backend, on_swap=lambda head: swapped.append(head.build_ms)
         ) as runtime:
+            every_s = max(PUBLISH_S, _PREDICTIONS * _time_prediction(runtime))
             for _ in range(job.effort.repeats):
                 for kind, runs in kinds.items():
                     say("predictions while heads are swapped" if kind == "swaps" else "predictions")
                     seconds = job.effort.seconds / job.effort.repeats
-                    pairs = max(1, round(seconds / PUBLISH_S / 2)) if kind == "swaps" else 0
+                    pairs = max(1, round(seconds / every_s / 2)) if kind == "swaps" else 0
                     swapped.clear()
-                    run = _watch(runtime, bundle, (first, second), seconds, 2 * pairs)
+                    run = _watch(runtime, bundle, (first, second), seconds, 2 * pairs, every_s)
                     run.build_ms.extend(swapped)
                     runs.append(run)
     null, swaps = kinds["null"], kinds["swaps"]
@@ -94,7 +98,7 @@ def answer(job: Job, say: Say) -> Answer:
     times = {kind: np.concatenate(_times(runs)) for kind, runs in kinds.items()}
     facts = {
         "split": {"class": label, "into": into},
-        "every_s": PUBLISH_S,
+        "every_s": round(every_s, 3),
         "published": sum(len(run.published) for run in swaps),
         "seen": sum(map(len, until)),
         **{
@@ -115,16 +119,33 @@ def answer(job: Job, say: Say) -> Answer:
     )
 
 
+def _still(runtime: Runtime) -> npt.NDArray[np.float32]:
+    return np.full(runtime.clip_shape, 0.5, np.float32)
+
+
+def _time_prediction(runtime: Runtime) -> float:
+    """Seconds of a warm one."""
+    runtime.predict(_still(runtime))
+    start = time.monotonic()
+    runtime.predict(_still(runtime))
+    return time.monotonic() - start
+
+
 def _times(runs: list[_Run]) -> list[list[float]]:
     return [[ms for _, ms, _ in run.times] for run in runs]
 
 
 def _watch(
-    runtime: Runtime, bundle: Bundle, heads: tuple[str, str], seconds: float, n_swaps: int
+    runtime: Runtime,
+    bundle: Bundle,
+    heads: tuple[str, str],
+    seconds: float,
+    n_swaps: int,
+    every_s: float,
 ) -> _Run:
-    still = np.full(runtime.clip_shape, 0.5, np.float32)
+    still = _still(runtime)
     run = _Run(reference=time_reference())
-    with _publisher(bundle, heads, n_swaps) as child:
+    with _publisher(bundle, heads, n_swaps, every_s) as child:
         runtime.predict(still)
         end = time.monotonic() + seconds
         while time.monotonic() < end or child.poll() is None:
@@ -143,11 +164,11 @@ def _watch(
 
 @contextmanager
 def _publisher(
-    bundle: Bundle, heads: tuple[str, str], n_swaps: int
+    bundle: Bundle, heads: tuple[str, str], n_swaps: int, every_s: float
 ) -> Iterator[subprocess.Popen[str]]:
     """A process that makes the heads live in turns, so many times; it has just begun to."""
     path = [entry or os.getcwd() for entry in sys.path]
-    asked = [str(bundle.path), ",".join(heads), str(PUBLISH_S), str(n_swaps)]
+    asked = [str(bundle.path), ",".join(heads), str(every_s), str(n_swaps)]
     command = [sys.executable, "-c", _PUBLISH, *asked, *path]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as child:
@@ -164,12 +185,19 @@ def _publisher(
 
 
 def _until_live(run: _Run) -> list[float]:
-    """Milliseconds from the begin of each publish to the first result by its head."""
+    """Milliseconds from the begin of each publish to the first result by its head.
+
+    A head that gave no result before the next was published is left out, as is one that decided
+    already: two heads take turns, and a later result would be another publish's.
+    """
     until = []
-    results = iter(run.times)
-    for digest, begun, _ in run.published:
-        for at, _, head in results:
-            if at > begun and head == digest:
-                until.append(1e3 * (at - begun))
-                break
+    ends = [*(begun for _, begun, _ in run.published[1:]), float("inf")]
+    for (digest, begun, _), end in zip(run.published, ends, strict=True):
+        before = [head for at, _, head in run.times if at <= begun]
+        if before[-1:] == [digest]:
+            continue
+        lasted = (at - begun for at, _, head in run.times if begun < at < end and head == digest)
+        first = next(lasted, None)
+        if first is not None:
+            until.append(1e3 * first)
     return until
