@@ -493,7 +493,7 @@ def test_what_cannot_end_well_is_refused_before_measuring(
     asked = ["bench", *question, "--quick", "--bundle", "demo.bundle", *options]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code in (1, 2)
-    assert re.search(message, " ".join(result.stderr.split()))
+    assert re.search(message, " ".join(result.output.split()))
 
 
 def test_a_side_that_dies_says_of_what(tmp_path: Path) -> None:
