@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgesplit.bundle import Bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.head import Evaluation
-from edgesplit.runtime.shadow import Shadow, lowest_share
+from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share
 from edgesplit.runtime.swap import LiveHead, ServingHead
 
 __all__ = ["Probation"]
@@ -52,6 +52,8 @@ class Probation:
             return
         shadow.observe(serving, features, decided)
         n_outside, n_windows = shadow.outside
+        if n_windows < MIN_WINDOWS:  # of the first ones a single change would be above most bars
+            return
         if lowest_share(n_outside, n_windows) <= self.bar:
             return
         with self._lock:
@@ -73,17 +75,19 @@ class Probation:
 
     def _roll_back(self, live: LiveHead, digest: str, before: str, reason: str) -> None:
         earlier, self.rolled_back = self.rolled_back, reason  # told as soon as HEAD is followed
+        follow = True
         try:
             self._bundle.rollback(before, expect=digest)
         except EdgesplitError as error:
             if self._is_gone(digest):  # somebody published since: theirs is followed, not ours
                 self.rolled_back = earlier
                 return
+            follow = False
             self.rolled_back += f"; in this runtime only: {error}"
         _log.warning("%s", self.rolled_back)
         try:
             if live.serving.digest == digest:
-                live.swap(before)
+                live.swap(None if follow else before)  # HEAD: others may have published by now
         except EdgesplitError as error:
             self.rolled_back += f"; it goes on serving: {error}"
             _log.warning("%s goes on serving: %s", digest[:12], error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,13 @@ class Recent:
         if not self._decided:
             return
         told, means = zip(*self._decided, strict=True)
-        for decision, prediction in zip(told, runtime.decide_all(means), strict=True):
+        predictions = runtime.decide_all(means)
+        self._decided.clear()  # what is told now is what the next swap is compared with
+        self._decided.extend(
+            (replace(decision, prediction=prediction), mean)
+            for decision, prediction, mean in zip(told, predictions, means, strict=True)
+        )
+        for decision, prediction in zip(told, predictions, strict=True):
             yield Rescored(
                 number=decision.number,
                 start=decision.start,

@@ -170,7 +170,9 @@ class Shadow:
         if len(self._own_roots):
             roots = result.logits[row, self._own_roots] - decided.logits[row, self._live_roots]
             self._largest = max(self._largest, float(np.abs(roots).max()))
-        if ours != theirs:
+        # As deep as both go: a subcategory that only one of them has lies inside its split.
+        shared = max(1, min(len(ours), len(theirs)))
+        if ours[:shared] != theirs[:shared]:
             self._n_outside += 1
             named = [tree[columns[-1]].label if columns else "" for columns in (theirs, ours)]
             self._changes[named[0], named[1]] += 1

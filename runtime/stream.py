@@ -251,7 +251,7 @@ class Stream:
                 yield Stalled(silent_s=silent_s)
                 if self._comes_back and self._abandon(connection, "no frame came"):
                     yield self._retry(f"no frame for {silent_s:.1f} s")
-            if connection.delivering:  # it is we who keep it waiting
+            if connection.delivering or connection.over:  # it is we who keep it waiting
                 self._last_frame_at = now
         if self._give_up_s is not None and now - self._last_frame_at > self._give_up_s:
             raise ClipError(
@@ -330,8 +330,9 @@ class Stream:
                     if not self._take(connection, feed, frame):
                         return
             finally:
+                if not connection.over:
+                    self._count_damaged(connection, feed)
                 feed.close()
-            self._count_damaged(connection, feed)
         except Exception as problem:  # told on the thread that keeps watch
             error, final = problem, final or not isinstance(problem, ClipError)
         reason = f"the source ended ({error})" if error else "the source ended"
