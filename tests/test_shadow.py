@@ -1,5 +1,6 @@
 """Shadow heads say what a candidate would change; an edit that changes too much is taken back."""
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -195,6 +196,21 @@ def test_edit_that_changes_too_much_outside_is_rolled_back(bundle: Bundle, windo
         for feature in windows:  # nor is the rollback rolled back
             runtime.decide(feature)
         assert runtime.head_digest == first
+
+
+def test_the_first_windows_alone_take_nothing_back(bundle: Bundle, windows: Floats) -> None:
+    edited = louder(bundle)
+    before = bundle.head().evaluate(windows).class_index
+    changed = windows[edited.evaluate(windows).class_index != before]
+    with Runtime(bundle, rollback_above=0.02) as runtime:
+        bundle.publish(edited)
+        runtime.swap_head()
+        for index in range(MIN_WINDOWS - 1):
+            runtime.decide(changed[index % len(changed)])
+        time.sleep(0.3)
+        assert runtime.head_digest == bundle.live == edited.digest
+        runtime.decide(changed[0])
+        wait_until(lambda: bundle.live != edited.digest)
 
 
 @pytest.mark.parametrize("bar", [None, 0.9])
