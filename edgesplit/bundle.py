@@ -422,7 +422,15 @@ class Bundle:
         if digest is None:
             digest = self.head().parent
             if not digest:
-                raise BundleError("The first head is live: there is nothing to roll back to.")
+                others = [one.digest[:12] for one in self.history() if one.digest != live]
+                if not others:
+                    raise BundleError(
+                        "The first head is live, and no other was: nothing to roll back to."
+                    )
+                raise BundleError(
+                    "The first head is live: there is nothing to roll back to. Another was live "
+                    f"last: `edgesplit rollback {others[-1]}`; `edgesplit log` lists all."
+                )
         head = self.head(digest)
         if not self._was_live(head.digest, live):
             file = head_file(self.path, head.digest)

@@ -127,6 +127,7 @@ def live_at(history: Sequence[Version], moment: datetime) -> tuple[Version, ...]
         moment: with a time zone.
     """
     found = []
+    history = [version for version in history if version.digest != version.before]  # no prunes
     for place, version in enumerate(history):
         start = version.moment
         end = history[place + 1].moment if place + 1 < len(history) else None

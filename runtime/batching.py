@@ -70,8 +70,11 @@ class BatchingBackend:
                 features = self._backend.run(np.concatenate(clips))
                 ends = np.cumsum([len(one) for one in clips])
                 parts = np.split(features, ends[:-1])
-            except Exception:
-                self._run_alone(batch)
+            except Exception as error:
+                if len(batch) == 1:
+                    futures[0].set_exception(error)
+                else:
+                    self._run_alone(batch)
                 continue
             for future, part in zip(futures, parts, strict=True):
                 future.set_result(part.copy())  # an own array, not a view that keeps the batch

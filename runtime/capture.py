@@ -6,6 +6,7 @@ which leave Python's lock to others meanwhile.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import time
@@ -109,16 +110,16 @@ def parse_source(text: str, *, live: bool | None = None) -> Source:
         if live is None and not scheme.startswith("http"):
             live = True
         return Source(text, "url", _without_secrets(text), live)
-    path = Path(text)
+    path, shown = Path(text), os.fsencode(text).decode(errors="backslashreplace")
     try:
         mode = path.stat().st_mode
     except OSError:
         mode = 0
     if stat.S_ISCHR(mode) or re.fullmatch(r"/dev/video\d+", text):
-        return Source(text, "device", text, True if live is None else live)
+        return Source(text, "device", shown, True if live is None else live)
     if stat.S_ISFIFO(mode):
-        return Source(text, "pipe", text, live or False)
-    return Source(text, "file", text, live or False)
+        return Source(text, "pipe", shown, live or False)
+    return Source(text, "file", shown, live or False)
 
 
 def _without_secrets(url: str) -> str:

@@ -16,6 +16,10 @@ WAITING = 2
 """Windows that may wait when none is to be lost: one to be taken, one to be finished meanwhile."""
 
 
+LOOK_S = 0.5
+"""How often who waits for room looks whether there is still somebody to make it."""
+
+
 class Closed:
     """A connection ended by itself; `final`: opening it again would change nothing."""
 
@@ -33,6 +37,12 @@ class Inbox:
         self._items: deque[Window | Event | Closed] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._taker: threading.Thread | None = None
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the thread that took items has ended, and nobody will take more."""
+        return self._taker is not None and not self._taker.is_alive()
 
     def put(self, items: Sequence[Window | Event | Closed]) -> None:
         """Hands over; a window too many takes the place of the one that waits, or waits itself."""
@@ -52,13 +62,19 @@ class Inbox:
                 self._items.remove(waiting)
                 self._ledger.settle(waiting.tickets, "late")
             return
-        self._changed.wait_for(lambda: self._closed or len(self._windows()) < WAITING)
+        while not self._changed.wait_for(self._has_room, LOOK_S):
+            if self.abandoned:
+                self._closed = True
+
+    def _has_room(self) -> bool:
+        return self._closed or len(self._windows()) < WAITING
 
     def _windows(self) -> list[Window]:
         return [item for item in self._items if isinstance(item, Window)]
 
     def get(self, timeout_s: float) -> Window | Event | Closed | None:
         """The next item; None when none came in time."""
+        self._taker = threading.current_thread()
         with self._changed:
             if not self._changed.wait_for(lambda: bool(self._items), timeout_s):
                 return None

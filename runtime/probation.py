@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgesplit.bundle import Bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.head import Evaluation
+from edgesplit.head import Evaluation, Head
 from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share
 from edgesplit.runtime.swap import LiveHead, ServingHead
 
@@ -28,16 +28,31 @@ class Probation:
         self.rolled_back = ""
         """What was taken back last, and why; empty when nothing was."""
         self._bundle = bundle
-        self._shadow: Shadow | None = None
+        self._watched: tuple[Shadow, str] | None = None
+        """The head before an edit, and the edit's digest."""
+        self._taken_back = ""
+        """Digest of the edit that was; who makes it live once more means it."""
         self._lock = threading.Lock()
 
     def start(self, before: ServingHead, after: ServingHead) -> None:
-        """Watches `after`, if it is an edit of `before`; a rollback is never watched."""
+        """Watches `after`, if it is an edit of `before`, or an edit of one.
+
+        A rollback is never watched, nor is an edit that was taken back and is made live again.
+        """
         if after.digest == before.digest:
             return
-        edited = after.head.parent == before.digest
+        watched = after.digest != self._taken_back and self._is_edit(after.head, before.digest)
         with self._lock:
-            self._shadow = Shadow(before) if edited else None
+            self._watched = (Shadow(before), after.digest) if watched else None
+
+    def _is_edit(self, head: Head, before: str) -> bool:
+        """Whether edits lead from `before` to it: several may be published between two looks."""
+        try:
+            while head.parent != before and head.parent:
+                head = self._bundle.head(head.parent)
+        except EdgesplitError:  # pruned or damaged: nobody knows
+            return False
+        return head.parent == before
 
     def observe(
         self,
@@ -47,9 +62,10 @@ class Probation:
         decided: Evaluation,
     ) -> None:
         """Counts a decision as `Shadow.observe` does; at the bar, rolls back in a thread."""
-        shadow = self._shadow
-        if shadow is None or serving.head.parent != shadow.candidate.digest:
+        watched = self._watched
+        if watched is None or serving.digest != watched[1]:
             return
+        shadow, _ = watched
         shadow.observe(serving, features, decided)
         n_outside, n_windows = shadow.outside
         if n_windows < MIN_WINDOWS:  # of the first ones a single change would be above most bars
@@ -57,9 +73,9 @@ class Probation:
         if lowest_share(n_outside, n_windows) <= self.bar:
             return
         with self._lock:
-            if self._shadow is not shadow:
+            if self._watched is not watched:
                 return  # another thread saw it first, or another head is live
-            self._shadow = None
+            self._watched = None
         before = shadow.candidate.digest
         reason = (
             f"{serving.digest[:12]} was rolled back to {before[:12]}: it changed {n_outside} of "
@@ -75,7 +91,7 @@ class Probation:
 
     def _roll_back(self, live: LiveHead, digest: str, before: str, reason: str) -> None:
         earlier, self.rolled_back = self.rolled_back, reason  # told as soon as HEAD is followed
-        follow = True
+        follow, self._taken_back = True, digest
         try:
             self._bundle.rollback(before, expect=digest)
         except EdgesplitError as error:
@@ -84,13 +100,13 @@ class Probation:
                 return
             follow = False
             self.rolled_back += f"; in this runtime only: {error}"
-        _log.warning("%s", self.rolled_back)
         try:
             if live.serving.digest == digest:
                 live.swap(None if follow else before)  # HEAD: others may have published by now
+            _log.warning("%s", self.rolled_back)
         except EdgesplitError as error:
-            self.rolled_back += f"; it goes on serving: {error}"
-            _log.warning("%s goes on serving: %s", digest[:12], error)
+            self.rolled_back = earlier
+            _log.error("%s goes on serving, as it cannot be rolled back: %s", digest[:12], error)
 
     def _is_gone(self, digest: str) -> bool:
         """Whether the bundle names another head than this by now."""

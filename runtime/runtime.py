@@ -85,8 +85,9 @@ class Runtime:
                 logged.
             rollback_above: share of windows, 0..1, that an edit may change outside its splits.
                 After each edit the head before it is kept as a shadow; once more than this share
-                is sure to have changed (`lowest_share`), the bundle is rolled back to it, or,
-                where the bundle cannot be written, only this runtime. None: never.
+                of 30 windows or more is sure to have changed (`lowest_share`), the bundle is
+                rolled back to it, or, where the bundle cannot be written, only this runtime.
+                An edit that is made live again after that stays. None: never.
 
         Raises:
             BundleError: the bundle is damaged.

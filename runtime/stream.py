@@ -347,7 +347,7 @@ class Stream:
     def _take(self, connection: _Connection, feed: Feed, frame: Frame) -> bool:
         """Makes windows of a frame and hands them over; False when it is not wanted any more."""
         with self._capturing:
-            if connection.over or self._windower is None:
+            if connection.over or self._windower is None or self._inbox.abandoned:
                 return False
             connection.last_frame_at, connection.told, self._attempt = self._clock(), False, 0
             found = self._windower.add(frame)

@@ -137,6 +137,17 @@ def test_log_says_which_head_was_live_at_a_moment(here: Path, bundle: Bundle) ->
     assert bundle.live[:12] not in shown.stdout
 
 
+def test_a_prune_makes_no_head_live(here: Path, bundle: Bundle) -> None:
+    run(*EDIT)
+    went_live = bundle.history()[-1].time
+    assert run("prune", "--keep", "1").exit_code == 0
+    assert bundle.history()[-1].action.startswith("prune")
+    result = run("log", "--at", "2999-01-01", "--json")
+    (version,) = json.loads(result.stdout)
+    assert (version["to"], version["time"]) == (bundle.live, went_live)
+    assert result.stderr == "at 2999-01-01 00:00:00 UTC\n"
+
+
 def test_log_says_that_nothing_was_live_yet(here: Path) -> None:
     result = run("log", "--at", "1970-01-01")
     assert result.exit_code == 1

@@ -5,10 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from edgesplit.bundle import Bundle
+from edgesplit.cli.options import print_json
+from edgesplit.demo import unpack_demo
+from edgesplit.runtime import parse_source
 from tests.test_cli import run
 
 
@@ -32,6 +36,31 @@ def test_without_json_an_error_is_one_message(bundle: Bundle) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
     assert "Traceback" not in result.stderr
+
+
+def test_predict_tells_of_each_file_in_json(tmp_path: Path) -> None:
+    bundle = unpack_demo(tmp_path)
+    good = tmp_path / "clips" / "pulling-something-left-1.mp4"
+    result = run("predict", "--json", "nowhere.mp4", good, "--bundle", bundle.path)
+    assert result.exit_code == 1
+    told = json.loads(result.stderr)
+    assert (told["clip"], told["error"]["type"]) == ("nowhere.mp4", "ClipError")
+    assert "does not exist" in told["error"]["message"]
+    assert json.loads(result.stdout)["label"] == "pulling something left"
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "0"])
+@pytest.mark.parametrize("option", ["--window", "--stride", "--stall", "--give-up"])
+def test_lengths_of_time_are_numbers(option: str, number: str) -> None:
+    result = run("run", "--source", "a.mp4", option, number)
+    assert result.exit_code == 2
+    assert f"'{option}'" in result.stderr
+
+
+def test_names_that_are_not_unicode_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"clip": "caf\udce9.ts", "label": "größer"}, indent=None)
+    assert json.loads(capsys.readouterr().out) == {"clip": "caf\udce9.ts", "label": "größer"}
+    assert parse_source("caf\udce9.ts").name == "caf\\xe9.ts"
 
 
 @pytest.mark.parametrize("as_json", [False, True])

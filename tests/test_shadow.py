@@ -1,5 +1,6 @@
 """Shadow heads say what a candidate would change; an edit that changes too much is taken back."""
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -232,6 +233,61 @@ def test_gated_edit_is_never_rolled_back(bundle: Bundle, windows: Floats) -> Non
         for feature in windows:
             runtime.decide(feature)
         assert runtime.head_digest == digest
+
+
+def test_two_edits_at_once_are_watched_as_one(bundle: Bundle, windows: Floats) -> None:
+    first = bundle.live
+    with Runtime(bundle, poll_s=0.5, rollback_above=0.05) as runtime:
+        bundle.publish(louder(bundle))
+        last = bundle.publish(bundle.rename_class("holding", "keeping something")).digest
+        runtime.swap_head()
+        assert runtime.head_digest == last
+        for feature in windows:
+            runtime.decide(feature)
+        wait_until(lambda: runtime.head_digest == first and bundle.live == first)
+
+
+def test_an_edit_that_is_made_live_again_stays(bundle: Bundle, windows: Floats) -> None:
+    first, edited = bundle.live, louder(bundle)
+    with Runtime(bundle, rollback_above=0.05) as runtime:
+        bundle.publish(edited)
+        runtime.swap_head()
+        for feature in windows:
+            runtime.decide(feature)
+        wait_until(lambda: runtime.head_digest == first and bundle.live == first)
+        bundle.rollback(edited.digest)
+        runtime.swap_head()
+        for feature in windows:
+            runtime.decide(feature)
+        time.sleep(0.3)
+        assert runtime.head_digest == bundle.live == edited.digest
+
+
+def test_a_rollback_that_is_not_possible_is_not_told_as_one(
+    bundle: Bundle, windows: Floats
+) -> None:
+    edited = louder(bundle)
+    with Runtime(bundle, rollback_above=0.05) as runtime:
+        bundle.publish(edited)
+        runtime.swap_head()
+        bundle.prune(1)
+        for feature in windows:
+            runtime.decide(feature)
+        wait_until(lambda: not any("rollback" in one.name for one in threading.enumerate()))
+        assert runtime.rolled_back == ""
+        assert runtime.head_digest == bundle.live == edited.digest
+
+
+def test_a_dropped_subcategory_lies_inside_its_split(bundle: Bundle, windows: Floats) -> None:
+    bundle.publish(bundle.split_class(PUSHING, into=["left", "right", "up"], force=True))
+    three = ServingHead(bundle.head())
+    two = ServingHead(bundle.drop_class(f"{PUSHING} up").head)
+    decided = two.evaluate(windows)
+    shadow = Shadow(three)
+    shadow.observe(two, windows, decided)
+    up = three.head.tree.find(f"{PUSHING} up")
+    assert (three.evaluate(windows).class_index == up).any()
+    assert shadow.outside == (0, len(windows))
 
 
 def test_bundle_that_cannot_be_written_is_rolled_back_here_only(

@@ -38,7 +38,10 @@ from edgesplit.runtime import (
     Stream,
     Swapped,
 )
+from edgesplit.runtime.inbox import Inbox
+from edgesplit.runtime.ledger import Ledger
 from edgesplit.runtime.stream import STUCK, _pauses
+from edgesplit.runtime.windows import Window
 from tests.feeds import CAMERA, FILE, LIVE_PIPE, FakeFeed, frames, in_turn
 from tests.waiting import wait_until
 
@@ -566,3 +569,31 @@ def test_pauses_grow_by_chance_and_have_an_end() -> None:
     middle = np.median(many, axis=0)
     assert (np.diff(middle[:7]) > 0).all()
     assert len({pauses[8] for pauses in many}) == len(many)
+
+
+def test_a_reader_whose_taker_has_ended_ends_too() -> None:
+    inbox = Inbox(Ledger())
+
+    def take() -> None:
+        inbox.get(0.01)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    taker.join()
+    assert inbox.abandoned
+    made = [
+        Window(
+            number=number,
+            segment=0,
+            start=0,
+            end=1,
+            clip=np.zeros((1,), np.float32),
+            arrived=0,
+            wall=0,
+            tickets=(),
+        )
+        for number in range(4)
+    ]
+    reader = threading.Thread(target=inbox.put, args=(made,), daemon=True)
+    reader.start()
+    wait_until(lambda: not reader.is_alive())

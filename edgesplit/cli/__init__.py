@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from edgesplit.cli import (
     run,
     variant,
 )
+from edgesplit.cli.options import print_error
 from edgesplit.errors import EdgesplitError
 
 __all__ = ["main"]
@@ -50,8 +50,7 @@ class _Group(click.Group):
                 raise
             if "--json" in given:
                 kind = type(error.__cause__ or error).__name__
-                content = {"error": {"type": kind, "message": error.format_message()}}
-                click.echo(json.dumps(content, ensure_ascii=False), err=True)
+                print_error(kind, error.format_message(), as_json=True)
             else:
                 error.show()
             sys.exit(error.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesplit.cli.options import backend_options, bundle_option, check_new, json_option, print_json
+from edgesplit.cli.options import (
+    SECONDS,
+    backend_options,
+    bundle_option,
+    check_new,
+    json_option,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from edgesplit.runtime.bench.harness import Job
@@ -30,7 +36,7 @@ SLOWER = 3
 
 @click.command()
 @click.argument("questions", nargs=-1, type=click.Choice((*QUESTIONS, "all")))
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Of predictions.")
+@click.option("--seconds", type=SECONDS, help="Of predictions.")
 @click.option("--quick", is_flag=True, help="A look of a minute or two; results are marked so.")
 @click.option(
     "--clip",
@@ -99,8 +105,6 @@ def bench(
             "--against-bundle and --against-env run in turns, and nothing else: leave out "
             "questions, --against, --output and --seconds; without --quick they take longer."
         )
-    if seconds is not None and not math.isfinite(seconds):
-        raise click.BadParameter(f"{seconds} is no length of time", param_hint="--seconds")
     effort = Effort.usual(quick=quick, seconds=seconds)
     job = Job(find_bundle(bundle_path), effort, backend, variant, clip)
     with _hang_up_as_interrupt():

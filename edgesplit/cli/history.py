@@ -106,6 +106,7 @@ def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> Non
         when = f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}"
         if not versions:
             raise BundleError(f"No head was live at {when}: the first went live after that.")
+        screen.notes().print(f"at {when}", markup=False)
         if len(versions) > 1:
             out = screen.notes()
             out.print(f"warning: the clock went back, so at {when} it was one of these")

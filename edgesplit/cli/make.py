@@ -244,7 +244,7 @@ def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
 
     result = run_demo(folder, on_before=on_before, on_edit=on_edit)
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        print_json(result.to_json())
     else:
         screen.show_demo(out, result)
 

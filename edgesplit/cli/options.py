@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RECIPES",
+    "SECONDS",
+    "Number",
     "backend_options",
     "bundle_option",
     "check_new",
     "json_option",
     "open_backend",
     "open_bundle",
+    "print_error",
     "print_json",
     "write_new",
 ]
@@ -80,9 +84,43 @@ def open_bundle(path: Path | None) -> Bundle:
     return bundle.open_bundle(bundle.find_bundle(path))
 
 
-def print_json(content: Any) -> None:
-    """Prints one JSON document."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+class Number(click.FloatRange):
+    """A number within bounds, and a finite one: `nan` compares with none of them."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """See click."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number to reckon with.", param, ctx)
+        return number
+
+
+SECONDS = Number(min=0, min_open=True)
+
+
+def print_json(content: Any, *, indent: int | None = 2, err: bool = False) -> None:
+    """Prints one JSON document; `indent` None: on one line."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    # A file's name need not be Unicode: what is none is escaped as JSON escapes it.
+    click.echo(text.encode(errors="backslashreplace").decode(), err=err)
+
+
+def print_error(kind: str, message: str, *, as_json: bool, **about: Any) -> None:
+    """Prints an error as every command does: a sentence, or with --json one object on a line.
+
+    Args:
+        kind: the name of its class.
+        message: what went wrong, and what to do next.
+        as_json: whether --json was given.
+        about: what else the object holds.
+    """
+    if as_json:
+        error = {"type": kind, "message": message}
+        print_json({"error": error, **about}, indent=None, err=True)
+    else:
+        click.echo(f"Error: {message}", err=True)
 
 
 def check_new(path: Path) -> None:

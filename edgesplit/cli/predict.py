@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from edgesplit.cli.options import (
     json_option,
     open_backend,
     open_bundle,
+    print_error,
+    print_json,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def predict(
             try:
                 clip = read_video(path, runtime.bundle.preprocessing)
             except ClipError as error:
-                click.echo(f"Error: {error}", err=True)
+                print_error(type(error).__name__, str(error), as_json=as_json, clip=str(path))
                 failed += 1
                 continue
             prediction = runtime.predict(clip.pixels)
@@ -68,7 +69,7 @@ def predict(
                     "n_repeated": clip.n_repeated,
                     **prediction.to_json(),
                 }
-                click.echo(json.dumps(content, ensure_ascii=False))
+                print_json(content, indent=None)
                 continue
             screen.show_prediction(out, path.name, prediction)
             if clip.n_repeated:

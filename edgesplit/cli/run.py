@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from edgesplit.cli.options import (
+    SECONDS,
+    Number,
     backend_options,
     bundle_option,
     json_option,
     open_backend,
     open_bundle,
+    print_error,
+    print_json,
 )
 
 if TYPE_CHECKING:
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
     from edgesplit.runtime.variants import Recipe
 
 __all__ = ["run"]
-
-SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
@@ -85,7 +86,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 )
 @click.option(
     "--rollback-above",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Number(0, 1, max_open=True),
     metavar="SHARE",
     help="Roll back an edit that surely changes a larger share of windows outside its splits.",
 )
@@ -113,6 +114,7 @@ def run(
     Example:
         edgesplit run --source rtsp://camera/1 --window 2.5 --json
     """
+    from edgesplit.errors import EdgesplitError
     from edgesplit.runtime import Runtime, Stream, parse_source
 
     parsed = parse_source(source, live=live)
@@ -126,12 +128,24 @@ def run(
             runtime.start_shadow(_find_head(shadow))
         stream = Stream(runtime, parsed, **options)
         events = iter(stream)
-        with _signals_call(stream.stop), _closed_pipe_ends(), closing(events):
-            for event in events:
-                show(event)
+        try:
+            with _signals_call(stream.stop), _closed_pipe_ends(), closing(events):
+                for event in events:
+                    show(event)
+        except EdgesplitError as error:
+            if not stream.hangs:
+                raise
+            print_error(type(error).__name__, str(error), as_json=as_json)
+            _exit(1)
     if stream.hangs:
-        sys.stdout.flush()
-        os._exit(0)  # or Python would wait until a network's timeout is over
+        _exit(0)
+
+
+def _exit(code: int) -> NoReturn:
+    """Ends at once: Python would wait until a network's timeout is over."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _find_head(named: str) -> str | Head:
@@ -151,7 +165,7 @@ def _json_printer(chosen: Choice) -> Callable[[Event], None]:
         content = event.to_json()
         if isinstance(event, Started):
             content |= {"backend": chosen.name, "backend_why": chosen.why}
-        click.echo(json.dumps(content, ensure_ascii=False))
+        print_json(content, indent=None)
 
     return show
 
