@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -374,8 +378,8 @@ def show_checkup(out: Console, checkup: Checkup) -> None:
         out.print("edgesplit cannot work here until the problems above are solved.")
 
 
-def show_demo(out: Console, result: DemoResult) -> None:
-    """Prints the answers that changed, and the figures."""
+def show_demo(out: Console, result: DemoResult, folder: Path) -> None:
+    """Prints the answers that changed, the figures, and how to go on in the folder."""
     table = Table("clip", "shows", "before", "after", box=None, pad_edge=False)
     for answer in result.answers:
         before, after = answer.before.label, answer.after.label
@@ -406,7 +410,16 @@ def show_demo(out: Console, result: DemoResult) -> None:
     out.print(f"\nOver {result.n_heldout} held-out clips (shipped as features):")
     out.print(figures)
     out.print(
-        "\nThe edit was rolled back, byte for byte. Now you, in that folder:\n"
+        "\nThe edit was rolled back, byte for byte. Now you:\n"
+        f"$ cd {shlex.quote(str(folder))}{_activate(folder)}\n"
         "$ edgesplit edit --class pushing --into left,right\n"
         "$ edgesplit predict clips/*.mp4"
     )
+
+
+def _activate(folder: Path) -> str:
+    """How this environment's commands are found in a shell; nothing where they are already."""
+    script = Path(sys.prefix) / "bin" / "activate"
+    if shutil.which("edgesplit") or not script.is_file():
+        return ""
+    return f" && . {shlex.quote(os.path.relpath(script, folder))}"

@@ -2,6 +2,7 @@
 
 clips/left/a.mp4      a video, through the bundle's backbone
 clips/right/b.npy     saved features of that backbone, (dim,) or (clips, dim)
+clips/right/c.npz     what `edgesplit features -o` wrote
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["read_shots"]
 
 Floats = npt.NDArray[np.float32]
+
+_SAVED = (".npy", ".npz")
 
 
 def read_shots(
@@ -40,19 +44,24 @@ def read_shots(
     """
     found = {
         part.name: sorted(
-            file
-            for file in part.iterdir()
-            if file.suffix.lower() in VIDEO_SUFFIXES or file.suffix == ".npy"
+            file for file in part.iterdir() if file.suffix.lower() in (*VIDEO_SUFFIXES, *_SAVED)
         )
         for part in sorted(folder.iterdir())
         if part.is_dir() and not part.name.startswith(".")
     }
+    for name, part in found.items():
+        strangers = [one for one in (folder / name).iterdir() if not one.name.startswith(".")]
+        if strangers and not part:
+            raise ClipError(
+                f"{folder / name} has no video or saved features ({', '.join(_SAVED)}), but "
+                f"{strangers[0].name}. Put its clips there."
+            )
     found = {name: part for name, part in found.items() if part}
     files = [file for part in found.values() for file in part]
     if not files:
         raise ClipError(
-            f"{folder} has no sub-folder with a video or saved features (.npy). Name each "
-            "sub-folder after a subcategory and put its clips there."
+            f"{folder} has no sub-folder with a video or saved features ({', '.join(_SAVED)}). "
+            "Name each sub-folder after a subcategory and put its clips there."
         )
     extract = open_extractor(bundle)
     shots: dict[str, Floats] = {}
@@ -60,7 +69,8 @@ def read_shots(
     for name, part in found.items():
         features = []
         for file in part:
-            loaded = _load(file) if file.suffix == ".npy" else extract(file)[None]
+            saved = file.suffix.lower() in _SAVED
+            loaded = _load(file, bundle.feature_space) if saved else extract(file)[None]
             if loaded.ndim != 2 or loaded.shape[1] != bundle.dim or not np.isfinite(loaded).all():
                 raise ClipError(
                     f"{file} gives features of shape {loaded.shape}, want finite numbers "
@@ -74,9 +84,18 @@ def read_shots(
     return shots
 
 
-def _load(file: Path) -> Floats:
+def _load(file: Path, feature_space: str) -> Floats:
     try:
-        array = np.load(file, allow_pickle=False)
-        return np.atleast_2d(np.asarray(array, np.float32))
-    except (OSError, ValueError, EOFError) as error:
+        loaded = np.load(file, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            return np.atleast_2d(np.asarray(loaded, np.float32))
+        with loaded:
+            space, features = str(loaded["feature_space"]), loaded["features"]
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         raise ClipError(f"{file} is no file of saved features ({error}).") from error
+    if space != feature_space:
+        raise ClipError(
+            f"{file} holds features of another backbone ({space[:12]}, the bundle's is "
+            f"{feature_space[:12]}). Make it again: edgesplit features."
+        )
+    return np.asarray(features, np.float32)

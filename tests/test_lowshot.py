@@ -164,13 +164,38 @@ def test_saved_features_are_read_and_the_command_uses_them(tmp_path: Path, bundl
     assert "6 labelled clips (3, 3), of which 6 come out right" in result.output
 
 
-def test_folders_without_clips_are_refused(tmp_path: Path, bundle: Bundle) -> None:
-    (tmp_path / "left").mkdir()
-    with pytest.raises(ClipError, match="no sub-folder with a video"):
-        read_shots(tmp_path, bundle)
-    (tmp_path / "left" / "a.npy").write_bytes(b"no array")
+def test_what_features_saved_is_read(tmp_path: Path, bundle: Bundle) -> None:
+    rows = np.random.default_rng(0).standard_normal((3, bundle.dim)).astype(np.float32)
+
+    def save(space: str) -> None:
+        names = np.array(["a", "b", "c"])
+        np.savez(folder / "left" / "f.npz", names=names, features=rows, feature_space=space)
+
+    folder = tmp_path / "clips"
+    (folder / "left").mkdir(parents=True)
+    save(bundle.feature_space)
+    np.testing.assert_array_equal(read_shots(folder, bundle)["left"], rows)
+    save("f" * 64)
+    with pytest.raises(ClipError, match=r"features of another backbone .* edgesplit features"):
+        read_shots(folder, bundle)
+    (folder / "left" / "f.npz").write_bytes(b"PK no archive")
     with pytest.raises(ClipError, match="no file of saved features"):
-        read_shots(tmp_path, bundle)
-    np.save(tmp_path / "left" / "a.npy", np.zeros((2, bundle.dim + 1)))
+        read_shots(folder, bundle)
+    save(bundle.feature_space)
+    (folder / "right").mkdir()
+    (folder / "right" / "notes.txt").touch()
+    with pytest.raises(ClipError, match=r"right has no video or saved features .* notes\.txt"):
+        read_shots(folder, bundle)
+
+
+def test_folders_without_clips_are_refused(tmp_path: Path, bundle: Bundle) -> None:
+    folder = tmp_path / "clips"
+    (folder / "left").mkdir(parents=True)
+    with pytest.raises(ClipError, match="no sub-folder with a video"):
+        read_shots(folder, bundle)
+    (folder / "left" / "a.npy").write_bytes(b"no array")
+    with pytest.raises(ClipError, match="no file of saved features"):
+        read_shots(folder, bundle)
+    np.save(folder / "left" / "a.npy", np.zeros((2, bundle.dim + 1)))
     with pytest.raises(ClipError, match="from this bundle's backbone"):
-        read_shots(tmp_path, bundle)
+        read_shots(folder, bundle)

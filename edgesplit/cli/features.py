@@ -12,6 +12,7 @@ from edgesplit.cli.options import (
     json_option,
     open_bundle,
     print_json,
+    replace_option,
     write_new,
 )
 
@@ -28,9 +29,12 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write names, features and feature space to this npz file.",
 )
+@replace_option
 @bundle_option
 @json_option
-def features(folder: Path, output: Path | None, bundle_path: Path | None, as_json: bool) -> None:
+def features(
+    folder: Path, output: Path | None, replace: bool, bundle_path: Path | None, as_json: bool
+) -> None:
     """Take all videos of a folder through the backbone, each once.
 
     Features are kept in the user's cache, so that a run that was stopped goes on from there, and
@@ -44,12 +48,12 @@ def features(folder: Path, output: Path | None, bundle_path: Path | None, as_jso
     from edgesplit.features import extract_folder
 
     bundle = open_bundle(bundle_path)
-    if output is not None:
+    if output is not None and not replace:
         check_new(output)
     with screen.progress("videos") as progress:
         found = extract_folder(folder, bundle, progress)
     if output is not None:
-        write_new(output, found.to_bytes(bundle.feature_space))
+        write_new(output, found.to_bytes(bundle.feature_space), replace=replace)
     if as_json:
         print_json(
             {

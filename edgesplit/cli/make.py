@@ -21,6 +21,7 @@ from edgesplit.cli.options import (
     json_option,
     open_bundle,
     print_json,
+    replace_option,
     write_new,
 )
 from edgesplit.preprocessing import INTERPOLATIONS, LAYOUTS
@@ -246,17 +247,23 @@ def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
     if as_json:
         print_json(result.to_json())
     else:
-        screen.show_demo(out, result)
+        screen.show_demo(out, result, folder)
 
 
 @click.command()
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file.")
 @click.option("--head", "digest", help="Digest of a head of the bundle; by default the live one.")
 @click.option("--variant", "recipe", type=click.Choice(RECIPES), help="Take this variant.")
+@replace_option
 @bundle_option
 @json_option
 def fuse(
-    output: Path, digest: str | None, recipe: Recipe | None, bundle_path: Path | None, as_json: bool
+    output: Path,
+    digest: str | None,
+    recipe: Recipe | None,
+    replace: bool,
+    bundle_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Write backbone and head as one ONNX file, for programs that take only one.
 
@@ -272,7 +279,8 @@ def fuse(
     from edgesplit.fuse import fuse_models
     from edgesplit.runtime.variants import read_variant
 
-    check_new(output)
+    if not replace:
+        check_new(output)
     bundle = open_bundle(bundle_path)
     fused = fuse_models(
         read_variant(bundle, recipe) if recipe else inline(bundle.backbone()),
@@ -280,7 +288,7 @@ def fuse(
         clip_shape=bundle.preprocessing.clip_shape,
         optimize=recipe != "fp16",
     )
-    write_new(output, fused.data)
+    write_new(output, fused.data, replace=replace)
     if as_json:
         print_json(
             {

@@ -27,6 +27,7 @@ __all__ = [
     "open_bundle",
     "print_error",
     "print_json",
+    "replace_option",
     "write_new",
 ]
 
@@ -40,6 +41,12 @@ BACKENDS: tuple[Kind, ...] = ("auto", "cpu", "cuda", "ort-tensorrt", "tensorrt")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """Every command has it."""
+
+
+replace_option = click.option(
+    "--force", "replace", is_flag=True, help="Replace the file if it is there."
+)
+"""Of commands that write a file which they can always make again."""
 
 
 def bundle_option(command: Command) -> Command:
@@ -131,10 +138,11 @@ def check_new(path: Path) -> None:
         raise EdgesplitError(f"{path} exists already. Choose another name, or remove it first.")
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """Writes a file that must not be there yet."""
+def write_new(path: Path, content: bytes, *, replace: bool = False) -> None:
+    """Writes a file that must not be there yet, unless it may be replaced."""
     from edgesplit.store import Store, map_os_errors
 
-    check_new(path)
+    if not replace:
+        check_new(path)
     with map_os_errors("write", path):
         Store().replace_file(path, content)
