@@ -3,21 +3,30 @@
 protobuf holds no message of 2 GiB. A larger backbone is an ONNX file without weights, each of which
 lies in `backbone.data` where the graph says; the two have one identity, and one without the other
 is nothing.
+
+No other model may keep a weight outside its bytes (`check_self_contained`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import reprlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.errors import BundleError, ExportError
+from edgesplit.errors import BackendError, BundleError, ExportError
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.store import read_bytes
+
+if TYPE_CHECKING:
+    import onnx
 
 __all__ = [
     "GRAPH",
@@ -26,6 +35,7 @@ __all__ = [
     "Backbone",
     "LargeBackbone",
     "backbone_files",
+    "check_self_contained",
     "feature_space",
     "inline",
     "read_backbone",
@@ -36,6 +46,16 @@ LARGEST_BYTES = 2**31 - 2**24
 
 GRAPH, WEIGHTS = "backbone.onnx", "backbone.data"
 """Names of the two files in a bundle; the second is there only above the limit."""
+
+
+@contextlib.contextmanager
+def _names_are_text() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:  # protobuf decodes a text when it is asked for
+        raise BackendError(
+            "The model is damaged: a name in it is not UTF-8. Restore it from a copy."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,30 +70,42 @@ class LargeBackbone:
     def __len__(self) -> int:
         return len(self.graph) + len(self.weights)
 
+    @_names_are_text()
     def tensors(self) -> dict[str, npt.NDArray[np.generic]]:
         """The weights by name, as views of the file's content.
 
         Raises:
             BundleError: the graph names a place that the file does not have.
+            BackendError: something else than a weight of the graph lies outside it.
         """
-        import onnx  # embeddings that are in the cache need no ONNX, and stand on sessions
-        from onnx import TensorProto, helper
+        model = _parse(self.graph)
+        found: dict[str, npt.NDArray[np.generic]] = {}
+        for tensor in model.graph.initializer:
+            if _is_outside(tensor):
+                if tensor.name in found:
+                    raise BundleError(f"{GRAPH} has two weights named {tensor.name!r}.")
+                found[tensor.name] = self._read(tensor)
+                for field in ("data_location", "external_data"):
+                    tensor.ClearField(field)
+        _check_tensors(model)  # of the rest ONNX Runtime is given nothing, and would look for it
+        return found
 
-        found = {}
-        for tensor in onnx.load_model_from_string(self.graph).graph.initializer:
-            if tensor.data_location != TensorProto.EXTERNAL:
-                continue
+    def _read(self, tensor: onnx.TensorProto) -> npt.NDArray[np.generic]:
+        from onnx import helper
+
+        try:
             where = {entry.key: entry.value for entry in tensor.external_data}
             dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
             count = int(np.prod(tensor.dims, dtype=np.int64))
             start = int(where.get("offset", 0))
-            if where.get("location") != WEIGHTS or start + count * dtype.itemsize > len(
-                self.weights
-            ):
-                raise BundleError(f"{GRAPH} keeps {tensor.name} where {WEIGHTS} has nothing.")
+            if where["location"] != WEIGHTS or min([start, *tensor.dims]) < 0:
+                raise ValueError("elsewhere")
             array = np.frombuffer(self.weights, dtype, count, start)
-            found[tensor.name] = array.reshape(tuple(tensor.dims))
-        return found
+            return array.reshape(tuple(tensor.dims))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(
+                f"{GRAPH} keeps {tensor.name} where {WEIGHTS} has nothing."
+            ) from error
 
 
 Backbone = bytes | LargeBackbone
@@ -93,6 +125,83 @@ def inline(backbone: Backbone) -> bytes:
             "Runtime runs it as it is, in fp32."
         )
     return backbone
+
+
+def check_self_contained(model: Backbone) -> None:
+    """Refuses a model with a weight outside its bytes, but for a large backbone's weights.
+
+    ONNX Runtime, TensorRT and onnx read such a weight from a file, looked up from the current
+    folder, and some versions of ONNX Runtime from any file or an address in memory. None of that
+    was verified.
+
+    Where the weight lies is the value of the key `location`. Bytes without this word need no
+    parsing: searching them takes no memory, and no parser can see anything else in them. Files
+    that hold the word are parsed and searched.
+
+    Args:
+        model: the ONNX file's bytes, or those of a large backbone's two files.
+
+    Raises:
+        BackendError: there is such a weight, whose name and place it tells.
+        BundleError: a large backbone's graph names a place that its weights do not have.
+    """
+    if isinstance(model, LargeBackbone):
+        model.tensors()
+    elif b"location" in model:
+        _check_tensors(_parse(model))
+
+
+def _parse(model: bytes) -> onnx.ModelProto:
+    import onnx  # embeddings that are in the cache need no ONNX, and stand on sessions
+
+    try:
+        parsed = onnx.load_model_from_string(model)
+    except Exception as error:  # protobuf's own
+        raise BackendError(
+            "The model is damaged: it is no ONNX file. Restore it from a copy."
+        ) from error
+    known = parsed.ByteSize()
+    parsed.DiscardUnknownFields()
+    # ONNX Runtime may know a field that onnx does not; and what protobuf in C++ reads as a known
+    # field in an unusual encoding, protobuf in pure Python takes for an unknown one.
+    if parsed.ByteSize() != known:
+        raise BackendError(
+            f"The model has fields that onnx {onnx.__version__} does not know, so it cannot be "
+            "checked that its weights lie in its own bytes. Update onnx, or export the model anew."
+        )
+    return parsed
+
+
+@_names_are_text()
+def _check_tensors(model: onnx.ModelProto) -> None:
+    for owner, tensor in _tensors(model, "the model"):
+        if _is_outside(tensor):
+            places = [entry.value for entry in tensor.external_data if entry.key == "location"]
+            raise BackendError(
+                f"The model keeps {reprlib.repr(owner)} in another file, "
+                f"{reprlib.repr(places[-1] if places else '')}, which was never verified and could "
+                "be any file of this machine. Do not use it unless you know who made it. Export it "
+                "again with the weights inside."
+            )
+
+
+def _is_outside(tensor: onnx.TensorProto) -> bool:
+    return bool(tensor.external_data) or tensor.data_location != 0
+
+
+def _tensors(message: Any, owner: str) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Every tensor in a message, however deep, and its name or that of what holds it."""
+    from onnx import NodeProto, TensorProto
+
+    owner = getattr(message, "name", "") or owner
+    if isinstance(message, NodeProto) and not message.name and message.output:
+        owner = message.output[0]
+    if isinstance(message, TensorProto):
+        yield owner, message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in (value,) if hasattr(value, "ListFields") else value:
+                yield from _tensors(inner, owner)
 
 
 def feature_space(backbone: Backbone, preprocessing: Preprocessing) -> str:

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy.typing as npt
 
-from edgesplit.backbone import Backbone, read_backbone
+from edgesplit.backbone import Backbone, check_self_contained, read_backbone
 from edgesplit.diff import diff_heads
 from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.errors import (
@@ -41,11 +41,19 @@ from edgesplit.labels import Composition
 from edgesplit.metrics import count_flips
 from edgesplit.plan import Plan, split_classes
 from edgesplit.preprocessing import Preprocessing
-from edgesplit.publish import go_live, head_file, head_files, prune, read_live
+from edgesplit.publish import go_live, has_head, head_file, head_files, prune, read_live
 from edgesplit.rules import DEFAULT_RULE
 from edgesplit.split import split_class
 from edgesplit.stats import Statistics
-from edgesplit.store import Store, lock, map_os_errors, read_bytes
+from edgesplit.store import (
+    Store,
+    check_digest,
+    is_regular,
+    lock,
+    map_os_errors,
+    read_bytes,
+    read_regular,
+)
 from edgesplit.subcategories import Into, Shots
 from edgesplit.text import TextEncoder, packaged_encoder
 
@@ -104,10 +112,10 @@ def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
             )
         return Bundle(
             path=folder,
-            feature_space=str(content["feature_space"]),
+            feature_space=check_digest(content["feature_space"]),
             dim=int(content["dim"]),
             preprocessing=Preprocessing.from_json(content["preprocessing"]),
-            text_encoder_digest=str(content["text_encoder"]),
+            text_encoder_digest=check_digest(content["text_encoder"]),
             store=store or Store(),
         )
     except KeyError as error:
@@ -146,8 +154,8 @@ class Bundle:
     def _live_or_none(self) -> str | None:
         """As `live`, but None when HEAD is missing or holds no digest."""
         path = self.path / "HEAD"
-        if path.exists():
-            read_bytes(path)  # an unreadable HEAD is not a damaged one
+        if is_regular(path):
+            read_regular(path)  # an unreadable HEAD is not a damaged one
         try:
             return self.live
         except BundleError:
@@ -164,9 +172,12 @@ class Bundle:
             HeadError: the file is not a head.
             FeatureSpaceError: the head belongs to another backbone.
         """
-        full = self.live if digest is None else self.find_head(digest)
+        return self._read_head(self.live if digest is None else self.find_head(digest))
+
+    def _read_head(self, full: str) -> Head:
+        """As `head`, by a whole digest."""
         path = head_file(self.path, full)
-        data = read_bytes(path)
+        data = read_regular(path)
         if head_digest(data) != full:
             raise BundleError(
                 f"{path} is damaged: its content has another digest than its name. Restore it "
@@ -197,6 +208,22 @@ class Bundle:
         else:
             what = f"No head of {self.path} starts"
         raise BundleError(f"{what} with {prefix[:12]!r}. `edgesplit log` lists them.")
+
+    def ancestors(self, head: Head) -> Iterator[Head]:
+        """The heads that `head` was edited from, the nearest first, as far as their files go.
+
+        It ends even if files name each other as parents.
+
+        Raises:
+            BundleError: a file does not have its digest.
+            HeadError: a file is not a head.
+            FeatureSpaceError: a head belongs to another backbone.
+        """
+        seen = {head.digest}
+        while head.parent and head.parent not in seen and has_head(self.path, head.parent):
+            seen.add(head.parent)
+            head = self._read_head(head.parent)
+            yield head
 
     def backbone(self) -> Backbone:
         """The fp32 backbone, checked against the feature space.
@@ -374,8 +401,8 @@ class Bundle:
 
     def _or_parent(self, edit: Edit) -> Edit:
         parent = edit.before.parent
-        if parent and head_file(self.path, parent).exists():
-            return restore_parent(edit, self.head(parent))
+        if parent and has_head(self.path, parent):
+            return restore_parent(edit, self._read_head(parent))
         return edit
 
     def publish(self, edit: Edit | Head, *, action: str | None = None) -> Version:
@@ -443,11 +470,10 @@ class Bundle:
         )
 
     def _was_live(self, digest: str, live: str | None) -> bool:
-        """Whether a head is an ancestor of the live one, whose digest vouches for it, or logged."""
-        ancestor = live
-        while ancestor and head_file(self.path, ancestor).exists():
-            ancestor = self.head(ancestor).parent
-            if ancestor == digest:
+        """True if a head is an ancestor of the live one, whose digest vouches for it, or logged."""
+        if live and has_head(self.path, live):
+            head = self._read_head(live)
+            if any(ancestor.digest == digest for ancestor in self.ancestors(head)):
                 return True
         return any(version.digest == digest for version in self.history())
 
@@ -534,13 +560,15 @@ class Bundle:
             except EdgesplitError as error:
                 problems.append(str(error))
 
-        attempt(self.backbone)
+        attempt(lambda: check_self_contained(self.backbone()))
         attempt(self.head)
         attempt(self._check_history)
         attempt(lambda: self.statistics)
         attempt(lambda: self.text_encoder.check())
-        for digest in head_files(self.path):
-            attempt(lambda digest=digest: self.head(digest))  # type: ignore[misc]
+        digests: list[str] = []
+        attempt(lambda: digests.extend(head_files(self.path)))
+        for digest in digests:
+            attempt(lambda digest=digest: self._read_head(digest))  # type: ignore[misc]
         return list(dict.fromkeys(problems))
 
     def _check_history(self) -> None:
@@ -553,7 +581,7 @@ class Bundle:
             )
         pruned = {digest for version in history for digest in version.pruned}
         heads = dict.fromkeys(version.digest for version in history)
-        gone = [d[:12] for d in heads if d not in pruned and not head_file(self.path, d).exists()]
+        gone = [d[:12] for d in heads if d not in pruned and not has_head(self.path, d)]
         if gone:
             raise BundleError(
                 f"{len(gone)} heads of the log are gone, such as {gone[0]}: it is not possible to "

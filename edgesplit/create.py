@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from edgesplit.head import Head
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.publish import go_live
 from edgesplit.stats import Statistics
-from edgesplit.store import PART, Data, Store, map_os_errors
+from edgesplit.store import Data, Store, map_os_errors, part_path
 from edgesplit.text import packaged_encoder
 
 __all__ = ["create_bundle"]
@@ -70,8 +69,7 @@ def create_bundle(
 
 
 def _write(target: Path, files: Mapping[str, Data], head: Head, store: Store) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}{PART}")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed and had our number
+    part = part_path(target)
     try:
         store.make_folder(part)
         store.make_folder(part / "heads")

@@ -26,7 +26,7 @@ from edgesplit.cache import cache_folder
 from edgesplit.clips import find_videos, read_clip
 from edgesplit.errors import ClipError, EdgesplitError
 from edgesplit.sessions import open_session
-from edgesplit.store import Store
+from edgesplit.store import Store, check_digest
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
@@ -116,7 +116,11 @@ def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extrac
         open_model: called once, at the first video that is not in the cache.
         space: the model's identity, a feature space.
         dim: of its features.
+
+    Raises:
+        ValueError: `space` is no digest; it names a folder of the cache.
     """
+    check_digest(space)
     opened: list[Extract] = []
     try:
         folder = cache_folder() / "features" / f"{space[:32]}-{_READING}"

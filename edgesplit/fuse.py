@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import version_converter
 
+from edgesplit.backbone import check_self_contained
 from edgesplit.errors import ExportError
 from edgesplit.head import Head
 from edgesplit.headfile import FUSED_KEY
@@ -62,8 +63,9 @@ def fuse_models(
 
     Raises:
         ExportError: the file would pass 2 GB, or answers otherwise; with the numbers.
-        BackendError: ONNX Runtime refuses it.
+        BackendError: ONNX Runtime refuses it, or a weight lies outside the backbone's bytes.
     """
+    check_self_contained(backbone)
     if len(backbone) + len(head.to_bytes()) > LARGEST_BYTES:
         raise ExportError(
             f"Backbone and head take {(len(backbone) + len(head.to_bytes())) / 1e9:.2f} GB; one "

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from edgesplit.backbone import check_self_contained
 from edgesplit.errors import ExportError
 
 __all__ = ["Wiring", "infer_sizes", "living_nodes", "open_flat", "replace_nodes", "skeleton"]
@@ -19,7 +20,9 @@ def open_flat(backbone: bytes) -> onnx.ModelProto:
 
     Raises:
         ExportError: it has functions or control flow.
+        BackendError: a weight lies outside its bytes.
     """
+    check_self_contained(backbone)
     model = onnx.load_model_from_string(backbone)
     graphs = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
     inner = any(attr.type in graphs for node in model.graph.node for attr in node.attribute)

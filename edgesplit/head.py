@@ -16,6 +16,7 @@ competitors below it instead. So an inner node's probability is always the sum o
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ import numpy.typing as npt
 
 from edgesplit.errors import HeadError
 from edgesplit.labels import LabelTree
+from edgesplit.store import is_digest
 
 __all__ = ["Evaluation", "Head", "Level", "PathStep", "head_digest", "levels"]
 
@@ -120,11 +122,11 @@ class Head:
         tree: the label tree; node i is column i.
         weight: `(nodes, dim)` float32, own read-only copy; a child's row is relative.
         bias: `(nodes,)` float32, own read-only copy.
-        feature_space: identity of the backbone it belongs to; empty when it has none yet.
+        feature_space: digest of the backbone it belongs to; empty when it has none yet.
         parent: digest of the head it was edited from; empty for a first head.
 
     Raises:
-        HeadError: shapes do not fit the tree, or a number is not finite.
+        HeadError: shapes do not fit the tree, a number is not finite, or a digest is none.
     """
 
     tree: LabelTree
@@ -134,6 +136,12 @@ class Head:
     parent: str = ""
 
     def __post_init__(self) -> None:
+        for name, digest in (("feature_space", self.feature_space), ("parent", self.parent)):
+            if digest != "" and not is_digest(digest):
+                raise HeadError(
+                    f"The head's {name} is not valid: {reprlib.repr(digest)} is no digest of 64 "
+                    "lower-case hex digits. Export the head again, or make the edit again."
+                )
         for name, shape in (("weight", (len(self.tree), None)), ("bias", (len(self.tree),))):
             with np.errstate(over="ignore"):  # infinity is refused below
                 array = np.array(getattr(self, name), np.float32, order="C")

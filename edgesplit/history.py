@@ -16,7 +16,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from edgesplit.errors import BundleError
-from edgesplit.store import Store, read_bytes
+from edgesplit.store import Store, is_digest, read_regular
 
 __all__ = [
     "LOG",
@@ -88,7 +88,7 @@ def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
     Raises:
         BundleError: the log cannot be read or holds no entry.
     """
-    entries = _entries(read_bytes(folder / LOG))
+    entries = _entries(read_regular(folder / LOG))
     if not entries:
         raise BundleError(f"{folder / LOG} holds no entry. Restore it from a copy.")
     if live is None:
@@ -103,7 +103,7 @@ def _entries(content: bytes) -> Sequence[Version]:
         try:
             entries.append(_read_version(json.loads(line)))
         except (ValueError, KeyError, TypeError, RecursionError):
-            continue  # torn by a crash: what it was to record never happened
+            continue  # torn by a crash, so what it was to record never happened; or not ours
     return entries
 
 
@@ -113,6 +113,8 @@ def _read_version(fields: dict[str, str | list[str]]) -> Version:
     if not all(isinstance(text, str) for text in (*texts, *pruned)) or isinstance(pruned, str):
         raise TypeError("not texts")
     digest, moment, action, before = map(str, texts)
+    if not all(map(is_digest, (digest, *pruned, *([before] if before else [])))):
+        raise ValueError("not digests")
     return Version(digest, moment, action, before, tuple(pruned))
 
 

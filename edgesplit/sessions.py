@@ -1,6 +1,7 @@
 """ONNX Runtime sessions: the one place where they are made.
 
-A session is made from bytes that were verified, never from a path that may have changed since.
+A session is made from bytes that were verified, never from a path that may have changed since, and
+never of weights that lie in another file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgesplit.backbone import Backbone, LargeBackbone
+from edgesplit.backbone import Backbone, LargeBackbone, check_self_contained
 from edgesplit.errors import BackendError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def open_session(
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
-        BackendError: ONNX Runtime refuses the model, or a provider is not to be had.
+        BackendError: ONNX Runtime refuses the model, a weight lies outside its bytes, or a provider
+            is not to be had.
+        BundleError: a large backbone's graph names a place that its weights do not have.
     """
     # From 1.32 on, ONNX Runtime's wheels look up a telemetry host and write an identity below
     # ~/.cache unless this is set before the import. A device has no business doing either.
@@ -61,6 +64,8 @@ def open_session(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Without VNNI x86 adds 8-bit products in 16 bits, which overflow; this keeps them whole there.
     options.add_session_config_entry("session.x64quantprecision", "1")
+    # An ONNX file alone was checked; one that is also a file of ONNX Runtime's own format was not.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = 3  # errors; warnings about providers are checked below
     available = onnxruntime.get_available_providers()
     absent = [name for name in providers if name not in available]
@@ -74,6 +79,8 @@ def open_session(
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in tensors.values()]
         options.add_external_initializers(list(tensors), values)
         model = model.graph
+    else:
+        check_self_contained(model)
     wanted = [name for name in providers if name in available] or ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(model, options, providers=wanted)

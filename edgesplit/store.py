@@ -10,15 +10,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from edgesplit.errors import BundleError, ConflictError
 
-__all__ = ["PART", "Data", "Disk", "Store", "lock", "map_os_errors", "read_bytes"]
+__all__ = [
+    "PART",
+    "Data",
+    "Disk",
+    "Store",
+    "check_digest",
+    "is_digest",
+    "is_regular",
+    "lock",
+    "map_os_errors",
+    "part_path",
+    "read_bytes",
+    "read_regular",
+]
 
 PART = ".part"
 """Ends the name of a file that is being written; a crash can leave one behind."""
@@ -45,6 +58,8 @@ def map_os_errors(what: str, path: Path) -> Iterator[None]:
             errno.EPERM: "Change its permissions, or work as its owner.",
             errno.ENOSPC: "The disk is full: free some space and try again.",
             errno.ENOENT: "Check the path, or restore the file from a copy.",
+            errno.ELOOP: "A link is not followed here: put the file itself in its place.",
+            errno.ENXIO: "Restore the file from a copy.",
         }
         hint = hints.get(error.errno or 0, "Check the disk and try again.")
         raise BundleError(f"Cannot {what} {path}: {error.strerror or error}. {hint}") from error
@@ -56,20 +71,80 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
 
 
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file; a failure, a link or a pipe is a BundleError.
+
+    Others may be able to write to the folder: a link could show them another file, and reading a
+    pipe may never end.
+    """
+    with map_os_errors("read", path), open(path, "rb", opener=_open_regular) as file:
+        return file.read()
+
+
+def is_regular(path: Path) -> bool:
+    """True for a regular file; a link to one is none."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """`os.open` for regular files only; it follows no link and waits for no pipe."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.ENXIO, "It is not a regular file")
+    return descriptor
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+def is_digest(value: object) -> bool:
+    """True for a sha256 in lower-case hex, which is safe as a part of a file's name."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def check_digest(value: object) -> str:
+    """`value`, which must be a digest.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(value, str) and is_digest(value):
+        return value
+    raise ValueError("a digest is 64 lower-case hex digits")
+
+
+def part_path(path: Path) -> Path:
+    """A hidden name beside `path`, for what is written before it is renamed to `path`.
+
+    Random: nobody can guess it and put a link there, and no two processes have the same, as those
+    of two containers would if it were made of their numbers.
+    """
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}{PART}")
+
+
 class Disk:
     """The system calls that change files; nothing else in a bundle changes one.
 
-    What `write`, `append`, `rename` and `remove` did survives a killed process, but a power cut
-    only after `sync`. A test passes a disk that fails, stops or forgets.
+    What `append`, `rename` and `remove` did survives a killed process, but a power cut only after
+    `sync`; of `write` that holds for the file's name. A test passes a disk that fails, stops or
+    forgets.
     """
 
     def write(self, path: Path, data: Data) -> None:
-        """Makes the file, or empties it, and fills it."""
-        path.write_bytes(data)
+        """Makes a new file and fills it, durably.
+
+        Raises:
+            FileExistsError: there is something of this name, be it a link.
+        """
+        with path.open("xb") as file:  # "x" follows no link
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # by name it could be another file by now
 
     def append(self, path: Path, data: bytes) -> None:
-        """Adds to the end of the file, which is made if need be."""
-        with path.open("ab") as file:
+        """Adds to the end of a regular file, which is made if need be; no link is followed."""
+        with open(path, "ab", opener=_open_regular) as file:
             file.write(data)
 
     def make_folder(self, path: Path) -> None:
@@ -86,7 +161,7 @@ class Disk:
 
     def sync(self, path: Path) -> None:
         """Makes a file's content durable, or the names in a folder."""
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is not waited for
         try:
             os.fsync(descriptor)
         finally:
@@ -109,10 +184,9 @@ class Store:
             OSError: nothing was changed; or, when only the folder's sync failed, the new content
                 is there but may not survive a power cut.
         """
-        part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+        part = part_path(path)
         try:
             self.disk.write(part, data)
-            self.disk.sync(part)
             self.disk.rename(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -165,7 +239,7 @@ class Store:
 
 def _ends_a_line(path: Path) -> bool:
     """Whether the file is empty or its last byte ends a line."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_open_regular) as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - 1))
         return file.read(1) in (b"", b"\n")
@@ -175,22 +249,40 @@ def _ends_a_line(path: Path) -> bool:
 def lock(folder: Path) -> Iterator[None]:
     """Holds the folder's writer lock; readers need none.
 
+    Only who may write to the folder may open the lock's file: whoever can open it can hold it.
+
     Raises:
         ConflictError: another process holds it for longer than `LOCK_TIMEOUT_S`.
         BundleError: the lock file cannot be made.
     """
-    guard = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_S)  # a mode would override the umask
+    from filelock import FileLock, Timeout  # imports asyncio, and readers need no lock
+
     with map_os_errors("write to", folder):
         if not folder.is_dir():  # FileLock would make it
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        writers = folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        mode = 0o600 | writers | writers << 1  # who may write reads, too
+        guard = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_S, mode=mode)
         try:
             guard.acquire()
         except Timeout as error:
             raise ConflictError(
-                f"Another process has been publishing to {folder} for {LOCK_TIMEOUT_S:.0f} s. "
-                "Try again when it is done."
+                f"Another process{_holder(folder / '.lock')} has been publishing to {folder} for "
+                f"{LOCK_TIMEOUT_S:.0f} s. Try again when it is done."
             ) from error
     try:
         yield
     finally:
         guard.release()
+
+
+def _holder(path: Path) -> str:
+    """Which process holds a lock, as " (pid 17, user 1000)"; empty where Linux does not say."""
+    try:
+        file = path.stat()
+        device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+        locks = map(str.split, Path("/proc/locks").read_text().splitlines())
+        pid = next(lock[4] for lock in locks if f"{device}:{file.st_ino}" in lock)
+        return f" (pid {pid}, user {Path('/proc', pid).stat().st_uid})"
+    except (OSError, StopIteration):
+        return ""

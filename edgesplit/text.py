@@ -24,6 +24,7 @@ import numpy.typing as npt
 from edgesplit.cache import cache_folder
 from edgesplit.errors import BundleError, EdgesplitError, LabelError
 from edgesplit.sessions import open_session
+from edgesplit.store import check_digest
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -114,7 +115,7 @@ class TextEncoder:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             digest, dim, limit = (manifest[key] for key in ("digest", "dim", "max_tokens"))
-            return cls(folder, digest=str(digest), dim=int(dim), max_tokens=int(limit))
+            return cls(folder, digest=check_digest(digest), dim=int(dim), max_tokens=int(limit))
         except (OSError, ValueError, KeyError, TypeError) as error:
             message = f"{path} does not describe a text encoder ({error!r}). "
             raise BundleError(message + _REMEDY) from error

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -37,7 +36,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BundleError, ExportError, MissingExtraError
 from edgesplit.export.huggingface import quiet_transformers
-from edgesplit.store import PART, Store, lock, map_os_errors
+from edgesplit.store import PART, Store, lock, map_os_errors, part_path
 from edgesplit.text import ENCODER_FILE, MANIFEST_FILE, TOKENIZER_FILE, TextEncoder, encoder_digest
 
 __all__ = [
@@ -248,7 +247,6 @@ def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> EncoderRepo
         ConflictError: another process is writing to the bundle.
     """
     target = bundle.path / "text"
-    part = bundle.path / f".text.{os.getpid()}{PART}"
     with tempfile.TemporaryDirectory(prefix="edgesplit-") as scratch:
         made = Path(scratch)
         report = write_text_encoder(folder, destination=made, model=model)  # slow: needs no lock
@@ -256,13 +254,15 @@ def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> EncoderRepo
             if target.exists():
                 _check_same(TextEncoder.open(target), report.digest)
             else:
-                _put(bundle.store, made, part, target)
+                _put(bundle.store, made, target)
     return replace(report, path=target)
 
 
-def _put(store: Store, made: Path, part: Path, target: Path) -> None:
-    """Copies the files of `made` into the new folder `target`, by way of `part`."""
-    shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our number
+def _put(store: Store, made: Path, target: Path) -> None:
+    """Copies the files of `made` into the new folder `target`, by way of a hidden one."""
+    for left in target.parent.glob(f".{target.name}.*{PART}"):
+        shutil.rmtree(left, ignore_errors=True)  # of a killed process: whoever is here has the lock
+    part = part_path(target)
     try:
         store.make_folder(part)
         for file in sorted(made.iterdir()):

@@ -31,7 +31,7 @@ from edgesplit.runtime.cuda import find_device
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
 from edgesplit.runtime.shelf import Shelf, make_key
 from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan, version
-from edgesplit.store import PART
+from edgesplit.store import PART, check_digest
 
 __all__ = [
     "COSINE_BARS",
@@ -170,6 +170,8 @@ class Engine:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Engine:
         """What `asdict` gave; raises KeyError, TypeError or ValueError on anything else."""
+        for name in ("feature_space", "backbone", "digest"):
+            check_digest(content[name])
         nested = {
             "batch": Batch(**content["batch"]),
             "agreement": Agreement(**content["agreement"]),

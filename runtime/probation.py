@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 
@@ -48,11 +49,10 @@ class Probation:
     def _is_edit(self, head: Head, before: str) -> bool:
         """Whether edits lead from `before` to it: several may be published between two looks."""
         try:
-            while head.parent != before and head.parent:
-                head = self._bundle.head(head.parent)
-        except EdgesplitError:  # pruned or damaged: nobody knows
+            chain = itertools.chain([head], self._bundle.ancestors(head))
+            return any(edited.parent == before for edited in chain)
+        except EdgesplitError:  # damaged: nobody knows
             return False
-        return head.parent == before
 
     def observe(
         self,

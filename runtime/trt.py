@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.backbone import check_self_contained
 from edgesplit.errors import BackendError, EngineError, MissingExtraError
 from edgesplit.runtime.backends import CLOSED
 from edgesplit.runtime.cuda import call, find_device, load_cuda
@@ -88,9 +89,11 @@ def build_plan(
         timing_cache: of an earlier build on this device; one that does not fit is left aside.
 
     Raises:
+        BackendError: a weight lies outside the backbone's bytes: TensorRT would read the file.
         EngineError: TensorRT cannot read the backbone or build it; with its last complaints.
         MissingExtraError: TensorRT is not installed.
     """
+    check_self_contained(onnx)
     trt = _load()
     logger = _logger(trt)
     builder = trt.Builder(logger)

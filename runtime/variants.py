@@ -27,6 +27,7 @@ from edgesplit.int8 import to_int8
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
 from edgesplit.runtime.shelf import Shelf, make_key
+from edgesplit.store import check_digest
 
 __all__ = [
     "BARS",
@@ -123,7 +124,9 @@ class Variant:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Variant:
-        """Reads what `asdict` wrote; KeyError or TypeError when it did not."""
+        """Reads what `asdict` wrote; KeyError, TypeError or ValueError when it did not."""
+        for name in ("feature_space", "digest"):
+            check_digest(content[name])
         return cls(**{**content, "guard": Guard(**content["guard"])})
 
 

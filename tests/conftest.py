@@ -1,5 +1,6 @@
 """What the tests share: a tiny head, a text encoder that knows words, a bundle of a few kB."""
 
+import hashlib
 import os
 import zlib
 from collections.abc import Sequence
@@ -55,7 +56,9 @@ class WordEncoder(TextEncoder):
     """
 
     def __init__(self) -> None:
-        super().__init__(Path("/nowhere"), digest="words", dim=64, max_tokens=128)
+        super().__init__(
+            Path("/nowhere"), digest=hashlib.sha256(b"words").hexdigest(), dim=64, max_tokens=128
+        )
 
     def check(self) -> None:
         """There is no file to check."""

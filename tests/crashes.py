@@ -3,7 +3,7 @@
 A killed process leaves all that its calls did so far, the last write perhaps half done. A power
 cut leaves less, and `Media` is the strictest file system that POSIX allows:
 
-- a file's content is on the medium only after `sync(file)`;
+- a file's content is on the medium only after `sync(file)`, or once `write` has returned;
 - a name (given by a new file, a new folder or a rename, or taken by a removal) is on the medium
   only after `sync(folder)` of the folder that holds it;
 - the two have nothing to do with each other: a name that survives without its content is an empty
@@ -143,7 +143,7 @@ class Media(Disk):
     # The calls
 
     def write(self, path: Path, data: Data) -> None:
-        self._pending.append(Fill(self._open(path), 0, bytes(data)))
+        self._name(path, self._new(bytes(data)))
 
     def append(self, path: Path, data: Data) -> None:
         inode = self._open(path)
@@ -236,11 +236,14 @@ class Call:
 
     @property
     def half(self) -> Call | None:
-        """The call as far as it came when it was interrupted; None when it is all or nothing."""
+        """The call as far as it came when it was interrupted; None when it is all or nothing.
+
+        Half a write is not durable, as half an append is not.
+        """
         if self.name not in ("write", "append"):
             return None
         (data,) = self.more
-        return Call(self.name, self.path, (data[: len(data) // 2],))
+        return Call("append", self.path, (data[: len(data) // 2],))
 
 
 class QuickDisk(Disk):

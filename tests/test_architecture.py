@@ -143,9 +143,9 @@ def test_rooms_form_no_circle() -> None:
 # Who may stand on whom in the core, from the bottom; each room on those in rows above it here.
 FLOORS = (
     ("cores", "errors", "resize"),
-    ("labels", "store", "cache", "preprocessing", "graphs"),
+    ("labels", "store", "cache", "preprocessing"),
     ("backbone",),
-    ("sessions",),
+    ("sessions", "graphs"),
     ("attention", "fp16", "int8"),
     ("clips", "text", "head"),
     ("features", "headfile", "metrics", "knowledge", "stats", "diff", "history"),

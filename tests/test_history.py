@@ -16,8 +16,9 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
 
-def version(digest: str, time: str, before: str = "") -> Version:
-    return Version(digest, f"2026-11-22T{time}:00.000Z", "edit", before)
+def version(name: str, time: str, before: str = "") -> Version:
+    """Of heads whose digests are a letter each, 64 times."""
+    return Version(64 * name, f"2026-11-22T{time}:00.000Z", "edit", 64 * before)
 
 
 DAY = (version("a", "09:00"), version("b", "12:30", "a"), version("a", "15:00", "b"))
@@ -41,7 +42,7 @@ def test_which_head_was_live_at_a_moment(moment: str, live: list[str]) -> None:
 
 def test_a_moment_may_be_in_any_time_zone() -> None:
     local = datetime(2026, 11, 22, 15, 3, tzinfo=timezone(timedelta(hours=1)))
-    assert [found.digest for found in live_at(DAY, local)] == ["b"]
+    assert [found.digest for found in live_at(DAY, local)] == ["b" * 64]
 
 
 @pytest.mark.parametrize(
@@ -55,9 +56,9 @@ def test_a_moment_may_be_in_any_time_zone() -> None:
 )
 def test_a_clock_that_went_back_leaves_several(moment: str, live: str) -> None:
     # a device booted without the time, published, then learned the time
-    booted = Version("c", "1970-01-01T00:02:00.000Z", "edit", "b")
+    booted = Version("c" * 64, "1970-01-01T00:02:00.000Z", "edit", "b" * 64)
     history = (*DAY[:2], booted, version("d", "15:00", "c"))
-    assert "".join(found.digest for found in live_at(history, at(moment))) == live
+    assert "".join(found.digest[0] for found in live_at(history, at(moment))) == live
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=8), st.integers(-5, 120))
@@ -76,8 +77,8 @@ def test_a_moment_after_the_first_has_a_live_head(minutes: list[int], moment: in
 
 
 def test_a_line_without_a_time_counts_as_the_earliest() -> None:
-    history = (Version("a", "some time", "edit", ""), *DAY)
-    assert [found.digest for found in live_at(history, at("2000-01-01"))] == ["a"]
+    history = (Version("a" * 64, "some time", "edit", ""), *DAY)
+    assert [found.digest for found in live_at(history, at("2000-01-01"))] == ["a" * 64]
 
 
 @pytest.mark.parametrize(
@@ -122,19 +123,25 @@ def write(folder: Path, *lines: object) -> None:
     (folder / LOG).write_text(text)
 
 
+def line(**change: object) -> str:
+    fields = {"time": "x", "from": "", "to": "a" * 64, "action": "x", "pruned": []}
+    return json.dumps(fields | change)
+
+
 def test_versions_survive_writing_and_reading(tmp_path: Path) -> None:
-    pruned = Version("a", "2026-11-22T16:00:00.000Z", "prune 2 heads", "a", ("c", "d"))
+    gone = ("c" * 64, "d" * 64)
+    pruned = Version("a" * 64, "2026-11-22T16:00:00.000Z", "prune 2 heads", "a" * 64, gone)
     history = (*DAY, pruned)
     write(tmp_path, *(one.to_json() for one in history))
-    assert read_history(tmp_path, "a") == history
+    assert read_history(tmp_path, "a" * 64) == history
     assert "pruned" not in DAY[0].to_json()
 
 
 def test_attempts_are_not_history(tmp_path: Path) -> None:
-    tried = version("x", "10:00", "a")
-    again = version("y", "10:01", "a")
+    tried = version("e", "10:00", "a")
+    again = version("f", "10:01", "a")
     write(tmp_path, DAY[0].to_json(), tried.to_json(), again.to_json(), DAY[1].to_json())
-    assert read_history(tmp_path, "b") == DAY[:2]
+    assert read_history(tmp_path, "b" * 64) == DAY[:2]
     assert read_history(tmp_path, None) == (DAY[0], tried, again, DAY[1])
 
 
@@ -145,15 +152,23 @@ def test_attempts_are_not_history(tmp_path: Path) -> None:
         "[]",
         "null",
         "17",
-        '{"time": 3, "from": "", "to": "a", "action": "x"}',
-        '{"time": "x", "from": "", "to": "a", "action": "x", "pruned": "all"}',
-        '{"time": "x", "from": "", "to": "a", "action": "x", "pruned": [1]}',
+        line(time=3),
+        line(pruned="all"),
+        line(pruned=[1]),
         "[" * 100_000,
+        line(to="a"),
+        line(to="../" * 21 + "x"),
+        line(to="A" * 64),
+        line(to="a" * 64 + "\n"),
+        line(to=""),
+        line(**{"from": "a"}),
+        line(pruned=["../../backup"]),
+        line(pruned=["a" * 64, ""]),
     ],
 )
 def test_lines_that_are_none_are_passed_over(tmp_path: Path, line: str) -> None:
     write(tmp_path, DAY[0].to_json(), line, DAY[1].to_json())
-    assert read_history(tmp_path, "b") == DAY[:2]
+    assert read_history(tmp_path, "b" * 64) == DAY[:2]
 
 
 def test_an_empty_log_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ A file of `TRAINED` holds all of it, so that rules are tried in minutes, without
 training. Features are rounded to float16, which moves no figure of the tables.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from edgesplit.stats import Statistics
 
 TRAINED = Path(__file__).parent / "trained"
 PARTS = ("heldout", "unlabelled", "labelled")
-SPACE = "motion split"
+SPACE = hashlib.sha256(b"motion split").hexdigest()
 """Stands for a feature space; nothing here is exported."""
 
 Floats = npt.NDArray[np.float32]
