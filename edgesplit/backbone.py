@@ -155,16 +155,18 @@ def _parse(model: bytes) -> onnx.ModelProto:
     import onnx  # embeddings that are in the cache need no ONNX, and stand on sessions
 
     try:
-        parsed = onnx.load_model_from_string(model)
+        found = onnx.load_model_from_string(model)
     except Exception as error:  # protobuf's own
         raise BackendError(
             "The model is damaged: it is no ONNX file. Restore it from a copy."
         ) from error
-    known = parsed.ByteSize()
+    parsed = onnx.ModelProto()
+    parsed.CopyFrom(found)  # in pure Python, only a copy counts its unknown fields
+    size = parsed.ByteSize()
     parsed.DiscardUnknownFields()
     # ONNX Runtime may know a field that onnx does not; and what protobuf in C++ reads as a known
     # field in an unusual encoding, protobuf in pure Python takes for an unknown one.
-    if parsed.ByteSize() != known:
+    if parsed.ByteSize() != size:
         raise BackendError(
             f"The model has fields that onnx {onnx.__version__} does not know, so it cannot be "
             "checked that its weights lie in its own bytes. Update onnx, or export the model anew."

@@ -262,6 +262,7 @@ def lock(folder: Path) -> Iterator[None]:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         writers = folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         mode = 0o600 | writers | writers << 1  # who may write reads, too
+        _restrict(folder / ".lock", mode)
         guard = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_S, mode=mode)
         try:
             guard.acquire()
@@ -274,6 +275,15 @@ def lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         guard.release()
+
+
+def _restrict(path: Path, mode: int) -> None:
+    """Gives a lock's file from an earlier release the mode; another user's stays as it is."""
+    with (
+        contextlib.suppress(FileNotFoundError, PermissionError),
+        open(path, "rb", opener=_open_regular) as file,
+    ):
+        os.fchmod(file.fileno(), mode)
 
 
 def _holder(path: Path) -> str:

@@ -101,10 +101,49 @@ def test_files_get_the_mode_that_the_umask_gives(
     umask(mask)
     Store().replace_file(tmp_path / "HEAD", b"x")
     Store().append_line(tmp_path / "log", "x")
-    with store.lock(tmp_path):
-        pass
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes == dict.fromkeys(modes, 0o666 & ~mask)
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """Another user's file, which nothing may write to."""
+    file = tmp_path / "victim"
+    file.write_bytes(b"precious")
+    return file
+
+
+def test_a_link_that_somebody_planted_is_not_written_through(tmp_path: Path, victim: Path) -> None:
+    (tmp_path / f".HEAD.{os.getpid()}.part").symlink_to(victim)  # the name of earlier releases
+    Store().replace_file(tmp_path / "HEAD", b"new")
+    assert victim.read_bytes() == b"precious"
+    assert (tmp_path / "HEAD").read_bytes() == b"new"
+    assert not (tmp_path / "HEAD").is_symlink()
+
+
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+def test_a_link_of_the_very_name_is_an_error(
+    tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(os, "urandom", bytes)
+    plant(store.part_path(tmp_path / "HEAD"), victim)
+    with pytest.raises(FileExistsError):
+        Store().replace_file(tmp_path / "HEAD", b"new")
+    assert victim.read_bytes() == b"precious"
+    assert not (tmp_path / "HEAD").exists()
+
+
+def test_processes_with_one_number_do_not_write_one_file(tmp_path: Path) -> None:
+    # as in two containers, where every process may be number 1
+    class Disk(store.Disk):
+        def write(self, path: Path, data: store.Data) -> None:
+            super().write(path, data)
+            if data == b"ours":  # the other process writes just then
+                Store(self).replace_file(tmp_path / "HEAD", b"theirs")
+
+    Store(Disk()).replace_file(tmp_path / "HEAD", b"ours")
+    assert (tmp_path / "HEAD").read_bytes() == b"ours"
+    assert [path.name for path in tmp_path.iterdir()] == ["HEAD"]
 
 
 # Appending
@@ -127,6 +166,55 @@ def test_append_never_joins_a_torn_line(tmp_path: Path, before: bytes | None, af
         log.write_bytes(before)
     Store().append_line(log, "new")
     assert log.read_bytes() == after
+
+
+def test_a_line_is_appended_through_no_link(tmp_path: Path, victim: Path) -> None:
+    log = tmp_path / "log"
+    log.symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        Store().append_line(log, "new")
+    assert victim.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_neither_read_nor_appended_to(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "log")
+    with pytest.raises(OSError, match=r"regular file|directory"):
+        Store().append_line(tmp_path / "log", "new")
+    with pytest.raises(BundleError, match=r"not a regular file. Restore the file from a copy"):
+        store.read_regular(tmp_path / "log")
+
+
+def test_a_link_is_not_read_where_a_file_is_wanted(tmp_path: Path, victim: Path) -> None:
+    (tmp_path / "HEAD").symlink_to(victim)
+    assert not store.is_regular(tmp_path / "HEAD")
+    with pytest.raises(BundleError, match=r"Cannot read .*HEAD: .*put the file itself in its"):
+        store.read_regular(tmp_path / "HEAD")
+
+
+# Digests
+
+
+def test_a_digest_is_64_lower_case_hex_digits() -> None:
+    digest = "0123456789abcdef" * 4
+    assert store.is_digest(digest)
+    assert store.check_digest(digest) == digest
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "a", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", "../" * 21 + "a"),
+        *("\N{FULLWIDTH DIGIT ONE}" * 64, None, 7, ["a"] * 64, b"a" * 64),
+    ],
+    ids=repr,
+)
+def test_anything_else_is_no_digest(value: object) -> None:
+    assert not store.is_digest(value)
+    with pytest.raises(ValueError, match="64 lower-case hex digits"):
+        store.check_digest(value)
 
 
 # Errors
@@ -174,7 +262,7 @@ def test_lock_of_another_process_is_waited_for_and_then_named(
         assert holder.stdout.readline() == "held\n"
         with (
             pytest.raises(
-                ConflictError, match=f"Another process has been publishing to {tmp_path}"
+                ConflictError, match=rf"Another process.* has been publishing to {tmp_path}"
             ),
             store.lock(tmp_path),
         ):
@@ -182,6 +270,36 @@ def test_lock_of_another_process_is_waited_for_and_then_named(
         holder.communicate()
     with store.lock(tmp_path):
         pass  # free again
+
+
+@pytest.mark.parametrize(
+    ("folder", "lock"),
+    [(0o755, 0o600), (0o700, 0o600), (0o775, 0o660), (0o2770, 0o660), (0o777, 0o666)],
+    ids=oct,
+)
+def test_only_who_may_write_to_the_folder_may_open_the_lock(
+    tmp_path: Path, umask: Callable[[int], None], folder: int, lock: int
+) -> None:
+    # whoever can open a lock can hold it, and so stop all publishing
+    umask(0o022)
+    place = tmp_path / "lab.bundle"
+    place.mkdir()
+    place.chmod(folder)
+    for _ in range(2):
+        with store.lock(place):
+            pass
+        if (place / ".lock").exists():
+            assert stat.S_IMODE((place / ".lock").stat().st_mode) == lock
+        (place / ".lock").touch()
+        (place / ".lock").chmod(0o644)  # as earlier releases made it
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / ".lock").symlink_to("victim")
+    with pytest.raises(BundleError, match="A link is not followed here"), store.lock(tmp_path):
+        pass
+    assert (tmp_path / "victim").read_text() == "precious"
 
 
 def test_lock_is_released_when_its_holder_fails(tmp_path: Path) -> None:
