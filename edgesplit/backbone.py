@@ -155,23 +155,11 @@ def _parse(model: bytes) -> onnx.ModelProto:
     import onnx  # embeddings that are in the cache need no ONNX, and stand on sessions
 
     try:
-        found = onnx.load_model_from_string(model)
+        return onnx.load_model_from_string(model)
     except Exception as error:  # protobuf's own
         raise BackendError(
             "The model is damaged: it is no ONNX file. Restore it from a copy."
         ) from error
-    parsed = onnx.ModelProto()
-    parsed.CopyFrom(found)  # in pure Python, only a copy counts its unknown fields
-    size = parsed.ByteSize()
-    parsed.DiscardUnknownFields()
-    # ONNX Runtime may know a field that onnx does not; and what protobuf in C++ reads as a known
-    # field in an unusual encoding, protobuf in pure Python takes for an unknown one.
-    if parsed.ByteSize() != size:
-        raise BackendError(
-            f"The model has fields that onnx {onnx.__version__} does not know, so it cannot be "
-            "checked that its weights lie in its own bytes. Update onnx, or export the model anew."
-        )
-    return parsed
 
 
 @_names_are_text()
@@ -193,8 +181,16 @@ def _is_outside(tensor: onnx.TensorProto) -> bool:
 
 def _tensors(message: Any, owner: str) -> Iterator[tuple[str, onnx.TensorProto]]:
     """Every tensor in a message, however deep, and its name or that of what holds it."""
-    from onnx import NodeProto, TensorProto
+    from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
+    from onnx import NodeProto, TensorProto, __version__
 
+    # ONNX Runtime may know a field that onnx does not; and what protobuf in C++ reads as a known
+    # field in an unusual encoding, protobuf in pure Python takes for an unknown one.
+    if len(UnknownFieldSet(message)):
+        raise BackendError(
+            f"The model has a field that onnx {__version__} does not know, so nobody can check "
+            "that its weights lie in its own bytes. Update onnx, or export the model again."
+        )
     owner = getattr(message, "name", "") or owner
     if isinstance(message, NodeProto) and not message.name and message.output:
         owner = message.output[0]
