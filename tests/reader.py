@@ -1,4 +1,4 @@
-"""docs/format.md as a program: reads, checks and serves a bundle's head in sixty lines."""
+"""docs/format.md as a program: reads, checks and serves a bundle's head in seventy lines."""
 
 import hashlib
 import json
@@ -13,6 +13,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def is_digest(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
 class Bundle:
     def __init__(self, folder: Path) -> None:
         about = json.loads((folder / "bundle.json").read_text())
@@ -21,6 +25,7 @@ class Bundle:
         backbone = hashlib.sha256((folder / "backbone.onnx").read_bytes()).digest()
         assert sha256(backbone + preprocessing.encode()) == about["feature_space"]
         self.digest = (folder / "HEAD").read_text().strip()
+        assert is_digest(self.digest)
         data = (folder / "heads" / f"{self.digest}.onnx").read_bytes()
         assert sha256(data) == self.digest
         self.head = Head(onnx.load_from_string(data), about["feature_space"])
@@ -31,18 +36,20 @@ def history(log: bytes, live: str) -> list[dict[str, Any]]:
     lines = []
     for line in log.splitlines():
         try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue  # torn
+            entry = json.loads(line)
+            digests = [entry["to"], entry["from"] or entry["to"], *entry.get("pruned", [])]
+            lines += [entry] if all(map(is_digest, digests)) else []
+        except (ValueError, KeyError, TypeError):
+            continue  # torn or damaged
     followers = [*(line["from"] for line in lines[1:]), live]
     return [x for x, follower in zip(lines, followers, strict=True) if x["to"] == follower]
 
 
 class Head:
     def __init__(self, model: onnx.ModelProto, feature_space: str) -> None:
-        assert (model.ir_version, model.opset_import[0].version) == (8, 17)
+        versions = (model.ir_version, model.opset_import[0].version)
+        assert (*versions, len(model.functions)) == (8, 17, 0)
         assert {node.domain for node in model.graph.node} == {""}
-        assert not model.functions
         assert not any(tensor.external_data for tensor in model.graph.initializer)
         metadata = json.loads(model.metadata_props[0].value)
         assert (metadata["format"], metadata["feature_space"]) == (1, feature_space)

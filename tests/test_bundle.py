@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from edgesplit.labels import Node
 from edgesplit.plan import Plan, Split
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.stats import Statistics
-from edgesplit.store import Disk, Store
+from edgesplit.store import Disk, Store, part_path
 
 Snapshot = dict[str, bytes]
 
@@ -142,10 +143,10 @@ def test_creating_with_a_foreign_head_leaves_nothing(
 def test_what_a_killed_creation_left_is_no_obstacle(
     tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
 ) -> None:
-    # in a container every process may have the same number
+    # as earlier releases named it
     (tmp_path / f".b.{os.getpid()}.part" / "heads").mkdir(parents=True)
     create_bundle(tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing)
-    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert open_bundle(tmp_path / "b").verify() == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
@@ -195,6 +196,11 @@ def test_what_is_not_a_bundle_is_not_opened(
         ({"preprocessing": 7}, "is damaged"),
         ({"preprocessing": {}}, "lacks or does not know"),
         ({"preprocessing": {"frames": 0}}, "lacks or does not know"),
+        ({"feature_space": "/tmp/absolute/path"}, "is damaged"),
+        ({"feature_space": "../../" + "0" * 58}, "is damaged"),
+        ({"feature_space": None}, "is damaged"),
+        ({"text_encoder": "other"}, "is damaged"),
+        ({"text_encoder": "F" * 64}, "is damaged"),
     ],
     ids=str,
 )
@@ -548,6 +554,81 @@ def test_a_damaged_head_pointer_is_named(bundle: Bundle, text: str) -> None:
     assert bundle.verify() != []
 
 
+def move_away(path: Path) -> Path:
+    """Moves a file or folder out of the bundle."""
+    return path.rename(path.parent.parent / f"elsewhere {path.name}")
+
+
+def test_a_head_pointer_that_is_a_link_is_refused_and_repaired(bundle: Bundle, head: Head) -> None:
+    pointer = bundle.path / "HEAD"
+    elsewhere = move_away(pointer)
+    pointer.symlink_to(elsewhere)
+    with pytest.raises(BundleError, match=r"HEAD: .*A link is not followed here"):
+        bundle.head()
+    assert bundle.verify() != []
+    elsewhere.write_text("of another user")
+    bundle.rollback(head.digest)
+    assert not pointer.is_symlink()
+    assert elsewhere.read_text() == "of another user"
+    assert bundle.verify() == []
+
+
+def test_a_head_pointer_that_is_a_pipe_is_refused_at_once(bundle: Bundle, head: Head) -> None:
+    (bundle.path / "HEAD").unlink()
+    os.mkfifo(bundle.path / "HEAD")
+    with pytest.raises(BundleError, match=r"HEAD: It is not a regular file"):
+        bundle.head()
+    bundle.rollback(head.digest)
+    assert bundle.verify() == []
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_head_file_is_a_regular_file(bundle: Bundle, make: Callable[[Path], None]) -> None:
+    file = head_file(bundle, "f" * 64)
+    make(file)
+    with pytest.raises(BundleError, match=r"No head of .* starts with 'ffff'"):
+        bundle.head("ffff")
+    (bundle.path / "HEAD").write_text("f" * 64)
+    with pytest.raises(BundleError, match=r"not a regular file|A link is not followed here"):
+        bundle.head()
+
+
+def test_a_head_file_that_is_a_link_is_replaced_by_a_file(bundle: Bundle) -> None:
+    edit = split(bundle)
+    elsewhere = bundle.path.parent / "head.onnx"
+    elsewhere.write_bytes(edit.head.to_bytes())
+    head_file(bundle, edit.head.digest).symlink_to(elsewhere)
+    bundle.publish(edit)
+    assert not head_file(bundle, edit.head.digest).is_symlink()
+    assert bundle.verify() == []
+
+
+def test_heads_in_another_folder_are_refused_and_left_alone(busy: Bundle) -> None:
+    elsewhere = move_away(busy.path / "heads")
+    (busy.path / "heads").symlink_to(elsewhere)
+    before = contents(elsewhere)
+    for use in (
+        lambda: busy.prune(1),
+        lambda: busy.head(),
+        lambda: busy.rollback(),
+        lambda: busy.rollback("0000"),
+    ):
+        with pytest.raises(BundleError, match=r"heads is a link, and leads out of the bundle"):
+            use()
+    assert any("heads is a link" in problem for problem in busy.verify())
+    assert contents(elsewhere) == before
+
+
+def test_a_log_that_is_a_link_is_not_written_to(bundle: Bundle) -> None:
+    elsewhere = move_away(bundle.path / "log.jsonl")
+    (bundle.path / "log.jsonl").symlink_to(elsewhere)
+    before = elsewhere.read_bytes()
+    with pytest.raises(BundleError, match=r"Cannot publish to .*A link is not followed here"):
+        bundle.publish(split(bundle))
+    assert elsewhere.read_bytes() == before
+    assert len(log_lines(bundle)) == 1
+
+
 def test_a_head_pointer_moved_by_hand_can_be_rolled_back(bundle: Bundle, head: Head) -> None:
     edit = split(bundle)
     head_file(bundle, edit.head.digest).write_bytes(edit.head.to_bytes())
@@ -589,9 +670,9 @@ def test_a_flat_split_says_how_many_decisions_it_flips(bundle: Bundle) -> None:
 
 def test_another_text_encoder_than_the_exports_is_named(bundle: Bundle) -> None:
     file = bundle.path / "bundle.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"text_encoder": "other"}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"text_encoder": "0" * 64}))
     edit = open_bundle(bundle.path).split_class("pushing", into=["left", "right"])
-    assert "exported beside other" in edit.report.warnings[0]
+    assert "exported beside 000000000000" in edit.report.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -793,6 +874,22 @@ def test_an_ancestor_is_a_goal_of_a_rollback_without_a_log(bundle: Bundle, head:
     assert bundle.rollback(head.digest).digest == head.digest
 
 
+def test_a_walk_through_parents_ends(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody can make such files; a walk that hangs a device must not depend on it.
+    around = {
+        digest * 64: SimpleNamespace(digest=digest * 64, parent=parent * 64)
+        for digest, parent in ("ab", "bc", "ca")
+    }
+    monkeypatch.setattr("edgesplit.bundle.has_head", lambda folder, digest: digest in around)
+    monkeypatch.setattr(Bundle, "_read_head", lambda self, digest: around[digest])
+    first = cast(Head, around["a" * 64])
+    assert [head.digest[0] for head in bundle.ancestors(first)] == ["b", "c"]
+    around["b" * 64].parent = "b" * 64
+    assert [head.digest[0] for head in bundle.ancestors(first)] == ["b"]
+    around["b" * 64].parent = ""
+    assert [head.digest[0] for head in bundle.ancestors(first)] == ["b"]
+
+
 @pytest.fixture
 def busy(bundle: Bundle) -> Bundle:
     """Five heads: the first, two splits, one of them undone, and a rename."""
@@ -820,6 +917,45 @@ def test_prune_keeps_the_heads_that_were_live_last(busy: Bundle) -> None:
     assert busy.verify() == []
     assert busy.prune(2) == ()
     assert busy.history()[-1] == last
+
+
+def test_prune_and_look_ups_touch_no_other_file(busy: Bundle) -> None:
+    heads = busy.path / "heads"
+    others = {
+        *("backup.onnx", "abcdef.onnx", "A" * 64 + ".onnx", "a" * 63 + ".onnx", "a" * 64),
+        *("a" * 64 + ".onnx.onnx", "b" * 64 + ".onnx"),
+    }
+    for name in others:
+        (heads / name).write_bytes(b"mine")
+    (heads / ("b" * 64 + ".onnx")).unlink()
+    (heads / ("b" * 64 + ".onnx")).symlink_to("backup.onnx")
+    for prefix in ("backup", "abcdef", "aaaa", "AAAA", "bbbb"):
+        with pytest.raises(BundleError, match=r"No head of .* starts"):
+            busy.head(prefix)
+    assert not set(busy.prune(1, dry_run=True)) & {name.partition(".")[0] for name in others}
+    busy.prune(1)
+    assert {path.name for path in heads.iterdir()} == others | {f"{busy.live}.onnx"}
+    assert (heads / "backup.onnx").read_bytes() == b"mine"
+    assert busy.verify() == []
+
+
+def test_prune_removes_what_crashes_left(busy: Bundle) -> None:
+    left = {
+        "file": busy.path / ".HEAD.17.part",  # of earlier releases
+        "now": part_path(busy.path / "log.jsonl"),
+        "head": part_path(head_file(busy, "0" * 64)),
+    }
+    for path in left.values():
+        path.touch()
+    encoder = part_path(busy.path / "text")
+    encoder.mkdir()
+    (encoder / "encoder.onnx").touch()
+    outside = busy.path.parent / "outside"
+    outside.mkdir()
+    (busy.path / ".link.part").symlink_to(outside)
+    busy.prune(1)
+    assert list(busy.path.rglob("*.part")) == []
+    assert outside.is_dir()
 
 
 def test_after_a_prune_all_but_the_old_heads_can_be_had(busy: Bundle) -> None:

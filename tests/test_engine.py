@@ -527,7 +527,21 @@ def move_description(engine: Engine) -> None:
     file.write_text(json.dumps({**content, "gpu": "another"}))
 
 
-@pytest.mark.parametrize("damage", [damage_plan, lose_plan, damage_description, move_description])
+def name_another(field: str) -> Callable[[Engine], None]:
+    def damage(engine: Engine) -> None:
+        file = ENGINES.folder / f"{engine.key}.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), field: "../../elsewhere"}))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(damage_plan, lose_plan, damage_description, move_description),
+        *map(name_another, ("feature_space", "backbone", "digest")),
+    ],
+)
 def test_a_damaged_engine_is_none_and_is_built_again(
     bundle: Bundle, fake: FakeTensorRT, damage: Callable[[Engine], None]
 ) -> None:

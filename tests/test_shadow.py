@@ -199,6 +199,37 @@ def test_edit_that_changes_too_much_outside_is_rolled_back(bundle: Bundle, windo
         assert runtime.head_digest == first
 
 
+def own_parent(head: Head) -> Head:
+    """A head whose parent is how its own digest starts, found by trying."""
+    for letter in "0123456789abcdef".replace(head.digest[0], ""):
+        for scale in range(1, 200):
+            bias = head.bias + np.float32(scale)
+            made = Head(head.tree, head.weight, bias, head.feature_space, head.digest)
+            object.__setattr__(made, "parent", letter)  # no head that is made the usual way
+            if made.digest.startswith(letter):
+                return made
+    raise AssertionError("no digest starts so")
+
+
+def test_a_head_that_is_its_own_parent_is_refused_and_the_next_is_followed(
+    bundle: Bundle, windows: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgesplit.bundle.MIN_PREFIX", 1)  # four digits take a second to find
+    made = own_parent(bundle.head())
+    first = bundle.live
+    with Runtime(bundle, rollback_above=0.05) as runtime:
+        (bundle.path / "heads" / f"{made.digest}.onnx").write_bytes(made.to_bytes())
+        (bundle.path / "HEAD").write_text(made.digest)
+        wait_until(lambda: "The head's parent is not valid" in runtime.refusal)
+        assert runtime.head_digest == first
+        (bundle.path / "HEAD").write_text(first)
+        edit = split(bundle, "gated")
+        bundle.publish(edit)
+        wait_until(lambda: runtime.head_digest == edit.digest)
+    (problem,) = bundle.verify()
+    assert "The head's parent is not valid" in problem
+
+
 def test_the_first_windows_alone_take_nothing_back(bundle: Bundle, windows: Floats) -> None:
     edited = louder(bundle)
     before = bundle.head().evaluate(windows).class_index

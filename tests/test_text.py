@@ -371,7 +371,17 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
         TextEncoder.open(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"dim": 384}', '{"digest": "x", "dim": "wide"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"dim": 384}',
+        '{"digest": "x", "dim": "wide"}',
+        '{"digest": "x", "dim": 8, "max_tokens": 9}',
+        f'{{"digest": "{"A" * 64}", "dim": 8, "max_tokens": 9}}',
+    ],
+)
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "encoder.json").write_text(content)
     with pytest.raises(BundleError, match="does not describe a text encoder"):

@@ -404,6 +404,16 @@ def test_a_crash_before_the_description_leaves_no_variant(lab: Bundle) -> None:
     assert add_variant(lab, "fp16", clips=clips(12)).new
 
 
+@pytest.mark.parametrize("field", ["feature_space", "digest"])
+def test_a_description_with_a_digest_that_is_none_is_no_variant(lab: Bundle, field: str) -> None:
+    key = add_variant(lab, "fp16", clips=clips(12)).variant.key
+    file = VARIANTS.folder / f"{key}.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), field: "../../elsewhere"}))
+    assert VARIANTS.list() == ()
+    with pytest.raises(VariantError, match="There is no fp16 variant"):
+        open_variant(lab, "fp16")
+
+
 def test_a_damaged_file_is_never_run(lab: Bundle) -> None:
     key = add_variant(lab, "fp16", clips=clips(12)).variant.key
     file = VARIANTS.folder / f"{key}.onnx"
