@@ -223,7 +223,7 @@ def test_a_corrupted_byte_is_refused_or_harms_nothing(
     say(f"{chain}: {sum(outcomes.values())} corruptions, {dict(outcomes)}")
     # Some hit the file's structure, some the live head's rows, some its identity, some new rows.
     assert sum(outcomes.values()) >= PLACES
-    assert {"accepted", "refused, HeadError", "refused, GateError"} < set(outcomes)
+    assert {"accepted", "refused, HeadError", "refused, GateError"} <= set(outcomes)
 
 
 def some_corruptions(data: bytes, count: int) -> list[bytes]:

@@ -14,6 +14,7 @@ import pytest
 import edgesplit
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.head import Head
+from edgesplit.store import lock
 
 CHECKOUT = Path(edgesplit.__file__).parents[1]
 ROUNDS = int(os.environ.get("EDGESPLIT_ROUNDS", "200"))
@@ -107,7 +108,7 @@ def test_of_two_editors_at_once_one_wins_and_no_edit_is_lost(bundle: Bundle, hea
 
 # Python itself may be where only root can read it: all modules are loaded, by using them, before.
 BECOME = """
-import json, os, sys
+import filelock, json, os, sys
 from edgesplit.runtime import Runtime
 user, groups = json.loads(sys.argv.pop(1))
 open_bundle(sys.argv[1]).verify()
@@ -189,6 +190,20 @@ def test_another_user_reads_and_serves_and_cannot_publish(public: Bundle) -> Non
         assert "work as its owner" in message
         assert written(public.path) == before
         public.path.joinpath(".lock").touch()
+
+
+HOLD = """
+try:
+    open(sys.argv[1] + "/.lock")
+except PermissionError:
+    print("refused")
+"""
+
+
+@as_root
+def test_who_may_only_read_cannot_hold_up_who_publishes(public: Bundle) -> None:
+    with lock(public.path):
+        assert work_as(SOMEBODY, [SOMEBODY], HOLD, public.path).stdout == "refused\n"
 
 
 PUBLISH = """
