@@ -76,7 +76,9 @@ def test_the_reader_passes_over_what_never_happened(bundle: Bundle) -> None:
     bundle.publish(split(bundle.head(), "pushing something", "gated"))
     bundle.prune(1)
     read = reader.Bundle(bundle.path)
-    assert [line["to"] for line in read.history] == [first, bundle.live, bundle.live]
+    wanted = [first, bundle.live, bundle.live]
+    assert [line["to"] for line in read.history] == wanted
+    assert [version.digest for version in bundle.history()] == wanted
     assert read.history[-1]["pruned"] == [first]
 
 
