@@ -1,7 +1,8 @@
 """The half-precision backbone: float16 where it may be, float32 where it must; same features."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import edgesplit
+from edgesplit import open_bundle, read_clip
 from edgesplit.errors import ExportError
 from edgesplit.fp16 import HIGHEST, round_halves
 from edgesplit.fp16 import to_fp16 as to_fp16_on
+from edgesplit.ranges import measure_ranges
+from edgesplit.runtime.engines import _made_clips
 from edgesplit.sessions import open_session
 from tests.backbones import (
     CLIP_SHAPE,
@@ -209,6 +213,27 @@ def test_a_channel_that_other_clips_may_push_out_of_range_stays_in_float32_too()
     dim = to_fp16_on(massive(3.5 * HIGHEST), [clip / 4 for clip in clips()])
     assert dim.ranges.n_kept == 0
     assert np.isfinite(computed_as_written(dim.data, clips())).all()
+
+
+def test_the_margin_covers_clips_that_were_not_measured() -> None:
+    bundle = open_bundle(DEMO)
+    model = onnx.load(DEMO / "backbone.onnx")
+    videos = sorted((DEMO.parent / "clips").glob("*.mp4"))
+    names = [node.output[0] for node in model.graph.node]
+
+    def reached(clips: Iterable[Floats]) -> Floats:
+        ranges = measure_ranges(model, names, clips)
+        return np.array([np.abs(ranges[name]).max() for name in names], np.float32)
+
+    given = np.stack([reached([read_clip(video, bundle.preprocessing)]) for video in videos])
+    unseen = [
+        given[[first, second]].max(axis=0) / np.delete(given, [first, second], axis=0).max(axis=0)
+        for first, second in combinations(range(len(videos)), 2)
+    ]
+    assert np.max(unseen) < 2
+    made = reached(_made_clips(8, bundle.preprocessing.clip_shape))
+    assert (given.max(axis=0) / made).max() < 3
+    assert 65_504 / HIGHEST >= 4
 
 
 def test_values_too_small_for_float16_stay_in_float32() -> None:
