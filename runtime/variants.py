@@ -51,7 +51,7 @@ Recipe = Literal["fp16", "int8", "ort"]
 Floats = npt.NDArray[np.float32]
 
 _VERSIONS: dict[Recipe, int] = {"fp16": 3, "int8": 2, "ort": 2}
-"""Raised when a recipe makes something else of the same backbone, or keeps what it would refuse."""
+"""Raised when a recipe makes another file of the same backbone, or refuses one that it kept."""
 
 KERNELS_COSINE = 0.9999
 """Least cosine of features by ONNX Runtime's 8-bit kernels and by its float32 ones, of one int8
