@@ -146,6 +146,7 @@ FLOORS = (
     ("labels", "store", "cache", "preprocessing", "graphs"),
     ("backbone",),
     ("sessions",),
+    ("ranges",),
     ("attention", "fp16", "int8"),
     ("clips", "text", "head"),
     ("features", "headfile", "metrics", "knowledge", "stats", "diff", "history"),
