@@ -1,7 +1,7 @@
 """Windows are what a file of that stretch would give, and every frame has one fate."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def feed(made: Windower, times: Sequence[float]) -> list[Window | Gap]:
     return [*found, *made.cut("the end")]
 
 
-def only_windows(found: Sequence[Window | Gap]) -> list[Window]:
+def only_windows(found: Iterable[Window | Gap]) -> list[Window]:
     return [item for item in found if isinstance(item, Window)]
 
 
@@ -70,7 +70,7 @@ def test_window_of_a_whole_file_is_its_clip_bit_for_bit(
     window_s = None if sampling == "dense" else n / float(rate)
     grid = Grid.plan(preprocessing, opened.rate, window_s=window_s)
     made = Windower(grid, preprocessing, Ledger(), live=False, period_s=1 / opened.rate)
-    found = [item for one in opened for item in made.add(one)] + made.cut("the end")
+    found = [*(item for one in opened for item in made.add(one)), *made.cut("the end")]
     opened.close()
     (window,) = only_windows(found)
     np.testing.assert_array_equal(window.clip, read_clip(path, preprocessing))
@@ -108,7 +108,7 @@ def test_a_frame_is_scaled_once_and_only_if_it_is_sampled() -> None:
 
     ledger = Ledger()
     made = windower(10, window_s=2, stride_s=0.5, ledger=ledger)
-    found = [item for n in range(100) for item in made.add(counted(n))] + made.cut("the end")
+    found = [*(item for n in range(100) for item in made.add(counted(n))), *made.cut("the end")]
     assert len(scaled) == len(set(scaled)) == 100 - ledger.accounting().unsampled
     assert ledger.accounting().unsampled > 0
     assert len(only_windows(found)) * SMALL.frames > len(scaled)  # so some were shared
@@ -217,7 +217,7 @@ def test_every_frame_has_exactly_one_fate(
     n_windows = 0
     sampled: set[int] = set()
 
-    def settle(found: list[Window | Gap]) -> None:
+    def settle(found: Iterable[Window | Gap]) -> None:
         nonlocal n_windows
         for window in only_windows(found):
             assert window.number == n_windows
