@@ -234,7 +234,9 @@ class _AvFeed:
             for frame in frames:
                 yield self._frame(frame)
         if self._broke is not None:
-            raise ClipError(f"{self._name} broke off ({failure_reason(self._broke)}).") from self._broke
+            raise ClipError(
+                f"{self._name} broke off ({failure_reason(self._broke)})."
+            ) from self._broke
 
     def _packets(self) -> Iterator[av.Packet[av.VideoStream] | None]:
         """All packets, then None: the decoder gives what it still holds."""

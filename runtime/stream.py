@@ -306,8 +306,8 @@ class Stream:
             if self._windower is not None:
                 self._hand_over(self._windower.cut(reason))
 
-    def _hand_over(self, made: Generator[Window | Gap, None, None]) -> None:
-        """One at a time, so that few windows are alive, until they are not taken any more.
+    def _hand_over(self, made: Generator[Window | Gap, None, None]) -> bool:
+        """One at a time, so that few windows are alive; False when they are not taken any more.
 
         Under `_capturing`. It waits for room only where nothing is dropped; then nobody else wants
         that lock before the inbox is closed, which makes room.
@@ -315,7 +315,8 @@ class Stream:
         with contextlib.closing(made):
             for item in made:
                 if not self._inbox.put(item):
-                    return
+                    return False
+        return True
 
     def _shut(self) -> None:
         self._inbox.close()
@@ -364,10 +365,10 @@ class Stream:
             self._count_damaged(connection, feed)
             connection.last_frame_at, connection.told, self._attempt = self._clock(), False, 0
             connection.delivering = True
-            self._hand_over(self._windower.add(frame))
+            taken = self._hand_over(self._windower.add(frame))
             connection.last_frame_at = self._clock()
             connection.delivering = False
-        return True
+            return taken
 
     def _count_damaged(self, connection: _Connection, feed: Feed) -> None:
         self._ledger.count("damaged", feed.damaged - connection.n_damaged)

@@ -246,10 +246,14 @@ class Windower:
         try:
             yield from self._show(held, until=end)
         finally:
-            for window in self._open:
-                self._ledger.settle(window.tickets, "unfinished", made=False)
-            self._open.clear()
+            self._give_up()
             self._offset += end - self._start
+
+    def _give_up(self) -> None:
+        """Windows that still want frames will not get them."""
+        for window in self._open:
+            self._ledger.settle(window.tickets, "unfinished", made=False)
+        self._open.clear()
 
     def _begin(self, frame: Frame, at: float) -> Iterator[Gap]:
         """The first frame of a segment."""
@@ -271,6 +275,7 @@ class Windower:
         end = math.ceil((until - self._start) * grid.fps - TOLERANCE)
         try:
             for index in range(self._next, end):
+                self._next = index + 1
                 if index % grid.n_stride == 0:
                     self._open.append(_Open(index))
                 for window in tuple(self._open):
@@ -284,9 +289,10 @@ class Windower:
                     if place == self._last:
                         self._open.remove(window)
                         yield self._make(window, frame)
-            self._next = max(self._next, end)
             fate = None
         finally:
+            if fate is not None:  # some windows may lack this picture
+                self._give_up()
             self._ledger.release(ticket, fate)
 
     def _make(self, window: _Open, last: Frame) -> Window:
