@@ -35,6 +35,7 @@ __all__ = [
     "failure_reason",
     "find_videos",
     "open_video",
+    "opening_reason",
     "read_clip",
     "read_video",
     "scale_frame",
@@ -195,7 +196,7 @@ def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> Pixels:
         size = {"height": lines, "width": pixels}
         small = _reformat(frame, **size, format="rgb24", interpolation=kind.upper())
     except av.FFmpegError as error:
-        raise _scaling_error(frame, height, width, error.strerror) from error
+        raise _scaling_error(frame, height, width, failure_reason(error)) from error
     return turn.apply(_to_pixels(small))[rows, columns]
 
 
@@ -285,22 +286,28 @@ def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]
         container = av.open(f"file:{path}", container_options=options)
     except (av.FFmpegError, ValueError) as error:
         raise ClipError(
-            f"{path} is not a video that FFmpeg can open ({failure_reason(error)}). "
+            f"{path} is not a video that FFmpeg can open ({opening_reason(error)}). "
             "Convert or copy it."
         ) from error
     return container, choose_stream(container, str(path))
 
 
 def failure_reason(error: Exception) -> str:
-    """What FFmpeg says when it cannot open or read, without the URL that it would add."""
+    """What FFmpeg says, without the path or URL that it would add."""
     import av
 
-    reason = str(getattr(error, "strerror", None) or type(error).__name__)
     if isinstance(error, av.error.ExitError):
         return "no answer in time"
-    if isinstance(error, av.error.ArgumentError):  # also for a format that is not among `FORMATS`
-        return f"{reason}; playlists and single pictures are not read"
-    return reason
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def opening_reason(error: Exception) -> str:
+    """As `failure_reason`, of what cannot be opened: it may be of a format that is not read."""
+    import av
+
+    invalid = isinstance(error, av.error.ArgumentError)  # FFmpeg's name for it
+    more = "; playlists and single pictures are not read" if invalid else ""
+    return f"{failure_reason(error)}{more}"
 
 
 def choose_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
@@ -336,7 +343,7 @@ def choose_stream(container: av.container.InputContainer, name: str) -> av.Video
 
 def _n_pixels(stream: av.VideoStream) -> int:
     """Of a picture; 0 when the codec is unknown."""
-    codec = stream.codec_context
+    codec: Any = stream.codec_context  # typed as if it were never None
     return 0 if codec is None else codec.width * codec.height
 
 

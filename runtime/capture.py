@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from edgesplit.clips import FORMATS, choose_stream, failure_reason, open_video, scale_frame
+from edgesplit.clips import (
+    FORMATS,
+    choose_stream,
+    failure_reason,
+    open_video,
+    opening_reason,
+    scale_frame,
+)
 from edgesplit.errors import ClipError
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime.windows import Frame
@@ -160,7 +167,7 @@ def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float)
         container = av.open(target, format=form, container_options=options, timeout=timeout_s)
     except (av.FFmpegError, ValueError) as error:
         raise ClipError(
-            f"{source.name} cannot be opened ({failure_reason(error)}). {_advice(source)}"
+            f"{source.name} cannot be opened ({opening_reason(error)}). {_advice(source)}"
         ) from error
     return _AvFeed(source, container, choose_stream(container, source.name), preprocessing)
 

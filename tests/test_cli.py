@@ -246,7 +246,7 @@ def test_predict_goes_on_after_a_file_that_is_no_video(here: Path) -> None:
 
 def write_unscalable(path: Path) -> Path:
     """A video whose pictures are decoded, and whose colours FFmpeg cannot convert."""
-    return encode(path, waves(4, 32, 32), **{"x264-params": "colormatrix=YCgCo"})
+    return encode(path, waves(4, 32, 32), colorspace="ycgco")
 
 
 def test_predict_goes_on_after_a_picture_that_cannot_be_scaled(here: Path) -> None:

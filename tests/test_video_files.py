@@ -42,7 +42,7 @@ def picture_of(name: str, interpolation: Any, size: int) -> npt.NDArray[np.uint8
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "area", "antialias"])
-@pytest.mark.parametrize(("before", "name"), list(itertools.permutations(NAMES, 2)), ids="-".join)
+@pytest.mark.parametrize(("before", "name"), list(itertools.permutations(NAMES, 2)))
 def test_colours_are_ffmpegs_whatever_was_read_before(
     before: str, name: str, interpolation: Any
 ) -> None:
@@ -333,7 +333,7 @@ def wide(path: Path) -> Path:
 
 def of_strange_colours(path: Path) -> Path:
     """FFmpeg decodes these and cannot make RGB of them."""
-    return encode(path, [grey(90)] * 2, **{"x264-params": "colormatrix=YCgCo"})
+    return encode(path, [grey(90)] * 2, colorspace="ycgco")
 
 
 @pytest.mark.parametrize("interpolation", ["area", "antialias"])

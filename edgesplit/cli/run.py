@@ -60,8 +60,8 @@ __all__ = ["run"]
 @click.option(
     "--playlist",
     is_flag=True,
-    help="The http or https source may be an HLS playlist. Its server then chooses which hosts this "
-    "machine asks, and may choose this machine itself or its network.",
+    help="The http or https source may be an HLS playlist. Its server then chooses which hosts "
+    "this machine asks, and may choose this machine itself or its network.",
 )
 @click.option(
     "--stall",
