@@ -98,7 +98,7 @@ def write_streams(
             stream: Any = container.add_stream(codec, rate=Fraction(12))
             stream.height, stream.width = picture.shape[:2]
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-            stream.disposition = disposition
+            stream.disposition = disposition.value  # PyAV 17.0 takes no other
             streams.append(stream)
         if sound:
             audio: Any = container.add_stream("aac", rate=8000, layout="mono")
