@@ -183,7 +183,7 @@ def _how_to_open(source: Source) -> tuple[str, str | None, dict[str, str]]:
     else:
         scheme = target.partition(":")[0].lower()
         protocols = PROTOCOLS[scheme]
-        formats += ["rtsp", "rtp", "sdp"] if scheme in ("rtsp", "rtsps", "rtp") else []
+        formats += ["rtsp", "rtp"] if scheme in ("rtsp", "rtsps", "rtp") else []
         if source.playlist:
             protocols, formats = f"{protocols},crypto", [*formats, "hls"]
     options = {"protocol_whitelist": protocols, "format_whitelist": ",".join(formats)}
