@@ -48,7 +48,7 @@ Extract = Callable[[Path], Floats]
 
 Video = TypeVar("Video")
 
-_READING = 1
+_READING = 2
 """Another number when `read_clip` makes other pixels of the same video and preprocessing."""
 
 _log = logging.getLogger(__name__)
