@@ -77,7 +77,9 @@ def test_what_lies_in_a_folder_of_this_users_is_looked_at_too(cache: Path) -> No
     cache.mkdir()
     cache.chmod(0o755)
     (cache / "engines").mkdir()
+    (cache / "engines").chmod(0o755)
     (cache / "engines" / "a.json").touch()
+    (cache / "engines" / "a.json").chmod(0o644)
     for place in (cache / "engines", cache / "engines" / "a.json"):
         before = mode(place)
         place.chmod(before | 0o022)
@@ -258,7 +260,9 @@ def test_in_another_users_home_everything_runs(public: Path) -> None:
 @as_root
 def test_what_root_made_is_read_by_others(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGESPLIT_CACHE", str(public / "cache"))
-    (public / "cache" / "engines").mkdir(parents=True)
+    for folder in (public / "cache", public / "cache" / "engines"):
+        folder.mkdir()
+        folder.chmod(0o755)
     os.seteuid(SOMEBODY)
     try:
         assert cache_path("engines").is_dir()
