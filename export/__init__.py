@@ -25,7 +25,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from edgesplit.errors import MissingExtraError
-from edgesplit.sessions import import_onnxruntime
 
 if TYPE_CHECKING:
     from edgesplit.export.backbone import export_backbone
@@ -78,7 +77,6 @@ if _missing:
         f"Exporting needs {', '.join(_missing)}, not installed here: "
         "pip install 'edgesplit[export]'"
     )
-import_onnxruntime()  # before a library imports it with its telemetry on
 
 
 def __getattr__(name: str) -> object:
