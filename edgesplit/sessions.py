@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgesplit.backbone import Backbone, LargeBackbone
@@ -16,9 +17,29 @@ from edgesplit.errors import BackendError, MissingExtraError
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["open_session"]
+__all__ = ["import_onnxruntime", "open_session"]
 
 _log = logging.getLogger(__name__)
+
+
+def import_onnxruntime() -> ModuleType:
+    """Returns the module `onnxruntime`, which nothing else imports, with its telemetry off.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+    """
+    # From 1.32 on, ONNX Runtime's wheels look up a telemetry host and write an identity below
+    # ~/.cache unless this is set before the import. A device has no business doing either.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError(
+            f"ONNX Runtime cannot be imported ({error}). Install the build for this machine: "
+            "pip install 'edgesplit[cpu]' or 'edgesplit[gpu]'; on a Jetson use its own wheel."
+        ) from error
+    module: ModuleType = onnxruntime
+    return module
 
 
 def open_session(
@@ -46,16 +67,7 @@ def open_session(
         MissingExtraError: ONNX Runtime is not installed.
         BackendError: ONNX Runtime refuses the model, or a provider is not to be had.
     """
-    # From 1.32 on, ONNX Runtime's wheels look up a telemetry host and write an identity below
-    # ~/.cache unless this is set before the import. A device has no business doing either.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError(
-            f"ONNX Runtime cannot be imported ({error}). Install the build for this machine: "
-            "pip install 'edgesplit[cpu]' or 'edgesplit[gpu]'; on a Jetson use its own wheel."
-        ) from error
+    onnxruntime = import_onnxruntime()
     version = f"ONNX Runtime {onnxruntime.__version__}"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

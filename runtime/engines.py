@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
+from edgesplit.cache import find_cached
 from edgesplit.errors import EngineError
 from edgesplit.fp16 import RangeReport, to_fp16
 from edgesplit.int8 import to_int8
@@ -266,7 +267,7 @@ def build_engine(
             source.backbone,
             clip_shape=bundle.preprocessing.clip_shape,
             batch=batch,
-            timing_cache=times.read_bytes() if times.exists() else b"",
+            timing_cache=_read_times(times),
             progress=progress,
         )
         agreement = _compare(own, plan.engine, source.judging, batch, tensorrt, progress)
@@ -415,6 +416,11 @@ def _made_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Floats:
 
 def _key(feature_space: str, here: Here, precision: Precision) -> str:
     return make_key(feature_space, here.tensorrt, here.cuda, here.gpu, precision)
+
+
+def _read_times(file: Path) -> bytes:
+    known = find_cached(ENGINES.folder.name, file.parent.name, file.name)
+    return known.read_bytes() if known and known.exists() else b""
 
 
 def _timing_file(here: Here) -> Path:

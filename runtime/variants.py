@@ -27,6 +27,7 @@ from edgesplit.int8 import to_int8
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
 from edgesplit.runtime.shelf import Shelf, make_key
+from edgesplit.sessions import import_onnxruntime
 
 __all__ = [
     "BARS",
@@ -177,9 +178,9 @@ def add_variant(
         BackendError: ONNX Runtime refuses the variant.
         ClipError: a video cannot be read.
         BundleError: the bundle is damaged.
+        MissingExtraError: ONNX Runtime is not installed.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     start = time.monotonic()
     key = _key(bundle.feature_space, recipe)
     known = VARIANTS.find(key)
@@ -288,14 +289,13 @@ def check_kernels(backend: Backend, plain: Backend, clip: Floats) -> None:
     Raises:
         VariantError: they do not, with what to do.
     """
-    import onnxruntime
-
     got, wanted = (one.run(clip[None]).astype(np.float64) for one in (backend, plain))
     length = np.linalg.norm(got) * np.linalg.norm(wanted)
     cosine = float((got * wanted).sum() / max(float(length), _TINY))
     if not cosine >= KERNELS_COSINE:  # false for NaN, too
+        version = import_onnxruntime().__version__
         raise VariantError(
-            f"ONNX Runtime {onnxruntime.__version__} computes 8 bits wrongly on this processor: on "
+            f"ONNX Runtime {version} computes 8 bits wrongly on this processor: on "
             f"the same file its 8-bit and its float32 kernels come to a cosine of {cosine:.5f} (at "
             f"least {KERNELS_COSINE}). Update ONNX Runtime: 1.21 to 1.24 do so on Intel processors "
             "with AMX or AVX-VNNI. If the newest does as well, use fp32 or fp16."
