@@ -100,8 +100,9 @@ def open_torch(folder: Path, threads: int, kind: str) -> Run:
 
 def open_whole(folder: Path, threads: int) -> Run:
     """The whole model, as a first try with torch's exporter gives it."""
-    import onnxruntime
+    from edgesplit.sessions import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(folder / "whole.onnx", options)

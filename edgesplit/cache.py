@@ -1,13 +1,31 @@
-"""Where edgesplit keeps what it can always make again: text embeddings, engines, variants."""
+"""Where edgesplit keeps what it can make again: text embeddings, features, engines, variants.
+
+Whoever can write to the cache decides what edits learn from and which model runs. So nothing is
+read from a folder or file that belongs to another user or that others can write to, and the folders
+that are made here are for this user alone. Every reader and writer of the cache goes through
+`find_cached`, `cache_path` or `make_cache`.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
+import stat
 from pathlib import Path
 
-from edgesplit.errors import EdgesplitError
+from edgesplit.errors import CacheError
 
-__all__ = ["cache_folder"]
+__all__ = ["cache_folder", "cache_path", "find_cached", "make_cache", "warn_of_cache"]
+
+_ROOT = 0
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH
+_REMEDY = "Set EDGESPLIT_CACHE to a folder with room that you may write to."
+_OPT_IN = "With EDGESPLIT_TRUST_CACHE=1 it is used as it is."
+
+_log = logging.getLogger(__name__)
+_warned: set[str] = set()
 
 
 def cache_folder() -> Path:
@@ -17,7 +35,7 @@ def cache_folder() -> Path:
     is read on every call.
 
     Raises:
-        EdgesplitError: none of them is set and the user has no home folder, as some services do.
+        CacheError: none of them is set and the user has no home folder, as some services do.
     """
     if chosen := os.environ.get("EDGESPLIT_CACHE"):
         return Path(chosen)
@@ -27,6 +45,95 @@ def cache_folder() -> Path:
     try:
         return Path.home() / ".cache" / "edgesplit"
     except RuntimeError as error:
-        raise EdgesplitError(
+        raise CacheError(
             "This user has no home folder to cache in. Set EDGESPLIT_CACHE to a folder."
         ) from error
+
+
+def cache_path(*names: str) -> Path:
+    """Return the path that `names` lead to below the cache folder, after checking what is there.
+
+    Nothing need be there: reading it then fails as for any file that does not exist.
+
+    Raises:
+        CacheError: a folder or file on the way cannot be read, belongs to another user, or can be
+            written by others.
+    """
+    steps = _steps(names)
+    try:
+        _check(steps)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise CacheError(f"Cannot read {steps[-1]}: {error.strerror}. {_REMEDY}") from error
+    return steps[-1]
+
+
+def find_cached(*names: str) -> Path | None:
+    """As `cache_path`, for readers that go on without a cache: warns, and returns None."""
+    try:
+        return cache_path(*names)
+    except CacheError as error:
+        warn_of_cache(error)
+        return None
+
+
+def make_cache(*names: str) -> Path:
+    """Return the folder that `names` lead to below the cache folder; made if it is not there.
+
+    Raises:
+        CacheError: as for `cache_path`, or a folder cannot be made.
+    """
+    steps = _steps(names)
+    try:
+        for number, step in enumerate(steps, start=1):
+            step.mkdir(mode=0o777 if _trusts() else 0o700, parents=True, exist_ok=True)
+            _check(steps[:number])  # before anything is made in it
+    except OSError as error:
+        raise CacheError(f"Cannot write to {steps[-1]}: {error.strerror}. {_REMEDY}") from error
+    return steps[-1]
+
+
+def warn_of_cache(error: CacheError) -> None:
+    """Logs that it goes on without a cache, and why; once for a cache folder."""
+    try:
+        folder = str(cache_folder())
+    except CacheError:
+        folder = ""
+    if folder not in _warned:
+        _warned.add(folder)
+        _log.warning("going on without a cache: %s", error)
+
+
+def _steps(names: tuple[str, ...]) -> list[Path]:
+    """The cache folder, and each folder or file on the way below it."""
+    steps = [cache_folder()]
+    for name in names:
+        steps.append(steps[-1] / name)
+    return steps
+
+
+def _trusts() -> bool:
+    return os.environ.get("EDGESPLIT_TRUST_CACHE") == "1"
+
+
+def _check(steps: list[Path]) -> None:
+    """Raises CacheError at a step that is not this user's alone, and OSError at a missing one."""
+    sealed = False  # others cannot enter a folder above, so the modes below it do not matter
+    for step in steps:
+        about = step.stat()
+        if _trusts():
+            continue
+        # What root owns is trusted, as ssh does: root can do anything anyway.
+        if about.st_uid not in (os.geteuid(), _ROOT):
+            raise CacheError(
+                f"{step} belongs to another user (uid {about.st_uid}), who could change what "
+                f"models answer. Set EDGESPLIT_CACHE to a folder of your own. {_OPT_IN}"
+            )
+        if about.st_mode & _OTHERS_WRITE and not sealed:
+            raise CacheError(
+                f"Other users can write to {step} (mode {stat.S_IMODE(about.st_mode):o}), and so "
+                f"change what models answer. If none has, run `chmod go-w {shlex.quote(str(step))}`"
+                f"; else set EDGESPLIT_CACHE to another folder. {_OPT_IN}"
+            )
+        sealed = sealed or not about.st_mode & _OTHERS_ENTER

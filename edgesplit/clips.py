@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -25,11 +25,17 @@ if TYPE_CHECKING:
     import av
 
 __all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
     "VIDEO_SUFFIXES",
     "VideoClip",
-    "check_decodable",
+    "choose_stream",
+    "count_packets",
+    "decode_video",
+    "failure_reason",
     "find_videos",
     "open_video",
+    "opening_reason",
     "read_clip",
     "read_video",
     "scale_frame",
@@ -39,6 +45,22 @@ __all__ = [
 Pixels = npt.NDArray[np.uint8]
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"))
+
+FORMATS = (
+    # Files of video.
+    *("asf", "avi", "flv", "gif", "ivf", "live_flv", "matroska", "mov", "mpeg", "mpegts", "mxf"),
+    *("nut", "ogg"),
+    # Video without a container, as cameras and programs write it to a pipe.
+    *("h264", "hevc", "m4v", "mjpeg", "mpegvideo", "mpjpeg", "obu", "yuv4mpegpipe"),
+    # Sound, to say that there is no video in it.
+    *("aac", "flac", "mp3", "wav"),
+)
+"""FFmpeg's names of the formats that are opened, whatever a file is called. Each holds its pictures
+itself. Formats that name other files (playlists, lists of parts, SDP, picture sequences) are not
+among them: with those a video could make FFmpeg read files, ask hosts, or wait for ever."""
+
+MAX_PIXELS = 8192 * 8192
+"""Of a picture, as it is stored and as it is scaled."""
 
 
 def find_videos(folder: Path) -> list[Path]:
@@ -75,12 +97,14 @@ def read_clip(path: str | Path, preprocessing: Preprocessing) -> npt.NDArray[np.
 def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
     """As `read_clip`, and says of a video that is shorter than the clip that it is."""
     path = Path(path)
-    expected = _count_packets(path)
-    frames, n_frames = _decode(path, preprocessing, expected)
+    expected = count_packets(path)
+    frames, n_frames = _read_frames(path, preprocessing, expected)
     if n_frames != expected:
         # Some packets gave no picture: sample again from the frames that there really are.
-        frames, n_frames = _decode(path, preprocessing, n_frames)
+        frames, n_frames = _read_frames(path, preprocessing, n_frames)
     indices = sample_frames(n_frames, preprocessing)
+    if not frames.keys() >= set(indices):
+        raise ClipError(f"{path} gave fewer frames when it was read again. Is it being written?")
     clip = stack_clip([frames[index] for index in indices], preprocessing)
     return VideoClip(clip, n_repeated=len(indices) - len(set(indices)))
 
@@ -93,65 +117,110 @@ def stack_clip(pictures: Sequence[Pixels], preprocessing: Preprocessing) -> npt.
     return clip
 
 
-def _count_packets(path: Path) -> int:
-    """Number of video packets up to the end or the first damage, without decoding."""
+def count_packets(path: Path) -> int:
+    """Number of video packets up to the end or the first damage, without decoding.
+
+    Raises:
+        ClipError: as `open_video`.
+    """
     import av
 
     count = 0
-    with open_video(path) as container, contextlib.suppress(av.FFmpegError):
-        for packet in container.demux(container.streams.video[0]):
+    container, stream = open_video(path)
+    with container, contextlib.suppress(av.FFmpegError):
+        for packet in container.demux(stream):
             count += packet.size > 0
     return count
 
 
-def _decode(
+def decode_video(path: Path) -> Iterator[av.VideoFrame]:
+    """The pictures of a video file, up to its end or to damage that nothing can be read behind.
+
+    Raises:
+        ClipError: as `open_video`, or there is not one picture.
+    """
+    import av
+
+    container, stream = open_video(path)
+    found = False
+    with container:
+        try:
+            for frame in container.decode(stream):
+                found = True
+                yield frame
+        except av.FFmpegError as error:
+            if not found:
+                raise ClipError(f"{path} cannot be decoded: {error.strerror}.") from error
+    if not found:
+        raise ClipError(f"{path} holds no video frame. Check that the file is complete.")
+
+
+def _read_frames(
     path: Path, preprocessing: Preprocessing, n_frames: int
 ) -> tuple[dict[int, Pixels], int]:
     """The frames to sample from a video of `n_frames`, and how many frames it really has."""
-    import av
-
     wanted: Collection[int] = set(sample_frames(n_frames, preprocessing)) if n_frames else ()
     frames: dict[int, Pixels] = {}
     count = 0
-    with open_video(path) as container:
-        try:
-            for count, frame in enumerate(container.decode(video=0), start=1):
-                if count - 1 in wanted:
-                    frames[count - 1] = scale_frame(frame, preprocessing)
-        except av.FFmpegError as error:
-            if not count:
-                raise ClipError(f"{path} cannot be decoded: {error.strerror}.") from error
-    if not count:
-        raise ClipError(f"{path} holds no video frame. Check that the file is complete.")
+    for count, frame in enumerate(decode_video(path), start=1):
+        if count - 1 in wanted:
+            try:
+                frames[count - 1] = scale_frame(frame, preprocessing)
+            except ClipError as error:
+                raise ClipError(f"{path}: {error}") from error
     return frames, count
 
 
 def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> Pixels:
-    """The frame upright, scaled and cropped: `(height, width, 3)` uint8."""
+    """The frame upright, scaled and cropped: `(height, width, 3)` uint8.
+
+    Colours are converted as the frame's tags say (BT.601 or BT.709, limited or full range).
+
+    Raises:
+        ClipError: it cannot be scaled; the text names the size, the caller adds the file.
+    """
+    import av
+
     turn = _read_turn(frame)
-    stored = frame.height, frame.width
-    height, width = scaled_size(*turn.size(*stored), preprocessing)
+    height, width = scaled_size(*turn.size(frame.height, frame.width), preprocessing)
+    if height * width > MAX_PIXELS:
+        raise _scaling_error(frame, height, width, "more than 8192x8192 pixels")
     top, left = (height - preprocessing.height) // 2, (width - preprocessing.width) // 2
     kind = preprocessing.interpolation
     rows, columns = slice(top, top + preprocessing.height), slice(left, left + preprocessing.width)
-    if preprocessing.as_trained:
-        picture = turn.apply(_to_pixels(_reformat(frame, format="rgb24")))
-        return resize_picture(picture, height, width, rows=rows, columns=columns, resampling=kind)
-    lines, pixels = turn.size(height, width)
-    small = _reformat(frame, width=pixels, height=lines, format="rgb24", interpolation=kind.upper())
+    try:
+        if preprocessing.as_trained:
+            whole = turn.apply(_to_pixels(_reformat(frame, format="rgb24")))
+            return resize_picture(whole, height, width, rows=rows, columns=columns, resampling=kind)
+        lines, pixels = turn.size(height, width)
+        size = {"height": lines, "width": pixels}
+        small = _reformat(frame, **size, format="rgb24", interpolation=kind.upper())
+    except av.FFmpegError as error:
+        raise _scaling_error(frame, height, width, failure_reason(error)) from error
     return turn.apply(_to_pixels(small))[rows, columns]
+
+
+def _scaling_error(frame: av.VideoFrame, height: int, width: int, reason: str) -> ClipError:
+    return ClipError(
+        f"A picture of {frame.width}x{frame.height} ({frame.format.name}) cannot be scaled to "
+        f"{width}x{height} ({reason}). Convert the video, or crop it to the usual proportions."
+    )
 
 
 def _reformat(frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
     """As the frame's own `reformat`, which prepares FFmpeg's scaler anew for every frame.
 
     That takes longer than scaling a small picture. One is kept for each thread; it prepares itself
-    again when sizes or formats change.
+    again when sizes, formats or colours change.
     """
-    from av.video.reformatter import VideoReformatter
+    from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 
     if not hasattr(_kept, "reformatter"):
         _kept.reformatter = VideoReformatter()
+    # They change no pixel here. PyAV 17 lets the scaler refuse a picture whose tags it does not
+    # know; PyAV 18 does without them, too.
+    frame.color_trc = ColorTrc.UNSPECIFIED
+    frame.color_primaries = ColorPrimaries.UNSPECIFIED
     return cast("av.VideoFrame", _kept.reformatter.reformat(frame, **options))
 
 
@@ -195,8 +264,8 @@ def _read_turn(frame: av.VideoFrame) -> _Turn:
     return _Turn(reverse_rows=d < 0, reverse_columns=a < 0)
 
 
-def open_video(path: Path) -> av.container.InputContainer:
-    """The file, opened; it has a video stream that can be decoded, and fetches no other file.
+def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
+    """The file, opened, and its video stream, which can be decoded. No other file is opened.
 
     Raises:
         ClipError: it is missing, empty or no video.
@@ -210,28 +279,76 @@ def open_video(path: Path) -> av.container.InputContainer:
         )
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")
+    # `container_options`: with `options`, PyAV 17 frees memory that it never got (MPEG, FLV).
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
     try:
-        # A playlist with a video's name must not make FFmpeg fetch what it lists.
         # "file:" keeps a name like 10:30.mp4 from being read as a protocol.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        container = av.open(f"file:{path}", container_options=options)
     except (av.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise ClipError(
-            f"{path} is not a video that FFmpeg can open ({reason}). Convert or copy it."
+            f"{path} is not a video that FFmpeg can open ({opening_reason(error)}). "
+            "Convert or copy it."
         ) from error
-    check_decodable(container, str(path))
-    return container
+    return container, choose_stream(container, str(path))
 
 
-def check_decodable(container: av.container.InputContainer, name: str) -> None:
-    """Closes and refuses a container without video, or whose codec is unknown.
+def failure_reason(error: Exception) -> str:
+    """What FFmpeg says, without the path or URL that it would add."""
+    import av
+
+    if isinstance(error, av.error.ExitError):
+        return "no answer in time"
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def opening_reason(error: Exception) -> str:
+    """As `failure_reason`, of what cannot be opened: it may be of a format that is not read."""
+    import av
+
+    invalid = isinstance(error, av.error.ArgumentError)  # FFmpeg's name for it
+    more = "; playlists and single pictures are not read" if invalid else ""
+    return f"{failure_reason(error)}{more}"
+
+
+def choose_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
+    """The video stream that the `ffmpeg` program would take; closes a container without one.
+
+    That is the one marked as default, or else the one of the largest picture, or else the first.
+    Cover art is no video.
 
     Raises:
-        ClipError: it is refused, by its name.
+        ClipError: there is no video, or its codec is unknown or its picture too large.
     """
-    if not container.streams.video:
+    from av.stream import Disposition
+
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    try:
+        if not streams:
+            raise ClipError(f"{name} has no video stream. Give a source with pictures.")
+        stream = max(streams, key=_preference)
+        if stream.codec_context is None:  # PyAV before 18 crashes on decoding it
+            raise ClipError(f"{name} holds video of a codec that this FFmpeg does not know.")
+        if _n_pixels(stream) > MAX_PIXELS:
+            size = f"{stream.codec_context.width}x{stream.codec_context.height}"
+            raise ClipError(
+                f"{name} has pictures of {size}; 8192x8192 pixels are the most. Scale it down."
+            )
+    except ClipError:
         container.close()
-        raise ClipError(f"{name} has no video stream. Give a source with pictures.")
-    if container.streams.video[0].codec_context is None:  # PyAV before 18 crashes on decoding it
-        container.close()
-        raise ClipError(f"{name} holds video of a codec that this FFmpeg does not know.")
+        raise
+    # The size may change on the way; the decoder refuses what is larger.
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
+
+
+def _n_pixels(stream: av.VideoStream) -> int:
+    """Of a picture; 0 when the codec is unknown."""
+    codec: Any = stream.codec_context  # typed as if it were never None
+    return 0 if codec is None else codec.width * codec.height
+
+
+def _preference(stream: av.VideoStream) -> int:
+    """As the `ffmpeg` program reckons: being the default is worth five million pixels."""
+    from av.stream import Disposition
+
+    return _n_pixels(stream) + 5_000_000 * bool(stream.disposition & Disposition.default)

@@ -15,6 +15,7 @@
     ├── BackendError               an inference backend that cannot start or failed while running
     │   ├── EngineError            an engine that cannot be built or trusted
     │   └── VariantError           a variant that cannot be made, found or trusted
+    ├── CacheError                 a cache folder that cannot be used, or must not be trusted
     └── MissingExtraError          an optional dependency that is not installed
 
 Mistakes of the calling program (a wrong type, a wrong shape in memory) stay TypeError and
@@ -26,6 +27,7 @@ from __future__ import annotations
 __all__ = [
     "BackendError",
     "BundleError",
+    "CacheError",
     "ClipError",
     "ConflictError",
     "EdgesplitError",
@@ -109,6 +111,10 @@ class EngineError(BackendError):
 
 class VariantError(BackendError):
     """A variant cannot be made or opened, or does not answer as the fp32 backbone does."""
+
+
+class CacheError(EdgesplitError):
+    """The user's cache folder cannot be read or written, or others can write to it."""
 
 
 class MissingExtraError(EdgesplitError):

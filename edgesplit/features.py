@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.backbone import Backbone
-from edgesplit.cache import cache_folder
+from edgesplit.cache import find_cached, make_cache, warn_of_cache
 from edgesplit.clips import find_videos, read_clip
-from edgesplit.errors import ClipError, EdgesplitError
+from edgesplit.errors import CacheError, ClipError
 from edgesplit.sessions import open_session
 from edgesplit.store import Store, check_digest
 
@@ -48,7 +46,7 @@ Extract = Callable[[Path], Floats]
 
 Video = TypeVar("Video")
 
-_READING = 1
+_READING = 2
 """Another number when `read_clip` makes other pixels of the same video and preprocessing."""
 
 _log = logging.getLogger(__name__)
@@ -110,7 +108,8 @@ def open_extractor(bundle: Bundle) -> Extract:
 def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extract:
     """What a model says of a video, from the user's cache where that has it.
 
-    A cache that cannot be written is done without, with a warning; a damaged file is made again.
+    A cache that cannot be written or trusted is done without, with a warning; a damaged file is
+    made again.
 
     Args:
         open_model: called once, at the first video that is not in the cache.
@@ -122,16 +121,18 @@ def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extrac
     """
     check_digest(space)
     opened: list[Extract] = []
+    folder = ("features", f"{space[:32]}-{_READING}")
+    keep = True
     try:
-        folder = cache_folder() / "features" / f"{space[:32]}-{_READING}"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (EdgesplitError, OSError) as error:
-        _log.warning("features are not kept: %s", error)
-        folder = None
+        make_cache(*folder)
+    except CacheError as error:
+        warn_of_cache(error)
+        keep = False
 
     def extract(video: Path) -> Floats:
-        nonlocal folder
-        path = None if folder is None else _place(folder, video)
+        nonlocal keep
+        name = _name_of(video) if keep else None
+        path = find_cached(*folder, name) if name else None
         if path is not None and (known := _read(path, dim)) is not None:
             return known
         if not opened:
@@ -146,28 +147,28 @@ def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extrac
                 _write(path, feature)
             except OSError as error:
                 _log.warning("features are not kept from here on: %s", error)
-                folder = None
+                keep = False
         return feature
 
     return extract
 
 
-def _place(folder: Path, video: Path) -> Path | None:
-    """Where the feature of a video is kept; None when there is no such file."""
+def _name_of(video: Path) -> str | None:
+    """The name of the file that keeps a video's feature; None when there is no such video."""
     try:
         about = video.stat()
     except OSError:  # reading it will say what is wrong
         return None
     identity = f"{video.resolve()}\0{about.st_size}\0{about.st_mtime_ns}"
     name = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
-    return folder / f"{name}.npz"
+    return f"{name}.npz"
 
 
 def _read(path: Path, dim: int) -> Floats | None:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             feature = arrays["feature"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+    except Exception:  # numpy and zipfile raise many kinds on a damaged file
         return None
     return feature if feature.shape == (dim,) and feature.dtype == np.float32 else None
 

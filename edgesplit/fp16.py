@@ -2,11 +2,16 @@
 
 TensorRT 11 takes the precision of every operator from the ONNX, and TensorRT 10 can: one typed file
 serves both. Operators compute in float16, but for those that float16 would spoil: normalisations,
-softmax, reductions and what computes with their results stay in float32, between casts. Clips and
-features stay float32, so nothing around a backbone knows which one it is.
+softmax, reductions and what computes with their results stay in float32, between casts. So do
+operators with a value that leaves float16's range on the clips. Clips and features stay float32, so
+nothing around a backbone knows which one it is.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +20,30 @@ from onnx import TensorProto, defs, helper, numpy_helper
 
 from edgesplit.errors import ExportError
 from edgesplit.graphs import open_flat, replace_nodes
+from edgesplit.ranges import Ranges, measure_ranges
 
-__all__ = ["to_fp16"]
+__all__ = ["HIGHEST", "LOWEST", "Halved", "RangeReport", "round_halves", "to_fp16"]
+
+Floats = npt.NDArray[np.float32]
+
+FLOAT16_MAX = 65504.0
+
+HIGHEST = FLOAT16_MAX / 4
+"""Operators with a value that reaches this on the clips stay in float32.
+
+A quarter of float16's largest number. The clips are only a sample, and others may go further: on
+the demo's backbone two clips stay below twice what ten others reach, and real clips below three
+times what made ones reach (a test measures it). A kernel may also round its partial sums to
+float16, which may be larger than the result. Float16 is as precise below this as above it, so the
+margin costs nothing but the speed of the operators that it keeps in float32.
+"""
+
+LOWEST = 2.0**-14
+"""Operators with a value that stays below this on all clips stay in float32, too.
+
+It is float16's smallest normal number. Below it the steps are 2**-24 whatever the value, so the
+value would lose more than the 11 bits that float16 has elsewhere, or become zero.
+"""
 
 _REDUCTIONS = frozenset(
     {
@@ -41,29 +68,85 @@ _NORMALISATIONS = frozenset(
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul"})
 
 
-def to_fp16(backbone: bytes) -> bytes:
-    """Returns the backbone with float16 inside, as ONNX bytes; the same input gives the same bytes.
+@dataclass(frozen=True, slots=True)
+class RangeReport:
+    """What the ranges of a backbone's values decided."""
+
+    n_kept: int
+    """Operators that stay in float32 because of the range of their values."""
+    n_operators: int
+    """All operators of the backbone."""
+    largest: float
+    """Largest size of a number among the values that float16 might have held."""
+    value: str
+    """Name of the value that has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halved:
+    """A backbone in half precision."""
+
+    data: bytes
+    """ONNX."""
+    ranges: RangeReport
+
+
+def to_fp16(backbone: bytes, clips: Iterable[Floats]) -> Halved:
+    """Writes the backbone with float16 inside; the same input gives the same bytes.
 
     LayerNorm and softmax, as one operator or taken apart, and all other reductions stay in
-    float32, as does arithmetic on their results, and an operator whose weights float16 cannot
-    hold: an epsilon of 1e-12, a mask of -1e9.
+    float32, as does arithmetic on their results. So does an operator whose weights float16 cannot
+    hold (an epsilon of 1e-12, a mask of -1e9), and one that reads or gives a value whose size on
+    the clips is not within `LOWEST` and `HIGHEST`. Infinite numbers stay infinite in float16, and
+    do not count.
 
     It is meant for GPUs. ONNX Runtime's CPU optimizer ends the process on some float16 graphs (its
     MatmulTransposeFusion, in 1.23.2 and 1.32.0), so open it there without optimizing.
 
     Args:
         backbone: ONNX bytes without functions and control flow, float32 in and out.
+        clips: `clip_shape` float32 in 0..1 each, to measure ranges on; taken one at a time.
 
     Raises:
-        ExportError: the graph holds something else, or comes out inconsistent.
+        ExportError: the graph holds something else, comes out inconsistent, or has an operator
+            of its own in float16 whose result overflows.
+        BackendError: ONNX Runtime cannot run it.
+        ValueError: there are no clips.
     """
     model = open_flat(backbone)
     try:
-        _Halving(model).rewrite()
+        halving = _Halving(model)
+        ranges = measure_ranges(model, halving.watched, clips, halves=halving.halves)
+        halving.rewrite(ranges)
         onnx.checker.check_model(model, full_check=True)  # infers every type, strictly
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"The backbone cannot be written with float16 inside: {error}") from error
-    data: bytes = model.SerializeToString(deterministic=True)
+    return Halved(model.SerializeToString(deterministic=True), halving.report(ranges))
+
+
+def round_halves(backbone: bytes) -> bytes:
+    """Returns a backbone that ONNX Runtime's CPU kernels compute as its float16 types say.
+
+    For float16 they compute in float32, and the casts between two operators fall away, so that
+    values above 65,504 pass unseen. Here every float16 value goes through an Identity, whose
+    kernel takes float16: the value is rounded, and infinite if it is too large. Open it without
+    optimizing, which would remove the Identity again.
+
+    Args:
+        backbone: what `to_fp16` made.
+    """
+    model = onnx.load_model_from_string(backbone)
+    types = _types(model)
+    nodes = []
+    for node in list(model.graph.node):
+        nodes.append(node)
+        for place, name in enumerate(node.output):
+            if types.get(name) == TensorProto.FLOAT16:
+                node.output[place] = f"{name}/unrounded"
+                nodes.append(helper.make_node("Identity", [node.output[place]], [name]))
+    model.graph.ClearField("node")
+    model.graph.node.extend(nodes)
+    data: bytes = model.SerializeToString()
     return data
 
 
@@ -79,7 +162,11 @@ class _Halving:
         self.graph = graph
         self.opset = {item.domain: item.version for item in model.opset_import}
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
-        self.floats = _float_values(model)
+        types = _types(model)
+        self.floats = {name for name, kind in types.items() if kind == TensorProto.FLOAT}
+        halves = {name for name, kind in types.items() if kind == TensorProto.FLOAT16}
+        self.halves = halves - self.weights.keys()
+        """Values that the backbone itself holds in float16."""
         names = {*self.weights, *self.floats}
         self.suffix = "_fp16"
         while any(name.endswith(self.suffix) for name in names):
@@ -88,20 +175,58 @@ class _Halving:
         self.held = {(name, False) for name in (*self.weights, *given)}
         """Values that are there by now, and whether in float16."""
         self.nodes: list[onnx.NodeProto] = []
+        self.kept = self._kept(graph)
+        """First outputs of the nodes that compute in float32."""
+        self.n_operators = len(graph.node)
+        self.n_kept = 0
+        """Nodes that compute in float32 because of the range of their values."""
+        self.watched = set[str]().union(
+            *(self._values_of(node) for node in graph.node if node.output[0] not in self.kept)
+        )
+        """Values whose range matters: those that float16 would hold."""
 
-    def rewrite(self) -> None:
-        """Replaces the graph's nodes and weights."""
+    def rewrite(self, ranges: Ranges) -> None:
+        """Replaces the graph's nodes and weights.
+
+        Raises:
+            ExportError: the backbone itself holds a value in float16 that overflows.
+        """
         graph = self.graph
-        kept = self._kept(graph)
+        for name in sorted(self.halves):
+            if not _size(ranges[name]) <= FLOAT16_MAX:
+                raise ExportError(
+                    f"The backbone itself computes {name!r} in float16, and on these clips it "
+                    f"reaches {_size(ranges[name]):.3g}: float16 ends at {FLOAT16_MAX:,.0f}. "
+                    "Export the model in float32."
+                )
         for node in list(graph.node):
-            self._add(node, halve=node.output[0] not in kept)
+            halve = node.output[0] not in self.kept
+            if halve and not all(_holds(ranges[name]) for name in self._values_of(node)):
+                halve = False
+                self.n_kept += 1
+            self._add(node, halve=halve)
         for entry in graph.output:
             if entry.name in self.floats:
                 self._ask(entry.name, half=False)
         replace_nodes(graph, self.nodes, self.weights)
 
+    def report(self, ranges: Ranges) -> RangeReport:
+        """What the ranges decided, once the graph is rewritten."""
+        sizes = {name: _size(ends) for name, ends in ranges.items()}
+        value = max(sizes, key=lambda name: np.nan_to_num(sizes[name]), default="")
+        return RangeReport(
+            n_kept=self.n_kept,
+            n_operators=self.n_operators,
+            largest=sizes.get(value, 0.0),
+            value=value,
+        )
+
+    def _values_of(self, node: onnx.NodeProto) -> set[str]:
+        """The float32 values that a node reads and gives, without weights."""
+        return (self.floats - self.weights.keys()).intersection((*node.input, *node.output))
+
     def _kept(self, graph: onnx.GraphProto) -> set[str]:
-        """First outputs of the nodes that compute in float32."""
+        """First outputs of the nodes that compute in float32 whatever their values."""
         reduced: set[str] = set()
         kept: set[str] = set()
         for node in graph.node:
@@ -171,9 +296,20 @@ def _halved(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
         return values.astype(np.float16)
 
 
-def _float_values(model: onnx.ModelProto) -> set[str]:
-    """Names of everything that holds float32."""
+def _types(model: onnx.ModelProto) -> dict[str, int]:
+    """The type of number of every value and weight."""
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     entries = (*graph.input, *graph.value_info, *graph.output)
-    names = {e.name for e in entries if e.type.tensor_type.elem_type == TensorProto.FLOAT}
-    return names | {t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT}
+    types = {entry.name: entry.type.tensor_type.elem_type for entry in entries}
+    return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def _size(ends: tuple[float, float]) -> float:
+    """Largest size of a finite number in a range; NaN if a number was NaN."""
+    return float(np.max([0.0, *(abs(end) for end in ends if not math.isinf(end))]))
+
+
+def _holds(ends: tuple[float, float]) -> bool:
+    """True if float16 can hold a value of this range, with the margin; never where it is NaN."""
+    size = _size(ends)
+    return size == 0 or LOWEST <= size < HIGHEST

@@ -11,6 +11,7 @@ numbers. TensorRT wants signed values around zero, and biases in float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesplit.errors import BackendError, ExportError
+from edgesplit.errors import ExportError
 from edgesplit.graphs import open_flat, replace_nodes
-from edgesplit.sessions import open_session
+from edgesplit.ranges import Ranges, measure_ranges
 
 __all__ = ["to_int8"]
 
@@ -34,7 +35,6 @@ _MOST_BIAS = 2.0**30
 """A bias stays below this many steps, so that the 32-bit sum that it begins has room."""
 
 Floats = npt.NDArray[np.float32]
-Ranges = dict[str, tuple[float, float]]
 
 
 def to_int8(backbone: bytes, clips: Iterable[Floats], *, signed: bool = False) -> bytes:
@@ -46,7 +46,8 @@ def to_int8(backbone: bytes, clips: Iterable[Floats], *, signed: bool = False) -
         signed: as TensorRT wants it, not ONNX Runtime.
 
     Raises:
-        ExportError: the graph holds something else, or nothing that could be quantized.
+        ExportError: the graph holds something else, nothing that could be quantized, or a value
+            that is not finite.
         BackendError: ONNX Runtime cannot run it.
         ValueError: there are no clips.
     """
@@ -132,31 +133,21 @@ def _find_ranges(
 
     Ranges averaged over the clips, so that none widens them for all, were tried on Motion-Split:
     logits came out three to five times as far from fp32's.
+
+    Raises:
+        ExportError: a value is infinite or NaN, so no step fits it.
     """
-    names = sorted(
-        {layer.node.input[0] for layer in layers.values()}
-        | {layer.outcome for layer in layers.values() if layer.outcome}
-    )
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    there = {entry.name for entry in (*model.graph.output, *model.graph.input)}
-    watched.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in there)
-    session = open_session(watched.SerializeToString(), threads=0)
-    asked = [name for name in names if name != "clip"]
-    ranges = dict.fromkeys(names, (0.0, 0.0))  # zero must be a step: padding is made of it
-    n_clips = 0
-    for n_clips, clip in enumerate(clips, 1):  # noqa: B007
-        try:
-            run = session.run(asked, {"clip": clip[None]}) if asked else []  # none asked: all
-        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-            raise BackendError(f"The backbone failed on a clip of {clip.shape}: {error}") from error
-        for name, values in {"clip": clip, **dict(zip(asked, run, strict=True))}.items():
-            if name in ranges:
-                low, high = ranges[name]
-                ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
-    if not n_clips:
-        raise ValueError("calibration takes clips")
-    return ranges
+    names = {layer.node.input[0] for layer in layers.values()}
+    names |= {layer.outcome for layer in layers.values() if layer.outcome}
+    ranges = measure_ranges(model, names, clips)
+    for name, ends in ranges.items():
+        if not all(map(math.isfinite, ends)):
+            raise ExportError(
+                f"The backbone cannot be quantized: its value {name!r} goes from {ends[0]} to "
+                f"{ends[1]} on these clips. Stay with fp32."
+            )
+    # Zero must be a step: padding is made of it.
+    return {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in ranges.items()}
 
 
 class _Rounding:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgesplit.demo import DemoResult
     from edgesplit.diff import HeadDiff
     from edgesplit.export import Choices, EncoderReport, ExportReport
+    from edgesplit.fp16 import RangeReport
     from edgesplit.head import Head
     from edgesplit.history import Version
     from edgesplit.labels import Source
@@ -292,6 +293,11 @@ def show_build(out: Console, build: Build) -> None:
         f"  features agree with ONNX Runtime's: cosine {agreement.cosine:.5f}, distance "
         f"{agreement.distance:.1e}, on the worst of {agreement.n_clips} clips"
     )
+    if engine.ranges:
+        given = (
+            f"{engine.n_given} clips" if engine.n_given else "made clips; --clips measures on yours"
+        )
+        out.print(f"  {_ranges(engine.ranges)}; measured on {given}")
 
 
 def show_engines(out: Console, engines: Sequence[Engine], *, here: Here | None) -> None:
@@ -322,7 +328,7 @@ def show_variant(out: Console, added: Added) -> None:
     variant, guard = added.variant, added.variant.guard
     made = f"made in {added.seconds:.0f} s" if added.new else "is there already; --force makes it"
     out.print(f"variant [bold]{variant.recipe}[/] {variant.key} {made}")
-    on = f", calibrated on {variant.n_calibrated} others" if variant.n_calibrated else ""
+    on = f", calibrated on {variant.n_calibrated} others" if variant.recipe == "int8" else ""
     out.print(
         f"  against fp32 on {guard.n_clips} clips{on}: the same decision in {guard.agreement:.1%}, "
         f"feature cosine {guard.cosine:.4f} on the worst, logits up to {guard.logits:.3f} of the "
@@ -332,6 +338,8 @@ def show_variant(out: Console, added: Added) -> None:
         f"  {variant.size_bytes / 1e6:.1f} MB; {variant.recipe} is {_times(guard)} as fast as fp32 "
         "on this machine" + (": [yellow]slower[/]" if guard.speed < 1 else "")
     )
+    if variant.ranges:
+        out.print(f"  {_ranges(variant.ranges)}")
 
 
 def show_variants(out: Console, variants: Sequence[Variant]) -> None:
@@ -339,7 +347,16 @@ def show_variants(out: Console, variants: Sequence[Variant]) -> None:
     if not variants:
         out.print("there is no variant; `edgesplit variant add` makes one")
         return
-    names = ("variant", "space", "recipe", "size", "same decision", "speed", "made (UTC)")
+    names = (
+        "variant",
+        "space",
+        "recipe",
+        "size",
+        "same decision",
+        "speed",
+        "made (UTC)",
+        "kept in fp32",
+    )
     table = Table(*names, box=None, pad_edge=False)
     for one in variants:
         table.add_row(
@@ -350,8 +367,20 @@ def show_variants(out: Console, variants: Sequence[Variant]) -> None:
             f"{one.guard.agreement:.1%} of {one.guard.n_clips}",
             _times(one.guard),
             one.made[:19],
+            f"{one.ranges.n_kept}, {_largest(one.ranges)}" if one.ranges else "",
         )
     out.print(table)
+
+
+def _ranges(ranges: RangeReport) -> str:
+    return (
+        f"{ranges.n_kept} of {ranges.n_operators} operators stay in fp32 because of the range of "
+        f"their values; largest value {_largest(ranges)}"
+    )
+
+
+def _largest(ranges: RangeReport) -> str:
+    return f"{ranges.largest:.3g} in {escape(ranges.value)}"
 
 
 def _times(guard: Guard) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgesplit.backbone import Backbone, LargeBackbone, check_self_contained
@@ -17,34 +18,16 @@ from edgesplit.errors import BackendError, MissingExtraError
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["open_session"]
+__all__ = ["import_onnxruntime", "open_session"]
 
 _log = logging.getLogger(__name__)
 
 
-def open_session(
-    model: Backbone,
-    *,
-    threads: int = 1,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
-    optimize: bool = True,
-    fallback: bool = False,
-) -> onnxruntime.InferenceSession:
-    """A session that runs `model`.
-
-    Args:
-        model: the ONNX file's bytes, or those of a large backbone's two files.
-        threads: threads inside an operator; 0 lets ONNX Runtime choose.
-        providers: ONNX Runtime's execution providers, the preferred one first.
-        optimize: let ONNX Runtime rewrite the graph. In a head there is nothing to gain: it takes
-            a quarter of the time that making the session takes, and runs are no faster.
-        fallback: do without a provider that is not to be had, and log it; else it is an error.
+def import_onnxruntime() -> ModuleType:
+    """Returns the module `onnxruntime`, which nothing else imports, with its telemetry off.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
-        BackendError: ONNX Runtime refuses the model, a weight lies outside its bytes, or a provider
-            is not to be had.
-        BundleError: a large backbone's graph names a place that its weights do not have.
     """
     # From 1.32 on, ONNX Runtime's wheels look up a telemetry host and write an identity below
     # ~/.cache unless this is set before the import. A device has no business doing either.
@@ -56,12 +39,46 @@ def open_session(
             f"ONNX Runtime cannot be imported ({error}). Install the build for this machine: "
             "pip install 'edgesplit[cpu]' or 'edgesplit[gpu]'; on a Jetson use its own wheel."
         ) from error
+    module: ModuleType = onnxruntime
+    return module
+
+
+def open_session(
+    model: Backbone,
+    *,
+    threads: int = 1,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    optimize: bool = True,
+    in_order: bool = False,
+    fallback: bool = False,
+) -> onnxruntime.InferenceSession:
+    """A session that runs `model`.
+
+    Args:
+        model: the ONNX file's bytes, or those of a large backbone's two files.
+        threads: threads inside an operator; 0 lets ONNX Runtime choose.
+        providers: ONNX Runtime's execution providers, the preferred one first.
+        optimize: let ONNX Runtime rewrite the graph. In a head there is nothing to gain: it takes
+            a quarter of the time that making the session takes, and runs are no faster.
+        in_order: run the operators in the graph's order. By default ONNX Runtime runs those last
+            that only outputs wait for, and holds everything that they read until then.
+        fallback: do without a provider that is not to be had, and log it; else it is an error.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+        BackendError: ONNX Runtime refuses the model, a weight lies outside its bytes, or a provider
+            is not to be had.
+        BundleError: a large backbone's graph names a place that its weights do not have.
+    """
+    onnxruntime = import_onnxruntime()
     version = f"ONNX Runtime {onnxruntime.__version__}"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if in_order:
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     # Without VNNI x86 adds 8-bit products in 16 bits, which overflow; this keeps them whole there.
     options.add_session_config_entry("session.x64quantprecision", "1")
     # An ONNX file alone was checked; one that is also a file of ONNX Runtime's own format was not.

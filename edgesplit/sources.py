@@ -124,7 +124,7 @@ def _match(wanted: Floats, known: Floats, group: Integers) -> SourceMatch:
     while True:
         others = _neighbours(best, len(known))
         values = differences.scores(others)
-        if not len(values) or values.max() <= value:
+        if not len(values) or not values.max() > value:  # so that NaN ends it, too
             break
         best, value = others[np.argmax(values)], float(values.max())
     runners_up, margins = [], []

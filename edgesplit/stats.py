@@ -47,12 +47,15 @@ class Statistics:
 
         Raises:
             ValueError: there is no feature, or its size does not fit the head.
+            BundleError: features are so large that logits or the covariance overflow.
         """
         batch = np.asarray(features, np.float32)
         if batch.ndim != 2 or not len(batch):
             raise ValueError(f"features have shape {batch.shape}, want (clips, {head.dim})")
         n_classes = len(head.tree.roots)
-        decided = head.evaluate(batch).class_index
+        with np.errstate(all="ignore"):  # what overflows is refused below
+            result = head.evaluate(batch)
+        decided = result.class_index
         owner = np.array([head.tree.path(int(column))[0] for column in decided], np.int64)
         counts = np.bincount(owner, minlength=n_classes)
         sums = np.zeros((n_classes, head.dim))
@@ -60,12 +63,19 @@ class Statistics:
         means = sums / np.maximum(counts, 1)[:, None]
         around = batch - means[owner]
         degrees = max(1, len(batch) - int((counts > 0).sum()))
+        with np.errstate(over="ignore"):
+            covariance = (around.T @ around / degrees).astype(np.float32)
+        if not (np.isfinite(result.logits).all() and np.isfinite(covariance).all()):
+            raise BundleError(
+                f"The features are too large for statistics: up to {np.abs(batch).max():.2g}. "
+                "Check the backbone, and export the model again."
+            )
         kept = spread(len(batch), MAX_SAMPLE)
         return cls(
             labels=tuple(head.tree[column].label for column in head.tree.roots),
             means=means.astype(np.float32),
             counts=counts.astype(np.int64),
-            covariance=(around.T @ around / degrees).astype(np.float32),
+            covariance=covariance,
             sample=batch[kept],
             decided=owner[kept],
             feature_space=head.feature_space,

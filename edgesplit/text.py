@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.cache import cache_folder
-from edgesplit.errors import BundleError, EdgesplitError, LabelError
+from edgesplit.cache import cache_path, find_cached, make_cache, warn_of_cache
+from edgesplit.errors import BundleError, CacheError, LabelError
 from edgesplit.sessions import open_session
 from edgesplit.store import check_digest
 
@@ -49,12 +49,16 @@ _PADDING_TOKENS = 24
 """Padding that costs as much as another run, which reads all those weights again. A split asks for
 thirty words and labels of three to eight tokens: one run or two, not five."""
 
+_LENGTH_TOLERANCE = 1e-4
+
 _CACHE_FILE = "embeddings.sqlite"
-_CACHE_TABLE = f"embeddings_{_GRID_BITS}"  # what another grid left is not read
+_CACHE_TABLE = f"checked_embeddings_{_GRID_BITS}"  # what another grid left is not read
+_OLD_TABLE = f"embeddings_{_GRID_BITS}"  # it had no digests; dropped, so that its room is used
 _QUERY_TEXTS = 500  # SQLite takes 999 parameters at least
 _LOCK_TIMEOUT_S = 2.0  # a write takes milliseconds; whoever holds the lock longer is stuck
 _CREATE = f"""CREATE TABLE IF NOT EXISTS {_CACHE_TABLE}
-    (encoder TEXT, text TEXT, vector BLOB, PRIMARY KEY (encoder, text)) WITHOUT ROWID"""
+    (encoder TEXT, text TEXT, vector BLOB, digest BLOB, PRIMARY KEY (encoder, text))
+    WITHOUT ROWID"""
 
 _Array = npt.NDArray[np.float32]
 
@@ -123,14 +127,16 @@ class TextEncoder:
     def encode(self, texts: Sequence[str]) -> _Array:
         """Return the embeddings of the texts, from the cache where it has them.
 
-        A cache that cannot be read or written is done without; it never fails a call.
+        A cache that cannot be read or written is done without; it never fails a call. A cached
+        embedding that is damaged is computed anew.
 
         Returns:
             `(len(texts), dim)` float32, rows of length 1 (to 1e-4), an own array.
 
         Raises:
             LabelError: an empty text, or one longer than `max_tokens`.
-            BundleError: the encoder's files do not match their digest.
+            BundleError: the encoder's files do not match their digest, or it gives something else
+                than finite vectors of length 1.
             MissingExtraError: a text is not in the cache and ONNX Runtime is not installed.
         """
         normal = [normalize_text(text) for text in texts]
@@ -155,8 +161,16 @@ class TextEncoder:
                 mask[row, : len(ids[index])] = 1
             feeds = {"input_ids": tokens, "attention_mask": mask}
             rows[batch] = self._model[1].run(["embedding"], feeds)[0]
-        steps = np.rint(np.ldexp(rows, _GRID_BITS)) + 0.0  # -0.0 becomes 0.0: one zero, one byte
-        return np.ldexp(steps, -_GRID_BITS).astype(np.float32)
+        with np.errstate(over="ignore"):  # infinity is refused below
+            steps = np.rint(np.ldexp(rows, _GRID_BITS)) + 0.0  # -0.0 becomes 0.0: one byte for zero
+            embeddings = np.ldexp(steps, -_GRID_BITS).astype(np.float32)
+        for text, embedding in zip(texts, embeddings, strict=True):
+            if not _is_embedding(embedding):
+                raise BundleError(
+                    f"The text encoder in {self.folder} gives no finite vector of length 1 for "
+                    f"{text[:60]!r}. {_REMEDY}"
+                )
+        return embeddings
 
     def check(self) -> None:
         """Reads the files anew and compares them with encoder.json.
@@ -228,8 +242,22 @@ def _read_files(folder: Path, digest: str) -> tuple[bytes, bytes]:
     return encoder, tokenizer
 
 
+def _is_embedding(vector: _Array) -> bool:
+    """Whether a vector is finite, of length 1, and on the grid."""
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    if not abs(length - 1) <= _LENGTH_TOLERANCE:  # NaN and infinity give no finite length
+        return False
+    steps = np.ldexp(vector, _GRID_BITS)
+    return bool((steps == np.rint(steps)).all())
+
+
+def _row_digest(encoder: str, text: str, vector: bytes) -> bytes:
+    """sha256 of a row of the cache: SQLite itself notices no flipped bit."""
+    return hashlib.sha256(f"{encoder}\0{text}\0".encode() + vector).digest()
+
+
 def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, _Array]:
-    """Return the embeddings that the cache holds; none when it cannot be read."""
+    """Return the sound embeddings that the cache holds; none when it cannot be read."""
     found: dict[str, _Array] = {}
 
     def read(connection: sqlite3.Connection) -> None:
@@ -237,41 +265,50 @@ def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, _Arra
             some = texts[start : start + _QUERY_TEXTS]
             marks = ", ".join("?" * len(some))
             query = (
-                f"SELECT text, vector FROM {_CACHE_TABLE} WHERE encoder = ? AND text IN ({marks})"
+                f"SELECT text, vector, digest FROM {_CACHE_TABLE} "
+                f"WHERE encoder = ? AND text IN ({marks})"
             )
-            for text, vector in connection.execute(query, (encoder, *some)):
+            for text, blob, digest in connection.execute(query, (encoder, *some)):
                 # a blob of another length is not this encoder's, whoever wrote it
-                if isinstance(vector, bytes) and len(vector) == 4 * dim:
-                    found[text] = np.frombuffer(vector, "<f4")
+                if not isinstance(blob, bytes) or len(blob) != 4 * dim:
+                    continue
+                vector = np.frombuffer(blob, "<f4")
+                if digest == _row_digest(encoder, text, blob) and _is_embedding(vector):
+                    found[text] = vector
 
-    _use_cache(read)
+    path = find_cached(_CACHE_FILE)
+    if path is not None and path.exists():  # to connect would make an empty file
+        _use_cache(path, read)
     return found
 
 
 def _write_cache(encoder: str, vectors: Mapping[str, _Array]) -> None:
     """Add embeddings in one short transaction; a cache that refuses them stays as it was."""
-    rows = [(encoder, text, row.astype("<f4").tobytes()) for text, row in vectors.items()]
+    blobs = {text: row.astype("<f4").tobytes() for text, row in vectors.items()}
+    rows = [(encoder, text, blob, _row_digest(encoder, text, blob)) for text, blob in blobs.items()]
 
     def write(connection: sqlite3.Connection) -> None:
-        connection.executemany(f"INSERT OR REPLACE INTO {_CACHE_TABLE} VALUES (?, ?, ?)", rows)
+        connection.execute(f"DROP TABLE IF EXISTS {_OLD_TABLE}")
+        connection.execute(_CREATE)
+        connection.executemany(f"INSERT OR REPLACE INTO {_CACHE_TABLE} VALUES (?, ?, ?, ?)", rows)
 
-    _use_cache(write)
+    try:
+        make_cache()
+        path = cache_path(_CACHE_FILE)
+    except CacheError as error:
+        warn_of_cache(error)
+        return
+    _use_cache(path, write)
 
 
-def _use_cache(action: Callable[[sqlite3.Connection], None]) -> None:
+def _use_cache(path: Path, action: Callable[[sqlite3.Connection], None]) -> None:
     """Run an action on the cache; whatever goes wrong ends the action and nothing else.
 
     A file that is no database any more is removed, so that the next write makes a new one. Other
     troubles (locked, read-only, full disk, another table of that name) leave it alone.
     """
     try:
-        path = cache_folder() / _CACHE_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (EdgesplitError, OSError):
-        return
-    try:
         with closing(sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S)) as connection, connection:
-            connection.execute(_CREATE)
             action(connection)
     except sqlite3.Error as error:
         # sqlite3 raises this base class itself, none of its heirs, for a damaged file only

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from edgesplit.clips import check_decodable, open_video, scale_frame
+from edgesplit.clips import (
+    FORMATS,
+    choose_stream,
+    failure_reason,
+    open_video,
+    opening_reason,
+    scale_frame,
+)
 from edgesplit.errors import ClipError
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime.windows import Frame
@@ -28,10 +35,10 @@ __all__ = ["Feed", "Source", "open_feed", "parse_source"]
 Kind = Literal["file", "url", "device", "pipe"]
 
 PROTOCOLS = {
-    "http": "http,https,httpproxy,tcp,tls,crypto",
-    "https": "http,https,httpproxy,tcp,tls,crypto",
+    "http": "http,https,httpproxy,tcp,tls",
+    "https": "http,https,httpproxy,tcp,tls",
     "rtsp": "rtsp,rtp,udp,tcp",
-    "rtsps": "rtsp,rtsps,rtp,udp,tcp,tls,crypto",
+    "rtsps": "rtsp,rtsps,rtp,udp,tcp,tls",
     "rtmp": "rtmp,tcp",
     "srt": "srt,udp",
     "tcp": "tcp",
@@ -61,6 +68,8 @@ class Source:
     """To be shown and logged: without the password."""
     live: bool | None
     """Whether it goes on without us. None: known when it is open (a URL may be of a file)."""
+    playlist: bool = False
+    """Whether it may be an HLS playlist, which makes FFmpeg ask the hosts that it names."""
 
     @property
     def returns(self) -> bool:
@@ -90,16 +99,20 @@ class Feed(Protocol):
         ...
 
 
-def parse_source(text: str, *, live: bool | None = None) -> Source:
+def parse_source(text: str, *, live: bool | None = None, playlist: bool = False) -> Source:
     """What `--source` means: `-` is standard input, then URLs, devices and files.
 
     Args:
         text: as it is typed.
         live: whether the source goes on without us; by default URLs of streams and cameras do.
+        playlist: whether an http or https URL may be of an HLS playlist. Its server then chooses
+            which hosts this machine asks, and may choose this machine or its network.
 
     Raises:
-        ClipError: it is a URL of a kind that is not read.
+        ClipError: it is a URL of a kind that is not read, or no URL that can be a playlist.
     """
+    if playlist and not re.match(r"https?://", text, re.IGNORECASE):
+        raise ClipError("Only http:// and https:// sources are read as playlists.")
     if text == "-":
         return Source("pipe:0", "pipe", "standard input", live or False)
     if match := re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*)://", text):
@@ -109,7 +122,7 @@ def parse_source(text: str, *, live: bool | None = None) -> Source:
             raise ClipError(f"{scheme}:// is not read. Give a file, a camera, or one of {known}.")
         if live is None and not scheme.startswith("http"):
             live = True
-        return Source(text, "url", _without_secrets(text), live)
+        return Source(text, "url", _without_secrets(text), live, playlist)
     path, shown = Path(text), os.fsencode(text).decode(errors="backslashreplace")
     try:
         mode = path.stat().st_mode
@@ -148,34 +161,35 @@ def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float)
     import av
 
     if source.kind == "file":
-        return _AvFeed(source, open_video(Path(source.target)), preprocessing)
-    options, form, target = {}, None, source.target
-    if source.kind == "url":
-        options["protocol_whitelist"] = PROTOCOLS[target.partition(":")[0].lower()]
-        if target.lower().startswith("rtsp"):
-            options["rtsp_flags"] = "prefer_tcp"  # over UDP, one lost packet tears many pictures
-    elif source.kind == "pipe":
-        options["protocol_whitelist"] = "pipe" if target == "pipe:0" else "file"
-        target = target if target == "pipe:0" else f"file:{target}"
-    else:
-        form = "v4l2"
+        return _AvFeed(source, *open_video(Path(source.target)), preprocessing)
+    target, form, options = _how_to_open(source)
     try:
-        container = av.open(target, format=form, options=options, timeout=timeout_s)
+        container = av.open(target, format=form, container_options=options, timeout=timeout_s)
     except (av.FFmpegError, ValueError) as error:
         raise ClipError(
-            f"{source.name} cannot be opened ({_reason(error)}). {_advice(source)}"
+            f"{source.name} cannot be opened ({opening_reason(error)}). {_advice(source)}"
         ) from error
-    check_decodable(container, source.name)
-    return _AvFeed(source, container, preprocessing)
+    return _AvFeed(source, container, choose_stream(container, source.name), preprocessing)
 
 
-def _reason(error: Exception) -> str:
-    """What FFmpeg says, without the URL that it would add."""
-    import av
-
-    if isinstance(error, av.error.ExitError):
-        return "no answer in time"
-    return str(getattr(error, "strerror", None) or type(error).__name__)
+def _how_to_open(source: Source) -> tuple[str, str | None, dict[str, str]]:
+    """What FFmpeg opens, the name of its format where it must be told, and its options."""
+    target, formats = source.target, list(FORMATS)
+    if source.kind == "device":
+        return target, "v4l2", {}
+    if source.kind == "pipe":
+        protocols = "pipe" if target == "pipe:0" else "file"
+        target = target if target == "pipe:0" else f"file:{target}"
+    else:
+        scheme = target.partition(":")[0].lower()
+        protocols = PROTOCOLS[scheme]
+        formats += ["rtsp", "rtp"] if scheme in ("rtsp", "rtsps", "rtp") else []
+        if source.playlist:
+            protocols, formats = f"{protocols},crypto", [*formats, "hls"]
+    options = {"protocol_whitelist": protocols, "format_whitelist": ",".join(formats)}
+    if target.lower().startswith("rtsp"):
+        options["rtsp_flags"] = "prefer_tcp"  # over UDP, one lost packet tears many pictures
+    return target, None, options
 
 
 def _advice(source: Source) -> str:
@@ -183,6 +197,8 @@ def _advice(source: Source) -> str:
         return "Is the camera plugged in, and not used by another program?"
     if source.kind == "pipe":
         return "Pipe MPEG-TS or Matroska; an MP4 file must be given by its name."
+    if source.target.lower().startswith("http") and not source.playlist:
+        return "Check the address, and that the camera is on. An HLS playlist needs --playlist."
     return "Check the address, and that the camera is on."
 
 
@@ -193,10 +209,11 @@ class _AvFeed:
         self,
         source: Source,
         container: av.container.InputContainer,
+        stream: av.VideoStream,
         preprocessing: Preprocessing,
     ) -> None:
-        self._name, self._container, self._preprocessing = source.name, container, preprocessing
-        self._stream = stream = container.streams.video[0]
+        self._name, self._preprocessing = source.name, preprocessing
+        self._container, self._stream = container, stream
         rate = stream.average_rate or stream.guessed_rate
         # Where nothing is known, FFmpeg takes the clock's ticks for frames.
         self.rate = float(rate) if rate and rate <= MAX_RATE else None
@@ -224,7 +241,9 @@ class _AvFeed:
             for frame in frames:
                 yield self._frame(frame)
         if self._broke is not None:
-            raise ClipError(f"{self._name} broke off ({_reason(self._broke)}).") from self._broke
+            raise ClipError(
+                f"{self._name} broke off ({failure_reason(self._broke)})."
+            ) from self._broke
 
     def _packets(self) -> Iterator[av.Packet[av.VideoStream] | None]:
         """All packets, then None: the decoder gives what it still holds."""

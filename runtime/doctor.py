@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgesplit.bundle import Bundle, find_bundle, open_bundle
-from edgesplit.cache import cache_folder
-from edgesplit.errors import BackendError, BundleError, EdgesplitError, EngineError
+from edgesplit.cache import cache_path
+from edgesplit.errors import BackendError, BundleError, CacheError, EdgesplitError, EngineError
 from edgesplit.runtime.device import (
     ROOT,
     DeviceRecord,
@@ -100,7 +100,7 @@ def examine(
         findings.append(finding)
     findings += [_codecs(probes), *_cameras(root, probes)]
     findings += [*_power(device), *_memory(device), *_clock(device)]
-    findings += [*bundle_findings, *_cache(root, opened)]
+    findings += [*bundle_findings, _cache()]
     return Checkup(device=device, findings=tuple(findings), speed=speed, providers=providers)
 
 
@@ -324,22 +324,20 @@ def _disk(path: Path, root: Path) -> Iterator[Finding]:
     yield Finding("disk", "note", text, todo)
 
 
-def _cache(root: Path, bundle: Bundle | None) -> Iterator[Finding]:
+def _cache() -> Finding:
     try:
-        folder = cache_folder()
-    except EdgesplitError as error:
-        yield Finding("cache", "note", str(error))
-        return
+        folder = cache_path()
+    except CacheError as error:
+        text = "It is not used: engines, variants and embeddings are made every time."
+        return Finding("cache", "note", text, str(error))
     there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     todo = "Set EDGESPLIT_CACHE to a folder with room that you may write to."
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():
         text = f"{folder} cannot be written: engines, variants and embeddings are made every time."
-        yield Finding("cache", "note", text, todo)
-        return
+        return Finding("cache", "note", text, todo)
     status = os.statvfs(there)
     free = status.f_bavail * status.f_frsize
     if free < _ROOM:
         text = f"{folder} has {_gb(free)} left; an engine may not fit."
-        yield Finding("cache", "note", text, todo)
-    else:
-        yield Finding("cache", "fine", f"{folder} has {_gb(free)} left.")
+        return Finding("cache", "note", text, todo)
+    return Finding("cache", "fine", f"{folder} has {_gb(free)} left.")

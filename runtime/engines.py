@@ -22,8 +22,9 @@ import numpy.typing as npt
 
 from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
+from edgesplit.cache import find_cached
 from edgesplit.errors import EngineError
-from edgesplit.fp16 import to_fp16
+from edgesplit.fp16 import RangeReport, to_fp16
 from edgesplit.int8 import to_int8
 from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import OrtBackend
@@ -150,6 +151,11 @@ class Engine:
     agreement: Agreement
     made: str
     """When, ISO 8601 in UTC."""
+    ranges: RangeReport | None = None
+    """For fp16: what the ranges decided; None if an older edgesplit built it, without looking."""
+    n_given: int = 0
+    """The user's clips that the ranges come from; 0 if they come from made clips, or there are
+    none."""
 
     @property
     def key(self) -> str:
@@ -172,9 +178,11 @@ class Engine:
         """What `asdict` gave; raises KeyError, TypeError or ValueError on anything else."""
         for name in ("feature_space", "backbone", "digest"):
             check_digest(content[name])
+        ranges = content.get("ranges")
         nested = {
             "batch": Batch(**content["batch"]),
             "agreement": Agreement(**content["agreement"]),
+            "ranges": RangeReport(**ranges) if ranges else None,
         }
         engine = cls(**{**content, **nested})
         if engine.precision not in PRECISIONS:
@@ -220,24 +228,27 @@ def build_engine(
         bundle: whose backbone it is. Its heads do not matter.
         precision: of the operators; what float16 would spoil stays in float32 (`to_fp16`).
         batch: the batch sizes that the engine takes; 1 to 8, fastest at 1, by default.
-        clips: for int8, unlabelled ones like those that the device sees. Every other one
-            calibrates (`to_int8`), and with some of the rest the engine is compared.
+        clips: unlabelled ones like those that the device sees. For int8 every other one
+            calibrates (`to_int8`), and with some of the rest the engine is compared. For fp16 the
+            ranges are measured on all, and the engine is compared on some; without clips, both
+            happen on made ones, whose ranges may be smaller.
         force: build even if it is there; an int8 engine that is there stays, whatever the clips.
         progress: told what is going on, at least every `PROGRESS_S`.
         tensorrt: what builds and runs.
 
     Raises:
-        ValueError: clips are missing for int8, or given for another precision.
+        ValueError: clips are missing for int8, or given for fp32.
         VariantError: there are too few clips.
         ClipError: a video cannot be read.
+        ExportError: the backbone cannot be rewritten.
         EngineError: TensorRT cannot build the engine, crashed, or built one whose features are
             not the backbone's; or another process is building this one.
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT, cuda-bindings or ONNX Runtime is not installed.
         BundleError: the bundle is damaged.
     """
-    if (clips is not None) != (precision == "int8"):
-        raise ValueError("int8, and only int8, takes clips")
+    if (clips is None and precision == "int8") or (clips is not None and precision == "fp32"):
+        raise ValueError("int8 takes clips, fp16 may have them, fp32 has no use for them")
     start = time.monotonic()
     tensorrt = tensorrt or TensorRT()
     batch = batch or Batch()
@@ -247,32 +258,33 @@ def build_engine(
     with ENGINES.lock(key):
         known = ENGINES.find(key)
         there = known if known and not force and known.batch == batch else None
-        if there and clips is not None:
+        if there and precision == "int8":
             return Build(engine=there, new=False, seconds=time.monotonic() - start)
-        backbone, judging = _prepare(bundle, own, precision, clips, progress)
-        source = hashlib.sha256(backbone).hexdigest()
-        if there and there.backbone == source:
+        source = _prepare(bundle, own, precision, clips, progress)
+        if there and there.backbone == source.digest:
             return Build(engine=there, new=False, seconds=time.monotonic() - start)
         progress("building")
         times = _timing_file(here)
         plan = tensorrt.build(
-            backbone,
+            source.backbone,
             clip_shape=bundle.preprocessing.clip_shape,
             batch=batch,
-            timing_cache=times.read_bytes() if times.exists() else b"",
+            timing_cache=_read_times(times),
             progress=progress,
         )
-        agreement = _compare(own, plan.engine, judging, batch, tensorrt, progress)
+        agreement = _compare(own, plan.engine, source.judging, batch, tensorrt, progress)
         check_agreement(agreement, precision)
         engine = Engine(
             feature_space=bundle.feature_space,
             **asdict(here),
             precision=precision,
             batch=batch,
-            backbone=source,
+            backbone=source.digest,
             digest=hashlib.sha256(plan.engine).hexdigest(),
             size_bytes=len(plan.engine),
             agreement=agreement,
+            ranges=source.ranges,
+            n_given=source.n_given,
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
         ENGINES.save(engine, plan.engine, {times: plan.timing_cache})
@@ -326,18 +338,39 @@ def check_agreement(agreement: Agreement, precision: Precision) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What an engine is built from."""
+
+    backbone: bytes
+    judging: Floats
+    """Clips that the engine is compared on, `(n, *clip_shape)`."""
+    n_given: int
+    ranges: RangeReport | None = None
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.backbone).hexdigest()
+
+
 def _prepare(
     bundle: Bundle, own: bytes, precision: Precision, clips: Clips | None, progress: Progress
-) -> tuple[bytes, Floats]:
-    """What is built, and the clips that it is compared on."""
-    if clips is None:
-        made = _made_clips(_N_CLIPS, bundle.preprocessing.clip_shape)
-        return (to_fp16(own) if precision == "fp16" else own), made
-    check_clips(clips)
-    calibrating = read_clips(bundle, clips[::2], "calibrating", progress)
-    backbone = to_int8(own, calibrating, signed=True)
-    judging = read_clips(bundle, clips[1::2][:_N_CLIPS], "reading", progress)
-    return backbone, np.stack(list(judging))
+) -> _Source:
+    given: Clips = _made_clips(_N_CLIPS, bundle.preprocessing.clip_shape)
+    if clips is not None:
+        check_clips(clips)
+        given = clips
+    measured, judging = (given[::2], given[1::2]) if precision == "int8" else (given, given)
+    reading = read_clips(bundle, measured, "measuring ranges", progress)
+    ranges = None
+    if precision == "fp16":
+        halved = to_fp16(own, reading)
+        backbone, ranges = halved.data, halved.ranges
+    else:
+        backbone = own if precision == "fp32" else to_int8(own, reading, signed=True)
+    judges = read_clips(bundle, judging[:_N_CLIPS], "reading", progress)
+    n_given = len(measured) if clips is not None else 0
+    return _Source(backbone, np.stack(list(judges)), n_given, ranges)
 
 
 def _compare(
@@ -385,6 +418,11 @@ def _made_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Floats:
 
 def _key(feature_space: str, here: Here, precision: Precision) -> str:
     return make_key(feature_space, here.tensorrt, here.cuda, here.gpu, precision)
+
+
+def _read_times(file: Path) -> bytes:
+    known = find_cached(ENGINES.folder.name, file.parent.name, file.name)
+    return known.read_bytes() if known and known.exists() else b""
 
 
 def _timing_file(here: Here) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
 
 from edgesplit.runtime.events import Event, Policy
 from edgesplit.runtime.ledger import Ledger
@@ -44,17 +43,21 @@ class Inbox:
         """Whether the thread that took items has ended, and nobody will take more."""
         return self._taker is not None and not self._taker.is_alive()
 
-    def put(self, items: Sequence[Window | Event | Closed]) -> None:
-        """Hands over; a window too many takes the place of the one that waits, or waits itself."""
-        for item in items:
-            with self._changed:
-                if isinstance(item, Window):
-                    self._make_room()
-                    if self._closed:
-                        self._ledger.settle(item.tickets, "unfinished")
-                        continue
-                self._items.append(item)
-                self._changed.notify_all()
+    def put(self, item: Window | Event | Closed) -> bool:
+        """Hands over; a window too many takes the place of the one that waits, or waits itself.
+
+        Returns:
+            whether windows are still taken.
+        """
+        with self._changed:
+            if isinstance(item, Window):
+                self._make_room()
+                if self._closed:
+                    self._ledger.settle(item.tickets, "unfinished")
+                    return False
+            self._items.append(item)
+            self._changed.notify_all()
+            return not self._closed
 
     def _make_room(self) -> None:
         if self.policy == "latest":

@@ -16,12 +16,14 @@ FATES: tuple[Fate, ...] = get_args(Fate)
 
 
 class Ticket:
-    """A frame that some windows want, until it is known what became of all of them."""
+    """A frame, until it is known what became of it and of all windows that show it."""
 
     __slots__ = ("fates", "pending")
 
     def __init__(self) -> None:
-        self.pending = 0
+        self.pending = 1
+        """Who may still decide its fate: windows that show it, and the windower until it is past
+        the frame. Changed by `Ledger` alone."""
         self.fates: set[Fate] = set()
 
 
@@ -81,6 +83,27 @@ class Ledger:
             self._counts["gaps"] += 1
             self._lost_s += lost_s
 
+    def hold(self, ticket: Ticket) -> None:
+        """One more window shows the frame."""
+        with self._lock:
+            ticket.pending += 1
+
+    def release(self, ticket: Ticket, fate: Fate | None = None) -> None:
+        """No more windows will show the frame; one that none shows is unsampled, or has this fate.
+
+        Args:
+            ticket: the frame's.
+            fate: of the frame by itself, when something went wrong.
+        """
+        with self._lock:
+            ticket.fates |= {fate} if fate else set()
+            self._let_go(ticket)
+
+    def _let_go(self, ticket: Ticket) -> None:
+        ticket.pending -= 1
+        if not ticket.pending:
+            self._counts[next((one for one in FATES if one in ticket.fates), "unsampled")] += 1
+
     def settle(self, tickets: Sequence[Ticket], fate: Fate, *, made: bool = True) -> None:
         """What became of a window: it was used, was too late, or was not waited for.
 
@@ -93,10 +116,8 @@ class Ledger:
             if made:
                 self._counts["predicted" if fate == "used" else "dropped"] += 1
             for ticket in tickets:
-                ticket.pending -= 1
                 ticket.fates.add(fate)
-                if not ticket.pending:
-                    self._counts[next(one for one in FATES if one in ticket.fates)] += 1
+                self._let_go(ticket)
 
     def accounting(self) -> Accounting:
         """The counts now."""

@@ -24,7 +24,7 @@ from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.choice import open_backend
 from edgesplit.runtime.engines import Here, TensorRT
 from edgesplit.runtime.runtime import Runtime
-from edgesplit.sessions import open_session
+from edgesplit.sessions import import_onnxruntime, open_session
 
 __all__ = ["CODECS", "Probes", "Speed"]
 
@@ -111,9 +111,8 @@ class Probes:
 
 
 def _listed() -> list[str]:
-    open_session(_tiny())  # says what is missing, and how to get it
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
+    open_session(_tiny())
     return list(onnxruntime.get_available_providers())
 
 

@@ -162,7 +162,9 @@ class Runtime:
         feature: npt.NDArray[np.float32] = features[0]
         if not np.isfinite(feature).all():
             raise BackendError(
-                "The backbone gave a feature that is not finite. Check the clip for NaN."
+                "The backbone gave a feature that is not finite. Check the clip for NaN, and run "
+                "the backbone without --variant and with --backend cpu; if that does not help, "
+                "export the model again."
             )
         return feature
 

@@ -19,8 +19,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
-from edgesplit.cache import cache_folder
-from edgesplit.errors import BackendError
+from edgesplit.cache import cache_folder, cache_path, find_cached, make_cache
+from edgesplit.errors import BackendError, CacheError
 from edgesplit.store import PART, Store
 
 __all__ = ["Entry", "Shelf", "make_key"]
@@ -56,6 +56,10 @@ def make_key(*parts: str | int) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_DIGITS]
 
 
+def _to_json(entry: Any) -> bytes:
+    return json.dumps(asdict(entry), indent=2, allow_nan=False).encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Shelf(Generic[AnyEntry]):
     """Immutable, and safe from several threads; processes take turns by `lock`."""
@@ -77,18 +81,25 @@ class Shelf(Generic[AnyEntry]):
         return cache_folder() / f"{self.noun}s"
 
     def list(self) -> tuple[AnyEntry, ...]:
-        """The entries, the newest first."""
-        found = (self.find(path.stem) for path in self.folder.glob("*.json"))
+        """The entries, the newest first; none, with a warning, where the cache cannot be used."""
+        folder = find_cached(self.folder.name)
+        found = (self.find(path.stem) for path in folder.glob("*.json")) if folder else ()
         return tuple(sorted(filter(None, found), key=lambda entry: entry.made, reverse=True))
 
     def find(self, key: str) -> AnyEntry | None:
-        """The entry of a key; None when there is none that this edgesplit can read."""
+        """The entry of a key; None when there is none that this edgesplit can read or trust."""
+        description, file = map(self._find, (f"{key}.json", f"{key}.{self.kind}"))
+        if description is None or file is None:
+            return None
         try:
-            entry = self.parse(json.loads(self._description(key).read_bytes()))
-            whole = self._file(key).stat().st_size == entry.size_bytes
-        except (OSError, KeyError, TypeError, ValueError):
+            entry = self.parse(json.loads(description.read_bytes()))
+            whole = file.stat().st_size == entry.size_bytes
+        except (OSError, KeyError, TypeError, ValueError, RecursionError):
             return None
         return entry if whole and entry.key == key else None
+
+    def _find(self, name: str) -> Path | None:
+        return find_cached(self.folder.name, name)
 
     def read(self, entry: AnyEntry, *, again: str) -> bytes:
         """The file, checked against its digest.
@@ -102,7 +113,7 @@ class Shelf(Generic[AnyEntry]):
         """
         file = self._file(entry.key)
         with self._map_os_errors("read", file):
-            data = file.read_bytes()
+            data = cache_path(self.folder.name, file.name).read_bytes()
         if hashlib.sha256(data).hexdigest() != entry.digest:
             raise self.error(f"{file} is damaged. Make it again: {again}.")
         return data
@@ -126,10 +137,9 @@ class Shelf(Generic[AnyEntry]):
             if description.exists():
                 store.remove_file(description)
             store.replace_file(self._file(entry.key), data)
-            store.replace_file(description, json.dumps(asdict(content), indent=2).encode())
+            store.replace_file(description, _to_json(content))
             for path, other in (besides or {}).items():
-                if not path.parent.is_dir():
-                    store.make_folder(path.parent)
+                make_cache(*path.parent.relative_to(cache_folder()).parts)
                 store.replace_file(path, other)
 
     def remove(self, key: str | None = None) -> tuple[str, ...]:
@@ -146,6 +156,8 @@ class Shelf(Generic[AnyEntry]):
         Raises:
             BackendError: `error`: no key starts so, or several do, or a file cannot be removed.
         """
+        with self._map_os_errors("read", self.folder):
+            cache_path(self.folder.name)
         known = sorted(entry.key for entry in self.list())
         if key is None:
             kinds = ("*.json", f"*.{self.kind}", f".*{PART}", *self.besides)
@@ -171,7 +183,7 @@ class Shelf(Generic[AnyEntry]):
             BackendError: `error`: another process is at it, or the folder cannot be written to.
         """
         with self._map_os_errors("write to", self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_cache(self.folder.name)
             guard = FileLock(self.folder / f".{key}.lock", timeout=0)
             try:
                 guard.acquire()
@@ -194,6 +206,8 @@ class Shelf(Generic[AnyEntry]):
     def _map_os_errors(self, what: str, path: Path) -> Iterator[None]:
         try:
             yield
+        except CacheError as error:
+            raise self.error(str(error)) from error
         except OSError as error:
             raise self.error(
                 f"Cannot {what} {path}: {error.strerror or error}. Set EDGESPLIT_CACHE to a "

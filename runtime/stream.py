@@ -9,10 +9,11 @@ is stuck to itself, and ends the stream. So all that is told comes in one order,
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 
 from edgesplit.errors import ClipError
 from edgesplit.runtime.capture import Feed, Source, open_feed, parse_source
@@ -245,8 +246,8 @@ class Stream:
         else:
             self._last_frame_at = max(self._last_frame_at, connection.last_frame_at)
             silent_s = now - max(connection.since, connection.last_frame_at)
-            watched = self._live and not connection.over and not connection.told
-            if watched and silent_s > self._stall_s:
+            waits = not (connection.over or connection.delivering or connection.told)
+            if self._live and waits and silent_s > self._stall_s:
                 connection.told = True
                 yield Stalled(silent_s=silent_s)
                 if self._comes_back and self._abandon(connection, "no frame came"):
@@ -293,18 +294,29 @@ class Stream:
             if connection.over:
                 return False
             connection.over = True
-            found = self._cut(reason)
-        self._inbox.put(found)
+            self._cut(reason)
         self._stuck.append(connection.thread)
         self._connection = None
         return True
 
-    def _cut(self, reason: str) -> Sequence[Window | Gap]:
-        """What is complete when a connection is over; under `_capturing`."""
-        try:
-            return self._windower.cut(reason) if self._windower else []
-        except Exception:  # a last picture that cannot be scaled must not hide that it is over
-            return []
+    def _cut(self, reason: str) -> None:
+        """Hands over what is complete when a connection is over; under `_capturing`."""
+        # A last picture that cannot be scaled must not hide that it is over.
+        with contextlib.suppress(Exception):
+            if self._windower is not None:
+                self._hand_over(self._windower.cut(reason))
+
+    def _hand_over(self, made: Generator[Window | Gap, None, None]) -> bool:
+        """One at a time, so that few windows are alive; False when they are not taken any more.
+
+        Under `_capturing`. It waits for room only where nothing is dropped; then nobody else wants
+        that lock before the inbox is closed, which makes room.
+        """
+        with contextlib.closing(made):
+            for item in made:
+                if not self._inbox.put(item):
+                    return False
+        return True
 
     def _shut(self) -> None:
         self._inbox.close()
@@ -327,8 +339,10 @@ class Stream:
                 self._begin(connection, feed)
                 final = False
                 for frame in feed:
+                    final = True  # and so will a picture that cannot be scaled
                     if not self._take(connection, feed, frame):
                         return
+                    final = False
             finally:
                 if not connection.over:
                     self._count_damaged(connection, feed)
@@ -340,23 +354,21 @@ class Stream:
             if connection.over:
                 return
             connection.over = True
-            found = self._cut(reason)
-        self._inbox.put(found)
-        self._inbox.put([Closed(reason, error, final)])
+            self._cut(reason)
+        self._inbox.put(Closed(reason, error, final))
 
     def _take(self, connection: _Connection, feed: Feed, frame: Frame) -> bool:
         """Makes windows of a frame and hands them over; False when it is not wanted any more."""
         with self._capturing:
             if connection.over or self._windower is None or self._inbox.abandoned:
                 return False
+            self._count_damaged(connection, feed)
             connection.last_frame_at, connection.told, self._attempt = self._clock(), False, 0
-            found = self._windower.add(frame)
-        self._count_damaged(connection, feed)
-        connection.delivering = True
-        self._inbox.put(found)
-        connection.last_frame_at = self._clock()
-        connection.delivering = False
-        return True
+            connection.delivering = True
+            taken = self._hand_over(self._windower.add(frame))
+            connection.last_frame_at = self._clock()
+            connection.delivering = False
+            return taken
 
     def _count_damaged(self, connection: _Connection, feed: Feed) -> None:
         self._ledger.count("damaged", feed.damaged - connection.n_damaged)
@@ -368,7 +380,7 @@ class Stream:
             if connection.over:
                 return
             if self._windower is not None:
-                self._windower.period_s = 1 / (feed.rate or self._windower.grid.fps)
+                self._windower.set_period(1 / (feed.rate or self._windower.grid.fps))
                 return
             fps = self._fps or feed.rate
             if fps is None:
@@ -398,7 +410,7 @@ class Stream:
             smooth=self._smooth,
             head_digest=self._digest,
         )
-        self._inbox.put([started])
+        self._inbox.put(started)
 
 
 def _pauses(shortest: float, longest: float) -> Iterator[float]:

@@ -62,13 +62,21 @@ class ServingHead:
         """What the head says about `(batch, dim)` float32 features.
 
         Raises:
-            BackendError: ONNX Runtime failed.
+            BackendError: ONNX Runtime failed, or a logit is not finite.
         """
         outputs = ["logits", "probabilities", "class_index"]
         try:
-            return Evaluation(*self._session.run(outputs, {"features": features}))
+            result = Evaluation(*self._session.run(outputs, {"features": features}))
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise BackendError(f"Head {self.digest[:12]} failed: {error}") from error
+        if not np.isfinite(result.logits).all():
+            raise BackendError(
+                f"Head {self.digest[:12]} gives logits that are not finite: the largest value of "
+                f"the feature is {np.abs(features).max():.2g}. Check the backbone: run it without "
+                "--variant and with --backend cpu; if the feature is as large there, export the "
+                "model again."
+            )
+        return result
 
     @on_one_core
     def _check(self) -> None:

@@ -21,12 +21,13 @@ from edgesplit.attention import fuse_attention
 from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
 from edgesplit.errors import VariantError
-from edgesplit.fp16 import to_fp16
+from edgesplit.fp16 import RangeReport, round_halves, to_fp16
 from edgesplit.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
 from edgesplit.runtime.shelf import Shelf, make_key
+from edgesplit.sessions import import_onnxruntime
 from edgesplit.store import check_digest
 
 __all__ = [
@@ -51,8 +52,8 @@ Recipe = Literal["fp16", "int8", "ort"]
 
 Floats = npt.NDArray[np.float32]
 
-_VERSION = 2
-"""Of the recipes: raised when one of them makes something else of the same backbone."""
+_VERSIONS: dict[Recipe, int] = {"fp16": 3, "int8": 2, "ort": 2}
+"""Raised when a recipe makes another file of the same backbone, or refuses one that it kept."""
 
 KERNELS_COSINE = 0.9999
 """Least cosine of features by ONNX Runtime's 8-bit kernels and by its float32 ones, of one int8
@@ -108,7 +109,7 @@ class Variant:
     feature_space: str
     recipe: Recipe
     n_calibrated: int
-    """Clips that the ranges come from; 0 where there are none."""
+    """Clips that the ranges come from; 0 where there are none. For fp16 they also judge."""
     digest: str
     size_bytes: int
     onnxruntime: str
@@ -116,6 +117,8 @@ class Variant:
     guard: Guard
     made: str
     """ISO 8601, UTC."""
+    ranges: RangeReport | None = None
+    """For fp16: what the ranges decided."""
 
     @property
     def key(self) -> str:
@@ -127,7 +130,12 @@ class Variant:
         """Reads what `asdict` wrote; KeyError, TypeError or ValueError when it did not."""
         for name in ("feature_space", "digest"):
             check_digest(content[name])
-        return cls(**{**content, "guard": Guard(**content["guard"])})
+        ranges = content.get("ranges")
+        nested = {
+            "guard": Guard(**content["guard"]),
+            "ranges": RangeReport(**ranges) if ranges else None,
+        }
+        return cls(**{**content, **nested})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +163,9 @@ def add_variant(
     """Makes a variant of a bundle's backbone and keeps it if it passes the guard.
 
     For int8 every other clip calibrates, and the rest judge: a variant is never judged on what its
-    ranges come from. Whatever happens, the cache holds the old variant or the new one, whole.
+    ranges come from. For fp16 all clips do both: its ranges only decide which operators stay in
+    float32, and more clips overlook less. An fp16 file is judged as float16 computes it
+    (`round_halves`). Whatever happens, the cache holds the old variant or the new one, whole.
 
     Args:
         bundle: whose backbone it is, and whose live head judges.
@@ -171,9 +181,9 @@ def add_variant(
         BackendError: ONNX Runtime refuses the variant.
         ClipError: a video cannot be read.
         BundleError: the bundle is damaged.
+        MissingExtraError: ONNX Runtime is not installed.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     start = time.monotonic()
     key = _key(bundle.feature_space, recipe)
     known = VARIANTS.find(key)
@@ -182,9 +192,9 @@ def add_variant(
     check_clips(clips)
     with VARIANTS.lock(key):
         own = inline(bundle.backbone())
-        calibrating: Clips = clips[::2] if recipe == "int8" else ()
-        judging = clips[1::2] if recipe == "int8" else clips
-        made = _make(own, recipe, read_clips(bundle, calibrating, "calibrating", progress))
+        calibrating, judging = _share(clips, recipe)
+        measured = read_clips(bundle, calibrating, "measuring ranges", progress)
+        made, ranges = _make(own, recipe, measured)
         backend = _open(made, recipe)
         if recipe == "int8":
             (clip,) = read_clips(bundle, judging[:1], "checking the kernels", progress)
@@ -192,6 +202,7 @@ def add_variant(
         guard = _judge(
             OrtBackend(own),
             backend,
+            exact=OrtBackend(round_halves(made), optimize=False) if recipe == "fp16" else backend,
             head=bundle.head(),
             clips=read_clips(bundle, judging, "comparing with fp32", progress),
             progress=progress,
@@ -205,6 +216,7 @@ def add_variant(
             size_bytes=len(made),
             onnxruntime=onnxruntime.__version__,
             guard=guard,
+            ranges=ranges,
             made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
         VARIANTS.save(variant, made)
@@ -280,14 +292,13 @@ def check_kernels(backend: Backend, plain: Backend, clip: Floats) -> None:
     Raises:
         VariantError: they do not, with what to do.
     """
-    import onnxruntime
-
     got, wanted = (one.run(clip[None]).astype(np.float64) for one in (backend, plain))
     length = np.linalg.norm(got) * np.linalg.norm(wanted)
     cosine = float((got * wanted).sum() / max(float(length), _TINY))
     if not cosine >= KERNELS_COSINE:  # false for NaN, too
+        version = import_onnxruntime().__version__
         raise VariantError(
-            f"ONNX Runtime {onnxruntime.__version__} computes 8 bits wrongly on this processor: on "
+            f"ONNX Runtime {version} computes 8 bits wrongly on this processor: on "
             f"the same file its 8-bit and its float32 kernels come to a cosine of {cosine:.5f} (at "
             f"least {KERNELS_COSINE}). Update ONNX Runtime: 1.21 to 1.24 do so on Intel processors "
             "with AMX or AVX-VNNI. If the newest does as well, use fp32 or fp16."
@@ -345,17 +356,34 @@ def _fastest_s(backend: Backend, batch: Floats) -> float:
     return fastest
 
 
-def _make(backbone: bytes, recipe: Recipe, clips: Iterable[Floats]) -> bytes:
+def _share(clips: Clips, recipe: Recipe) -> tuple[Clips, Clips]:
+    """The clips that ranges are measured on, and those that judge."""
+    if recipe == "int8":
+        return clips[::2], clips[1::2]
+    return (clips if recipe == "fp16" else ()), clips
+
+
+def _make(
+    backbone: bytes, recipe: Recipe, clips: Iterable[Floats]
+) -> tuple[bytes, RangeReport | None]:
     if recipe == "fp16":
-        return to_fp16(backbone)
-    return fuse_attention(backbone) if recipe == "ort" else to_int8(backbone, clips)
+        halved = to_fp16(backbone, clips)
+        return halved.data, halved.ranges
+    return (fuse_attention(backbone) if recipe == "ort" else to_int8(backbone, clips)), None
 
 
 def _judge(
-    full: Backend, other: Backend, *, head: Head, clips: Iterator[Floats], progress: Progress
+    full: Backend,
+    other: Backend,
+    *,
+    exact: Backend,
+    head: Head,
+    clips: Iterator[Floats],
+    progress: Progress,
 ) -> Guard:
+    """Compares `exact`, which computes what the file of `other` says; the speed is `other`'s."""
     first = next(clips)
-    found = asdict(compare_backends(full, other, head=head, clips=_chain(first, clips)))
+    found = asdict(compare_backends(full, exact, head=head, clips=_chain(first, clips)))
     progress("measuring the speed of both")
     return Guard(**{**found, "speed": measure_speed(full, other, first)})
 
@@ -377,4 +405,4 @@ def _open(
 
 
 def _key(feature_space: str, recipe: Recipe) -> str:
-    return make_key(feature_space, recipe, _VERSION)
+    return make_key(feature_space, recipe, _VERSIONS[recipe])

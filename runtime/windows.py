@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from edgesplit.clips import stack_clip
 from edgesplit.errors import ClipError
 from edgesplit.preprocessing import Preprocessing, sample_frames
 from edgesplit.runtime.events import Gap
-from edgesplit.runtime.ledger import Ledger, Ticket
+from edgesplit.runtime.ledger import Fate, Ledger, Ticket
 
 __all__ = ["Frame", "Grid", "Window", "Windower"]
 
@@ -33,7 +33,8 @@ TOLERANCE = 0.1
 rounds to milliseconds, three hundredths of a step at 30 frames a second."""
 HOLD_S = 2.0
 """A picture is held no longer than this (or four frames, where frames are rarer): what comes later
-than that comes after a gap."""
+than that comes after a gap. A frame counts as no longer than this or a window, whatever the source
+claims: of frames that are days apart, few windows are made."""
 BACK_S = 0.25
 """Timestamps that go back by less than this are a disorder, by more a new beginning."""
 
@@ -186,7 +187,7 @@ class Windower:
         """
         self.grid, self._preprocessing = grid, preprocessing
         self._ledger, self._live = ledger, live
-        self.period_s = period_s or 1 / grid.fps
+        self.set_period(period_s or 1 / grid.fps)
         self._sampled, self._last = frozenset(grid.sampled), grid.sampled[-1]
         self._open: deque[_Open] = deque()
         self._held: Frame | None = None  # shown until the next frame is
@@ -196,96 +197,103 @@ class Windower:
         self._next = 0  # frame of the grid that is not known yet
         self._broke: _Break | None = None
 
-    def add(self, frame: Frame) -> list[Window | Gap]:
-        """The next frame; gives the windows that it completes, and the gap it comes after.
+    def set_period(self, period_s: float) -> None:
+        """How long one frame of the source is shown, within what windows can use (`HOLD_S`)."""
+        self._period_s = min(period_s, max(HOLD_S, self.grid.window_s))
 
-        What is shown at a time is known when the next frame comes, so a window is complete one
-        frame after the last that it samples. When a picture cannot be scaled, what that raises
-        comes through, and the account stays exact.
+    def add(self, frame: Frame) -> Generator[Window | Gap, None, None]:
+        """The next frame; makes the windows that it completes, and the gap it comes after.
+
+        Each is made when it is asked for, so few are alive at a time. Iterate it to the end, or
+        close it and `cut`, before anything else. What is shown at a time is known when the next
+        frame comes, so a window is complete one frame after the last that it samples. When a
+        picture cannot be scaled, what that raises comes through, and the account stays exact.
         """
         self._ledger.count("frames")
         try:
-            return self._add(frame)
-        except Exception:
+            yield from self._add(frame)
+        except BaseException:  # of a generator that is closed, too
             if self._held is not frame:
                 self._ledger.count("unfinished")
             raise
 
-    def _add(self, frame: Frame) -> list[Window | Gap]:
-        after = self._at + self.period_s if self._held else 0.0
+    def _add(self, frame: Frame) -> Iterator[Window | Gap]:
+        after = self._at + self._period_s if self._held else 0.0
         at = after if frame.seconds is None else frame.seconds
         if self._held is None:
-            return self._begin(frame, at)
+            yield from self._begin(frame, at)
+            return
         step = at - self._at
-        if not -BACK_S <= step <= max(HOLD_S, 4 * self.period_s):
-            found = self.cut(f"timestamps went {'on' if step > 0 else 'back'} by {abs(step):.3g} s")
-            return [*found, *self._begin(frame, at)]
+        if not -BACK_S <= step <= max(HOLD_S, 4 * self._period_s):
+            jump = f"timestamps went {'on' if step > 0 else 'back'} by {abs(step):.3g} s"
+            yield from self.cut(jump)
+            yield from self._begin(frame, at)
+            return
         held, self._held, self._at = self._held, frame, max(at, self._at)
-        return self._show(held, until=self._at)
+        yield from self._show(held, until=self._at)
 
-    def cut(self, reason: str) -> list[Window | Gap]:
-        """The stream broke off: gives the windows that are complete, the others are given up.
+    def cut(self, reason: str) -> Generator[Window | Gap, None, None]:
+        """The stream broke off: makes the windows that are complete, the others are given up.
 
-        The last frame is shown for as long as frames usually are.
+        As with `add`, iterate it or close it. The last frame is shown for as long as frames usually
+        are.
         """
         if self._held is None:
-            return []
+            return
         held, self._held = self._held, None
-        end = self._at + self.period_s
-        self._broke = _Break(end, held.arrived + self.period_s, reason)
+        end = self._at + self._period_s
+        self._broke = _Break(end, held.arrived + self._period_s, reason)
         try:
-            return self._show(held, until=end)
+            yield from self._show(held, until=end)
         finally:
-            for window in self._open:
-                self._ledger.settle(window.tickets, "unfinished", made=False)
-            self._open.clear()
+            self._give_up()
             self._offset += end - self._start
 
-    def _begin(self, frame: Frame, at: float) -> list[Window | Gap]:
+    def _give_up(self) -> None:
+        """Windows that still want frames will not get them."""
+        for window in self._open:
+            self._ledger.settle(window.tickets, "unfinished", made=False)
+        self._open.clear()
+
+    def _begin(self, frame: Frame, at: float) -> Iterator[Gap]:
         """The first frame of a segment."""
-        found: list[Window | Gap] = []
-        if self._broke is not None:
-            broke = self._broke
+        broke = self._broke
+        self._held, self._at, self._start, self._next = frame, at, at, 0
+        if broke is not None:
             lost_s = frame.arrived - broke.arrived if self._live else at - broke.seconds
             gap = Gap(at_s=self._offset, lost_s=max(0.0, lost_s), reason=broke.reason)
             self._ledger.count_gap(gap.lost_s)
             self._offset += gap.lost_s
             self._segment += 1
-            found.append(gap)
-        self._held, self._at, self._start, self._next = frame, at, at, 0
-        return found
+            yield gap
 
-    def _show(self, frame: Frame, *, until: float) -> list[Window | Gap]:
+    def _show(self, frame: Frame, *, until: float) -> Iterator[Window]:
         """The frame is what is shown from the next of the grid's frames on, until then."""
         grid, ticket = self.grid, Ticket()
         picture: Pixels | None = None
-        made: list[Window | Gap] = []
+        fate: Fate | None = "unfinished"  # unless it gets to its end
         end = math.ceil((until - self._start) * grid.fps - TOLERANCE)
-        for index in range(self._next, end):
-            if index % grid.n_stride == 0:
-                self._open.append(_Open(index))
-            for window in tuple(self._open):
-                if (place := index - window.first) not in self._sampled:
-                    continue
-                picture = self._scale(frame) if picture is None else picture
-                if window.tickets[-1:] != [ticket]:
-                    window.tickets.append(ticket)
-                    ticket.pending += 1
-                window.pictures[place] = picture
-                if place == self._last:
-                    self._open.remove(window)
-                    made.append(self._make(window, frame))
-        self._next = max(self._next, end)
-        if picture is None:
-            self._ledger.count("unsampled")
-        return made
-
-    def _scale(self, frame: Frame) -> Pixels:
         try:
-            return frame.scale()
-        except Exception:
-            self._ledger.count("unfinished")
-            raise
+            for index in range(self._next, end):
+                self._next = index + 1
+                if index % grid.n_stride == 0:
+                    self._open.append(_Open(index))
+                for window in tuple(self._open):
+                    if (place := index - window.first) not in self._sampled:
+                        continue
+                    picture = frame.scale() if picture is None else picture
+                    if window.tickets[-1:] != [ticket]:
+                        window.tickets.append(ticket)
+                        self._ledger.hold(ticket)
+                    window.pictures[place] = picture
+                    if place == self._last:
+                        self._open.remove(window)
+                        yield self._make(window, frame)
+            fate = None
+        finally:
+            if fate is not None:  # some windows may lack this picture
+                self._give_up()
+            self._ledger.release(ticket, fate)
 
     def _make(self, window: _Open, last: Frame) -> Window:
         grid = self.grid

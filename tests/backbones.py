@@ -8,7 +8,16 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["CLIP_SHAPE", "DIM", "Made", "clips", "convolutions", "quantized", "transformer"]
+__all__ = [
+    "CLIP_SHAPE",
+    "DIM",
+    "Made",
+    "clips",
+    "convolutions",
+    "massive",
+    "quantized",
+    "transformer",
+]
 
 CLIP_SHAPE = (3, 4, 16, 16)
 DIM = 32
@@ -94,6 +103,27 @@ def transformer(*, taken_apart: bool = False) -> bytes:
         "ReduceMean", norm(made, value), made.constant(np.array([1], np.int64)), keepdims=0
     )
     return made.to_bytes(mean)
+
+
+def massive(largest: float) -> bytes:
+    """A residual stream with a LayerNorm behind it; one channel is `largest` for a grey clip.
+
+    The channel follows the brightness of the clip, and is 0 for a black one.
+    """
+    made = Made()
+    n_pixels = int(np.prod(CLIP_SHAPE)) // _TOKENS
+    embedding = made.rng.standard_normal((n_pixels, DIM)).astype(np.float32) / n_pixels
+    embedding[:, 5] = 2 / n_pixels
+    kernel = made.rng.standard_normal((DIM, DIM)).astype(np.float32) / 8
+    kernel[:, 5] = 0
+    kernel[5, 5] = largest / 200
+    pixels = made.reshape("clip", 0, _TOKENS, n_pixels)
+    tokens = made.add("MatMul", pixels, made.constant(embedding))
+    branch = made.add("Relu", made.add("MatMul", tokens, made.constant(kernel)))
+    wide = made.add("Mul", branch, made.constant(np.float32(200)))
+    value = _norm(made, made.add("Add", tokens, wide))
+    mean = made.add("ReduceMean", value, made.constant(np.array([1], np.int64)), keepdims=0)
+    return made.to_bytes(made.linear(mean, DIM, DIM))
 
 
 def _attention(made: Made, value: str, softmax: Callable[[Made, str], str]) -> str:

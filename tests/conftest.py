@@ -10,7 +10,6 @@ import hypothesis
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -20,8 +19,11 @@ from edgesplit.create import create_bundle
 from edgesplit.head import Head
 from edgesplit.labels import words
 from edgesplit.preprocessing import Preprocessing
+from edgesplit.sessions import import_onnxruntime
 from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder
+
+onnxruntime = import_onnxruntime()  # without telemetry, before any test imports it
 
 # The same examples on every machine and in every run; a soak run asks for more of them.
 hypothesis.settings.register_profile(

@@ -128,6 +128,20 @@ def test_only_the_export_stage_knows_torch() -> None:
     assert listed(broken) == []
 
 
+def test_onnx_runtime_is_imported_in_one_place() -> None:
+    """Its telemetry is off only where `import_onnxruntime` comes first."""
+    files = {**MODULES, **{str(f): f for f in PACKAGE.parent.glob("benchmarks/**/*.py")}}
+    broken = []
+    for name, file in files.items():
+        tree = ast.parse(file.read_text())
+        imported = [one for one in _walk(name, tree, "module") if one.when != "types"]
+        broken += [one.importer for one in imported if within(one.imported, "onnxruntime")]
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+        named = [node.args[0] for node in calls if "import" in ast.unparse(node.func)]
+        broken += [name for node in named if ast.unparse(node).strip("'") == "onnxruntime"]
+    assert broken == ["edgesplit.sessions"]
+
+
 def test_rooms_form_no_circle() -> None:
     graph = {
         name: {
@@ -146,6 +160,7 @@ FLOORS = (
     ("labels", "store", "cache", "preprocessing"),
     ("backbone",),
     ("sessions", "graphs"),
+    ("ranges",),
     ("attention", "fp16", "int8"),
     ("clips", "text", "head"),
     ("features", "headfile", "metrics", "knowledge", "stats", "diff", "history"),

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from edgesplit.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.head import Head
+from tests.videos import encode, waves
 
 
 @pytest.fixture
@@ -243,6 +244,37 @@ def test_predict_goes_on_after_a_file_that_is_no_video(here: Path) -> None:
     assert len(result.stdout.splitlines()) == 2
 
 
+def write_unscalable(path: Path) -> Path:
+    """A video whose pictures are decoded, and whose colours FFmpeg cannot convert."""
+    return encode(path, waves(4, 32, 32), colorspace="ycgco")
+
+
+def test_predict_goes_on_after_a_picture_that_cannot_be_scaled(here: Path) -> None:
+    clips = [write_unscalable(here / "a.mkv"), write_video(here / "b.mp4")]
+    result = run("predict", *clips, "--json")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    error = json.loads(line)
+    assert error["clip"] == str(here / "a.mkv")
+    assert error["error"]["type"] == "ClipError"
+    assert "a.mkv: A picture of 32x32" in error["error"]["message"]
+    assert [json.loads(line)["clip"] for line in result.stdout.splitlines()] == [str(clips[1])]
+
+
+def test_run_ends_with_an_error_at_a_picture_that_cannot_be_scaled(here: Path) -> None:
+    path = write_unscalable(here / "a.mkv")
+    result = run("run", "--source", path, "--window", "0.3")
+    assert result.exit_code == 1
+    assert "Error: A picture of 32x32" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_playlist_is_asked_for_by_its_option(here: Path) -> None:
+    result = run("run", "--source", "a.mp4", "--window", "1", "--playlist")
+    assert result.exit_code == 1
+    assert "Only http:// and https:// sources are read as playlists" in result.stderr
+
+
 def test_verify_ends_with_one_when_a_head_is_damaged(here: Path, bundle: Bundle) -> None:
     assert run("verify").exit_code == 0
     path = bundle.path / "heads" / f"{bundle.live}.onnx"
@@ -263,6 +295,14 @@ def clips(here: Path) -> Path:
         write_video(here / "clips" / name)
     (here / "clips" / "torn.mp4").write_bytes(b"torn")
     return here / "clips"
+
+
+def test_features_are_written_beside_a_picture_that_cannot_be_scaled(clips: Path) -> None:
+    write_unscalable(clips / "strange.mkv")
+    content = run_json("features", clips, "-o", "features.npz")
+    assert content["n_features"] == 2
+    assert sorted(content["missing"]) == ["strange.mkv", "torn.mp4"]
+    assert Path("features.npz").exists()
 
 
 def test_features_are_written_with_their_names_and_space(clips: Path, bundle: Bundle) -> None:

@@ -7,13 +7,22 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
+from edgesplit import cli
+from edgesplit.backbone import feature_space
 from edgesplit.bundle import Bundle
 from edgesplit.cli.options import print_json
+from edgesplit.create import create_bundle
 from edgesplit.demo import unpack_demo
+from edgesplit.errors import EdgesplitError
+from edgesplit.head import Head
 from edgesplit.runtime import parse_source
-from tests.test_cli import run
+from edgesplit.text import encoder_digest, packaged_encoder
+from tests.test_cli import run, write_video
 
 
 def test_an_error_is_an_object_with_json(bundle: Bundle) -> None:
@@ -61,6 +70,82 @@ def test_names_that_are_not_unicode_are_escaped(capsys: pytest.CaptureFixture[st
     print_json({"clip": "caf\udce9.ts", "label": "größer"}, indent=None)
     assert json.loads(capsys.readouterr().out) == {"clip": "caf\udce9.ts", "label": "größer"}
     assert parse_source("caf\udce9.ts").name == "caf\\xe9.ts"
+
+
+def test_a_number_that_json_cannot_hold_is_an_error() -> None:
+    with pytest.raises(EdgesplitError, match="not finite"):
+        print_json({"score": float("nan")})
+
+
+def test_only_one_function_makes_json_for_people_to_read() -> None:
+    folder = Path(cli.__file__).parent
+    assert [file.name for file in folder.glob("*.py") if "json.dumps" in file.read_text()] == [
+        "options.py"
+    ]
+
+
+@pytest.mark.parametrize("scale", [1e38, np.inf])
+def test_predict_tells_no_scores_of_a_backbone_that_overflows(
+    bundle: Bundle, backbone: bytes, tmp_path: Path, scale: float
+) -> None:
+    model = onnx.load_model_from_string(backbone)
+    matrix = numpy_helper.to_array(model.graph.initializer[0])
+    scaled = np.full_like(matrix, scale / len(matrix))
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(scaled, "matrix"))
+    broken, old = model.SerializeToString(), bundle.head()
+    space = feature_space(broken, bundle.preprocessing)
+    head = Head.from_arrays(100 * old.weight, old.bias, old.labels, feature_space=space)
+    made = create_bundle(
+        tmp_path / "broken.bundle", backbone=broken, head=head, preprocessing=bundle.preprocessing
+    )
+    clip = write_video(tmp_path / "clip.mp4")
+    result = run("predict", clip, "--bundle", made.path, "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    error = json.loads(result.stderr)["error"]
+    assert error["type"] == "BackendError"
+    assert "not finite" in error["message"]
+    assert "--backend cpu" in error["message"]
+    (tmp_path / "clips").mkdir()
+    clip.rename(tmp_path / "clips" / "clip.mp4")
+    result = run("calibrate", tmp_path / "clips", "--bundle", made.path, "--force", "--json")
+    assert result.exit_code == 1
+    assert not (made.path / "stats.npz").exists()
+
+
+def write_nan_encoder(folder: Path) -> None:
+    """A text encoder with the packaged one's tokenizer, whose embeddings are no numbers."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.DOUBLE),
+            helper.make_node("ReduceMax", ["mask"], ["ones"], axes=[1], keepdims=1),
+            helper.make_node("Mul", ["ones", "vector"], ["embedding"]),
+        ],
+        "encoder",
+        [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["N", "L"])
+            for name in ("input_ids", "attention_mask")
+        ],
+        [helper.make_tensor_value_info("embedding", TensorProto.DOUBLE, ["N", 4])],
+        [numpy_helper.from_array(np.full((1, 4), np.nan), "vector")],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    encoder = model.SerializeToString()
+    tokenizer = (packaged_encoder().folder / "tokenizer.json").read_bytes()
+    about = {"digest": encoder_digest(encoder, tokenizer), "dim": 4, "max_tokens": 128}
+    folder.mkdir()
+    (folder / "encoder.onnx").write_bytes(encoder)
+    (folder / "tokenizer.json").write_bytes(tokenizer)
+    (folder / "encoder.json").write_text(json.dumps(about))
+
+
+def test_an_edit_by_an_encoder_that_gives_nan_ends(bundle: Bundle) -> None:
+    write_nan_encoder(bundle.path / "text")
+    split = ("edit", "--class", "pushing", "--into", "left,right")
+    result = run(*split, "--bundle", bundle.path, "--json")
+    assert result.exit_code == 1
+    error = json.loads(result.stderr)["error"]
+    assert f"The text encoder in {bundle.path / 'text'} gives no finite vector" in error["message"]
+    assert "make it again with `edgesplit encoder`" in error["message"]
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,9 +26,10 @@ import pytest
 from click.testing import Result
 
 import edgesplit
-from edgesplit.backbone import inline
+from edgesplit.backbone import feature_space, inline
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.cli import engine as engine_commands
+from edgesplit.create import create_bundle
 from edgesplit.errors import (
     BackendError,
     EdgesplitError,
@@ -37,7 +38,9 @@ from edgesplit.errors import (
     VariantError,
 )
 from edgesplit.fp16 import to_fp16
+from edgesplit.head import Head
 from edgesplit.int8 import to_int8
+from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime, cuda, engines, trt
 from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import OrtBackend
@@ -51,7 +54,7 @@ from edgesplit.runtime.engines import (
     open_engine,
 )
 from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan
-from tests.backbones import CLIP_SHAPE, clips, convolutions, transformer
+from tests.backbones import CLIP_SHAPE, DIM, clips, convolutions, massive, transformer
 from tests.fake_gpu import HERE, FakeCuda, FakeTensorRT, fake_module
 from tests.test_cli import contents, run
 
@@ -132,11 +135,13 @@ def plan_of(
     "backbone",
     [
         pytest.param(convolutions, id="cnn fp32"),
-        pytest.param(lambda: to_fp16(convolutions()), id="cnn fp16"),
+        pytest.param(lambda: to_fp16(convolutions(), clips()).data, id="cnn fp16"),
         pytest.param(lambda: to_int8(convolutions(), clips(), signed=True), id="cnn Q/DQ"),
         pytest.param(transformer, id="vit fp32"),
-        pytest.param(lambda: to_fp16(transformer()), id="vit fp16"),
-        pytest.param(lambda: to_fp16(transformer(taken_apart=True)), id="vit taken apart fp16"),
+        pytest.param(lambda: to_fp16(transformer(), clips()).data, id="vit fp16"),
+        pytest.param(
+            lambda: to_fp16(transformer(taken_apart=True), clips()).data, id="vit taken apart fp16"
+        ),
         pytest.param(lambda: to_int8(transformer(), clips(), signed=True), id="vit Q/DQ"),
     ],
 )
@@ -272,7 +277,8 @@ def test_an_engine_from_another_onnx_is_replaced(
     # As when a newer edgesplit writes float16 otherwise: the key is the same.
     assert build_engine(bundle, precision="fp16", tensorrt=fake).new
     assert not build_engine(bundle, precision="fp16", tensorrt=fake).new
-    monkeypatch.setattr(engines, "to_fp16", lambda backbone: backbone)
+    other = replace(to_fp16(convolutions(), clips()), data=inline(bundle.backbone()))
+    monkeypatch.setattr(engines, "to_fp16", lambda backbone, given: other)
     assert build_engine(bundle, precision="fp16", tensorrt=fake).new
 
 
@@ -295,11 +301,54 @@ def test_int8_is_calibrated_on_clips_and_judged_on_others(
     assert first.engine.backbone == hashlib.sha256(signed).hexdigest()
     assert not build_engine(bundle, precision="int8", clips=given, tensorrt=fake).new
     for options in ({"precision": "int8"}, {"clips": given}):
-        with pytest.raises(ValueError, match="int8, and only int8, takes clips"):
+        with pytest.raises(ValueError, match="int8 takes clips, fp16 may have them"):
             build_engine(bundle, tensorrt=fake, **options)
     with pytest.raises(VariantError, match="9 clips are too few"):
         build_engine(bundle, precision="int8", clips=given[:9], force=True, tensorrt=fake)
     assert fake.n_builds == 1
+
+
+def test_fp16_measures_ranges_on_the_clips_that_it_is_given(
+    bundle: Bundle, fake: FakeTensorRT
+) -> None:
+    given = np.random.default_rng(0).random((12, *bundle.preprocessing.clip_shape), np.float32)
+    halved = to_fp16(inline(bundle.backbone()), given)
+    engine = build_engine(bundle, precision="fp16", clips=given, tensorrt=fake).engine
+    assert (engine.backbone, engine.ranges, engine.n_given) == (
+        hashlib.sha256(halved.data).hexdigest(),
+        halved.ranges,
+        12,
+    )
+    assert ENGINES.list() == (engine,)
+    assert not build_engine(bundle, precision="fp16", clips=given, tensorrt=fake).new
+    with pytest.raises(VariantError, match="9 clips are too few"):
+        build_engine(bundle, precision="fp16", clips=given[:9], tensorrt=fake)
+
+
+def test_fp16_without_clips_keeps_what_overflows_on_made_clips_in_float32(
+    tmp_path: Path, fake: FakeTensorRT
+) -> None:
+    backbone = massive(199_000)
+    preprocessing = Preprocessing(frames=CLIP_SHAPE[1], height=16, width=16)
+    head = Head.from_arrays(
+        np.eye(2, DIM),
+        np.zeros(2),
+        ["a", "b"],
+        feature_space=feature_space(backbone, preprocessing),
+    )
+    bundle = create_bundle(
+        tmp_path / "massive.bundle", backbone=backbone, head=head, preprocessing=preprocessing
+    )
+    engine = build_engine(bundle, precision="fp16", tensorrt=fake).engine
+    assert engine.ranges is not None
+    assert (engine.ranges.n_kept, engine.n_given) == (2, 0)
+
+
+def test_engines_of_earlier_versions_are_still_read(bundle: Bundle, fake: FakeTensorRT) -> None:
+    engine = build_engine(bundle, tensorrt=fake).engine
+    content = asdict(engine)
+    assert (content.pop("ranges"), content.pop("n_given")) == (None, 0)
+    assert Engine.from_json(content) == engine
 
 
 # The comparison
@@ -715,6 +764,8 @@ def test_build_list_and_rm(typed: Callable[..., Result], fake: FakeTensorRT) -> 
     built = typed("build", "--precision", "fp16", "--batch", "1,2,4")
     assert built.exit_code == 0, built.output
     assert "fp16, batch 1,2,4" in built.stdout
+    assert "operators stay in fp32 because of the range of their values; largest" in built.stdout
+    assert "measured on made clips; --clips measures on yours" in " ".join(built.stdout.split())
     assert "comparing with ONNX Runtime" in built.stderr
     (engine,) = ENGINES.list()
     listed = typed("list").stdout
@@ -755,7 +806,8 @@ def test_a_build_without_a_gpu_ends_with_one_message(
     [
         (("build", "--batch", "1,8"), "not three rising numbers"),
         (("build", "--batch", "4,2,8"), "not three rising numbers"),
-        (("build", "--precision", "int8"), "--precision int8 and --clips go together"),
+        (("build", "--precision", "int8"), "--precision int8 needs --clips"),
+        (("build", "--clips", "."), "--clips is for --precision int8 and fp16"),
         (("rm",), "give a KEY, or --all"),
         (("rm", "abcd", "--all"), "give a KEY, or --all"),
     ],

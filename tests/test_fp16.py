@@ -1,6 +1,8 @@
 """The half-precision backbone: float16 where it may be, float32 where it must; same features."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,26 @@ import numpy.typing as npt
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 import edgesplit
+from edgesplit import open_bundle, read_clip
 from edgesplit.errors import ExportError
-from edgesplit.fp16 import to_fp16
+from edgesplit.fp16 import HIGHEST, round_halves
+from edgesplit.fp16 import to_fp16 as to_fp16_on
+from edgesplit.ranges import measure_ranges
+from edgesplit.runtime.engines import _made_clips
 from edgesplit.sessions import open_session
-from tests.backbones import DIM, Made, clips, convolutions, quantized, transformer
+from tests.backbones import (
+    CLIP_SHAPE,
+    DIM,
+    Made,
+    clips,
+    convolutions,
+    massive,
+    quantized,
+    transformer,
+)
 
 DEMO = Path(edgesplit.__file__).parent / "assets" / "demo" / "motion.bundle"
 MADE = {
@@ -23,6 +39,10 @@ MADE = {
 }
 
 Floats = npt.NDArray[np.float32]
+
+
+def to_fp16(backbone: bytes) -> bytes:
+    return to_fp16_on(backbone, clips()).data
 
 
 def run(backbone: bytes, given: Floats) -> Floats:
@@ -57,7 +77,7 @@ def test_features_agree_to_half_precision(kind: str) -> None:
 def test_demo_backbone_agrees_to_half_precision() -> None:
     full = (DEMO / "backbone.onnx").read_bytes()
     given = np.random.default_rng(0).random((4, 3, 8, 40, 40), np.float32)
-    assert distance(to_fp16(full), full, given) < 1e-3
+    assert distance(to_fp16_on(full, given).data, full, given) < 1e-3
 
 
 @pytest.mark.parametrize("kind", MADE)
@@ -159,6 +179,144 @@ def test_quantized_backbones_can_be_halved_around_their_integers() -> None:
     assert distance(half, full, clips()) < 2e-2  # a value on a rounding edge moves a whole step
     found = types(onnx.load_model_from_string(half))
     assert TensorProto.INT8 in found.values()
+
+
+# The range of values
+
+
+def computed_as_written(half: bytes, given: Floats) -> Floats:
+    """Features by ONNX's reference evaluator, which computes float16 in float16."""
+    with np.errstate(all="ignore"):
+        (features,) = ReferenceEvaluator(onnx.load_model_from_string(half)).run(
+            None, {"clip": given}
+        )
+    return np.asarray(features, np.float32)
+
+
+def test_a_channel_beyond_float16_stays_in_float32_and_features_are_close() -> None:
+    full = massive(199_000)
+    half = to_fp16_on(full, clips())
+    wanted, got = run(full, clips()), computed_as_written(half.data, clips())
+    apart = np.linalg.norm(got - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
+    assert apart.max() < 2e-3
+    assert half.ranges.n_kept == 2  # the product with 200, and the sum
+    assert 190_000 < half.ranges.largest < 220_000
+    found = types(onnx.load_model_from_string(half.data))
+    assert found[half.ranges.value] == TensorProto.FLOAT
+    assert to_fp16_on(full, clips()) == half
+
+
+def test_a_channel_that_other_clips_may_push_out_of_range_stays_in_float32_too() -> None:
+    sizes = (0.9 * HIGHEST, 1.1 * HIGHEST)
+    kept = [to_fp16_on(massive(size), clips()).ranges.n_kept for size in sizes]
+    assert kept == [0, 2]
+    dim = to_fp16_on(massive(3.5 * HIGHEST), [clip / 4 for clip in clips()])
+    assert dim.ranges.n_kept == 0
+    assert np.isfinite(computed_as_written(dim.data, clips())).all()
+
+
+def test_the_margin_covers_clips_that_were_not_measured() -> None:
+    bundle = open_bundle(DEMO)
+    model = onnx.load(DEMO / "backbone.onnx")
+    videos = sorted((DEMO.parent / "clips").glob("*.mp4"))
+    names = [node.output[0] for node in model.graph.node]
+
+    def reached(clips: Iterable[Floats]) -> Floats:
+        ranges = measure_ranges(model, names, clips)
+        return np.array([np.abs(ranges[name]).max() for name in names], np.float32)
+
+    given = np.stack([reached([read_clip(video, bundle.preprocessing)]) for video in videos])
+    unseen = [
+        given[[first, second]].max(axis=0) / np.delete(given, [first, second], axis=0).max(axis=0)
+        for first, second in combinations(range(len(videos)), 2)
+    ]
+    assert np.max(unseen) < 2
+    made = reached(_made_clips(8, bundle.preprocessing.clip_shape))
+    assert (given.max(axis=0) / made).max() < 3
+    assert 65_504 / HIGHEST >= 4
+
+
+def test_values_too_small_for_float16_stay_in_float32() -> None:
+    def scaled(made: Made, value: str) -> str:
+        value = made.add("Relu", value)  # arithmetic on a mean would stay in float32 anyway
+        for scale in (1e-4, 1e-4, 1e4, 1e4):  # each of them fits
+            value = made.add("Mul", value, made.constant(np.float32(scale)))
+        return value
+
+    full = pooled(scaled)
+    half = to_fp16_on(full, clips())
+    assert half.ranges.n_kept == 4
+    apart = computed_as_written(half.data, clips()) - run(full, clips())
+    assert np.abs(apart).max() < 2e-3 * np.abs(run(full, clips())).max()
+
+
+@pytest.mark.parametrize(
+    ("kind", "digest"), [("cnn", "5554a6e42f3de739"), ("vit", "ca1fd98972c99d44")]
+)
+def test_values_that_fit_change_nothing(kind: str, digest: str) -> None:
+    # The file that was made before ranges were measured.
+    half = to_fp16_on(MADE[kind](), clips())
+    assert hashlib.sha256(half.data).hexdigest().startswith(digest)
+    assert half.ranges.n_kept == 0
+
+
+def test_infinite_numbers_do_not_count() -> None:
+    mask = np.array([0, -np.inf, 0], np.float32)
+    full = pooled(lambda made, v: made.add("Relu", made.add("Add", v, made.constant(mask))))
+    ranges = to_fp16_on(full, clips()).ranges
+    assert (ranges.n_kept, ranges.largest < 10) == (0, True)
+
+
+def test_not_a_number_stays_in_float32() -> None:
+    zero = np.zeros(3, np.float32)
+
+    def replaced(made: Made, value: str) -> str:
+        nothing = made.add("Div", made.add("Mul", value, made.constant(zero)), made.constant(zero))
+        return made.add("Where", made.add("IsNaN", nothing), value, nothing)
+
+    full = pooled(replaced)
+    half = to_fp16_on(full, clips())
+    assert half.ranges.n_kept == 2  # IsNaN and Where
+    assert distance(half.data, full, clips()) < 2e-3
+
+
+def test_a_backbones_own_float16_that_overflows_is_refused_by_name() -> None:
+    def squared(made: Made, value: str, scale: float) -> str:
+        half = made.add("Cast", value, to=TensorProto.FLOAT16)
+        weight = made.constant(np.full(3, scale, np.float16))
+        return made.add("Cast", made.add("Mul", half, weight), to=TensorProto.FLOAT)
+
+    small = to_fp16_on(pooled(lambda made, value: squared(made, value, 100)), clips())
+    assert small.ranges.n_kept == 0
+    full = pooled(
+        lambda made, value: squared(
+            made, made.add("Mul", value, made.constant(np.float32(10))), 60_000
+        )
+    )
+    with pytest.raises(ExportError, match=r"itself computes 'v3' in float16, .* reaches 3\.\d+e"):
+        to_fp16_on(full, clips())
+
+
+def test_no_clips_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="there are none"):
+        to_fp16_on(convolutions(), [])
+
+
+def test_rounding_shows_the_overflow_that_cpu_kernels_hide() -> None:
+    black = [np.zeros(CLIP_SHAPE, np.float32)]
+    half = to_fp16_on(massive(199_000), black)
+    assert half.ranges.n_kept == 0
+    assert np.isfinite(run(half.data, clips())).all()
+    assert not np.isfinite(computed_as_written(half.data, clips())).any()
+    assert not np.isfinite(run(round_halves(half.data), clips())).any()
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_rounded_features_are_those_of_the_reference_evaluator(kind: str) -> None:
+    half = to_fp16(MADE[kind]())
+    wanted = computed_as_written(half, clips())
+    apart = np.abs(run(round_halves(half), clips()) - wanted).max()
+    assert apart < 2e-3 * np.abs(wanted).max()
 
 
 def test_control_flow_is_refused() -> None:

@@ -84,7 +84,7 @@ def test_variants_are_fused_as_well(recipe: str) -> None:
     backbone = {
         "int8": lambda: to_int8(transformer(), clips()),
         "ort": lambda: fuse_attention(transformer()),
-        "fp16": lambda: to_fp16(transformer()),
+        "fp16": lambda: to_fp16(transformer(), clips()).data,
     }[recipe]()
     one = fuse_models(backbone, head, clip_shape=CLIP_SHAPE, optimize=recipe != "fp16")
     assert one.difference <= TOLERANCE

@@ -299,6 +299,15 @@ def test_head_that_computes_something_else_in_onnx_runtime_is_refused(
         ServingHead(head)
 
 
+@pytest.mark.parametrize("value", [3e38, -3e38])
+def test_logits_that_overflow_are_an_error(bundle: Bundle, clip: Floats, value: float) -> None:
+    backend = FunctionBackend(lambda clips: np.full((len(clips), bundle.dim), value, np.float32))
+    with Runtime(bundle, backend=backend) as runtime:
+        for decide in (runtime.predict, lambda _: runtime.decide_all([runtime.extract(clip)])):
+            with pytest.raises(BackendError, match=r"not finite: .* is 3e\+38\."):
+                decide(clip)
+
+
 def test_runtime_needs_no_write_access(bundle: Bundle) -> None:
     before = {path: path.stat().st_mtime_ns for path in bundle.path.rglob("*")}
     with Runtime(bundle) as runtime:

@@ -42,6 +42,13 @@ def test_one_clip_has_no_spread(axes: Head) -> None:
     assert not statistics.covariance.any()
 
 
+def test_features_that_overflow_are_refused(axes: Head) -> None:
+    for value in (1e30, 3e38):  # the covariance, and the logits too
+        features = np.array([[value, 0, 0], [0, 0, 0]], np.float32)
+        with pytest.raises(BundleError, match="too large for statistics"):
+            Statistics.from_features(axes, features)
+
+
 @pytest.mark.parametrize("shape", [(3,), (0, 3), (2, 4), (1, 2, 3)])
 def test_features_of_another_shape_are_refused(axes: Head, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"features have shape"):

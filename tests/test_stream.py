@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,10 @@ def slow(bundle: Bundle, wait: Callable[[], object]) -> FunctionBackend:
         return np.zeros((len(clips), bundle.dim), np.float32)
 
     return FunctionBackend(run)
+
+
+def fail(error: Exception) -> None:
+    raise error
 
 
 def told(content: Iterator[Frame], at: int, event: threading.Event) -> Iterator[Frame]:
@@ -476,8 +481,9 @@ def paced(content: Iterator[Frame]) -> Iterator[Frame]:
     [
         (None, lambda: np.zeros((4, 4, 3), np.uint8), ClipError, "Give --fps"),
         (10.0, lambda: 1 / 0, ZeroDivisionError, "division"),
+        (10.0, partial(fail, ClipError("A picture cannot be scaled")), ClipError, "cannot be"),
     ],
-    ids=["no frame rate", "mistake of ours"],
+    ids=["no frame rate", "mistake of ours", "picture that cannot be scaled"],
 )
 def test_what_opening_again_would_not_mend_ends_a_camera_too(
     runtime: Runtime, rate: float | None, scale: Any, kind: type[Exception], match: str
@@ -488,6 +494,41 @@ def test_what_opening_again_would_not_mend_ends_a_camera_too(
     events = until_trouble(stream_of(runtime, CAMERA, feed), match, kind)
     assert [event.kind for event in events if event.kind != "start"] == ["end"]
     settled(events)
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("step_s", [5.0, 86_400.0])
+def test_few_windows_are_alive_however_rare_frames_are(
+    runtime: Runtime, live: bool, step_s: float
+) -> None:
+    feed = FakeFeed(frames(4, rate=1 / step_s), live=live)
+    feed.rate = 1 / step_s
+    source = LIVE_PIPE if live else FILE
+    stream = stream_of(runtime, source, feed, fps=30, stride_s=1 / 30)
+    made_at_once, predicted = [], []
+    events = []
+    for event in stream:
+        events.append(event)
+        if isinstance(event, Decision):
+            made_at_once.append(stream.accounting.waiting)
+            predicted.append(event.number)
+    n = settled(events)
+    # Frames five seconds apart are shown for two, if no other comes; those of a day, too.
+    assert 30 < n.windows < 4 * 8 * 30
+    assert max(made_at_once) <= 3  # two that wait, one that is made
+    if not live:
+        assert predicted == list(range(n.windows))
+
+
+def test_stop_makes_no_more_windows_of_a_frame_that_is_shown_for_long(runtime: Runtime) -> None:
+    feed = FakeFeed(frames(40, rate=1 / 8), live=False)
+    feed.rate = 1 / 8
+    stream = stream_of(runtime, FILE, feed, fps=1000, stride_s=1 / 1000)
+    events = run_until(stream, lambda e: len(of(e, Decision)) == 4)
+    n = settled(events)
+    assert n.predicted == 4
+    assert n.windows < 12  # of 7001
+    wait_until(lambda: feed.closed)
 
 
 def test_stop_ends_after_the_window_at_hand_and_settles_the_rest(runtime: Runtime) -> None:
@@ -594,6 +635,7 @@ def test_a_reader_whose_taker_has_ended_ends_too() -> None:
         )
         for number in range(4)
     ]
-    reader = threading.Thread(target=inbox.put, args=(made,), daemon=True)
+    assert [inbox.put(window) for window in made[:2]] == [True, True]
+    reader = threading.Thread(target=inbox.put, args=(made[2],), daemon=True)
     reader.start()
     wait_until(lambda: not reader.is_alive())

@@ -19,13 +19,13 @@ import pytest
 
 from edgesplit.cache import cache_folder
 from edgesplit.errors import BundleError, EdgesplitError, LabelError
-from edgesplit.text import TextEncoder, normalize_text, packaged_encoder
+from edgesplit.text import TextEncoder, _write_cache, normalize_text, packaged_encoder
 
 HERE = Path(__file__).parent
 PACKAGED = packaged_encoder().folder
 MODIFIERS = json.loads((HERE / "data" / "text" / "modifiers.json").read_text())
 TEXTS = sorted({text for case in MODIFIERS for text in case["wanted"] + case["known"]})
-TABLE = "embeddings_16"
+TABLE = "checked_embeddings_16"
 """The cache's table; named after the grid, so that another grid's embeddings are not read."""
 
 Array = npt.NDArray[np.float32]
@@ -266,8 +266,71 @@ def test_a_vector_of_wrong_shape_is_replaced(
     np.testing.assert_array_equal(unavailable_encoder().encode(["left"]), wanted)
 
 
+def flip_bit(cache: Path, column: str, bit: int) -> None:
+    """Flips one bit of what the cache's only row holds in a column."""
+    with sqlite3.connect(cache) as connection:
+        (content,) = connection.execute(f"SELECT {column} FROM {TABLE}").fetchone()
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        connection.execute(f"UPDATE {TABLE} SET {column} = ?", (bytes(flipped),))
+    connection.close()
+
+
+def test_every_flipped_bit_of_a_vector_is_noticed(encoder: TextEncoder, cache: Path) -> None:
+    wanted = encoder.encode(["left"])
+    content = cache.read_bytes()
+    bits = np.random.default_rng(0).choice(32 * encoder.dim, 60, replace=False)
+    for bit in map(int, bits):
+        flip_bit(cache, "vector", bit)
+        with pytest.raises(BundleError):  # it asks the encoder, which is not there
+            unavailable_encoder().encode(["left"])
+        cache.write_bytes(content)
+    flip_bit(cache, "vector", 0)
+    np.testing.assert_array_equal(encoder.encode(["left"]), wanted)  # and mends the row
+    np.testing.assert_array_equal(unavailable_encoder().encode(["left"]), wanted)
+
+
+def test_a_vector_without_its_own_digest_is_not_read(encoder: TextEncoder, cache: Path) -> None:
+    encoder.encode(["left"])
+    flip_bit(cache, "digest", 0)
+    with pytest.raises(BundleError):
+        unavailable_encoder().encode(["left"])
+    encoder.encode(["left", "right"])
+    with sqlite3.connect(cache) as connection:  # exchanged, as somebody might who can write
+        connection.execute(
+            f"UPDATE {TABLE} SET (vector, digest) = (SELECT vector, digest FROM {TABLE} other "
+            f"WHERE other.text != {TABLE}.text)"
+        )
+    connection.close()
+    with pytest.raises(BundleError):
+        unavailable_encoder().encode(["left"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38, 0.0, 1e-9])
+def test_a_vector_that_is_no_embedding_is_not_read(
+    encoder: TextEncoder, cache: Path, value: float
+) -> None:
+    vector = encoder.encode(["left"])[0]
+    vector[vector.argmax()] = value
+    _write_cache(encoder.digest, {"left": vector})  # with its right digest
+    with pytest.raises(BundleError):
+        unavailable_encoder().encode(["left"])
+
+
+def test_a_table_without_digests_is_dropped(encoder: TextEncoder, cache: Path) -> None:
+    cache.parent.mkdir(mode=0o700)
+    with sqlite3.connect(cache) as connection:
+        connection.execute("CREATE TABLE embeddings_16 (encoder TEXT, text TEXT, vector BLOB)")
+    connection.close()
+    encoder.encode(["left"])
+    with sqlite3.connect(cache) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    connection.close()
+    assert tables == [(TABLE,)]
+
+
 def test_a_corrupt_cache_is_replaced(encoder: TextEncoder, cache: Path) -> None:
-    cache.parent.mkdir()
+    cache.parent.mkdir(mode=0o700)
     cache.write_bytes(b"no database at all " * 100)
     wanted = encoder.encode(["left"])
     np.testing.assert_array_equal(encoder.encode(["left"]), wanted)  # written into a new file
@@ -286,7 +349,7 @@ def test_a_cache_with_damaged_pages_is_replaced(encoder: TextEncoder, cache: Pat
 
 
 def test_a_foreign_table_is_left_alone(encoder: TextEncoder, cache: Path) -> None:
-    cache.parent.mkdir()
+    cache.parent.mkdir(mode=0o700)
     with sqlite3.connect(cache) as connection:
         connection.execute(f"CREATE TABLE {TABLE} (something TEXT)")
     connection.close()
@@ -308,7 +371,8 @@ def test_a_locked_cache_is_done_without(
 
 
 def test_a_folder_in_the_caches_place_is_done_without(encoder: TextEncoder, cache: Path) -> None:
-    cache.mkdir(parents=True)
+    cache.parent.mkdir(mode=0o700)
+    cache.mkdir()
     np.testing.assert_array_equal(encoder.encode(["left"]), encoder.compute(["left"]))
 
 
@@ -364,6 +428,20 @@ def test_a_user_without_a_home_is_done_without_a_cache(
 
 
 # Damaged encoders
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 0.5, 0.0])
+def test_an_encoder_that_gives_no_unit_vectors_is_refused(
+    encoder: TextEncoder, cache: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    class Broken:
+        def run(self, names: list[str], feeds: dict[str, Array]) -> list[Array]:
+            return [np.full((len(feeds["input_ids"]), encoder.dim), value)]
+
+    monkeypatch.setitem(encoder.__dict__, "_model", (encoder._model[0], Broken()))
+    with pytest.raises(BundleError, match=r"encoder in .*text gives no finite vector .* 'left'"):
+        encoder.encode(["left"])
+    assert not cache.exists()
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:

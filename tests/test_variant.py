@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
 
@@ -22,17 +22,20 @@ from edgesplit.cli.options import RECIPES
 from edgesplit.create import create_bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ExportError, VariantError
+from edgesplit.fp16 import Halved, to_fp16
 from edgesplit.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime, variants
 from edgesplit.runtime.backends import Floats, FunctionBackend, OrtBackend
 from edgesplit.runtime.judging import MIN_CLIPS
+from edgesplit.runtime.shelf import make_key
 from edgesplit.runtime.variants import (
     BARS,
     VARIANTS,
     Guard,
     Recipe,
+    Variant,
     add_variant,
     check_guard,
     check_kernels,
@@ -40,7 +43,7 @@ from edgesplit.runtime.variants import (
     measure_speed,
     open_variant,
 )
-from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, transformer
+from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, massive, transformer
 from tests.test_cli import contents, run, run_json
 
 MADE: dict[str, Callable[[], bytes]] = {"cnn": convolutions, "vit": transformer}
@@ -162,8 +165,16 @@ def test_what_cannot_be_quantized_is_refused() -> None:
     nothing = made.to_bytes(made.add("MatMul", pooled, made.add("Identity", made.weight(3, DIM))))
     with pytest.raises(ExportError, match="opset 18, 0 convolutions and matrix products"):
         to_int8(nothing, clips())
-    with pytest.raises(ValueError, match="calibration takes clips"):
+    with pytest.raises(ValueError, match="there are none"):
         to_int8(convolutions(), [])
+
+
+@pytest.mark.parametrize("number", [np.inf, np.nan])
+def test_a_value_that_no_step_fits_is_refused_by_name(number: float) -> None:
+    given = clips()
+    given[2, 0, 0, 0, 0] = number
+    with pytest.raises(ExportError, match=r"its value 'clip' goes from \S+ to (inf|nan) on these"):
+        to_int8(convolutions(), given)
 
 
 # Fusions
@@ -274,7 +285,7 @@ def test_a_variant_is_kept_and_runs_the_live_head(lab: Bundle, recipe: Recipe) -
     assert added.new
     assert VARIANTS.list() == (added.variant,)
     assert added.variant.feature_space == lab.feature_space
-    calibrated, judged = (6, 6) if recipe == "int8" else (0, 12)
+    calibrated, judged = (6, 6) if recipe == "int8" else (12, 12)
     assert added.variant.n_calibrated == calibrated
     assert added.variant.guard.n_clips == judged
     assert added.variant.guard.speed > 0
@@ -299,6 +310,46 @@ def test_force_makes_it_anew_from_other_clips(lab: Bundle) -> None:
     assert (second.variant.key, second.variant.n_calibrated) == (first.key, 10)
     assert second.variant.digest != first.digest
     assert VARIANTS.list() == (second.variant,)
+
+
+def test_what_float16_cannot_hold_stays_in_float32_and_is_told(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "massive.bundle", massive(199_000))
+    added = add_variant(bundle, "fp16", clips=clips(12))
+    ranges = added.variant.ranges
+    assert ranges is not None
+    assert (ranges.n_kept, 190_000 < ranges.largest < 220_000) == (2, True)
+    assert VARIANTS.list() == (added.variant,)
+    (listed,) = run_json("variant", "list")
+    assert listed["ranges"] == asdict(ranges)
+    with (out := screen.console()).capture() as shown:
+        screen.show_variant(out, added)
+    words = " ".join(shown.get().split())
+    assert f"2 of {ranges.n_operators} operators stay in fp32 because of the range" in words
+    assert f"largest value {ranges.largest:.3g} in {ranges.value}" in words
+    assert f"2, {ranges.largest:.3g} in {ranges.value}" in run("variant", "list").stdout
+
+
+def test_fp16_is_judged_as_float16_computes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(backbone: bytes, given: Sequence[Floats]) -> Halved:
+        return to_fp16(backbone, [np.zeros_like(clip) for clip in given])
+
+    bundle = make_bundle(tmp_path / "massive.bundle", massive(199_000))
+    monkeypatch.setattr(variants, "to_fp16", blind)
+    with pytest.raises(VariantError, match=r"fp16 does not answer .* cosine nan.*Stay with fp32"):
+        add_variant(bundle, "fp16", clips=clips(12))
+    assert VARIANTS.list() == ()
+
+
+def test_variants_of_the_other_recipes_outlive_the_new_fp16(lab: Bundle) -> None:
+    variant = add_variant(lab, "int8", clips=clips(12)).variant
+    content = asdict(variant)
+    assert content.pop("ranges") is None  # as earlier versions wrote it
+    assert Variant.from_json(content) == variant
+    assert variant.key == make_key(lab.feature_space, "int8", 2)
+    fp16 = add_variant(lab, "fp16", clips=clips(12)).variant
+    assert fp16.key != make_key(lab.feature_space, "fp16", 2)  # it was never measured
 
 
 def test_a_variant_of_another_backbone_is_another_variant(lab: Bundle, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Windows are what a file of that stretch would give, and every frame has one fate."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ def feed(made: Windower, times: Sequence[float]) -> list[Window | Gap]:
     return [*found, *made.cut("the end")]
 
 
-def only_windows(found: Sequence[Window | Gap]) -> list[Window]:
+def only_windows(found: Iterable[Window | Gap]) -> list[Window]:
     return [item for item in found if isinstance(item, Window)]
 
 
@@ -70,7 +72,7 @@ def test_window_of_a_whole_file_is_its_clip_bit_for_bit(
     window_s = None if sampling == "dense" else n / float(rate)
     grid = Grid.plan(preprocessing, opened.rate, window_s=window_s)
     made = Windower(grid, preprocessing, Ledger(), live=False, period_s=1 / opened.rate)
-    found = [item for one in opened for item in made.add(one)] + made.cut("the end")
+    found = [*(item for one in opened for item in made.add(one)), *made.cut("the end")]
     opened.close()
     (window,) = only_windows(found)
     np.testing.assert_array_equal(window.clip, read_clip(path, preprocessing))
@@ -108,7 +110,7 @@ def test_a_frame_is_scaled_once_and_only_if_it_is_sampled() -> None:
 
     ledger = Ledger()
     made = windower(10, window_s=2, stride_s=0.5, ledger=ledger)
-    found = [item for n in range(100) for item in made.add(counted(n))] + made.cut("the end")
+    found = [*(item for n in range(100) for item in made.add(counted(n))), *made.cut("the end")]
     assert len(scaled) == len(set(scaled)) == 100 - ledger.accounting().unsampled
     assert ledger.accounting().unsampled > 0
     assert len(only_windows(found)) * SMALL.frames > len(scaled)  # so some were shared
@@ -132,6 +134,84 @@ def test_a_picture_is_held_until_the_next_but_not_for_long() -> None:
     assert numbers(window) == [2, 2, 2, 2]  # at 0.2, 0.7, 1.2 and 1.7
     gaps = [item for item in feed(windower(10, window_s=2), [0, 5, 5.1]) if isinstance(item, Gap)]
     assert [(gap.at_s, round(gap.lost_s, 6)) for gap in gaps] == [(0.1, 4.9)]
+
+
+def test_a_window_is_made_when_it_is_asked_for() -> None:
+    ledger = Ledger()
+    made = windower(30, window_s=2, stride_s=1 / 30, ledger=ledger, period_s=8)
+    assert not list(made.add(frame(0, 0)))
+    found = made.add(frame(1, 8))
+    for n in range(1, 4):
+        assert isinstance(next(found), Window)
+        assert ledger.accounting().windows == n
+
+
+def test_what_is_not_asked_for_is_unfinished_and_accounted_for() -> None:
+    ledger = Ledger()
+    made = windower(30, window_s=2, stride_s=1 / 30, ledger=ledger, period_s=8)
+    assert not list(made.add(frame(0, 0)))
+    found = made.add(frame(1, 8))
+    windows = only_windows(islice(found, 3))
+    found.close()
+    rest = made.cut("stopped")
+    windows += only_windows(islice(rest, 1))
+    rest.close()
+    assert ledger.accounting().pending == 2  # the first frame in three windows, the second in one
+    for window in windows:
+        ledger.settle(window.tickets, "used")
+    n = ledger.accounting()
+    assert (n.frames, n.used, n.pending) == (2, 2, 0)
+    assert (n.windows, n.predicted) == (4, 4)
+    assert not list(made.cut("again"))
+
+
+def test_after_a_picture_that_cannot_be_scaled_the_account_is_exact() -> None:
+    def fail() -> npt.NDArray[np.uint8]:
+        raise ClipError("cannot be scaled")
+
+    ledger = Ledger()
+    made = windower(10, window_s=2, stride_s=0.1, ledger=ledger)
+    found: list[Window | Gap] = []
+    for n in range(40):
+        one = Frame(n / 10, 0, 0, fail) if n in (12, 30) else frame(n, n / 10)
+        with suppress(ClipError):
+            found += made.add(one)
+    found += made.cut("the end")
+    for window in only_windows(found):
+        ledger.settle(window.tickets, "used")
+        assert not {12, 30} & set(numbers(window))
+    account = ledger.accounting()
+    assert account.frames == 40 == account.used + account.unsampled + account.unfinished
+    assert account.pending == account.waiting == 0
+
+
+def test_a_frame_counts_once_when_its_windows_are_settled_while_others_are_made() -> None:
+    ledger = Ledger()
+    made = windower(10, window_s=2, stride_s=0.1, ledger=ledger, period_s=4)
+    for n, time in enumerate([0, 4, 8, 12]):
+        for item in made.add(frame(n, time)):
+            assert isinstance(item, Window)
+            ledger.settle(item.tickets, "used")
+    for item in made.cut("the end"):
+        assert isinstance(item, Window)
+        ledger.settle(item.tickets, "used")
+    account = ledger.accounting()
+    assert (account.frames, account.used) == (4, 4)
+    assert account.pending == account.waiting == 0
+
+
+@pytest.mark.parametrize("day_s", [86_400.0, 1e9])
+def test_a_source_that_claims_a_frame_a_day_makes_few_windows(day_s: float) -> None:
+    found = feed(windower(30, window_s=2.5, period_s=day_s), [0, day_s, 2 * day_s])
+    assert [type(item) for item in found].count(Gap) == 2
+    # Each is shown for as long as a window, and a window samples its last frame before its end.
+    assert [w.segment for w in only_windows(found)] == [0, 1, 2]
+
+
+def test_a_time_lapse_has_whole_windows_when_they_are_as_long_as_it_wants() -> None:
+    found = feed(windower(1 / 60, window_s=600, period_s=60), [60 * n for n in range(40)])
+    assert not [item for item in found if isinstance(item, Gap)]
+    assert [w.start for w in only_windows(found)] == [300 * n for n in range(7)]
 
 
 # The length of windows
@@ -217,7 +297,7 @@ def test_every_frame_has_exactly_one_fate(
     n_windows = 0
     sampled: set[int] = set()
 
-    def settle(found: list[Window | Gap]) -> None:
+    def settle(found: Iterable[Window | Gap]) -> None:
         nonlocal n_windows
         for window in only_windows(found):
             assert window.number == n_windows

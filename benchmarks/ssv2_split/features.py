@@ -21,7 +21,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from edgesplit.cache import cache_folder
+from edgesplit.cache import make_cache
 from edgesplit.clips import VIDEO_SUFFIXES
 from edgesplit.errors import ClipError
 from edgesplit.features import Extract, Features
@@ -44,7 +44,7 @@ def space_folder(root: Path | None, space: str, videos: Path) -> Path:
         videos: the folder of videos.
     """
     where = hashlib.sha256(str(videos.resolve()).encode()).hexdigest()
-    return (root or cache_folder() / "ssv2_split") / f"{space[:16]}-{where[:8]}"
+    return (root or make_cache("ssv2_split")) / f"{space[:16]}-{where[:8]}"
 
 
 def extract_all(

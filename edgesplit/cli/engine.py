@@ -56,7 +56,7 @@ def _batch(context: click.Context, parameter: click.Parameter, text: str | None)
     type=click.Choice(("fp32", "fp16", "int8")),
     default="fp32",
     show_default=True,
-    help="Of the operators; LayerNorm, softmax and reductions stay in fp32.",
+    help="Of the operators; with fp16 those that it would spoil stay in fp32.",
 )
 @click.option(
     "--batch",
@@ -68,7 +68,7 @@ def _batch(context: click.Context, parameter: click.Parameter, text: str | None)
     "--clips",
     "folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="For int8: folder of unlabelled videos like those the device sees.",
+    help="Folder of unlabelled videos like those the device sees: for int8, and better for fp16.",
 )
 @click.option("--force", is_flag=True, help="Build even if the engine is there.")
 @bundle_option
@@ -80,15 +80,18 @@ def build(folder: Path | None, bundle_path: Path | None, as_json: bool, **option
 
     \b
     Example:
-        edgesplit engine build --precision fp16 --batch 1,1,4
+        edgesplit engine build --precision fp16 --clips videos/ --batch 1,1,4
         edgesplit engine build --precision int8 --clips videos/
     """
     from edgesplit import screen
     from edgesplit.clips import find_videos
     from edgesplit.runtime import build_engine
 
-    if (folder is not None) != (options["precision"] == "int8"):
-        raise click.UsageError("--precision int8 and --clips go together")
+    precision = options["precision"]
+    if folder is None and precision == "int8":
+        raise click.UsageError("--precision int8 needs --clips")
+    if folder is not None and precision == "fp32":
+        raise click.UsageError("--clips is for --precision int8 and fp16")
     bundle = open_bundle(bundle_path)
     notes = screen.notes()
     with notes.status("looking for a GPU and TensorRT") as status:

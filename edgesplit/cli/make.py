@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -175,10 +174,11 @@ def export(
         )
     if as_json:
         made_with = {
+            "path": str(report.path),
             "preprocessing": preprocessing.to_json(),
             "origins": dict(choices.origins),
         }
-        click.echo(json.dumps({**asdict(report), **made_with}, indent=2, default=str))
+        print_json({**asdict(report), **made_with})
     else:
         screen.show_export(screen.console(), report)
 

@@ -108,8 +108,20 @@ SECONDS = Number(min=0, min_open=True)
 
 
 def print_json(content: Any, *, indent: int | None = 2, err: bool = False) -> None:
-    """Prints one JSON document; `indent` None: on one line."""
-    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    """Prints one JSON document, the only function that does; `indent` None: on one line.
+
+    Raises:
+        EdgesplitError: a number is not finite, which JSON cannot hold.
+    """
+    from edgesplit.errors import EdgesplitError
+
+    try:
+        text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise EdgesplitError(
+            "A number of the result is not finite, and JSON has no name for it. Run the command "
+            "without --json to see which."
+        ) from error
     # A file's name need not be Unicode: what is none is escaped as JSON escapes it.
     click.echo(text.encode(errors="backslashreplace").decode(), err=err)
 

@@ -58,6 +58,12 @@ __all__ = ["run"]
     "streams and cameras are live, files and standard input are not.",
 )
 @click.option(
+    "--playlist",
+    is_flag=True,
+    help="The http or https source may be an HLS playlist. Its server then chooses which hosts "
+    "this machine asks, and may choose this machine itself or its network.",
+)
+@click.option(
     "--stall",
     "stall_s",
     default=10.0,
@@ -96,6 +102,7 @@ __all__ = ["run"]
 def run(
     source: str,
     live: bool | None,
+    playlist: bool,
     every: bool,
     shadow: str | None,
     rollback_above: float | None,
@@ -117,7 +124,7 @@ def run(
     from edgesplit.errors import EdgesplitError
     from edgesplit.runtime import Runtime, Stream, parse_source
 
-    parsed = parse_source(source, live=live)
+    parsed = parse_source(source, live=live, playlist=playlist)
     bundle = open_bundle(bundle_path)
     chosen = open_backend(bundle, backend, variant)
     show = _json_printer(chosen) if as_json else _printer(every)

@@ -47,7 +47,7 @@ def add(recipe: Recipe, folder: Path, force: bool, bundle_path: Path | None, as_
     """Make a variant; it is kept only if it answers as the fp32 backbone does.
 
     \b
-    fp16  float16 inside: half the size; for GPUs, slow on most CPUs
+    fp16  float16 inside, where values fit: half the size; for GPUs, slow on most CPUs
     int8  8 bits inside, calibrated on every other clip and judged on the rest
     ort   float32 with ONNX Runtime's fused operators, for transformers
 

@@ -64,7 +64,7 @@ def serve() -> None:
                 name: _time_ms(run, seconds * _EDIT if name == "edit" else seconds)
                 for name, run in asked.items()
             }
-            sys.stdout.write(json.dumps(found) + "\n")
+            sys.stdout.write(json.dumps(found, allow_nan=False) + "\n")
             sys.stdout.flush()
 
 

@@ -6,7 +6,6 @@ stated time, and the figure is the 90th percentile. MLPerf's own runs last ten m
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import tempfile
 import time
@@ -18,8 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.clips import open_video, scale_frame, stack_clip
-from edgesplit.errors import ClipError
+from edgesplit.clips import count_packets, decode_video, scale_frame, stack_clip
 from edgesplit.preprocessing import Preprocessing, sample_frames
 from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import Backend
@@ -150,31 +148,21 @@ def _read_frames(path: Path, preprocessing: Preprocessing) -> list[Any]:
     Raises:
         ClipError: nothing in the video can be decoded.
     """
-    import av
-
-    n_packets = 0
-    with open_video(path) as container, contextlib.suppress(av.FFmpegError):
-        for packet in container.demux(container.streams.video[0]):
-            n_packets += packet.size > 0
+    n_packets = count_packets(path)
     wanted = sample_frames(max(1, n_packets), preprocessing)
-    n_frames, frames = _decode(path, wanted)
-    if n_frames and n_frames != n_packets:  # cut between key frames, or damaged: once more
+    n_frames, frames = _pick(path, wanted)
+    if n_frames != n_packets:  # cut between key frames, or damaged: once more
         wanted = sample_frames(n_frames, preprocessing)
-        n_frames, frames = _decode(path, wanted)
-    if not n_frames:
-        raise ClipError(f"{path} is damaged. Measure with another video, or leave out --clip.")
+        n_frames, frames = _pick(path, wanted)
     return [frames[index] for index in wanted]
 
 
-def _decode(path: Path, wanted: Sequence[int]) -> tuple[int, dict[int, Any]]:
+def _pick(path: Path, wanted: Sequence[int]) -> tuple[int, dict[int, Any]]:
     """How many frames there are, and the wanted ones."""
-    import av
-
     chosen, n_frames, frames = set(wanted), 0, {}
-    with open_video(path) as container, contextlib.suppress(av.FFmpegError):
-        for n_frames, frame in enumerate(container.decode(video=0), start=1):
-            if n_frames - 1 in chosen:
-                frames[n_frames - 1] = frame
+    for n_frames, frame in enumerate(decode_video(path), start=1):
+        if n_frames - 1 in chosen:
+            frames[n_frames - 1] = frame
     return n_frames, frames
 
 

@@ -217,7 +217,7 @@ def write_record(record: Mapping[str, Any], folder: Path | None = None) -> Path:
         moment = str(record["made"])[:19].replace("-", "").replace(":", "")
         folder = Path(f"bench-{stem}-{moment}")
     files = {
-        "bench.json": json.dumps(record, ensure_ascii=False, indent=1) + "\n",
+        "bench.json": json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
         "bench.md": to_table(record),
         "bench.html": to_html(record),
     }
