@@ -45,7 +45,7 @@ def _refusal(data: bytes, path: Path) -> str:
             lines = data.decode(codec).splitlines()
         except UnicodeDecodeError:
             continue
-        if not all(line.replace("\t", " ").isprintable() for line in lines):
+        if not lines or not all(line.replace("\t", " ").isprintable() for line in lines):
             continue
         shown = next((line for line in lines if not line.isascii()), lines[0])
         target = path.with_name(f"{path.stem}-utf8{path.suffix}")

@@ -72,7 +72,7 @@ def order_labels(pairs: Iterable[tuple[int, str]], origin: str) -> list[str]:
 
 
 def _index_pairs(content: dict[str, object]) -> list[tuple[int, str]] | None:
-    """Returns (index, label) of {label: index} or {index: label}; None if it is neither, or both."""
+    """Returns (index, label) of {label: index} or {index: label}; None if neither, or both."""
     by_label = all(_is_index(value) for value in content.values())
     by_index = all(_is_index(key) for key in content)
     if by_label and not by_index:
@@ -96,15 +96,16 @@ def _read_lines(text: str, path: Path) -> list[str]:
 
 def _check_unnumbered(lines: Sequence[str], path: Path) -> None:
     """Raises LabelError if every line has a number of its own; the first may be a header."""
-    for body in (lines, lines[1:]):
-        filled = [line for line in body if line.strip()]
-        found = [match for line in filled if (match := _NUMBERED.fullmatch(line))]
-        if len({match[1] or match[2] for match in found}) == len(filled) > 1:
-            raise LabelError(
-                f"Every line of {path} has a number, such as {filled[0]!r}: is it the index of the "
-                "class? Then write the labels alone, one per line, in the order of the model's "
-                "outputs. If the number is part of the label, write a JSON list."
-            )
+    filled = [line for line in lines if line.strip()]
+    if filled and not _NUMBERED.fullmatch(filled[0]):
+        filled = filled[1:]
+    found = [match for line in filled if (match := _NUMBERED.fullmatch(line))]
+    if len({match[1] or match[2] for match in found}) == len(filled) > 1:
+        raise LabelError(
+            f"Every line of {path} has a number, such as {filled[0]!r}: is it the index of the "
+            "class? Then write the labels alone, one per line, in the order of the model's "
+            "outputs. If the number is part of the label, write a JSON list."
+        )
 
 
 def _unquote(line: str, where: str) -> str:
