@@ -34,7 +34,7 @@ from edgesplit.export import export_model, find_cut, load_classifier
 from edgesplit.export.backbone import NormalizedBackbone, normalize_clips
 from edgesplit.export.classifier import Choices, Classifier
 from edgesplit.export.cut import Cut
-from edgesplit.export.huggingface import PROCESSOR_FILES, quiet_transformers
+from edgesplit.export.huggingface import PROCESSOR_FILES, use_transformers
 from edgesplit.export.mvd import ARCHITECTURES, VideoTransformer
 from edgesplit.export.parity import Parity, measure_parity, run_session
 from edgesplit.preprocessing import Preprocessing
@@ -69,7 +69,7 @@ def save_folder(
     labels = {index: f"class {index}" for index in range(N_CLASSES)}
     config = getattr(transformers, f"{family}Config")(id2label=labels, **sizes)
     model = getattr(transformers, f"{family}ForVideoClassification")(config)
-    with quiet_transformers():
+    with use_transformers():
         shake(model).save_pretrained(folder)
     content = {"size": {"shortest_edge": 224}, "image_mean": [0.485, 0.456, 0.406]}
     content |= {"image_std": [0.229, 0.224, 0.225], **(processor or {})}

@@ -53,7 +53,7 @@ def prepare(folder: Path) -> None:
     from benchmarks.bench_models import SUBJECTS, load, random_clips
     from edgesplit.export import export_model
     from edgesplit.export.backbone import normalize_clips
-    from edgesplit.export.huggingface import quiet_transformers
+    from edgesplit.export.huggingface import use_transformers
 
     subject = next(one for one in SUBJECTS if one.name.startswith("VideoMAE small"))
     classifier, choices = load(subject, folder)
@@ -67,7 +67,7 @@ def prepare(folder: Path) -> None:
         output=folder / "lab.bundle",
         preprocessing=choices.preprocessing,
     )
-    with quiet_transformers():
+    with use_transformers():
         model = transformers.VideoMAEForVideoClassification.from_pretrained(folder)
     model.train(False)
     torch.onnx.export(model, (normalized,), folder / "whole.onnx", dynamo=True, verbose=False)

@@ -18,6 +18,7 @@ from pathlib import Path
 from edgesplit.errors import EditError
 from edgesplit.labels import LabelTree, words
 from edgesplit.store import read_bytes
+from edgesplit.textfile import decode_text
 
 __all__ = [
     "Group",
@@ -196,12 +197,13 @@ def load_taxonomy(path: str | Path) -> Taxonomy:
 
     Raises:
         BundleError: the file cannot be read.
-        EditError: it does not hold a taxonomy.
+        EditError: it is not UTF-8, or does not hold a taxonomy.
     """
     form = 'Write {"coarse category": {"fine label": "modifier", …}, …}.'
+    text = decode_text(read_bytes(Path(path)), Path(path), EditError)
     try:
-        content = json.loads(read_bytes(Path(path)))
-    except ValueError as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise EditError(f"{path} is not JSON ({error}). {form}") from error
     if not isinstance(content, dict):
         raise EditError(f"{path} is not a taxonomy. {form}")

@@ -34,6 +34,7 @@ from edgesplit.stats import Statistics
 from edgesplit.store import map_os_errors
 from edgesplit.subcategories import Into, Shots
 from edgesplit.text import TextEncoder
+from edgesplit.textfile import decode_text
 
 if TYPE_CHECKING:
     import yaml
@@ -205,12 +206,11 @@ def _parse(file: Path) -> Any:
         data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise EditError(f"{file} has more than the {MAX_BYTES} bytes of a plan. Make two of it.")
+    text = decode_text(data, file, EditError)
     try:
         # Composed and not loaded: what a tag or an alias stands for is never made.
-        document = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.BaseLoader)
+        document = yaml.compose(text, Loader=yaml.BaseLoader)
         return None if document is None else _plain(document, set(), file)
-    except UnicodeDecodeError as error:
-        raise EditError(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from error
     except RecursionError as error:
         raise EditError(f"{file} is nested too deeply. {_FORM}") from error
     except yaml.MarkedYAMLError as error:

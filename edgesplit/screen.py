@@ -253,6 +253,8 @@ def show_export(out: Console, report: ExportReport) -> None:
         f"  backbone {report.backbone_bytes / 1e6:.1f} MB, {report.feature_dim} features; head "
         f"{report.head_layer!r}, {report.n_classes} classes"
     )
+    if report.scale != 1:
+        out.print(f"  the constant factor {report.scale:.6g} that follows it is part of the head")
     parity = report.parity
     out.print(
         f"  parity with torch over {parity.n_clips} clips: features {parity.features:.1e}, logits "

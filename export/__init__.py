@@ -1,6 +1,7 @@
 """The workstation: a trained torch classifier becomes a bundle.
 
     cut        where the model ends in a linear layer: backbone | head
+    tail       what the model does to the outputs of that layer: a constant factor, a softmax
     backbone   the part before it as ONNX, canonical bytes
     parity     how far torch and the exported pair are apart
     labels     a label file -> class names in class order

@@ -50,6 +50,8 @@ class ExportReport:
     """Dotted name of the layer that became the head."""
     averaged: bool
     """The head ran per token, and the mean over tokens now comes before it."""
+    scale: float
+    """Constant factor that follows the layer, now part of the head's weight and bias; else 1."""
     n_classes: int
     feature_dim: int
     opset: int
@@ -127,6 +129,7 @@ def export_model(
         head_digest=head.digest,
         head_layer=cut.layer,
         averaged=cut.averaged,
+        scale=cut.tail.scale,
         n_classes=cut.n_classes,
         feature_dim=cut.feature_dim,
         opset=OPSET,

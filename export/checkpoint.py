@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
 
-__all__ = ["load_weights", "read_weights"]
+__all__ = ["first_line", "load_weights", "read_weights"]
 
 _WEIGHTS_KEYS = ("state_dict", "model_state_dict", "model", "module")
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
@@ -34,10 +34,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ExportError(
-            f"{path} is not a file of plain weights ({reason}). Loading it could run code. "
-            "Where it was made: torch.save(model.state_dict(), path)"
+            f"{path} is not a file of plain weights ({first_line(error)}). Loading it could run "
+            "code. Where it was made: torch.save(model.state_dict(), path)"
         ) from error
     weights = _find_weights(content)
     if weights is None:
@@ -76,6 +75,11 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str
         raise ExportError(
             f"{origin} does not fit {type(model).__name__}: {_listing(mismatches) or error}"
         ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the error's own words, without the lines that torch and others add to them."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _find_weights(content: object) -> dict[str, Tensor] | None:

@@ -65,16 +65,16 @@ class Classifier:
         Raises:
             ExportError: Something is neither known nor given, or the values do not fit together.
         """
-        names = self.labels if labels is None else Setting(tuple(labels), _OPTIONS)
-        if names is None:
-            raise ExportError("No class names come with the model: give --labels.")
         given = {
             name: Setting(value, _OPTIONS) for name, value in options.items() if value is not None
         }
         known = {**self.settings, **given}
         for name, reason in self.unclear.items():
-            if name not in given:
+            if name not in given and (name != "labels" or labels is None):
                 raise ExportError(reason)
+        names = self.labels if labels is None else Setting(tuple(labels), _OPTIONS)
+        if names is None:
+            raise ExportError("No class names come with the model: give --labels.")
         return Choices(
             labels=names.value,
             preprocessing=_build_preprocessing(known),

@@ -3,19 +3,19 @@
     clip -> ... -> features [N, D] -> Linear (weight [C, D], bias [C]) -> logits [N, C]
 
 The cut is found by running the model and comparing values, not by reading its structure: the head
-is the linear layer whose output *is* the model's output; a convolution with a kernel of one counts
-as linear. A mean over tokens, frames, segments or places may follow, because it commutes with a
-linear layer; then the features are averaged instead. Dropout before the head does nothing in
-evaluation mode.
+is the linear layer whose output *becomes* the model's output; a convolution with a kernel of one
+counts as linear. A mean over tokens, frames, segments or places may follow, because it commutes
+with a linear layer; then the features are averaged instead. A constant factor may follow, which
+becomes part of weight and bias, and a softmax or log-softmax, whose input the logits are (`tail`).
+Dropout before the head does nothing in evaluation mode.
 """
 
 from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
+from edgesplit.export.tail import (
+    SAME,
+    Tail,
+    describe_difference,
+    find_tail,
+    relative_difference,
+)
 from edgesplit.export.tap import (
     Call,
     FeatureTap,
@@ -30,18 +37,28 @@ from edgesplit.export.tap import (
     logits_of,
     rows_per_clip,
     run_watching,
+    tensors_of,
 )
 
-__all__ = ["Cut", "Reference", "find_cut", "relative_difference"]
+__all__ = ["Cut", "find_cut"]
 
 Floats = npt.NDArray[np.float32]
 
-Reference = Literal["output", "layer"]
-"""Whose values count as the logits: the model's output, or the named layer's."""
+_DRIFT = 1e-4
+"""Largest difference between the tail and the output on clips that did not find the tail."""
 
-# The same tensor gives exactly 0; an averaged one differs by the order of a few float32 sums.
-_SAME = 1e-5
-_TINY = float(np.finfo(np.float32).tiny)  # keeps 0 / 0 at 0
+_NOT_A_CHOICE = ("multi_label_classification", "regression")
+"""Values of `problem_type` in a Hugging Face configuration whose scores are no softmax."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A head that was found in a model."""
+
+    layer: str
+    averaged: bool
+    tail: Tail
+    output: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,16 +72,19 @@ class Cut:
     """Dotted name of the head inside the model."""
 
     weight: Floats
-    """`(C, D)`, one row per class."""
+    """`(C, D)`, one row per class; the layer's, times the tail's factor."""
 
     bias: Floats
-    """`(C,)`; zeros when the layer has none."""
+    """`(C,)`, the layer's times that factor; zeros when the layer has none."""
 
     averaged: bool
     """The layer runs per token (frame, segment) and a mean follows: features are averaged first."""
 
-    reference: Reference
-    """`layer` when the head was named and something else follows it, such as a softmax."""
+    tail: Tail
+    """What follows the layer."""
+
+    output: int
+    """Place of the scores among the tensors that the model returns."""
 
     @property
     def n_classes(self) -> int:
@@ -77,12 +97,24 @@ class Cut:
         return int(self.weight.shape[1])
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns torch's own features `(N, D)` and logits `(N, C)` of normalised clips."""
+        """Returns torch's own features `(N, D)` and logits `(N, C)` of normalised clips.
+
+        The logits include the factor of the tail.
+
+        Raises:
+            ExportError: the model's output is not what the tail makes of the layer.
+        """
         with torch.inference_mode():
             features, rows, output = self.backbone.run(inputs)
-            if self.reference == "output":
-                rows = logits_of(output, self.backbone.model, inputs.shape[0])
-        return features, rows
+            scores = tensors_of(output)[self.output].reshape(rows.shape).float()
+            difference = self.tail.difference(rows, scores)
+        if difference > _DRIFT:  # NaN is parity's to refuse
+            raise ExportError(
+                f"What follows {self.layer!r} is not the same for all clips: by "
+                f"{difference:.1e} of the largest, the model's output is something else than the "
+                "first clips showed. A factor must be constant, and nothing may be clipped."
+            )
+        return features, scores if not self.tail.function else rows * self.tail.scale
 
 
 def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) -> Cut:
@@ -94,40 +126,61 @@ def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) 
             copied (float32, CPU, evaluation mode) and left as it is.
         clips: `(N, …)` float32, normalised as the model wants it; at least two different clips.
         head_layer: Dotted name of the layer whose output is to be the logits, for models that
-            return something else (probabilities, several heads).
+            have several heads.
 
     Raises:
-        ExportError: No linear layer gives the model's output, or the named one does not.
+        ExportError: No linear layer gives the model's output, or the named one does not; or the
+            model's scores are no softmax of its logits.
         ValueError: Fewer than two clips, which could not tell an average over a batch.
     """
     if len(clips) < 2:
         raise ValueError(f"clips holds {len(clips)} clip; the cut needs at least 2")
+    _check_is_a_choice(model)
     model = _frozen_copy(model)
     with torch.inference_mode():
         logits = _repeatable_logits(model, clips)
         if head_layer is None:
-            layer, averaged = _search(model, clips, n_classes=logits.shape[1])
-            reference: Reference = "output"
+            found = _search(model, clips, n_classes=logits.shape[1])
         else:
-            layer, averaged, reference = _take_named(model, clips, head_layer)
-    weight, bias = _copy_rows(_linear_layers(model)[layer])
+            found = _take_named(model, clips, head_layer)
+    weight, bias = _copy_rows(_linear_layers(model)[found.layer])
+    if len(weight) < 2:
+        raise ExportError(
+            f"{found.layer!r} gives one number per clip, a score and not a choice between classes: "
+            "there is no class to split."
+        )
+    scale = np.float32(found.tail.scale)
     return Cut(
-        backbone=FeatureTap(model, layer, averaged=averaged).eval(),
-        layer=layer,
-        weight=weight,
-        bias=bias,
-        averaged=averaged,
-        reference=reference,
+        backbone=FeatureTap(model, found.layer, averaged=found.averaged).eval(),
+        layer=found.layer,
+        weight=weight * scale,
+        bias=bias * scale,
+        averaged=found.averaged,
+        tail=found.tail,
+        output=found.output,
     )
 
 
-def relative_difference(values: Tensor, reference: Tensor) -> float:
-    """Returns max |values - reference| / max |reference|; 0 when both are all zeros."""
-    largest = float((values - reference).abs().max())
-    return largest / max(float(reference.abs().max()), _TINY)
+def _check_is_a_choice(model: nn.Module) -> None:
+    """Raises ExportError if a Hugging Face configuration says that scores are no softmax."""
+    for part in model.modules():
+        kind = getattr(getattr(part, "config", None), "problem_type", None)
+        if kind in _NOT_A_CHOICE:
+            raise ExportError(
+                f"{type(part).__name__} has the problem_type {kind!r} in its configuration, so "
+                "its scores are not a softmax over the classes. A bundle decides for one class of "
+                "all: its scores would not be the model's. Export a model that was trained with "
+                "one class per clip."
+            )
 
 
 def _frozen_copy(model: nn.Module) -> nn.Module:
+    model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper runs no hooks
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ExportError(
+            "The model is TorchScript, which cannot be taken apart. Give the Python module that "
+            "it was made from, and load its weights."
+        )
     try:
         return copy.deepcopy(model).to("cpu", torch.float32).requires_grad_(False).eval()
     except Exception as error:  # whatever a module's own __deepcopy__ raises
@@ -143,7 +196,7 @@ def _repeatable_logits(model: nn.Module, clips: Tensor) -> Tensor:
     if not bool(torch.isfinite(first).all()):
         raise ExportError(f"{type(model).__name__} returns NaN or infinity for clips in 0..1.")
     difference = relative_difference(second, first)
-    if difference > _SAME:
+    if difference > SAME:
         raise ExportError(
             f"{type(model).__name__} gives two answers for the same clips, {difference:.1e} of the "
             "largest logit apart, in evaluation mode. Something random still runs: "
@@ -174,8 +227,8 @@ def _copy_rows(head: nn.Module) -> tuple[Floats, Floats]:
     return rows, zeros if bias is None else bias.numpy().copy()
 
 
-def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> tuple[str, bool]:
-    """Returns the layer whose output is the model's, and whether a mean over tokens follows."""
+def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> _Found:
+    """Returns the last layer whose output becomes the model's by a tail that can be undone."""
     layers = _linear_layers(model)
     if not layers:
         raise ExportError(
@@ -190,47 +243,47 @@ def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> tuple[str, bo
     # Of this run: hooks turn off torch's fused transformer layers, which round otherwise.
     logits = logits_of(output, model, len(clips))
     if not calls:
-        last, head = list(layers.items())[-1]
-        raise ExportError(
-            f"No linear layer of {type(model).__name__} gives its {n_classes} outputs; the last "
-            f"one, {last!r}, gives {len(_copy_rows(head)[0])}. If that layer's outputs are the "
-            f"classes, name it: --head-layer {last}"
-        )
+        raise _no_such_layer(model, layers, n_classes)
     for call in reversed(calls):
         averaged, rows = _mean_rows(call, len(clips))
-        if rows is not None and relative_difference(rows, logits) <= _SAME:
+        tail = None if rows is None else find_tail(rows, logits)
+        if tail is not None:
             _check_called_once(call.layer, calls)
-            return call.layer, averaged
+            _check_is_plain(layers[call.layer], call)
+            return _Found(call.layer, averaged, tail)
     _check_called_once(calls[-1].layer, calls)
     raise _unexplained_tail(calls[-1], logits)
 
 
-def _take_named(model: nn.Module, clips: Tensor, name: str) -> tuple[str, bool, Reference]:
-    """Returns the layer the user named, checked against what the model returns."""
+def _take_named(model: nn.Module, clips: Tensor, name: str) -> _Found:
+    """Returns the layer the user named, checked against all that the model returns."""
     _check_is_linear(model, name)
     calls, output = run_watching(model, clips, [name], lambda _: True)
     if not calls:
         raise ExportError(f"{name!r} does not run when the model sees a clip. Name another layer.")
     _check_called_once(name, calls)
+    _check_is_plain(model.get_submodule(name), calls[0])
     averaged, rows = _mean_rows(calls[0], len(clips))
     if rows is None:
         raise ExportError(
             f"{name!r} gives shape {tuple(calls[0].outputs.shape)} for {len(clips)} clips: "
             "not a whole number of rows per clip, so it cannot be the head."
         )
-    logits = logits_of(output, model, len(clips))
-    if rows.shape != logits.shape:  # another head than the one forward returns first
-        return name, averaged, "layer"
-    if relative_difference(rows, logits) <= _SAME:
-        return name, averaged, "output"
-    disorder = _disorder(rows, logits)
-    if disorder > _SAME:
-        raise ExportError(
-            f"{name!r} ranks the classes otherwise than the model does: its order puts outputs "
-            f"{disorder:.1e} of the largest one the wrong way round. What follows it is not a "
-            "softmax or another function that keeps the order, so it cannot be the head."
-        )
-    return name, averaged, "layer"
+    alike = {
+        index: tensor.reshape(rows.shape).float()
+        for index, tensor in enumerate(tensors_of(output))
+        if tensor.ndim > 1 and len(tensor) == len(rows) and tensor.numel() == rows.numel()
+    }
+    for index, tensor in alike.items():
+        if (tail := find_tail(rows, tensor)) is not None:
+            return _Found(name, averaged, tail, index)
+    if alike:
+        raise _unexplained_tail(calls[0], next(iter(alike.values())))
+    raise ExportError(
+        f"{name!r} gives {rows.shape[1]} numbers per clip, and the model returns no output of so "
+        "many: nothing says what its scores are. If they are the classes, return them from "
+        "forward() as well."
+    )
 
 
 def _check_is_linear(model: nn.Module, name: str) -> None:
@@ -245,6 +298,20 @@ def _check_is_linear(model: nn.Module, name: str) -> None:
         )
     near = difflib.get_close_matches(name, layers, n=3) or list(layers)[-3:]
     raise ExportError(f"The model has no layer {name!r}. Nearest linear layers: {_listing(near)}")
+
+
+def _check_is_plain(layer: nn.Module, call: Call) -> None:
+    """Raises ExportError if the layer's forward() is not `weight @ features + bias`."""
+    weight, bias = map(torch.from_numpy, _copy_rows(layer))
+    plain = nn.functional.linear(call.inputs, weight, bias)
+    difference = relative_difference(call.outputs, plain)
+    if not difference <= _DRIFT:
+        raise ExportError(
+            f"{call.layer!r} is {type(layer).__name__}, whose output is not weight @ features + "
+            f"bias: they are {difference:.2g} of the largest apart, so it cannot be the head. End "
+            "the model in a plain nn.Linear; merge what is added to the weight, such as LoRA, "
+            "into it."
+        )
 
 
 def _check_called_once(layer: str, calls: list[Call]) -> None:
@@ -265,13 +332,21 @@ def _mean_rows(call: Call, n_clips: int) -> tuple[bool, Tensor | None]:
     return averaged, rows_per_clip(call.outputs, n_clips, averaged=averaged)
 
 
-def _disorder(rows: Tensor, logits: Tensor) -> float:
-    """Returns how far `logits`, sorted as `rows` rank them, ever go down; 0 keeps the order."""
-    if logits.shape[1] < 2:
-        return 0.0
-    ranked = logits.gather(1, rows.argsort(1))
-    drop = (ranked[:, :-1] - ranked[:, 1:]).max()
-    return max(float(drop), 0.0) / max(float(logits.abs().max()), _TINY)
+def _no_such_layer(model: nn.Module, layers: dict[str, nn.Module], n_classes: int) -> ExportError:
+    unseen = [name for name, layer in layers.items() if len(_copy_rows(layer)[0]) == n_classes]
+    if unseen:
+        return ExportError(
+            f"{unseen[-1]!r} has {n_classes} rows, one for each output of the model, but its "
+            "forward() does not run: the layer is not used, it is compiled, or only its weight is "
+            "used. End the model in a call of a plain nn.Linear."
+        )
+    last, head = list(layers.items())[-1]
+    return ExportError(
+        f"No linear layer of {type(model).__name__} gives its {n_classes} outputs; the last one, "
+        f"{last!r}, gives {len(_copy_rows(head)[0])}. They are made by something else, such as a "
+        "matrix product or a cosine: end the model in nn.Linear. Of a model that returns several "
+        "outputs the first one was looked at: name the layer of another with --head-layer."
+    )
 
 
 def _unexplained_tail(call: Call, logits: Tensor) -> ExportError:
@@ -281,21 +356,12 @@ def _unexplained_tail(call: Call, logits: Tensor) -> ExportError:
             f"{call.layer!r} gives shape {tuple(call.outputs.shape)} for {len(logits)} clips; "
             "edgesplit needs one row of logits per clip, or several with their mean taken."
         )
-    tails: dict[str, Callable[[Tensor], Tensor]] = {
-        "a softmax follows it": lambda x: x.softmax(1),
-        "a log-softmax follows it": lambda x: x.log_softmax(1),
-        "a sigmoid follows it": torch.sigmoid,
-    }
-    found = [
-        text for text, tail in tails.items() if relative_difference(tail(rows), logits) < _SAME
-    ]
-    reason = found[0] if found else "something edgesplit cannot undo follows it"
     mean = "the mean over the rows of " if averaged else ""
     return ExportError(
-        f"The model's output is not that of its last linear layer: {mean}{call.layer!r} differs "
-        f"by {relative_difference(rows, logits):.2g} of the largest output ({reason}). Return the "
-        f"logits from forward(), or take that layer's output as the logits: "
-        f"--head-layer {call.layer}"
+        f"The model's output is not that of its linear layer: {mean}{call.layer!r} differs "
+        f"by {relative_difference(rows, logits):.2g} of the largest output "
+        f"({describe_difference(rows, logits)}). The bundle's scores would not be the model's. "
+        "Only a mean, a positive constant factor and a softmax or log-softmax may follow the layer."
     )
 
 

@@ -12,16 +12,21 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from edgesplit.errors import ExportError
+from edgesplit.errors import ExportError, LabelError, MissingExtraError
+from edgesplit.export.checkpoint import first_line
 from edgesplit.export.classifier import Classifier, Setting
+from edgesplit.export.labels import order_labels
+from edgesplit.export.torchvision import torchvision_refusal
 
-__all__ = ["FAMILIES", "load_pretrained", "quiet_transformers", "read_processor"]
+__all__ = ["FAMILIES", "load_pretrained", "read_processor", "use_transformers"]
 
 CONFIG_FILE = "config.json"
 PROCESSOR_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
@@ -60,7 +65,30 @@ FAMILIES: dict[str, dict[str, Any]] = {
 """By `model_type`: the architectures that are known to export, and their processors' defaults."""
 
 _RESAMPLING = {2: "antialias", 3: "antialias-bicubic"}  # Pillow's numbers
-_PLACEHOLDER = re.compile(r"LABEL_\d+")
+_PLACEHOLDER = re.compile(r"LABEL_\d+|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Class names as config.json has them, before transformers fills in what is missing."""
+
+    by_index: Mapping[str, Any]
+    """id2label; the indices are texts. Empty when there is none."""
+    by_label: Mapping[str, Any]
+    """label2id; the indices are numbers. Empty when there is none."""
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any], name: str) -> _Names:
+        by_index, by_label = (config.get(key) or {} for key in ("id2label", "label2id"))
+        if not (isinstance(by_index, dict) and isinstance(by_label, dict)):
+            raise ExportError(f"id2label or label2id in the {CONFIG_FILE} of {name} is no mapping.")
+        for index, label in by_index.items():
+            if not index.isdecimal():
+                raise ExportError(
+                    f"id2label in the {CONFIG_FILE} of {name} maps {index!r} to {label!r}; it must "
+                    'map indices to labels, such as {"0": "opening a door"}. Correct it there.'
+                )
+        return cls(by_index, by_label)
 
 
 def load_pretrained(name: str) -> Classifier:
@@ -78,16 +106,34 @@ def load_pretrained(name: str) -> Classifier:
             f"{name} has no {CONFIG_FILE}: it is not a Hugging Face model folder. Save the model "
             "with save_pretrained, or name package.module:factory and a --checkpoint."
         )
-    model, config = _load_model(name)
-    labels = tuple(str(config.id2label[index]) for index in sorted(config.id2label))
-    placeholders = all(map(_PLACEHOLDER.fullmatch, labels))  # transformers' own
+    model, config, names = _load_model(name)
+    labels, doubt = _read_labels(names)
     settings, unclear = _read_settings(name, config)
     return Classifier(
         model,
-        labels=None if placeholders else Setting(labels, CONFIG_FILE),
+        labels=None if labels is None else Setting(labels, CONFIG_FILE),
         settings=settings,
-        unclear=unclear,
+        unclear=unclear | ({"labels": f"{doubt} Or give --labels."} if doubt else {}),
     )
+
+
+def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
+    """Returns the class names, None if there are none, and what is wrong with their numbering."""
+    by_index = {int(index): str(label) for index, label in names.by_index.items()}
+    placeholders = [label for label in by_index.values() if _PLACEHOLDER.fullmatch(label)]
+    if len(placeholders) == len(by_index):
+        return None, ""
+    origin = f"id2label of {CONFIG_FILE}"
+    if placeholders:
+        return None, f"{origin} has {placeholders[0]!r} among its labels: name every class."
+    try:
+        labels = tuple(order_labels(by_index.items(), origin))
+    except LabelError as error:
+        return None, str(error)
+    for label, index in names.by_label.items():
+        if label in labels and names.by_index.get(str(index)) != label:
+            return None, f"{origin} and its label2id give {label!r} different indices: correct one."
+    return labels, ""
 
 
 def _read_settings(name: str, config: Any) -> tuple[dict[str, Setting], dict[str, str]]:
@@ -190,20 +236,19 @@ def _channels(value: float | list[float]) -> list[float]:
     return [value] * 3 if isinstance(value, (int, float)) else list(value)
 
 
-def _load_model(name: str) -> tuple[nn.Module, Any]:
-    """Returns the model and its configuration."""
-    from transformers import AutoConfig, AutoModelForVideoClassification
-
+def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
+    """Returns the model, its configuration and the class names as config.json has them."""
     try:
-        with quiet_transformers():
-            config = AutoConfig.from_pretrained(name)
+        with use_transformers() as transformers:
+            names = _Names.read(transformers.PretrainedConfig.get_config_dict(name)[0], name)
+            config = transformers.AutoConfig.from_pretrained(name)
             if config.model_type not in FAMILIES:
                 raise ExportError(
                     f"{name} is a {config.model_type!r}; exported by folder or hub id are "
                     f"{', '.join(FAMILIES)}. Write a function that returns the model, and name it "
                     "as package.module:factory."
                 )
-            model, loading = AutoModelForVideoClassification.from_pretrained(
+            model, loading = transformers.AutoModelForVideoClassification.from_pretrained(
                 name, config=config, output_loading_info=True
             )
     except pickle.UnpicklingError as error:
@@ -223,7 +268,7 @@ def _load_model(name: str) -> tuple[nn.Module, Any]:
             "fine-tuned model."
         )
     # exact from half precision, which the hub's files often have
-    return model.to(torch.float32).eval(), config
+    return model.to(torch.float32).eval(), config, names
 
 
 def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
@@ -243,17 +288,52 @@ def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Mutes the progress bar, and the list of weights that go unused: half of every CLIP."""
-    import transformers
+def use_transformers() -> Iterator[Any]:
+    """Imports transformers and gives it, without its progress bar and list of unused weights.
 
-    logging: Any = transformers.utils.logging  # half of it has no types
+    It imports a model's code when the model is first named, and that code imports what is
+    installed beside it. So an import can fail anywhere in the block.
+
+    Raises:
+        MissingExtraError: transformers, or a package that it imports, cannot be imported.
+    """
+    try:
+        with _muted(import_module("transformers")) as transformers:
+            yield transformers
+    except Exception as error:
+        causes = list(_causes(error))
+        if not any(_is_failed_import(cause) for cause in causes):
+            raise
+        if any("torchvision" in str(cause) for cause in causes):
+            advice = torchvision_refusal(causes[-1])
+            raise MissingExtraError(f"{advice}, or remove it: pip uninstall torchvision") from error
+        raise MissingExtraError(
+            f"transformers cannot be imported ({first_line(causes[-1])}). Install it with what it "
+            "needs: pip install 'edgesplit[export]'"
+        ) from error
+
+
+@contextmanager
+def _muted(transformers: Any) -> Iterator[Any]:
+    logging = transformers.utils.logging
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        yield transformers
     finally:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields the error and what caused it, the first cause last."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _is_failed_import(error: BaseException) -> bool:
+    # transformers 4 wraps what a module's import raises in a RuntimeError, 5 in an ImportError
+    return isinstance(error, ImportError) or str(error).startswith("Failed to import")

@@ -2,46 +2,123 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgesplit.errors import LabelError
 from edgesplit.store import read_bytes
+from edgesplit.textfile import decode_text
 
-__all__ = ["load_labels"]
+__all__ = ["load_labels", "order_labels"]
+
+_INDEX = re.compile(r"[0-9]{1,9}")
+_NUMBERED = re.compile(
+    r"""\s*"?(\d+)"?(?:[.):]?\s+|\s*[,;]\s*)\S.*"""  # 1 OpenDoor, 1. OpenDoor, 0,"opening a door"
+    r"""|.*\S\s*[,;\t]\s*"?(\d+)"?\s*"""  # opening a door,0
+)
 
 
 def load_labels(path: Path) -> list[str]:
     """Reads class names in class order.
 
     Args:
-        path: a JSON list, a JSON object {label: index} or {index: label}, or one label per line.
+        path: a JSON list, a JSON object {label: index} or {index: label} with indices from 0 (a
+            number or a text of digits), or one label per line, in CSV quotes or without.
 
     Raises:
         BundleError: the file cannot be read.
-        LabelError: it holds something else.
+        LabelError: it holds something else, its lines are numbered, or it is not UTF-8.
     """
-    text = read_bytes(path).decode("utf-8-sig", errors="replace")
+    text = decode_text(read_bytes(path), path, LabelError)
     try:
         content = json.loads(text)
-    except ValueError:
-        # Empty lines are kept: export counts the labels and names them as the likely mistake.
-        return text.removesuffix("\n").split("\n")
-    if isinstance(content, dict):
-        content = _in_order(content)
-    if isinstance(content, list) and all(isinstance(label, str) for label in content):
-        return content
-    raise LabelError(
-        f"{path} does not list labels. Write a JSON list, {{label: index}}, or one label per line."
-    )
+    except (ValueError, RecursionError):
+        labels: object = _read_lines(text, path)
+    else:
+        pairs = _index_pairs(content) if isinstance(content, dict) else None
+        labels = content if pairs is None else order_labels(pairs, str(path))
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise LabelError(
+            f"{path} does not list labels. Write a JSON list, {{label: index}}, or one label per "
+            "line."
+        )
+    if labels and all(label.strip().isdecimal() for label in labels):
+        raise LabelError(f"The labels of {path} are numbers. Name the classes in words.")
+    return labels
 
 
-def _in_order(content: dict[str, object]) -> list[object] | None:
-    """The labels of {label: index} or {index: label}; None if an index is missing."""
-    pairs = list(content.items())
-    if all(isinstance(value, str) and key.isdigit() for key, value in pairs):
-        pairs = [(str(value), int(key)) for key, value in pairs]
-    by_index = {index: label for label, index in pairs if isinstance(index, int)}
-    if sorted(by_index) != list(range(len(pairs))):
-        return None
-    return [by_index[index] for index in range(len(pairs))]
+def order_labels(pairs: Iterable[tuple[int, str]], origin: str) -> list[str]:
+    """Returns the labels of (index, label) in the order of their indices.
+
+    Args:
+        pairs: in any order; the indices must be 0, 1, 2, … without a gap.
+        origin: where they come from, for the message.
+
+    Raises:
+        LabelError: an index is missing, appears twice or does not start at 0.
+    """
+    ordered = sorted(pairs)
+    for wanted, (index, label) in enumerate(ordered):
+        if index != wanted:
+            fault = f"{label!r} has the index {index}, where {wanted} is expected"
+            raise LabelError(
+                f"{origin} does not number its {len(ordered)} labels from 0 to "
+                f"{len(ordered) - 1}: {fault}. Number them in the order of the model's outputs."
+            )
+    return [label for _, label in ordered]
+
+
+def _index_pairs(content: dict[str, object]) -> list[tuple[int, str]] | None:
+    """Returns (index, label) of {label: index} or {index: label}; None if neither, or both."""
+    by_label = all(_is_index(value) for value in content.values())
+    by_index = all(_is_index(key) for key in content)
+    if by_label and not by_index:
+        return [(int(str(value)), key) for key, value in content.items()]
+    if by_index and not by_label and all(isinstance(value, str) for value in content.values()):
+        return [(int(key), str(value)) for key, value in content.items()]
+    return None
+
+
+def _is_index(value: object) -> bool:
+    """Whether the value is an integer; Something-Something writes them as texts."""
+    return type(value) is int or (isinstance(value, str) and bool(_INDEX.fullmatch(value)))
+
+
+def _read_lines(text: str, path: Path) -> list[str]:
+    # Empty lines are kept: export counts the labels and names them as the likely mistake.
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    _check_unnumbered(lines, path)
+    return [_unquote(line, f"Line {number} of {path}") for number, line in enumerate(lines, 1)]
+
+
+def _check_unnumbered(lines: Sequence[str], path: Path) -> None:
+    """Raises LabelError if every line has a number of its own; the first may be a header."""
+    filled = [line for line in lines if line.strip()]
+    if filled and not _NUMBERED.fullmatch(filled[0]):
+        filled = filled[1:]
+    found = [match for line in filled if (match := _NUMBERED.fullmatch(line))]
+    if len({match[1] or match[2] for match in found}) == len(filled) > 1:
+        raise LabelError(
+            f"Every line of {path} has a number, such as {filled[0]!r}: is it the index of the "
+            "class? Then write the labels alone, one per line, in the order of the model's "
+            "outputs. If the number is part of the label, write a JSON list."
+        )
+
+
+def _unquote(line: str, where: str) -> str:
+    """Returns the label of a line; one in CSV quotes without them."""
+    if not line.lstrip().startswith('"'):
+        return line
+    try:
+        fields = next(csv.reader([line.strip()], strict=True))
+    except csv.Error:
+        fields = []
+    if len(fields) != 1:
+        raise LabelError(
+            f"{where} begins with a quote, but is not one label in CSV quotes: {line!r}. Double "
+            "the quotes inside the label, or write a JSON list."
+        )
+    return fields[0]

@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
 
-__all__ = ["Call", "FeatureTap", "is_linear", "logits_of", "rows_per_clip", "run_watching"]
+__all__ = [
+    "Call",
+    "FeatureTap",
+    "is_linear",
+    "logits_of",
+    "rows_per_clip",
+    "run_watching",
+    "tensors_of",
+]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -101,11 +109,7 @@ def run_watching(
 
 def logits_of(output: object, model: nn.Module, n_clips: int) -> Tensor:
     """Returns the tensor of logits as `(N, C)` from whatever a classifier returns."""
-    if isinstance(output, dict) and "logits" in output:
-        output = output["logits"]
-    output = getattr(output, "logits", output)
-    if isinstance(output, (tuple, list)) and output:
-        output = output[0]
+    output = _parts_of(output)[0]
     if not isinstance(output, Tensor):
         raise ExportError(
             f"{type(model).__name__} returns {type(output).__name__}, not logits. "
@@ -117,6 +121,18 @@ def logits_of(output: object, model: nn.Module, n_clips: int) -> Tensor:
             f"wanted one row of logits per clip, ({n_clips}, classes)."
         )
     return output.reshape(n_clips, -1).float()
+
+
+def tensors_of(output: object) -> list[Tensor]:
+    """Returns the tensors that a classifier returns, of any shape; the logits come first."""
+    return [part for part in _parts_of(output) if isinstance(part, Tensor)]
+
+
+def _parts_of(output: object) -> list[object]:
+    if isinstance(output, dict) and "logits" in output:  # and Hugging Face's outputs
+        return [output["logits"], *(part for key, part in output.items() if key != "logits")]
+    output = getattr(output, "logits", output)
+    return list(output) if isinstance(output, (tuple, list)) and output else [output]
 
 
 def rows_per_clip(tensor: Tensor, n_clips: int, *, averaged: bool) -> Tensor:

@@ -35,7 +35,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BundleError, ExportError, MissingExtraError
-from edgesplit.export.huggingface import quiet_transformers
+from edgesplit.export.huggingface import use_transformers
 from edgesplit.store import PART, Store, lock, map_os_errors, part_path
 from edgesplit.text import ENCODER_FILE, MANIFEST_FILE, TOKENIZER_FILE, TextEncoder, encoder_digest
 
@@ -620,17 +620,15 @@ def _read_json(path: Path, absent: Any) -> Any:
 
 
 def _load_model(folder: Path, loader: str) -> Any:
+    import torch
+
     try:
-        import torch
-        import transformers
-    except ImportError as error:
-        message = "Exporting a text encoder needs torch and transformers: "
-        raise MissingExtraError(message + "pip install 'edgesplit[export]'") from error
-    try:
-        with quiet_transformers():
+        with use_transformers() as transformers:
             model, loading = getattr(transformers, loader).from_pretrained(
                 folder, local_files_only=True, output_loading_info=True
             )
+    except MissingExtraError:
+        raise
     except Exception as error:  # its readers' exceptions have no common base
         raise ExportError(f"The weights in {folder} cannot be read: {error}") from error
     # transformers fills what a file lacks with random numbers; a BERT's pooler is not used here

@@ -16,10 +16,10 @@ from typing import Any
 from torch import nn
 
 from edgesplit.errors import ExportError, MissingExtraError
-from edgesplit.export.checkpoint import load_weights, read_weights
+from edgesplit.export.checkpoint import first_line, load_weights, read_weights
 from edgesplit.export.classifier import Classifier, Setting
 
-__all__ = ["MODELS", "VideoModel", "load_torchvision"]
+__all__ = ["MODELS", "VideoModel", "load_torchvision", "torchvision_refusal"]
 
 Channels = tuple[float, float, float]
 
@@ -115,10 +115,15 @@ def _import_models() -> Any:
         import_module("torchvision.models.video")
         return import_module("torchvision.models")
     except (ImportError, RuntimeError, OSError) as error:  # built for another torch: any of these
-        raise MissingExtraError(
-            f"torchvision cannot be imported ({error}). Install the one that belongs to your "
-            "torch: pip install torchvision"
-        ) from error
+        raise MissingExtraError(torchvision_refusal(error)) from error
+
+
+def torchvision_refusal(error: BaseException) -> str:
+    """Returns what to say of a torchvision whose import raised `error`."""
+    return (
+        f"torchvision cannot be imported ({first_line(error)}). Install the one that belongs to "
+        "your torch: pip install torchvision"
+    )
 
 
 def _build(models: Any, name: str, **arguments: Any) -> nn.Module:

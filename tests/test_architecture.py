@@ -157,7 +157,7 @@ def test_rooms_form_no_circle() -> None:
 # Who may stand on whom in the core, from the bottom; each room on those in rows above it here.
 FLOORS = (
     ("cores", "errors", "resize"),
-    ("labels", "store", "cache", "preprocessing"),
+    ("labels", "store", "cache", "preprocessing", "textfile"),
     ("backbone",),
     ("sessions", "graphs"),
     ("ranges",),

@@ -76,7 +76,7 @@ def _check_report(report: ExportReport, output: Path) -> None:
     assert report.path == output
     assert report.feature_space == bundle.feature_space
     assert report.head_digest == bundle.live
-    assert (report.head_layer, report.averaged) == ("head", False)
+    assert (report.head_layer, report.averaged, report.scale) == ("head", False, 1)
     assert (report.n_classes, report.feature_dim) == (len(LABELS), 8)
     assert (report.opset, report.ir_version) == (18, 8)
     assert report.backbone_bytes == (output / "backbone.onnx").stat().st_size
@@ -125,18 +125,45 @@ def test_clips_give_statistics(
     ]
 
 
-def test_named_head_layer_reaches_the_cut(output: Path) -> None:
-    class Softmax(Model):
+def test_constant_factor_behind_the_layer_is_part_of_the_head(
+    output: Path, clips: list[npt.NDArray[np.float32]]
+) -> None:
+    class Temperature(Model):
         def forward(self, clips: Tensor) -> object:
-            return self.head(self.stem(clips).relu().mean((2, 3, 4))).softmax(1)
+            return 14.3 * self.head(self.stem(clips).relu().mean((2, 3, 4)))
 
     torch.manual_seed(0)
-    with pytest.raises(ExportError, match="--head-layer head"):
-        export_model(Softmax(), labels=LABELS, output=output, preprocessing=PREPROCESSING)
+    model = Temperature()
+    report = export_model(model, labels=LABELS, output=output, preprocessing=PREPROCESSING)
+    assert report.scale == pytest.approx(14.3)
+    bundle = open_bundle(output)
+    features = run_session(open_session(bundle.backbone()), clip=np.stack(clips))
+    with torch.inference_mode():
+        wanted = model.eval()((torch.from_numpy(np.stack(clips)) - 0.5) / 0.25).softmax(1)
+    found = torch.from_numpy(features @ bundle.head().weight.T + bundle.head().bias).softmax(1)
+    # 1e-6 of logits around 10
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_named_head_layer_reaches_the_cut(output: Path) -> None:
+    class TwoHeads(Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.noun = nn.Linear(8, 2)
+
+        def forward(self, clips: Tensor) -> object:
+            features = self.stem(clips).relu().mean((2, 3, 4))
+            return self.head(features), self.noun(features)
+
+    torch.manual_seed(0)
     report = export_model(
-        Softmax(), labels=LABELS, output=output, preprocessing=PREPROCESSING, head_layer="head"
+        TwoHeads(),
+        labels=["a box", "a cup"],
+        output=output,
+        preprocessing=PREPROCESSING,
+        head_layer="noun",
     )
-    assert report.head_layer == "head"
+    assert report.head_layer == "noun"
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,58 @@ def test_factory_is_given_everything(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert open_bundle(tmp_path / "b").preprocessing.clip_shape == (3, 4, 16, 12)
 
 
+def test_broken_torchvision_is_one_json_object(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    def fail(*_: object, **__: object) -> None:
+        cause = RuntimeError("operator torchvision::nms does not exist")
+        raise ModuleNotFoundError("Could not import module 'TimesformerModel'.") from cause
+
+    monkeypatch.setattr(transformers.AutoModelForVideoClassification, "from_pretrained", fail)
+    result = run(folder, "--sampling", "uniform", "-o", tmp_path / "b", "--json")
+    assert result.exit_code == 1
+    error = json.loads(result.stderr)["error"]
+    assert error["type"] == "MissingExtraError"
+    assert "torchvision cannot be imported (operator torchvision::nms" in error["message"]
+
+
+def test_multi_label_model_is_refused_with_the_reason(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["problem_type"] = "multi_label_classification"
+    (folder / "config.json").write_text(json.dumps(config))
+    result = run(folder, "--sampling", "uniform", "-o", tmp_path / "b")
+    assert result.exit_code == 1
+    assert "problem_type 'multi_label_classification'" in result.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_factor_that_became_part_of_the_head_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaled = (
+        FACTORY
+        + """
+class Scaled(nn.Sequential):
+    def forward(self, clips):
+        return 14.3 * super().forward(clips)
+
+def scaled(n_classes):
+    return Scaled(*make(n_classes))
+"""
+    )
+    (tmp_path / "with_factor.py").write_text(scaled)
+    (tmp_path / "labels.txt").write_text("left\nright\nup\n")
+    monkeypatch.chdir(tmp_path)
+    clips = ("--sampling", "uniform", "--labels", "labels.txt", "--frames", "4", "--size", "16")
+    result = run("with_factor:scaled", *clips, "-o", "b")
+    assert result.exit_code == 0, result.output
+    assert "the constant factor 14.3 that follows it is part of the head" in result.stdout
+    result = run("with_factor:scaled", *clips, "-o", "c", "--json")
+    assert json.loads(result.stdout)["scale"] == pytest.approx(14.3)
+
+
 @pytest.mark.parametrize("text", ["dense", "dense:0", "dense:x", "uniform:2", "kinetics"])
 def test_sampling_is_uniform_or_dense_with_a_stride(text: str, tmp_path: Path) -> None:
     result = run("a:b", "--sampling", text, "-o", tmp_path / "b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
 from edgesplit.export.cut import find_cut
+from edgesplit.export.tail import Tail
 
 pytestmark = pytest.mark.torch
 
@@ -42,6 +44,135 @@ class Pooled(nn.Module):
 class Softmax(Pooled):
     def forward(self, clips: Tensor) -> object:
         return self.head(self.features(clips)).softmax(1)
+
+
+class Sigmoid(Pooled):
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.features(clips)).sigmoid()
+
+
+class HotSigmoid(Pooled):
+    def forward(self, clips: Tensor) -> object:
+        return (3 * self.head(self.features(clips))).sigmoid()
+
+
+class ShareOfSigmoids(Pooled):
+    """Positive and of sum 1, as a softmax's outputs, which it is near to for small logits."""
+
+    def forward(self, clips: Tensor) -> object:
+        odds = (self.head(self.features(clips)) / 10).sigmoid()
+        return odds / odds.sum(1, keepdim=True)
+
+
+class Scaled(Pooled):
+    """A learned temperature, as in heads that are made as CLIP's are."""
+
+    def __init__(self, factor: float = 14.3, *, bias: bool = True) -> None:
+        super().__init__(bias=bias)
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.features(clips)) * self.factor
+
+
+class Negative(Scaled):
+    def __init__(self) -> None:
+        super().__init__(-3.0)
+
+
+class ScaledSoftmax(Scaled):
+    def forward(self, clips: Tensor) -> object:
+        return (self.head(self.features(clips)) * self.factor).softmax(1)
+
+
+class SureSoftmax(Scaled):
+    """Its smallest probabilities are 0 in float32."""
+
+    def __init__(self) -> None:
+        super().__init__(1000.0)
+
+    def forward(self, clips: Tensor) -> object:
+        return (self.head(self.features(clips)) * self.factor).softmax(1)
+
+
+class LogSoftmax(Pooled):
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.features(clips)).log_softmax(1)
+
+
+class CosineOfFeatures(Pooled):
+    """Features of length 1 before the layer: a factor behind it is all that is left."""
+
+    def forward(self, clips: Tensor) -> object:
+        return 16 * self.head(nn.functional.normalize(self.features(clips), dim=1))
+
+
+class NormalisedBehind(Pooled):
+    def __init__(self) -> None:
+        super().__init__(bias=False)
+
+    def forward(self, clips: Tensor) -> object:
+        features = self.features(clips)
+        return self.head(features) / features.norm(dim=1, keepdim=True)
+
+
+class ScaledByClass(Pooled):
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.features(clips)) * torch.arange(1.0, N_CLASSES + 1)
+
+
+class CosineLinear(nn.Linear):
+    def forward(self, rows: Tensor) -> Tensor:
+        weight = nn.functional.normalize(self.weight, dim=1)
+        return 16 * nn.functional.linear(nn.functional.normalize(rows, dim=1), weight)
+
+
+class Cosine(Pooled):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = CosineLinear(8, N_CLASSES)
+
+
+class CosineOfParameter(Pooled):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 7)
+        self.prototypes = nn.Parameter(torch.rand(N_CLASSES, 7))
+
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.features(clips)) @ self.prototypes.T
+
+
+class LowRank(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(8, N_CLASSES)
+        self.down, self.up = nn.Parameter(torch.rand(2, 8)), nn.Parameter(torch.rand(N_CLASSES, 2))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return super().forward(rows) + rows @ self.down.T @ self.up.T
+
+
+class WithLowRank(Pooled):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = LowRank()
+
+
+class WeightAlone(Pooled):
+    def forward(self, clips: Tensor) -> object:
+        return nn.functional.linear(self.features(clips), self.head.weight)
+
+
+class OneOutput(Pooled):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 1)
+
+
+class Configured(Pooled):
+    def __init__(self, problem_type: str) -> None:
+        super().__init__()
+        self.config: Any = SimpleNamespace(problem_type=problem_type)
 
 
 class Squared(Pooled):
@@ -137,6 +268,24 @@ class TwoHeads(Pooled):
         return self.head(features), self.noun(features)
 
 
+class TwoHeadsOfProbabilities(TwoHeads):
+    def forward(self, clips: Tensor) -> object:
+        features = self.features(clips)
+        return {"logits": self.head(features), "noun": self.noun(features).softmax(1)}
+
+
+class SecondHeadIsSigmoid(TwoHeads):
+    def forward(self, clips: Tensor) -> object:
+        features = self.features(clips)
+        return self.head(features), self.noun(features).sigmoid()
+
+
+class SecondHeadIsKept(TwoHeads):
+    def forward(self, clips: Tensor) -> object:
+        features = self.features(clips)
+        return self.head(features) + self.noun(features).mean()
+
+
 class AlwaysDropping(Pooled):
     def forward(self, clips: Tensor) -> object:
         return self.head(nn.functional.dropout(self.features(clips), 0.5))
@@ -164,7 +313,7 @@ def _same_weights_every_time() -> None:
 def test_linear_layer_that_gives_the_output_is_found(kind: type[Pooled], clips: Tensor) -> None:
     model = kind()
     cut = find_cut(model, clips)
-    assert (cut.layer, cut.averaged, cut.reference) == ("head", False, "output")
+    assert (cut.layer, cut.averaged, cut.tail) == ("head", False, Tail())
     np.testing.assert_array_equal(cut.weight, model.head.weight.detach().numpy())
     np.testing.assert_array_equal(cut.bias, model.head.bias.detach().numpy())
     assert (cut.n_classes, cut.feature_dim) == (N_CLASSES, 8)
@@ -243,8 +392,18 @@ def test_model_is_left_as_it_is(clips: Tensor) -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (Softmax, r"differs by [\d.]+ of the largest .*softmax follows.*--head-layer head"),
-        (Squared, r"differs by [\d.]+ of the largest .*cannot undo.*--head-layer head"),
+        (Squared, r"differs by [\d.]+ of the largest .*cannot undo"),
+        (Sigmoid, r"differs by [\d.]+ of the largest .*a sigmoid follows it"),
+        (HotSigmoid, "a sigmoid follows it"),
+        (ShareOfSigmoids, "cannot undo"),
+        (Negative, "multiplied by -3, a constant that is not positive"),
+        (NormalisedBehind, r"multiplied by [\d.]+, a factor of its own for each clip: something"),
+        (ScaledByClass, "multiplied by 1, a factor of its own for each class"),
+        (Cosine, r"'head' is CosineLinear, whose output is not weight @ features \+ bias"),
+        (WithLowRank, r"'head' is LowRank, .* such as LoRA"),
+        (CosineOfParameter, "gives its 5 outputs; the last one, 'head', gives 7"),
+        (WeightAlone, r"'head' has 5 rows, one for each output of the model, but its forward\(\)"),
+        (OneOutput, "'head' gives one number per clip, a score and not a choice"),
         (MaxOverPlaces, r"the mean over the rows of 'head' differs by"),
         (MaxOverFrames, r"the mean over the rows of 'head' differs by"),
         (FrameByFrame, "'head' runs 4 times for one batch"),
@@ -257,34 +416,114 @@ def test_model_is_left_as_it_is(clips: Tensor) -> None:
 def test_models_without_a_linear_tail_are_refused(
     kind: type[nn.Module], message: str, clips: Tensor
 ) -> None:
-    with pytest.raises(ExportError, match=message):
+    with pytest.raises(ExportError, match=message) as refused:
         find_cut(kind(), clips)
+    assert "--head-layer head" not in str(refused.value)  # which would be refused as well
 
 
-def test_named_layer_before_a_softmax_gives_the_logits(clips: Tensor) -> None:
+@pytest.mark.parametrize("named", [None, "head"])
+@pytest.mark.parametrize(
+    ("kind", "tail"),
+    [
+        (Scaled, Tail(14.3)),
+        (CosineOfFeatures, Tail(16)),
+        (Softmax, Tail(1, "softmax")),
+        (ScaledSoftmax, Tail(14.3, "softmax")),
+        (SureSoftmax, Tail(1000, "softmax")),
+        (LogSoftmax, Tail(1, "log-softmax")),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_scores_of_the_head_are_the_models_own(
+    kind: type[Pooled], tail: Tail, named: str | None, clips: Tensor
+) -> None:
+    model = kind().eval()
+    cut = find_cut(model, clips[:2], head_layer=named)
+    assert (cut.layer, cut.tail.function) == ("head", tail.function)
+    assert cut.tail.scale == pytest.approx(tail.scale, rel=1e-6)
+    with torch.inference_mode():
+        output = model(clips)
+    features, logits = cut.run(clips)
+    head = features @ torch.from_numpy(cut.weight).T + torch.from_numpy(cut.bias)
+    torch.testing.assert_close(head, logits, rtol=1e-4, atol=1e-5)
+    scores = output if "Softmax" in kind.__name__ else output.softmax(1)
+    scores = output.exp() if kind is LogSoftmax else scores
+    torch.testing.assert_close(head.softmax(1), scores, rtol=1e-4, atol=1e-6)
+
+
+def test_layer_without_a_factor_keeps_its_very_weights(clips: Tensor) -> None:
     model = Softmax()
-    cut = find_cut(model, clips, head_layer="head")
-    assert cut.reference == "layer"
+    np.testing.assert_array_equal(find_cut(model, clips).weight, model.head.weight.detach().numpy())
+
+
+def test_factor_that_is_constant_for_the_first_clips_only_is_refused_later(clips: Tensor) -> None:
+    class Clipped(Scaled):
+        def forward(self, clips: Tensor) -> object:
+            return (self.head(self.features(clips)) * self.factor).clamp(max=20)
+
+    cut = find_cut(Clipped(), clips)
+    with pytest.raises(ExportError, match="What follows 'head' is not the same for all clips"):
+        cut.run(100 * clips)
+
+
+@pytest.mark.parametrize("problem_type", ["multi_label_classification", "regression"])
+def test_hugging_face_models_of_another_problem_are_refused(
+    problem_type: str, clips: Tensor
+) -> None:
+    with pytest.raises(ExportError, match=f"problem_type '{problem_type}' .* not a softmax"):
+        find_cut(Configured(problem_type), clips)
+    assert find_cut(Configured("single_label_classification"), clips).layer == "head"
+
+
+@pytest.mark.parametrize(
+    ("kind", "function"), [(TwoHeads, ""), (TwoHeadsOfProbabilities, "softmax")]
+)
+def test_second_head_can_be_named(kind: type[TwoHeads], function: str, clips: Tensor) -> None:
+    model = kind().eval()
+    cut = find_cut(model, clips, head_layer="noun")
+    assert (cut.n_classes, cut.output, cut.tail.function) == (9, 1, function)
     _, logits = cut.run(clips)
     with torch.inference_mode():
-        torch.testing.assert_close(logits.softmax(1), model.eval()(clips))
+        torch.testing.assert_close(logits, model.noun(model.features(clips)))
 
 
-def test_second_head_can_be_named(clips: Tensor) -> None:
-    cut = find_cut(TwoHeads(), clips, head_layer="noun")
-    assert (cut.n_classes, cut.reference) == (9, "layer")
+def test_compiled_model_is_taken_as_the_one_that_was_compiled(clips: Tensor) -> None:
+    model = Pooled()
+    cut = find_cut(torch.compile(model, backend="eager"), clips)  # type: ignore[arg-type]
+    assert cut.layer == "head"
+    np.testing.assert_array_equal(cut.weight, model.head.weight.detach().numpy())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_torchscript_is_refused_by_name(clips: Tensor) -> None:
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(8, N_CLASSES)
+
+        def forward(self, clips: Tensor) -> Tensor:
+            return self.head(clips)  # type: ignore[no-any-return]
+
+    with pytest.raises(ExportError, match="is TorchScript, which cannot be taken apart"):
+        find_cut(torch.jit.script(Plain()), clips)
 
 
 @pytest.mark.parametrize(
     ("kind", "layer", "message"),
     [
-        (Squared, "head", r"ranks the classes otherwise .*[\d.e-]+ of the largest"),
+        (Squared, "head", r"differs by [\d.]+ of the largest .*cannot undo"),
+        (Sigmoid, "head", "a sigmoid follows it"),
+        (NormalisedBehind, "head", "a factor of its own for each clip"),
+        (Cosine, "head", "'head' is CosineLinear"),
+        (SecondHeadIsSigmoid, "noun", "a sigmoid follows it"),
+        (SecondHeadIsKept, "noun", "'noun' gives 9 numbers per clip, and the model returns no"),
+        (CosineOfParameter, "head", "'head' gives 7 numbers per clip, and the model returns no"),
         (Pooled, "haed", "no layer 'haed'. Nearest linear layers: head"),
         (Pooled, "stem", "'stem' is Conv3d, not a linear layer. Linear layers: head"),
         (UnusedLayer, "projection", "'projection' does not run"),
         (FrameByFrame, "head", "'head' runs 4 times"),
     ],
-    ids=["ranks_otherwise", "misspelt", "not_linear", "unused", "called_often"],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
 def test_named_layers_that_cannot_be_the_head_are_refused(
     kind: type[nn.Module], layer: str, message: str, clips: Tensor

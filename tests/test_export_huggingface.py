@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,14 @@ pytest.importorskip("transformers")
 import torch
 from torch import nn
 
-from edgesplit.errors import ExportError
+from edgesplit.errors import ExportError, MissingExtraError
 from edgesplit.export.backbone import normalize_clips
 from edgesplit.export.bundle import export_model
 from edgesplit.export.huggingface import (
     FAMILIES,
     load_pretrained,
-    quiet_transformers,
     read_processor,
+    use_transformers,
 )
 from edgesplit.preprocessing import Preprocessing
 
@@ -76,7 +77,7 @@ def save(tmp_path: Path) -> Save:
         config = getattr(transformers, f"{family}Config")(**SIZES, **PATCHES[family], **named)
         model = getattr(transformers, f"{family}{kind}")(config)
         folder = tmp_path / name
-        with quiet_transformers():
+        with use_transformers():
             (model.half() if half else model).save_pretrained(folder)
         if processor is not None:
             (folder / "preprocessor_config.json").write_text(json.dumps(processor))
@@ -126,6 +127,77 @@ def test_placeholder_labels_are_not_taken_for_names(save: Save) -> None:
     with pytest.raises(ExportError, match="No class names come with the model: give --labels"):
         classifier.settle(sampling="uniform")
     assert classifier.settle(labels=["no", "yes"], sampling="uniform").labels == ("no", "yes")
+
+
+def rename_classes(folder: str, **names: Any) -> None:
+    """Replaces id2label and label2id in a folder's config.json."""
+    path = Path(folder) / "config.json"
+    config = json.loads(path.read_text())
+    config = {key: value for key, value in config.items() if key not in ("id2label", "label2id")}
+    path.write_text(json.dumps(config | names))
+
+
+def numbered(labels: list[str], start: int = 0) -> dict[str, str]:
+    return {str(index): label for index, label in enumerate(labels, start)}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"id2label": numbered(LABELS, 1)}, "'moving it 0 times' has the index 1, where 0 is"),
+        (
+            {"id2label": {**numbered(LABELS[:-1]), "17": LABELS[-1]}},
+            "'moving it 10 times' has the index 17, where 10 is expected",
+        ),
+        ({"id2label": numbered([*LABELS[:-1], "LABEL_10"])}, "has 'LABEL_10' among its labels"),
+        ({"id2label": numbered([*LABELS[:-1], "10"])}, "has '10' among its labels"),
+        (
+            {
+                "id2label": numbered(LABELS),
+                "label2id": {label: index for index, label in enumerate(LABELS[::-1])},
+            },
+            "and its label2id give 'moving it 10 times' different indices",
+        ),
+    ],
+    ids=["from 1", "gap", "placeholder", "number", "two orders"],
+)
+def test_class_names_whose_order_is_in_doubt_are_asked_for(
+    names: dict[str, Any], message: str, save: Save
+) -> None:
+    folder = save()
+    rename_classes(folder, **names)
+    classifier = load_pretrained(folder)
+    with pytest.raises(ExportError, match=rf"id2label of config\.json .*{message}.* give --labels"):
+        classifier.settle(sampling="uniform")
+    assert classifier.settle(labels=LABELS, sampling="uniform").labels == tuple(LABELS)
+
+
+def test_numbers_are_not_taken_for_class_names(save: Save) -> None:
+    folder = save()
+    rename_classes(folder, id2label=numbered(list(map(str, range(11)))))
+    with pytest.raises(ExportError, match="No class names come with the model: give --labels"):
+        load_pretrained(folder).settle(sampling="uniform")
+
+
+def test_label2id_that_names_nothing_known_is_passed_over(save: Save) -> None:
+    folder = save()
+    placeholders = {f"LABEL_{index}": index for index in range(11)}
+    rename_classes(folder, id2label=numbered(LABELS), label2id=placeholders)
+    assert load_pretrained(folder).settle(sampling="uniform").labels == tuple(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"opening a door": 0}, "maps 'opening a door' to 0; it must map indices to labels"),
+        (["opening a door"], "is no mapping"),
+    ],
+)
+def test_swapped_class_names_are_one_message(names: Any, message: str, save: Save) -> None:
+    folder = save()
+    rename_classes(folder, id2label=names)
+    with pytest.raises(ExportError, match=rf"id2label .*in the config\.json of .* {message}"):
+        load_pretrained(folder)
 
 
 def test_folder_without_a_processor_asks_for_the_normalization(save: Save) -> None:
@@ -201,6 +273,55 @@ def test_weights_that_would_run_code_are_refused(save: Save) -> None:
     torch.save({"classifier.weight": nn.Linear(2, 2)}, folder / "pytorch_model.bin")
     with pytest.raises(ExportError, match=r"not plain weights: loading it could run code"):
         load_pretrained(str(folder))
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        ModuleNotFoundError("Could not import module 'VideoMAEForVideoClassification'. Are this"),
+        RuntimeError("Failed to import transformers.models.videomae because of the following"),
+    ],
+    ids=["transformers 5", "transformers 4"],
+)
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        (
+            RuntimeError("operator torchvision::nms does not exist"),
+            "torchvision cannot be imported (operator torchvision::nms does not exist). Install "
+            "the one that belongs to your torch: pip install torchvision, or remove it: pip "
+            "uninstall torchvision",
+        ),
+        (
+            ImportError("libgomp.so.1: no such file\nA page about it"),
+            "transformers cannot be imported (libgomp.so.1: no such file). Install it with what "
+            "it needs: pip install 'edgesplit[export]'",
+        ),
+    ],
+    ids=["torchvision", "another"],
+)
+def test_package_that_does_not_import_is_one_message(
+    outer: Exception, cause: Exception, message: str, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    def fail(*_: object, **__: object) -> None:
+        raise outer from cause
+
+    folder = save()
+    monkeypatch.setattr(transformers.AutoModelForVideoClassification, "from_pretrained", fail)
+    with pytest.raises(MissingExtraError) as refused:
+        load_pretrained(folder)
+    assert str(refused.value) == message
+
+
+def test_missing_transformers_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match=r"transformers cannot be imported .*pip install"):
+        load_pretrained(str(tmp_path))
 
 
 # The processor's arithmetic

@@ -29,7 +29,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.cli import main
-from edgesplit.errors import ExportError, LabelError
+from edgesplit.errors import ExportError, LabelError, MissingExtraError
 from edgesplit.export.text import (
     add_text_encoder,
     export_text_encoder,
@@ -412,6 +412,18 @@ def test_a_folder_with_a_missing_or_damaged_file_is_refused(
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
     with pytest.raises(ExportError, match=r"is missing|cannot be read|is damaged|holds no JSON"):
+        export_text_encoder(bert)
+
+
+def test_a_package_that_does_not_import_is_named(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        cause = RuntimeError("operator torchvision::nms does not exist")
+        raise ModuleNotFoundError("Could not import module 'BertModel'.") from cause
+
+    monkeypatch.setattr(transformers.BertModel, "from_pretrained", fail)
+    with pytest.raises(MissingExtraError, match=r"^torchvision cannot be imported \(operator"):
         export_text_encoder(bert)
 
 

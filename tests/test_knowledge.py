@@ -377,11 +377,21 @@ def test_what_is_no_taxonomy_is_refused(tmp_path: Path, content: Any, message: s
         load_taxonomy(file)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe"], ids=["empty", "torn", "binary"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[" * 10**5], ids=["empty", "torn", "nested"])
 def test_what_is_no_json_is_refused(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "taxonomy.json"
     file.write_bytes(data)
     with pytest.raises(EditError, match=r"is not JSON \("):
+        load_taxonomy(file)
+
+
+def test_a_taxonomy_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "taxonomy.json"
+    file.write_bytes('{"pousser": {"pousser à gauche": "à gauche"}}'.encode("latin-1"))
+    with pytest.raises(EditError, match=r"not UTF-8 but probably Latin-1 .* reads .*à gauche"):
+        load_taxonomy(file)
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(EditError, match="is not UTF-8 text"):
         load_taxonomy(file)
 
 

@@ -105,8 +105,11 @@ WRONG = {
     "empty list": ("[]", "names no class"),
     "text": ("pushing", "is not a plan"),
     "list": ("- pushing: [left, right]", "is not a plan"),
-    "not UTF-8": ("pushing: [oben, zurück]".encode("latin-1"), "is not UTF-8 .* Save it as UTF-8"),
-    "UTF-16": ("pushing: [left, right]".encode("utf-16"), "is not UTF-8"),
+    "not UTF-8": (
+        "pushing: [oben, zurück]".encode("latin-1"),
+        "not UTF-8 but probably Latin-1 .* iconv -f",
+    ),
+    "UTF-16": ("pushing: [left, right]".encode("utf-16"), "is not UTF-8 but probably UTF-16"),
     "no YAML": ("pushing: [left", r"splits\.yaml, line 1 is not YAML \(.*\)\. Write"),
     "tab": ("pushing:\n\t- left", r"line 2 is not YAML \(.*'\\t' that cannot start"),
     "control character": ("pushing: [left, \x01]", "is not YAML"),

@@ -107,7 +107,11 @@ def _sampling(context: click.Context, parameter: click.Parameter, text: str) -> 
     help="Of the training's normalisation, for pixels in 0..1; folded into the backbone.",
 )
 @click.option("--std", callback=_numbers(float, 3), metavar="R,G,B")
-@click.option("--head-layer", help="Dotted name of the last linear layer; found when not given.")
+@click.option(
+    "--head-layer",
+    help="Dotted name of the linear layer that gives the classes, for a model with several heads; "
+    "else: found.",
+)
 @click.option(
     "--calibrate",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
