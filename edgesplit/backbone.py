@@ -142,9 +142,15 @@ def check_self_contained(model: Backbone) -> None:
         model: the ONNX file's bytes, or those of a large backbone's two files.
 
     Raises:
-        BackendError: there is such a weight, whose name and place it tells.
+        BackendError: there is such a weight, whose name and place it tells; or an operator that
+            ONNX Runtime's GPU providers take for a compiled model, in its bytes or in a file.
         BundleError: a large backbone's graph names a place that its weights do not have.
     """
+    if b"EPContext" in (model.graph if isinstance(model, LargeBackbone) else model):
+        raise BackendError(
+            "The model has an EPContext operator, which runs compiled code, often from another "
+            "file. Use the model that it was compiled from."
+        )
     if isinstance(model, LargeBackbone):
         model.tensors()
     elif b"location" in model:

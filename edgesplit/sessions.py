@@ -90,14 +90,13 @@ def open_session(
         raise BackendError(
             f"{version} is built without {', '.join(absent)}. Name another provider."
         )
+    check_self_contained(model)
     if isinstance(model, LargeBackbone):
         # From memory and by name: the files may have changed since they were verified.
         tensors = model.tensors()
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in tensors.values()]
         options.add_external_initializers(list(tensors), values)
         model = model.graph
-    else:
-        check_self_contained(model)
     wanted = [name for name in providers if name in available] or ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(model, options, providers=wanted)

@@ -480,3 +480,26 @@ def test_a_text_encoder_that_reads_a_file_is_refused(tmp_path: Path, secret: Pat
     (tmp_path / "tokenizer.json").write_bytes(tokenizer)
     with pytest.raises(BackendError, match=REFUSED):
         TextEncoder(tmp_path, digest=digest, dim=8, max_tokens=9).check()
+
+
+def test_a_compiled_model_in_an_operator_is_refused() -> None:
+    # ONNX Runtime's GPU providers load an engine, which is code, from the file that it names.
+    value = helper.make_tensor_value_info
+    node = helper.make_node(
+        "EPContext",
+        ["clip"],
+        ["features"],
+        domain="com.microsoft",
+        embed_mode=0,
+        ep_cache_context="engine.plan",
+    )
+    graph = helper.make_graph(
+        [node],
+        "compiled",
+        [value("clip", TensorProto.FLOAT, ["N", 2])],
+        [value("features", TensorProto.FLOAT, ["N", 2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    for backbone in (model.SerializeToString(), LargeBackbone(model.SerializeToString(), b"")):
+        with pytest.raises(BackendError, match="EPContext operator, which runs compiled code"):
+            open_session(backbone)
