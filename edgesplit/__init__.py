@@ -4,8 +4,9 @@ The names below load on first use, so that `import edgesplit` and `edgesplit --h
 numpy nor onnx.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgesplit._lazy import load_on_use
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle, open_bundle
@@ -53,30 +54,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bundle": ("Bundle", "open_bundle"),
-    "clips": ("read_clip",),
-    "create": ("create_bundle",),
-    "edit": ("Edit", "drop_class", "merge_class", "rename_class"),
-    "errors": ("EdgesplitError",),
-    "head": ("Evaluation", "Head"),
-    "history": ("Version",),
-    "labels": ("LabelTree",),
-    "metrics": ("Score", "score_split"),
-    "plan": ("Split", "split_classes"),
-    "preprocessing": ("Preprocessing",),
-    "report": ("Report",),
-    "split": ("split_class",),
-    "stats": ("Statistics",),
-    "text": ("TextEncoder",),
+    "edgesplit.bundle": ("Bundle", "open_bundle"),
+    "edgesplit.clips": ("read_clip",),
+    "edgesplit.create": ("create_bundle",),
+    "edgesplit.edit": ("Edit", "drop_class", "merge_class", "rename_class"),
+    "edgesplit.errors": ("EdgesplitError",),
+    "edgesplit.head": ("Evaluation", "Head"),
+    "edgesplit.history": ("Version",),
+    "edgesplit.labels": ("LabelTree",),
+    "edgesplit.metrics": ("Score", "score_split"),
+    "edgesplit.plan": ("Split", "split_classes"),
+    "edgesplit.preprocessing": ("Preprocessing",),
+    "edgesplit.report": ("Report",),
+    "edgesplit.split": ("split_class",),
+    "edgesplit.stats": ("Statistics",),
+    "edgesplit.text": ("TextEncoder",),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"edgesplit.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)

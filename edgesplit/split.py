@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._threads import on_one_core
 from edgesplit.confidence import Confidence, look, measure, with_clips
-from edgesplit.cores import on_one_core
 from edgesplit.doubts import (
     describe_rows,
     find_doubts,

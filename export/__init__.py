@@ -21,10 +21,10 @@ is loaded when one of the names below is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from edgesplit._lazy import load_on_use
 from edgesplit.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -55,20 +55,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Choices": "classifier",
-    "Classifier": "classifier",
-    "Cut": "cut",
-    "EncoderReport": "text",
-    "ExportReport": "bundle",
-    "Parity": "parity",
-    "add_text_encoder": "text",
-    "check_parity": "parity",
-    "export_backbone": "backbone",
-    "export_model": "bundle",
-    "find_cut": "cut",
-    "load_classifier": "models",
-    "load_labels": "labels",
-    "measure_parity": "parity",
+    "edgesplit.export.backbone": ("export_backbone",),
+    "edgesplit.export.bundle": ("ExportReport", "export_model"),
+    "edgesplit.export.classifier": ("Choices", "Classifier"),
+    "edgesplit.export.cut": ("Cut", "find_cut"),
+    "edgesplit.export.labels": ("load_labels",),
+    "edgesplit.export.models": ("load_classifier",),
+    "edgesplit.export.parity": ("Parity", "check_parity", "measure_parity"),
+    "edgesplit.export.text": ("EncoderReport", "add_text_encoder"),
 }
 
 # Asked here and not in each module: this file runs before any of them, whichever is imported.
@@ -79,12 +73,4 @@ if _missing:
         "pip install 'edgesplit[export]'"
     )
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)

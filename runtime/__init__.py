@@ -15,8 +15,9 @@ doctor     what this device can do, by probes; device, jetson, power: the machin
 trt, cuda  TensorRT and the GPU, each known to one module; apart: where they may crash
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgesplit._lazy import load_on_use
 
 if TYPE_CHECKING:
     from edgesplit.runtime.backends import Backend, FunctionBackend, OrtBackend
@@ -96,12 +97,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "backends": ("Backend", "FunctionBackend", "OrtBackend"),
-    "batching": ("BatchingBackend",),
-    "choice": ("Choice", "open_backend"),
-    "capture": ("Feed", "Source", "parse_source"),
-    "engines": ("ENGINES", "build_engine", "open_engine"),
-    "events": (
+    "edgesplit.runtime.backends": ("Backend", "FunctionBackend", "OrtBackend"),
+    "edgesplit.runtime.batching": ("BatchingBackend",),
+    "edgesplit.runtime.capture": ("Feed", "Source", "parse_source"),
+    "edgesplit.runtime.choice": ("Choice", "open_backend"),
+    "edgesplit.runtime.device": ("DeviceRecord", "describe_device"),
+    "edgesplit.runtime.doctor": ("Checkup", "examine"),
+    "edgesplit.runtime.engines": ("ENGINES", "build_engine", "open_engine"),
+    "edgesplit.runtime.events": (
         "Decision",
         "Ended",
         "Event",
@@ -115,26 +118,15 @@ _HOMES = {
         "Started",
         "Swapped",
     ),
-    "ledger": ("Accounting",),
-    "device": ("DeviceRecord", "describe_device"),
-    "doctor": ("Checkup", "examine"),
-    "power": ("PowerSampler",),
-    "runtime": ("Prediction", "Runtime", "Timings"),
-    "shadow": ("Shadow", "ShadowReport"),
-    "recent": ("Recent",),
-    "stream": ("Stream",),
-    "swap": ("ServingHead",),
-    "variants": ("VARIANTS", "add_variant", "open_variant"),
-    "windows": ("Frame",),
+    "edgesplit.runtime.ledger": ("Accounting",),
+    "edgesplit.runtime.power": ("PowerSampler",),
+    "edgesplit.runtime.recent": ("Recent",),
+    "edgesplit.runtime.runtime": ("Prediction", "Runtime", "Timings"),
+    "edgesplit.runtime.shadow": ("Shadow", "ShadowReport"),
+    "edgesplit.runtime.stream": ("Stream",),
+    "edgesplit.runtime.swap": ("ServingHead",),
+    "edgesplit.runtime.variants": ("VARIANTS", "add_variant", "open_variant"),
+    "edgesplit.runtime.windows": ("Frame",),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"edgesplit.runtime.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)

@@ -20,13 +20,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._isolated import run_apart
 from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
 from edgesplit.cache import find_cached
 from edgesplit.errors import EngineError
 from edgesplit.fp16 import RangeReport, to_fp16
 from edgesplit.int8 import to_int8
-from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.cuda import find_device
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips

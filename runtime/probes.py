@@ -16,10 +16,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._isolated import run_apart
 from edgesplit.bundle import open_bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.head import Head
-from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.choice import open_backend
 from edgesplit.runtime.engines import Here, TensorRT

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._threads import on_one_core
 from edgesplit.bundle import Bundle
-from edgesplit.cores import on_one_core
 from edgesplit.errors import BackendError, BundleError
 from edgesplit.head import Evaluation, Head
 from edgesplit.sessions import open_session

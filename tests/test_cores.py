@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from edgesplit.cores import on_one_core
+from edgesplit._threads import on_one_core
 
 
 def blas_threads() -> set[int]:

@@ -26,6 +26,7 @@ import pytest
 from click.testing import Result
 
 import edgesplit
+from edgesplit._isolated import run_apart
 from edgesplit.backbone import feature_space, inline
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.cli import engine as engine_commands
@@ -42,7 +43,6 @@ from edgesplit.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime, cuda, engines, trt
-from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.engines import (
     ENGINES,
@@ -488,7 +488,7 @@ def test_a_process_that_hangs_is_ended() -> None:
 
 def test_the_process_ends_with_a_caller_that_is_killed(tmp_path: Path) -> None:
     code = (
-        "from edgesplit.runtime.apart import run_apart; import os\n"
+        "from edgesplit._isolated import run_apart; import os\n"
         f"run_apart(os.system, 'echo $PPID > {tmp_path}/pid; sleep 60')"
     )
     temporary = tmp_path / "temporary"

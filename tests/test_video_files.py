@@ -20,11 +20,11 @@ import numpy.typing as npt
 import pytest
 from av.stream import Disposition
 
+from edgesplit._isolated import run_apart
 from edgesplit.clips import MAX_PIXELS, decode_video, read_clip, read_video, scale_frame
 from edgesplit.errors import ClipError
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import parse_source
-from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.capture import open_feed
 from tests.videos import encode, waves
 

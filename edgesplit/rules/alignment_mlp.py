@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.cores import on_one_core
+from edgesplit._threads import on_one_core
 from edgesplit.errors import EditError
 from edgesplit.rules.transfer import Floats, Request, Transfer, cosines
 

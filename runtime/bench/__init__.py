@@ -13,8 +13,9 @@ page       the record as Markdown and as a page
     record = run_bench(Job(Path("lab.bundle"), Effort.usual(quick=True)), ("latency",))
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgesplit._lazy import load_on_use
 
 if TYPE_CHECKING:
     from edgesplit.runtime.bench.compare import Comparison, compare_earlier, compare_now
@@ -33,18 +34,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "compare": ("Comparison", "compare_earlier", "compare_now"),
-    "harness": ("Effort", "Job"),
-    "record": ("read_record", "run_bench", "write_record"),
+    "edgesplit.runtime.bench.compare": ("Comparison", "compare_earlier", "compare_now"),
+    "edgesplit.runtime.bench.harness": ("Effort", "Job"),
+    "edgesplit.runtime.bench.record": ("read_record", "run_bench", "write_record"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"edgesplit.runtime.bench.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._isolated import run_apart
 from edgesplit.clips import count_packets, decode_video, scale_frame, stack_clip
 from edgesplit.preprocessing import Preprocessing, sample_frames
-from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.backends import Backend
 from edgesplit.runtime.bench.harness import (
     BLOCKS,

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edgesplit import __version__
+from edgesplit._isolated import run_apart
 from edgesplit.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.runtime.apart import run_apart
 from edgesplit.runtime.bench.copies import scratch_folder
 from edgesplit.runtime.bench.harness import REFERENCE, Answer, Figure, Job, Say, Usage
 from edgesplit.runtime.bench.page import to_html, to_table

@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 # The child looks for modules where this process does, and nowhere else: Python would put the
 # current folder first, which may be a bundle from elsewhere, with a tensorrt.py in it.
-_START = "import sys; sys.path[:] = sys.argv[2:]; from edgesplit.runtime.apart import _serve; "
+_START = "import sys; sys.path[:] = sys.argv[2:]; from edgesplit._isolated import _serve; "
 _START += "_serve(sys.argv[1])"
 
 
