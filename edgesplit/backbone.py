@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from edgesplit.errors import BackendError, BundleError, ExportError
 from edgesplit.preprocessing import Preprocessing
-from edgesplit.store import read_bytes
+from edgesplit.storage.files import read_bytes
 
 if TYPE_CHECKING:
     import onnx

@@ -45,7 +45,7 @@ from edgesplit.publish import go_live, has_head, head_file, head_files, prune, r
 from edgesplit.rules import DEFAULT_RULE
 from edgesplit.split import split_class
 from edgesplit.stats import Statistics
-from edgesplit.store import (
+from edgesplit.storage.files import (
     Store,
     check_digest,
     is_regular,

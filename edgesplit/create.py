@@ -14,7 +14,7 @@ from edgesplit.head import Head
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.publish import go_live
 from edgesplit.stats import Statistics
-from edgesplit.store import Data, Store, map_os_errors, part_path
+from edgesplit.storage.files import Data, Store, map_os_errors, part_path
 from edgesplit.text import packaged_encoder
 
 __all__ = ["create_bundle"]

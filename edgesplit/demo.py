@@ -25,7 +25,7 @@ from edgesplit.clips import read_clip
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.metrics import Score, score_split
 from edgesplit.split import split_class
-from edgesplit.store import map_os_errors, read_bytes
+from edgesplit.storage.files import map_os_errors, read_bytes
 
 if TYPE_CHECKING:
     from edgesplit.report import Report

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from edgesplit.errors import HeadError
 from edgesplit.labels import LabelTree
-from edgesplit.store import is_digest
+from edgesplit.storage.files import is_digest
 
 __all__ = ["Evaluation", "Head", "Level", "PathStep", "head_digest", "levels"]
 

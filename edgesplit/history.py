@@ -16,7 +16,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from edgesplit.errors import BundleError
-from edgesplit.store import Store, is_digest, read_regular
+from edgesplit.storage.files import Store, is_digest, read_regular
 
 __all__ = [
     "LOG",

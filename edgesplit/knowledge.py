@@ -17,8 +17,8 @@ from pathlib import Path
 
 from edgesplit.errors import EditError
 from edgesplit.labels import LabelTree, words
-from edgesplit.store import read_bytes
-from edgesplit.textfile import decode_text
+from edgesplit.storage.files import read_bytes
+from edgesplit.storage.text_file import decode_text
 
 __all__ = [
     "Group",

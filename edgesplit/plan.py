@@ -31,10 +31,10 @@ from edgesplit.report import Report
 from edgesplit.rules import DEFAULT_RULE, RULES
 from edgesplit.split import split_class
 from edgesplit.stats import Statistics
-from edgesplit.store import map_os_errors
+from edgesplit.storage.files import map_os_errors
+from edgesplit.storage.text_file import decode_text
 from edgesplit.subcategories import Into, Shots
 from edgesplit.text import TextEncoder
-from edgesplit.textfile import decode_text
 
 if TYPE_CHECKING:
     import yaml

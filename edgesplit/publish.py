@@ -14,7 +14,7 @@ from pathlib import Path
 from edgesplit.errors import BundleError
 from edgesplit.head import Head, head_digest
 from edgesplit.history import Version, append_version, new_version
-from edgesplit.store import PART, Store, is_digest, is_regular, read_regular
+from edgesplit.storage.files import PART, Store, is_digest, is_regular, read_regular
 
 __all__ = ["go_live", "has_head", "head_file", "head_files", "prune", "read_live"]
 

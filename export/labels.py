@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgesplit.errors import LabelError
-from edgesplit.store import read_bytes
-from edgesplit.textfile import decode_text
+from edgesplit.storage.files import read_bytes
+from edgesplit.storage.text_file import decode_text
 
 __all__ = ["load_labels", "order_labels"]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgesplit.bundle import Bundle, find_bundle, open_bundle
-from edgesplit.cache import cache_path
 from edgesplit.errors import BackendError, BundleError, CacheError, EdgesplitError, EngineError
 from edgesplit.runtime.device import (
     ROOT,
@@ -22,6 +21,7 @@ from edgesplit.runtime.device import (
 from edgesplit.runtime.engines import ENGINES
 from edgesplit.runtime.probes import CODECS, Probes, Speed
 from edgesplit.runtime.variants import VARIANTS
+from edgesplit.storage.user_cache import cache_path
 
 __all__ = ["Checkup", "Finding", "Status", "examine"]
 

@@ -23,16 +23,16 @@ import numpy.typing as npt
 from edgesplit._isolated import run_apart
 from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
-from edgesplit.cache import find_cached
 from edgesplit.errors import EngineError
 from edgesplit.fp16 import RangeReport, to_fp16
 from edgesplit.int8 import to_int8
 from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.cuda import find_device
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
-from edgesplit.runtime.shelf import Shelf, make_key
 from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan, version
-from edgesplit.store import PART, check_digest
+from edgesplit.storage.artifacts import Shelf, make_key
+from edgesplit.storage.files import PART, check_digest
+from edgesplit.storage.user_cache import find_cached
 
 __all__ = [
     "COSINE_BARS",

@@ -26,9 +26,9 @@ from edgesplit.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
-from edgesplit.runtime.shelf import Shelf, make_key
 from edgesplit.sessions import import_onnxruntime
-from edgesplit.store import check_digest
+from edgesplit.storage.artifacts import Shelf, make_key
+from edgesplit.storage.files import check_digest
 
 __all__ = [
     "BARS",

@@ -36,7 +36,7 @@ from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
-from edgesplit.store import Data, Disk
+from edgesplit.storage.files import Data, Disk
 
 __all__ = [
     "CALLS",

@@ -32,7 +32,7 @@ from edgesplit.labels import Node
 from edgesplit.plan import Plan, Split
 from edgesplit.preprocessing import Preprocessing
 from edgesplit.stats import Statistics
-from edgesplit.store import Disk, Store, part_path
+from edgesplit.storage.files import Disk, Store, part_path
 
 Snapshot = dict[str, bytes]
 

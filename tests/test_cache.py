@@ -17,12 +17,12 @@ import pytest
 
 import edgesplit
 from edgesplit.bundle import Bundle
-from edgesplit.cache import cache_path, find_cached, make_cache
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import CacheError, EngineError, VariantError
 from edgesplit.features import cached
 from edgesplit.runtime import ENGINES, VARIANTS, add_variant
 from edgesplit.runtime.doctor import examine
+from edgesplit.storage.user_cache import cache_path, find_cached, make_cache
 from edgesplit.text import packaged_encoder
 from tests.test_doctor import MadeProbes
 
@@ -152,7 +152,7 @@ AS_USER = """
 import json, os, sys
 from pathlib import Path
 from click.testing import CliRunner
-from edgesplit import cache
+from edgesplit.storage import user_cache as cache
 from edgesplit.cli import main
 from edgesplit.runtime.doctor import examine
 from tests.test_doctor import MadeProbes

@@ -20,7 +20,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from edgesplit import publish, store
+from edgesplit import publish
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.create import create_bundle
 from edgesplit.edit import Edit
@@ -29,7 +29,8 @@ from edgesplit.head import Head
 from edgesplit.history import Version
 from edgesplit.labels import Node
 from edgesplit.preprocessing import Preprocessing
-from edgesplit.store import Disk, Store
+from edgesplit.storage import files as store
+from edgesplit.storage.files import Disk, Store
 from tests.crashes import (
     CrashDisk,
     FailingDisk,
@@ -397,7 +398,7 @@ def test_a_process_that_dies_leaves_what_the_kit_says(
     name: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgesplit.history.time.time", lambda: 1.8e9)
-    monkeypatch.setattr("edgesplit.store.os.urandom", bytes)  # the same names in every run
+    monkeypatch.setattr("edgesplit.storage.files.os.urandom", bytes)  # the same names in every run
     scenario = SCENARIOS[name]
     change = run(scenario, make())
     cuts = dict(crashes(change.disk.start, change.disk.calls))

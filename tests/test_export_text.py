@@ -38,7 +38,7 @@ from edgesplit.export.text import (
 )
 from edgesplit.sessions import open_session
 from edgesplit.split import split_class
-from edgesplit.store import Disk, Store
+from edgesplit.storage.files import Disk, Store
 from edgesplit.text import TextEncoder
 from tests.crashes import CrashDisk, Image, crashes, lay_out
 

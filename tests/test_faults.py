@@ -20,7 +20,7 @@ from edgesplit.errors import BundleError
 from edgesplit.head import Head
 from edgesplit.publish import read_live
 from edgesplit.runtime import Runtime
-from edgesplit.store import Store
+from edgesplit.storage.files import Store
 from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]

@@ -13,7 +13,7 @@ from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import BackendError, BundleError
 from edgesplit.head import Head
 from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, ServingHead
-from edgesplit.store import Store
+from edgesplit.storage.files import Store
 from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 import edgesplit
-from edgesplit import store
 from edgesplit.errors import BundleError, ConflictError
-from edgesplit.store import Store
+from edgesplit.storage import files as store
+from edgesplit.storage.files import Store
 
 HOLD = """
 import sys
 from pathlib import Path
-from edgesplit import store
+from edgesplit.storage import files as store
 with store.lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

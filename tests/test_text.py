@@ -17,8 +17,8 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from edgesplit.cache import cache_folder
 from edgesplit.errors import BundleError, EdgesplitError, LabelError
+from edgesplit.storage.user_cache import cache_folder
 from edgesplit.text import TextEncoder, _write_cache, normalize_text, packaged_encoder
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgesplit.errors import EditError, LabelError
-from edgesplit.textfile import decode_text
+from edgesplit.storage.text_file import decode_text
 
 ENGLISH = "opening a door\nclosing a door\n"
 FRENCH = "ouvrir une porte\ndéplacer la boîte à gauche\n"

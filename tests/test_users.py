@@ -14,7 +14,7 @@ import pytest
 import edgesplit
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.head import Head
-from edgesplit.store import lock
+from edgesplit.storage.files import lock
 
 CHECKOUT = Path(edgesplit.__file__).parents[1]
 ROUNDS = int(os.environ.get("EDGESPLIT_ROUNDS", "200"))

@@ -29,7 +29,6 @@ from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime, variants
 from edgesplit.runtime.backends import Floats, FunctionBackend, OrtBackend
 from edgesplit.runtime.judging import MIN_CLIPS
-from edgesplit.runtime.shelf import make_key
 from edgesplit.runtime.variants import (
     BARS,
     VARIANTS,
@@ -43,6 +42,7 @@ from edgesplit.runtime.variants import (
     measure_speed,
     open_variant,
 )
+from edgesplit.storage.artifacts import make_key
 from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, massive, transformer
 from tests.test_cli import contents, run, run_json
 

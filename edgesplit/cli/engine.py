@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from edgesplit.runtime.engines import Engine
-    from edgesplit.runtime.shelf import Shelf
     from edgesplit.runtime.trt import Batch
+    from edgesplit.storage.artifacts import Shelf
 
 __all__ = ["engine"]
 

@@ -30,7 +30,7 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
         edgesplit publish head.onnx
     """
     from edgesplit.head import Head
-    from edgesplit.store import read_bytes
+    from edgesplit.storage.files import read_bytes
 
     bundle = open_bundle(bundle_path)
     head = Head.from_bytes(read_bytes(file))

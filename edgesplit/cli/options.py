@@ -152,7 +152,7 @@ def check_new(path: Path) -> None:
 
 def write_new(path: Path, content: bytes, *, replace: bool = False) -> None:
     """Writes a file that must not be there yet, unless it may be replaced."""
-    from edgesplit.store import Store, map_os_errors
+    from edgesplit.storage.files import Store, map_os_errors
 
     if not replace:
         check_new(path)

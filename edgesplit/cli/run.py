@@ -158,7 +158,7 @@ def _exit(code: int) -> NoReturn:
 def _find_head(named: str) -> str | Head:
     """The head in a file, or the digest of one of the bundle's."""
     from edgesplit.head import Head
-    from edgesplit.store import read_bytes
+    from edgesplit.storage.files import read_bytes
 
     file = Path(named)
     return Head.from_bytes(read_bytes(file)) if file.is_file() else named

@@ -11,7 +11,7 @@ from edgesplit.cli.options import json_option, print_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgesplit.runtime.shelf import Shelf
+    from edgesplit.storage.artifacts import Shelf
 
 __all__ = ["rm_command"]
 

@@ -12,8 +12,8 @@ from edgesplit.cli.options import RECIPES, bundle_option, json_option, open_bund
 from edgesplit.cli.shelf import rm_command
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.shelf import Shelf
     from edgesplit.runtime.variants import Recipe, Variant
+    from edgesplit.storage.artifacts import Shelf
 
 __all__ = ["variant"]
 

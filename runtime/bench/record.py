@@ -22,7 +22,7 @@ from edgesplit.runtime.bench.copies import scratch_folder
 from edgesplit.runtime.bench.harness import REFERENCE, Answer, Figure, Job, Say, Usage
 from edgesplit.runtime.bench.page import to_html, to_table
 from edgesplit.runtime.device import describe_device
-from edgesplit.store import Store, map_os_errors, read_bytes
+from edgesplit.storage.files import Store, map_os_errors, read_bytes
 
 __all__ = [
     "QUESTIONS",

@@ -19,9 +19,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
-from edgesplit.cache import cache_folder, cache_path, find_cached, make_cache
 from edgesplit.errors import BackendError, CacheError
-from edgesplit.store import PART, Store
+from edgesplit.storage.files import PART, Store
+from edgesplit.storage.user_cache import cache_folder, cache_path, find_cached, make_cache
 
 __all__ = ["Entry", "Shelf", "make_key"]
 
