@@ -19,7 +19,7 @@ import click
 import numpy as np
 
 from benchmarks.results import ROOT, write_result
-from edgesplit.preprocessing import Preprocessing
+from edgesplit.video.preprocessing import Preprocessing
 
 WIDTH, LAYERS = 8192, 8
 SHAPE = Preprocessing(frames=4, height=32, width=32)

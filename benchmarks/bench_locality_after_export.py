@@ -87,7 +87,7 @@ def trained_model(directory: Path, output: Path) -> Model:
     from benchmarks.motion_split.features import extract_features, load_model
     from benchmarks.motion_split.model import MEAN, N_FRAMES, SIZE, STD
     from edgesplit.export import export_model
-    from edgesplit.preprocessing import Preprocessing
+    from edgesplit.video.preprocessing import Preprocessing
 
     about = json.loads((directory / "train.json").read_text())
     model = load_model(directory)

@@ -37,8 +37,8 @@ from edgesplit.export.cut import Cut
 from edgesplit.export.huggingface import PROCESSOR_FILES, use_transformers
 from edgesplit.export.mvd import ARCHITECTURES, VideoTransformer
 from edgesplit.export.parity import Parity, measure_parity, run_session
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.sessions import open_session
+from edgesplit.video.preprocessing import Preprocessing
 
 Floats = npt.NDArray[np.float32]
 

@@ -25,9 +25,9 @@ from edgesplit.bundle import open_bundle
 from edgesplit.create import create_bundle
 from edgesplit.fuse import fuse_models
 from edgesplit.head import Head
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime.bench.harness import order_interval
 from edgesplit.sessions import open_session
+from edgesplit.video.preprocessing import Preprocessing
 
 Floats = npt.NDArray[np.float32]
 Run = Callable[[], Any]

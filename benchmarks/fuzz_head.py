@@ -34,7 +34,7 @@ def seeds() -> list[bytes]:
     """Heads of every kind, and a bundle's preprocessing."""
     from edgesplit.head import Head
     from edgesplit.labels import Composition, LabelTree, Node, Provenance, Source
-    from edgesplit.preprocessing import Preprocessing
+    from edgesplit.video.preprocessing import Preprocessing
 
     made = Provenance("alignment", (Source("a", 0.75, 1.0),))
     chains: list[list[tuple[int, Composition]]] = [
@@ -66,7 +66,7 @@ def read(data: bytes) -> str:
     """
     from edgesplit.errors import EdgesplitError
     from edgesplit.head import Head
-    from edgesplit.preprocessing import Preprocessing
+    from edgesplit.video.preprocessing import Preprocessing
 
     try:
         if data.startswith(b"{"):

@@ -18,9 +18,9 @@ import click
 import numpy as np
 
 from edgesplit.demo import unpack_demo
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Decision, Frame, Runtime, Source, Stream
 from edgesplit.runtime.capture import open_feed, parse_source
+from edgesplit.video.preprocessing import Preprocessing
 
 FPS = 30
 PART_S = 60

@@ -10,7 +10,6 @@ from edgesplit._lazy import load_on_use
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle, open_bundle
-    from edgesplit.clips import read_clip
     from edgesplit.create import create_bundle
     from edgesplit.edit import Edit, drop_class, merge_class, rename_class
     from edgesplit.errors import EdgesplitError
@@ -19,11 +18,12 @@ if TYPE_CHECKING:
     from edgesplit.labels import LabelTree
     from edgesplit.metrics import Score, score_split
     from edgesplit.plan import Split, split_classes
-    from edgesplit.preprocessing import Preprocessing
     from edgesplit.report import Report
     from edgesplit.split import split_class
     from edgesplit.stats import Statistics
     from edgesplit.text import TextEncoder
+    from edgesplit.video.clips import read_clip
+    from edgesplit.video.preprocessing import Preprocessing
 
 __version__ = "0.1.0"
 
@@ -55,7 +55,7 @@ __all__ = [
 
 _HOMES = {
     "edgesplit.bundle": ("Bundle", "open_bundle"),
-    "edgesplit.clips": ("read_clip",),
+    "edgesplit.video.clips": ("read_clip",),
     "edgesplit.create": ("create_bundle",),
     "edgesplit.edit": ("Edit", "drop_class", "merge_class", "rename_class"),
     "edgesplit.errors": ("EdgesplitError",),
@@ -64,7 +64,7 @@ _HOMES = {
     "edgesplit.labels": ("LabelTree",),
     "edgesplit.metrics": ("Score", "score_split"),
     "edgesplit.plan": ("Split", "split_classes"),
-    "edgesplit.preprocessing": ("Preprocessing",),
+    "edgesplit.video.preprocessing": ("Preprocessing",),
     "edgesplit.report": ("Report",),
     "edgesplit.split": ("split_class",),
     "edgesplit.stats": ("Statistics",),

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import BackendError, BundleError, ExportError
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.storage.files import read_bytes
+from edgesplit.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import onnx

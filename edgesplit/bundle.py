@@ -40,7 +40,6 @@ from edgesplit.knowledge import Taxonomy
 from edgesplit.labels import Composition
 from edgesplit.metrics import count_flips
 from edgesplit.plan import Plan, split_classes
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.publish import go_live, has_head, head_file, head_files, prune, read_live
 from edgesplit.rules import DEFAULT_RULE
 from edgesplit.split import split_class
@@ -56,6 +55,7 @@ from edgesplit.storage.files import (
 )
 from edgesplit.subcategories import Into, Shots
 from edgesplit.text import TextEncoder, packaged_encoder
+from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["Bundle", "check_space", "find_bundle", "open_bundle"]
 

@@ -15,9 +15,9 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.clips import VIDEO_SUFFIXES
 from edgesplit.errors import ClipError
 from edgesplit.features import open_extractor
+from edgesplit.video.clips import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle

@@ -20,7 +20,7 @@ from edgesplit.backbone import Backbone
 from edgesplit.errors import ExportError
 from edgesplit.export.canonical import INPUT_NAME, OPSET, OUTPUT_NAME, canonical_backbone
 from edgesplit.export.cut import Cut
-from edgesplit.preprocessing import Preprocessing
+from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["NormalizedBackbone", "export_backbone", "normalize_clips"]
 

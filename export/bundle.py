@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit.backbone import Backbone, feature_space
-from edgesplit.clips import read_clip
 from edgesplit.create import create_bundle
 from edgesplit.errors import ClipError, ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
@@ -27,8 +26,9 @@ from edgesplit.export.parity import (
 )
 from edgesplit.features import Features, cached, extract_all, open_backbone
 from edgesplit.head import Head
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.stats import Statistics
+from edgesplit.video.clips import read_clip
+from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["Clip", "ExportReport", "export_model"]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from edgesplit.errors import ExportError
-from edgesplit.preprocessing import Preprocessing
+from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["Choices", "Classifier", "Setting"]
 

@@ -21,8 +21,8 @@ from edgesplit.backbone import Backbone
 from edgesplit.errors import ExportError
 from edgesplit.export.backbone import normalize_clips
 from edgesplit.export.cut import Cut
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.sessions import open_session
+from edgesplit.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import onnxruntime

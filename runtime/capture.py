@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from edgesplit.clips import (
+from edgesplit.errors import ClipError
+from edgesplit.runtime.windows import Frame
+from edgesplit.video.clips import (
     FORMATS,
     choose_stream,
     failure_reason,
@@ -23,9 +25,7 @@ from edgesplit.clips import (
     opening_reason,
     scale_frame,
 )
-from edgesplit.errors import ClipError
-from edgesplit.preprocessing import Preprocessing
-from edgesplit.runtime.windows import Frame
+from edgesplit.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import av

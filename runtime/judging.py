@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.bundle import Bundle
-from edgesplit.clips import read_clip
 from edgesplit.errors import VariantError
+from edgesplit.video.clips import read_clip
 
 __all__ = ["MIN_CLIPS", "Clips", "Progress", "check_clips", "read_clips"]
 

@@ -18,11 +18,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.clips import stack_clip
 from edgesplit.errors import ClipError
-from edgesplit.preprocessing import Preprocessing, sample_frames
 from edgesplit.runtime.events import Gap
 from edgesplit.runtime.ledger import Fate, Ledger, Ticket
+from edgesplit.video.clips import stack_clip
+from edgesplit.video.preprocessing import Preprocessing, sample_frames
 
 __all__ = ["Frame", "Grid", "Window", "Windower"]
 

@@ -18,10 +18,10 @@ from edgesplit.bundle import Bundle
 from edgesplit.create import create_bundle
 from edgesplit.head import Head
 from edgesplit.labels import words
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.sessions import import_onnxruntime
 from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder
+from edgesplit.video.preprocessing import Preprocessing
 
 onnxruntime = import_onnxruntime()  # without telemetry, before any test imports it
 

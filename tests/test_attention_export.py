@@ -18,8 +18,8 @@ from edgesplit.attention import fuse_attention
 from edgesplit.backbone import inline
 from edgesplit.export.backbone import export_backbone
 from edgesplit.export.cut import find_cut
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime.backends import OrtBackend
+from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch
 

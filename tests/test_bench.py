@@ -219,8 +219,8 @@ def test_growth_is_the_slope_of_the_logarithms() -> None:
 
 
 def test_the_parts_of_a_prediction_add_up_to_it(demo: Bundle, tmp_path: Path) -> None:
-    from edgesplit.clips import read_clip, scale_frame, stack_clip
     from edgesplit.runtime import OrtBackend, Runtime
+    from edgesplit.video.clips import read_clip, scale_frame, stack_clip
 
     clip = tmp_path / "made.mp4"
     latency.make_video(clip, demo.preprocessing)

@@ -30,9 +30,9 @@ from edgesplit.errors import (
 from edgesplit.head import Head
 from edgesplit.labels import Node
 from edgesplit.plan import Plan, Split
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.stats import Statistics
 from edgesplit.storage.files import Disk, Store, part_path
+from edgesplit.video.preprocessing import Preprocessing
 
 Snapshot = dict[str, bytes]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edgesplit.errors import ClipError
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime.capture import Source, open_feed, parse_source
+from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
 
 PREPROCESSING = Preprocessing(4, 12, 16)

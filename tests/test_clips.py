@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.clips import VIDEO_SUFFIXES, find_videos, read_clip, read_video, scale_frame
 from edgesplit.errors import BundleError, ClipError
-from edgesplit.preprocessing import INTERPOLATIONS, Preprocessing, sample_frames, scaled_size
+from edgesplit.video.clips import VIDEO_SUFFIXES, find_videos, read_clip, read_video, scale_frame
+from edgesplit.video.preprocessing import INTERPOLATIONS, Preprocessing, sample_frames, scaled_size
 from tests.videos import Matrix, show_as
 
 Frames = list[npt.NDArray[np.uint8]]

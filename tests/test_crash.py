@@ -28,9 +28,9 @@ from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.head import Head
 from edgesplit.history import Version
 from edgesplit.labels import Node
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.storage import files as store
 from edgesplit.storage.files import Disk, Store
+from edgesplit.video.preprocessing import Preprocessing
 from tests.crashes import (
     CrashDisk,
     FailingDisk,

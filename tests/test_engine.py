@@ -41,7 +41,6 @@ from edgesplit.errors import (
 from edgesplit.fp16 import to_fp16
 from edgesplit.head import Head
 from edgesplit.int8 import to_int8
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime, cuda, engines, trt
 from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.engines import (
@@ -54,6 +53,7 @@ from edgesplit.runtime.engines import (
     open_engine,
 )
 from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan
+from edgesplit.video.preprocessing import Preprocessing
 from tests.backbones import CLIP_SHAPE, DIM, clips, convolutions, massive, transformer
 from tests.fake_gpu import HERE, FakeCuda, FakeTensorRT, fake_module
 from tests.test_cli import contents, run

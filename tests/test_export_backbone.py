@@ -27,8 +27,8 @@ from edgesplit.export.backbone import export_backbone, normalize_clips
 from edgesplit.export.canonical import canonical_backbone
 from edgesplit.export.cut import Cut, find_cut
 from edgesplit.export.parity import random_clips, run_session
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.sessions import open_session
+from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch
 
@@ -200,7 +200,7 @@ class SecretlyNamedNet(nn.Module):
 SCRIPT = """
 import sys
 import torch
-from edgesplit.preprocessing import Preprocessing
+from edgesplit.video.preprocessing import Preprocessing
 from edgesplit.export.backbone import export_backbone
 from edgesplit.export.cut import find_cut
 from edgesplit.export.factory import build_model

@@ -19,8 +19,8 @@ from edgesplit.errors import ClipError, ExportError, LabelError
 from edgesplit.export import bundle as export_bundle
 from edgesplit.export.bundle import ExportReport, export_model
 from edgesplit.export.parity import Parity, run_session
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.sessions import open_session
+from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
 
 pytestmark = pytest.mark.torch

@@ -28,7 +28,7 @@ from edgesplit.export.huggingface import (
     read_processor,
     use_transformers,
 )
-from edgesplit.preprocessing import Preprocessing
+from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch
 

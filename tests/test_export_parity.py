@@ -27,7 +27,7 @@ from edgesplit.export.parity import (
     random_clips,
 )
 from edgesplit.head import Head
-from edgesplit.preprocessing import Preprocessing
+from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch
 

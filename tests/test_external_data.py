@@ -36,12 +36,12 @@ from edgesplit.features import open_backbone
 from edgesplit.fuse import fuse_models
 from edgesplit.graphs import open_flat
 from edgesplit.head import Head
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime
 from edgesplit.runtime.trt import Batch, build_plan
 from edgesplit.runtime.variants import VARIANTS, Guard, Variant, open_variant
 from edgesplit.sessions import open_session
 from edgesplit.text import TextEncoder, encoder_digest
+from edgesplit.video.preprocessing import Preprocessing
 
 SECRET = b"secret!!"  # eight bytes, as eight values of a weight
 REFUSED = r"keeps 'weight' in another file, .*never verified.*Export it again with the weights"

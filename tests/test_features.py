@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.bundle import Bundle
-from edgesplit.clips import read_clip
 from edgesplit.errors import ClipError
 from edgesplit.features import Extract, cached, extract_all, extract_folder
 from edgesplit.runtime import Runtime
 from edgesplit.shots import read_shots
 from edgesplit.storage.user_cache import cache_folder
+from edgesplit.video.clips import read_clip
 from tests.videos import encode, waves
 
 ROOT = Path(__file__).parents[1]

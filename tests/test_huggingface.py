@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from edgesplit.bundle import Bundle, open_bundle
-from edgesplit.clips import read_video
 from edgesplit.export import export_model
-from edgesplit.preprocessing import Preprocessing, sample_frames
 from edgesplit.sessions import open_session
+from edgesplit.video.clips import read_video
+from edgesplit.video.preprocessing import Preprocessing, sample_frames
 from tests.videos import TURNS, encode, show_as, waves
 
 pytestmark = pytest.mark.torch

@@ -18,9 +18,9 @@ from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import BundleError, ExportError
 from edgesplit.export import export_model
 from edgesplit.features import open_backbone
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime, add_variant
 from edgesplit.runtime.bench.copies import copied_bundle
+from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch
 

@@ -32,9 +32,9 @@ from benchmarks.motion_split.grid import Row, Way, by_category, interval, table
 from benchmarks.motion_split.programs import PROGRAMS
 from benchmarks.motion_split.render import render_clip
 from benchmarks.motion_split.videos import N_FRAMES, heldout_video, write_video
-from edgesplit.clips import read_clip
 from edgesplit.metrics import Score
-from edgesplit.preprocessing import Preprocessing
+from edgesplit.video.clips import read_clip
+from edgesplit.video.preprocessing import Preprocessing
 
 BY_LABEL = {fine.label: fine for fine in FINE_CLASSES}
 HALVES: tuple[Half, ...] = ("A", "B")

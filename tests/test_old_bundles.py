@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from edgesplit.bundle import Bundle, open_bundle
-from edgesplit.clips import read_clip
 from edgesplit.demo import ASSETS
 from edgesplit.runtime import Runtime
+from edgesplit.video.clips import read_clip
 
 OLD = Path(__file__).parent / "data" / "bundle-0.1"
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.resize import RESAMPLINGS, resize_picture
+from edgesplit.video.resize import RESAMPLINGS, resize_picture
 
 Bytes = npt.NDArray[np.uint8]
 WHOLE = slice(None)

@@ -36,15 +36,15 @@ from benchmarks.ssv2_split.table import published_for, summarise
 from benchmarks.ssv2_split.vlm_gate import gate_rows, gated_videos, relabel
 from edgesplit.backbone import feature_space
 from edgesplit.bundle import Bundle
-from edgesplit.clips import read_clip
 from edgesplit.create import create_bundle
 from edgesplit.errors import ClipError
 from edgesplit.features import Features
 from edgesplit.head import Head
 from edgesplit.metrics import score_split
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.split import split_class
 from edgesplit.text import TextEncoder
+from edgesplit.video.clips import read_clip
+from edgesplit.video.preprocessing import Preprocessing
 from tests.conftest import DIM, WordEncoder
 
 ROOT = Path(__file__).parents[1]

@@ -175,7 +175,7 @@ def test_source_shorter_than_a_window_predicts_nothing(runtime: Runtime) -> None
 
 
 def test_windows_of_the_demo_are_what_predict_says(tmp_path: Path) -> None:
-    from edgesplit.clips import read_clip
+    from edgesplit.video.clips import read_clip
 
     bundle = unpack_demo(tmp_path)
     video = sorted((tmp_path / "clips").glob("*.mp4"))[0]

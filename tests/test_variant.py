@@ -25,7 +25,6 @@ from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.fp16 import Halved, to_fp16
 from edgesplit.head import Head
 from edgesplit.int8 import to_int8
-from edgesplit.preprocessing import Preprocessing
 from edgesplit.runtime import Runtime, variants
 from edgesplit.runtime.backends import Floats, FunctionBackend, OrtBackend
 from edgesplit.runtime.judging import MIN_CLIPS
@@ -43,6 +42,7 @@ from edgesplit.runtime.variants import (
     open_variant,
 )
 from edgesplit.storage.artifacts import make_key
+from edgesplit.video.preprocessing import Preprocessing
 from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, massive, transformer
 from tests.test_cli import contents, run, run_json
 

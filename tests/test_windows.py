@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesplit.clips import read_clip
 from edgesplit.errors import ClipError
-from edgesplit.preprocessing import Preprocessing, sample_frames
 from edgesplit.runtime.capture import open_feed, parse_source
 from edgesplit.runtime.events import Gap
 from edgesplit.runtime.ledger import Fate, Ledger
 from edgesplit.runtime.windows import TOLERANCE, Frame, Grid, Window, Windower
+from edgesplit.video.clips import read_clip
+from edgesplit.video.preprocessing import Preprocessing, sample_frames
 from tests.videos import encode, waves
 
 SMALL = Preprocessing(4, 1, 1)

@@ -21,11 +21,11 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from edgesplit.clips import VIDEO_SUFFIXES
 from edgesplit.errors import ClipError
 from edgesplit.features import Extract, Features
 from edgesplit.storage.files import Store, map_os_errors, read_bytes
 from edgesplit.storage.user_cache import make_cache
+from edgesplit.video.clips import VIDEO_SUFFIXES
 
 __all__ = ["CHUNK", "extract_all", "space_folder"]
 

@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from benchmarks.ssv2_split.evaluate import Row, Splitter, Way
 from benchmarks.ssv2_split.layout import Category, LayoutError
-from edgesplit.clips import read_clip
 from edgesplit.errors import MissingExtraError
 from edgesplit.features import Features, Floats
 from edgesplit.head import Head
-from edgesplit.preprocessing import Preprocessing
+from edgesplit.video.clips import read_clip
+from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["FRAMES", "LocalClip", "clip_space", "gate_rows", "gated_videos", "relabel"]
 

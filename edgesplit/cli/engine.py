@@ -84,8 +84,8 @@ def build(folder: Path | None, bundle_path: Path | None, as_json: bool, **option
         edgesplit engine build --precision int8 --clips videos/
     """
     from edgesplit import screen
-    from edgesplit.clips import find_videos
     from edgesplit.runtime import build_engine
+    from edgesplit.video.clips import find_videos
 
     precision = options["precision"]
     if folder is None and precision == "int8":

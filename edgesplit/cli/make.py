@@ -23,7 +23,7 @@ from edgesplit.cli.options import (
     replace_option,
     write_new,
 )
-from edgesplit.preprocessing import INTERPOLATIONS, LAYOUTS
+from edgesplit.video.preprocessing import INTERPOLATIONS, LAYOUTS
 
 if TYPE_CHECKING:
     from edgesplit.report import Report
@@ -146,8 +146,8 @@ def export(
     from dataclasses import asdict
 
     from edgesplit import screen
-    from edgesplit.clips import find_videos
     from edgesplit.export import export_model, load_classifier, load_labels
+    from edgesplit.video.clips import find_videos
 
     labels = load_labels(labels_path) if labels_path else None
     notes = screen.notes()

@@ -47,9 +47,9 @@ def predict(
         edgesplit predict clips/*.mp4
     """
     from edgesplit import screen
-    from edgesplit.clips import read_video
     from edgesplit.errors import ClipError
     from edgesplit.runtime import Runtime
+    from edgesplit.video.clips import read_video
 
     out = screen.console()
     bundle = open_bundle(bundle_path)

@@ -56,8 +56,8 @@ def add(recipe: Recipe, folder: Path, force: bool, bundle_path: Path | None, as_
         edgesplit variant add int8 --clips videos/
     """
     from edgesplit import screen
-    from edgesplit.clips import find_videos
     from edgesplit.runtime import add_variant
+    from edgesplit.video.clips import find_videos
 
     bundle = open_bundle(bundle_path)
     with screen.notes().status(f"making {recipe}") as status:

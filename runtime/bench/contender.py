@@ -27,8 +27,8 @@ def serve() -> None:
         # One core: threads that wait for another would be most of what is seen.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     from edgesplit.bundle import open_bundle
-    from edgesplit.clips import read_clip
     from edgesplit.runtime import Runtime, open_backend
+    from edgesplit.video.clips import read_clip
 
     bundle = open_bundle(path)
     backend = open_backend(bundle, kind, recipe=recipe or None, threads=1).backend

@@ -18,8 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit._isolated import run_apart
-from edgesplit.clips import count_packets, decode_video, scale_frame, stack_clip
-from edgesplit.preprocessing import Preprocessing, sample_frames
 from edgesplit.runtime.backends import Backend
 from edgesplit.runtime.bench.harness import (
     BLOCKS,
@@ -34,6 +32,8 @@ from edgesplit.runtime.bench.harness import (
 from edgesplit.runtime.device import read_temperatures, read_throttling
 from edgesplit.runtime.power import PowerSampler
 from edgesplit.runtime.runtime import Runtime
+from edgesplit.video.clips import count_packets, decode_video, scale_frame, stack_clip
+from edgesplit.video.preprocessing import Preprocessing, sample_frames
 
 __all__ = ["ITEMS", "START_ITEMS", "answer", "make_video"]
 
@@ -207,7 +207,7 @@ def _cold(job: Job, clip: Path) -> list[Figure]:
 
 def _first(job: Job, clip: Path, begun: float) -> list[float]:
     """A process's first prediction: milliseconds of its parts since the process was begun."""
-    from edgesplit.clips import read_clip
+    from edgesplit.video.clips import read_clip
 
     stamps = [begun, time.monotonic()]
     bundle, choice = job.open()

@@ -81,7 +81,7 @@ class Preprocessing:
     @property
     def as_trained(self) -> bool:
         """Whether frames are scaled as training code does it, on red, green and blue."""
-        from edgesplit.resize import RESAMPLINGS  # numpy would slow `edgesplit --help` down
+        from edgesplit.video.resize import RESAMPLINGS  # numpy would slow `edgesplit --help` down
 
         return self.interpolation in RESAMPLINGS
 

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import ClipError
-from edgesplit.preprocessing import Preprocessing, sample_frames, scaled_size
-from edgesplit.resize import resize_picture
+from edgesplit.video.preprocessing import Preprocessing, sample_frames, scaled_size
+from edgesplit.video.resize import resize_picture
 
 if TYPE_CHECKING:
     import av
