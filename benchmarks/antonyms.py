@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.results import write_result
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.knowledge import Taxonomy, known_groups
 from edgesplit.request import ask
 from edgesplit.rules import DEFAULT_RULE, get_rule

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.results import ROOT, write_timing
-from edgesplit.head import Head
-from edgesplit.labels import LabelTree, Node
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import LabelTree, Node
 from edgesplit.sessions import open_session
 
 N_ROOTS, DIM = 119, 384

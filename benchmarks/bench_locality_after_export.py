@@ -34,9 +34,9 @@ from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.demo import ASSETS, BUNDLE
 from edgesplit.fp16 import to_fp16
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
+from edgesplit.heads.metrics import score_split
 from edgesplit.int8 import to_int8
-from edgesplit.metrics import score_split
 from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.variants import measure_speed
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from benchmarks.results import ROOT, write_result
 from edgesplit.bundle import Bundle
 from edgesplit.demo import unpack_demo
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.runtime import (
     Decision,
     Frame,

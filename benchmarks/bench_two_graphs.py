@@ -24,7 +24,7 @@ from edgesplit.backbone import feature_space, inline
 from edgesplit.bundle import open_bundle
 from edgesplit.create import create_bundle
 from edgesplit.fuse import fuse_models
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.runtime.bench.harness import order_interval
 from edgesplit.sessions import open_session
 from edgesplit.video.preprocessing import Preprocessing

@@ -32,8 +32,8 @@ MAX_BYTES = 16384
 
 def seeds() -> list[bytes]:
     """Heads of every kind, and a bundle's preprocessing."""
-    from edgesplit.head import Head
-    from edgesplit.labels import Composition, LabelTree, Node, Provenance, Source
+    from edgesplit.heads.head import Head
+    from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
     from edgesplit.video.preprocessing import Preprocessing
 
     made = Provenance("alignment", (Source("a", 0.75, 1.0),))
@@ -65,7 +65,7 @@ def read(data: bytes) -> str:
         Exception: a finding.
     """
     from edgesplit.errors import EdgesplitError
-    from edgesplit.head import Head
+    from edgesplit.heads.head import Head
     from edgesplit.video.preprocessing import Preprocessing
 
     try:

@@ -33,7 +33,7 @@ from benchmarks import bench_edit
 from benchmarks.motion_split.classes import CATEGORIES, Half, head_labels
 from benchmarks.results import ROOT, write_result
 from edgesplit import knowledge
-from edgesplit.labels import words
+from edgesplit.heads.labels import words
 
 SPLITS = ("SSv2-Split", "FineGym-Split")
 CHOICES = [percent / 100 for percent in range(51)]

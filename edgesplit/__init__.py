@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from edgesplit.create import create_bundle
     from edgesplit.edit import Edit, drop_class, merge_class, rename_class
     from edgesplit.errors import EdgesplitError
-    from edgesplit.head import Evaluation, Head
+    from edgesplit.heads.head import Evaluation, Head
+    from edgesplit.heads.labels import LabelTree
+    from edgesplit.heads.metrics import Score, score_split
+    from edgesplit.heads.statistics import Statistics
     from edgesplit.history import Version
-    from edgesplit.labels import LabelTree
-    from edgesplit.metrics import Score, score_split
     from edgesplit.plan import Split, split_classes
     from edgesplit.report import Report
     from edgesplit.split import split_class
-    from edgesplit.stats import Statistics
     from edgesplit.text import TextEncoder
     from edgesplit.video.clips import read_clip
     from edgesplit.video.preprocessing import Preprocessing
@@ -59,15 +59,15 @@ _HOMES = {
     "edgesplit.create": ("create_bundle",),
     "edgesplit.edit": ("Edit", "drop_class", "merge_class", "rename_class"),
     "edgesplit.errors": ("EdgesplitError",),
-    "edgesplit.head": ("Evaluation", "Head"),
+    "edgesplit.heads.head": ("Evaluation", "Head"),
     "edgesplit.history": ("Version",),
-    "edgesplit.labels": ("LabelTree",),
-    "edgesplit.metrics": ("Score", "score_split"),
+    "edgesplit.heads.labels": ("LabelTree",),
+    "edgesplit.heads.metrics": ("Score", "score_split"),
     "edgesplit.plan": ("Split", "split_classes"),
     "edgesplit.video.preprocessing": ("Preprocessing",),
     "edgesplit.report": ("Report",),
     "edgesplit.split": ("split_class",),
-    "edgesplit.stats": ("Statistics",),
+    "edgesplit.heads.statistics": ("Statistics",),
     "edgesplit.text": ("TextEncoder",),
 }
 

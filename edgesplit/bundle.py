@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy.typing as npt
 
 from edgesplit.backbone import Backbone, check_self_contained, read_backbone
-from edgesplit.diff import diff_heads
 from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.errors import (
     BundleError,
@@ -34,16 +33,17 @@ from edgesplit.errors import (
     FeatureSpaceError,
 )
 from edgesplit.gate import Gate, pass_gate
-from edgesplit.head import Head, head_digest
+from edgesplit.heads.diff import diff_heads
+from edgesplit.heads.head import Head, head_digest
+from edgesplit.heads.labels import Composition
+from edgesplit.heads.metrics import count_flips
+from edgesplit.heads.statistics import Statistics
 from edgesplit.history import Version, read_history
 from edgesplit.knowledge import Taxonomy
-from edgesplit.labels import Composition
-from edgesplit.metrics import count_flips
 from edgesplit.plan import Plan, split_classes
 from edgesplit.publish import go_live, has_head, head_file, head_files, prune, read_live
 from edgesplit.rules import DEFAULT_RULE
 from edgesplit.split import split_class
-from edgesplit.stats import Statistics
 from edgesplit.storage.files import (
     Store,
     check_digest,

@@ -24,11 +24,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.heads.statistics import Statistics
 from edgesplit.request import Question
 from edgesplit.rules.alignment import leave_groups_out
 from edgesplit.rules.lowshot import PULL, LowShot
 from edgesplit.rules.transfer import Floats, members_of, on_grid
-from edgesplit.stats import Statistics
 
 __all__ = [
     "Confidence",

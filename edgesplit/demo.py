@@ -22,7 +22,7 @@ import numpy as np
 
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import BundleError, EdgesplitError
-from edgesplit.metrics import Score, score_split
+from edgesplit.heads.metrics import Score, score_split
 from edgesplit.split import split_class
 from edgesplit.storage.files import map_os_errors, read_bytes
 from edgesplit.video.clips import read_clip

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.confidence import Confidence, Sight
-from edgesplit.labels import Source
+from edgesplit.heads.labels import Source
+from edgesplit.heads.statistics import MIN_CLIPS, Statistics
 from edgesplit.report import NewRow
 from edgesplit.request import Question
 from edgesplit.rules.transfer import Request, Transfer, settled
 from edgesplit.sources import ENCODER_ERROR, SURE, SourceMatch, pair_cosines
-from edgesplit.stats import MIN_CLIPS, Statistics
 
 __all__ = ["describe_rows", "find_doubts", "rule_doubts", "warn_of_clips", "warn_of_rows"]
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgesplit.errors import EditError, LabelError
-from edgesplit.head import Head
-from edgesplit.labels import LabelTree, check_label
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import LabelTree, check_label
 from edgesplit.report import Report
 
 __all__ = ["Edit", "drop_class", "find_first", "merge_class", "rename_class", "restore_parent"]

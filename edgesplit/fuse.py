@@ -17,8 +17,8 @@ from onnx import version_converter
 
 from edgesplit.backbone import check_self_contained
 from edgesplit.errors import ExportError
-from edgesplit.head import Head
-from edgesplit.headfile import FUSED_KEY
+from edgesplit.heads.head import Head
+from edgesplit.heads.onnx_codec import FUSED_KEY
 from edgesplit.sessions import open_session
 
 __all__ = ["TOLERANCE", "Fused", "fuse_models", "join_models"]

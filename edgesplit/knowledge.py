@@ -16,7 +16,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from edgesplit.errors import EditError
-from edgesplit.labels import LabelTree, words
+from edgesplit.heads.labels import LabelTree, words
 from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
 

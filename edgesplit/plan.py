@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgesplit.edit import Edit
 from edgesplit.errors import EdgesplitError, EditError, LabelError, UncertainSourceError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import COMPOSITIONS, Composition
+from edgesplit.heads.statistics import Statistics
 from edgesplit.knowledge import Taxonomy
-from edgesplit.labels import COMPOSITIONS, Composition
 from edgesplit.report import Report
 from edgesplit.rules import DEFAULT_RULE, RULES
 from edgesplit.split import split_class
-from edgesplit.stats import Statistics
 from edgesplit.storage.files import map_os_errors
 from edgesplit.storage.text_file import decode_text
 from edgesplit.subcategories import Into, Shots

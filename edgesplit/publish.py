@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from edgesplit.errors import BundleError
-from edgesplit.head import Head, head_digest
+from edgesplit.heads.head import Head, head_digest
 from edgesplit.history import Version, append_version, new_version
 from edgesplit.storage.files import PART, Store, is_digest, is_regular, read_regular
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgesplit.confidence import Confidence
-from edgesplit.labels import Source
+from edgesplit.heads.labels import Source
 
 __all__ = ["NewRow", "Report", "ShotReport"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Provenance
+from edgesplit.heads.statistics import MIN_CLIPS, Statistics
 from edgesplit.knowledge import Group, words_in_order
-from edgesplit.labels import Provenance
 from edgesplit.rules.transfer import Floats, Request, Texts, members_of
-from edgesplit.stats import MIN_CLIPS, Statistics
 from edgesplit.subcategories import Subcategories
 from edgesplit.text import TextEncoder
 

@@ -21,12 +21,12 @@ from rich.tree import Tree
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
     from edgesplit.demo import DemoResult
-    from edgesplit.diff import HeadDiff
     from edgesplit.export import Choices, EncoderReport, ExportReport
     from edgesplit.fp16 import RangeReport
-    from edgesplit.head import Head
+    from edgesplit.heads.diff import HeadDiff
+    from edgesplit.heads.head import Head
+    from edgesplit.heads.labels import Source
     from edgesplit.history import Version
-    from edgesplit.labels import Source
     from edgesplit.report import Report, ShotReport
     from edgesplit.runtime.doctor import Checkup
     from edgesplit.runtime.engines import Build, Engine, Here

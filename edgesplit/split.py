@@ -25,16 +25,16 @@ from edgesplit.errors import (
     ThinStatisticsError,
     UncertainSourceError,
 )
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance
+from edgesplit.heads.statistics import Statistics
 from edgesplit.knowledge import Taxonomy, known_groups
-from edgesplit.labels import Composition, LabelTree, Node, Provenance
 from edgesplit.report import NewRow, Report, ShotReport
 from edgesplit.request import Question, ask
 from edgesplit.rules import DEFAULT_RULE, get_rule
 from edgesplit.rules.lowshot import LowShot, low_shot
 from edgesplit.rules.transfer import Floats, Request, Transfer, on_grid
 from edgesplit.sources import in_known_words, match_sources, trust_in
-from edgesplit.stats import Statistics
 from edgesplit.subcategories import Into, Shots, name_subcategories, place_shots
 from edgesplit.text import TextEncoder, packaged_encoder
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import EditError, FeatureSpaceError, LabelError
+from edgesplit.heads.labels import check_label, words
 from edgesplit.knowledge import differing_words
-from edgesplit.labels import check_label, words
 from edgesplit.rules.transfer import Floats
 
 __all__ = ["Into", "Shots", "Subcategories", "name_subcategories", "place_shots"]

@@ -25,8 +25,8 @@ from edgesplit.export.parity import (
     random_clips,
 )
 from edgesplit.features import Features, cached, extract_all, open_backbone
-from edgesplit.head import Head
-from edgesplit.stats import Statistics
+from edgesplit.heads.head import Head
+from edgesplit.heads.statistics import Statistics
 from edgesplit.video.clips import read_clip
 from edgesplit.video.preprocessing import Preprocessing
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edgesplit.bundle import Bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.head import Evaluation, Head
+from edgesplit.heads.head import Evaluation, Head
 from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share
 from edgesplit.runtime.swap import LiveHead, ServingHead
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from edgesplit._isolated import run_apart
 from edgesplit.bundle import open_bundle
 from edgesplit.errors import BackendError, EdgesplitError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.choice import open_backend
 from edgesplit.runtime.engines import Here, TensorRT

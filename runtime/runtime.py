@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from edgesplit.bundle import Bundle, check_space, open_bundle
 from edgesplit.errors import BackendError
-from edgesplit.head import Head, PathStep
+from edgesplit.heads.head import Head, PathStep
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.probation import Probation
 from edgesplit.runtime.shadow import Shadow, ShadowReport

@@ -1,7 +1,7 @@
 """Shadow heads: a candidate decides what the live head decides, and only its differences are kept.
 
 Both heads see the same feature, so a shadow costs one more head, not one more backbone. Nodes of
-the two heads are matched as `edgesplit.diff` does. A decision that differs in a node that both
+the two heads are matched as `edgesplit.heads.diff` does. A decision that differs in a node that both
 have lies outside the split; where only the candidate goes on below such a node, it lies inside.
 """
 
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.diff import match_nodes
 from edgesplit.errors import EdgesplitError
-from edgesplit.head import Evaluation
+from edgesplit.heads.diff import match_nodes
+from edgesplit.heads.head import Evaluation
 from edgesplit.runtime.swap import ServingHead
 
 __all__ = [

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from edgesplit._threads import on_one_core
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, BundleError
-from edgesplit.head import Evaluation, Head
+from edgesplit.heads.head import Evaluation, Head
 from edgesplit.sessions import open_session
 
 __all__ = ["MAX_POLL_S", "POLL_S", "LiveHead", "ServingHead"]

@@ -22,7 +22,7 @@ from edgesplit.backbone import inline
 from edgesplit.bundle import Bundle
 from edgesplit.errors import VariantError
 from edgesplit.fp16 import RangeReport, round_halves, to_fp16
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips

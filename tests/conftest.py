@@ -16,10 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from edgesplit.backbone import feature_space
 from edgesplit.bundle import Bundle
 from edgesplit.create import create_bundle
-from edgesplit.head import Head
-from edgesplit.labels import words
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import words
+from edgesplit.heads.statistics import Statistics
 from edgesplit.sessions import import_onnxruntime
-from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder
 from edgesplit.video.preprocessing import Preprocessing
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks import bench_swap
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.runtime import Prediction, Timings
 
 

@@ -27,10 +27,10 @@ from edgesplit.errors import (
     HeadError,
     ThinStatisticsError,
 )
-from edgesplit.head import Head
-from edgesplit.labels import Node
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Node
+from edgesplit.heads.statistics import Statistics
 from edgesplit.plan import Plan, Split
-from edgesplit.stats import Statistics
 from edgesplit.storage.files import Disk, Store, part_path
 from edgesplit.video.preprocessing import Preprocessing
 

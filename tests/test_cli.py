@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from edgesplit.bundle import Bundle
 from edgesplit.cli import main
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from tests.videos import encode, waves
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, ConflictError, EditError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.runtime import BatchingBackend, OrtBackend, Prediction, Runtime
 
 ROUNDS = int(os.environ.get("EDGESPLIT_ROUNDS", "30"))

@@ -16,13 +16,13 @@ from edgesplit.confidence import (
     predict_accuracy,
 )
 from edgesplit.errors import FeatureSpaceError, UncertainSourceError
-from edgesplit.head import Head
-from edgesplit.labels import Composition
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Composition
+from edgesplit.heads.statistics import MIN_CLIPS, Statistics
 from edgesplit.request import Question, ask
 from edgesplit.rules.alignment import alignment, leave_groups_out
 from edgesplit.rules.transfer import Floats, Request, Texts
 from edgesplit.split import split_class
-from edgesplit.stats import MIN_CLIPS, Statistics
 from edgesplit.text import TextEncoder
 
 ACTIONS = ("pulling", "moving", "sliding", "carrying", "turning")

@@ -34,8 +34,8 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, num
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.cli import main
 from edgesplit.errors import EdgesplitError, HeadError
-from edgesplit.head import Head, head_digest
-from edgesplit.labels import Composition, Node, Provenance, Source
+from edgesplit.heads.head import Head, head_digest
+from edgesplit.heads.labels import Composition, Node, Provenance, Source
 
 Floats = npt.NDArray[np.float32]
 Row = tuple[bytes, object, object, object]

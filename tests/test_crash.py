@@ -25,9 +25,9 @@ from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.create import create_bundle
 from edgesplit.edit import Edit
 from edgesplit.errors import BundleError, EdgesplitError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Node
 from edgesplit.history import Version
-from edgesplit.labels import Node
 from edgesplit.storage import files as store
 from edgesplit.storage.files import Disk, Store
 from edgesplit.video.preprocessing import Preprocessing

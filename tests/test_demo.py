@@ -12,7 +12,7 @@ from benchmarks.motion_split.classes import taxonomy
 from edgesplit.bundle import Bundle
 from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
 from edgesplit.errors import BundleError, UncertainSourceError
-from edgesplit.metrics import score_split
+from edgesplit.heads.metrics import score_split
 from edgesplit.plan import Plan
 from edgesplit.rules import RULES
 from edgesplit.runtime import ServingHead

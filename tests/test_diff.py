@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgesplit.diff import Rename, Resplit, diff_heads
 from edgesplit.edit import merge_class, rename_class
-from edgesplit.head import Head
-from edgesplit.labels import LabelTree, Node
+from edgesplit.heads.diff import Rename, Resplit, diff_heads
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import LabelTree, Node
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.errors import EdgesplitError, EditError, LabelError
-from edgesplit.head import Head
-from edgesplit.labels import Composition, Node, Provenance, Source
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Composition, Node, Provenance, Source
 
 
 def split(

@@ -39,7 +39,7 @@ from edgesplit.errors import (
     VariantError,
 )
 from edgesplit.fp16 import to_fp16
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.runtime import Runtime, cuda, engines, trt
 from edgesplit.runtime.backends import OrtBackend

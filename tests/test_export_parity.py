@@ -26,7 +26,7 @@ from edgesplit.export.parity import (
     measure_parity,
     random_clips,
 )
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch

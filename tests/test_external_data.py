@@ -35,7 +35,7 @@ from edgesplit.errors import BackendError, BundleError, EdgesplitError
 from edgesplit.features import open_backbone
 from edgesplit.fuse import fuse_models
 from edgesplit.graphs import open_flat
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from edgesplit.runtime.trt import Batch, build_plan
 from edgesplit.runtime.variants import VARIANTS, Guard, Variant, open_variant

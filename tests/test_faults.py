@@ -17,7 +17,7 @@ import pytest
 
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import BundleError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.publish import read_live
 from edgesplit.runtime import Runtime
 from edgesplit.storage.files import Store

@@ -11,8 +11,8 @@ import onnx
 import pytest
 
 from edgesplit.bundle import Bundle
-from edgesplit.head import Head
-from edgesplit.labels import Composition, LabelTree, Node, Provenance, Source
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
 from tests import reader
 
 PAGE = (Path(__file__).parents[1] / "docs" / "format.md").read_text()

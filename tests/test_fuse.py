@@ -16,7 +16,7 @@ from edgesplit.demo import unpack_demo
 from edgesplit.errors import ExportError, HeadError
 from edgesplit.fp16 import to_fp16
 from edgesplit.fuse import TOLERANCE, Fused, fuse_models
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.runtime import Runtime
 from tests.backbones import CLIP_SHAPE, DIM, clips, transformer

@@ -11,8 +11,8 @@ import pytest
 from edgesplit.edit import drop_class, merge_class, rename_class
 from edgesplit.errors import GateError
 from edgesplit.gate import N_MADE, pass_gate
-from edgesplit.head import Head
-from edgesplit.labels import Composition, LabelTree, Node, Provenance
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance
 
 Floats = npt.NDArray[np.float32]
 

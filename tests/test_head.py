@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.errors import HeadError, LabelError
-from edgesplit.head import Head, PathStep
-from edgesplit.labels import Composition, LabelTree, Node, Provenance, Source
+from edgesplit.heads.head import Head, PathStep
+from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
 
 LN2 = math.log(2)
 

@@ -15,8 +15,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgesplit.errors import HeadError
-from edgesplit.head import Head, head_digest
-from edgesplit.labels import LabelTree, Node, Provenance, Source
+from edgesplit.heads.head import Head, head_digest
+from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
 from edgesplit.sessions import open_session
 
 Metadata = dict[str, Any]

@@ -3,7 +3,7 @@
 import pytest
 
 from edgesplit.errors import EdgesplitError, EditError, HeadError, LabelError
-from edgesplit.labels import MAX_LABEL_CHARS, LabelTree, Node, check_label, words
+from edgesplit.heads.labels import MAX_LABEL_CHARS, LabelTree, Node, check_label, words
 
 
 def leaf(label: str, parent: int | None = None, **fields: object) -> Node:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from edgesplit.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.errors import ClipError, EditError, FeatureSpaceError, UncertainSourceError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.knowledge import known_groups
 from edgesplit.rules.lowshot import PULL, low_shot
 from edgesplit.shots import read_shots

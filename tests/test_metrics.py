@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.errors import EditError, LabelError
-from edgesplit.head import Head
-from edgesplit.labels import Composition, Node
-from edgesplit.metrics import Score, score_split
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Composition, Node
+from edgesplit.heads.metrics import Score, score_split
 
 
 def floats(values: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -32,7 +32,7 @@ from benchmarks.motion_split.grid import Row, Way, by_category, interval, table
 from benchmarks.motion_split.programs import PROGRAMS
 from benchmarks.motion_split.render import render_clip
 from benchmarks.motion_split.videos import N_FRAMES, heldout_video, write_video
-from edgesplit.metrics import Score
+from edgesplit.heads.metrics import Score
 from edgesplit.video.clips import read_clip
 from edgesplit.video.preprocessing import Preprocessing
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesplit.edit import merge_class, restore_parent
-from edgesplit.head import Evaluation, Head
-from edgesplit.labels import Composition, LabelTree, Node, Provenance, Source
+from edgesplit.heads.head import Evaluation, Head
+from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
 from edgesplit.sessions import open_session
 
 Floats = npt.NDArray[np.float32]

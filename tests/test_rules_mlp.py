@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgesplit.errors import EditError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.knowledge import known_groups
 from edgesplit.request import ask
 from edgesplit.rules import get_rule

@@ -11,7 +11,7 @@ import pytest
 
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import BackendError, BundleError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, ServingHead
 from edgesplit.storage.files import Store
 from tests.waiting import wait_until

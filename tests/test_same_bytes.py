@@ -13,7 +13,7 @@ import pytest
 
 import edgesplit
 from edgesplit.bundle import open_bundle
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.split import split_class
 from edgesplit.text import packaged_encoder
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, numpy_helper
 from edgesplit.backbone import WEIGHTS, LargeBackbone
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, MissingExtraError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.sessions import open_session
 
 ABSENT = "TensorrtExecutionProvider"

@@ -10,7 +10,7 @@ import pytest
 
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, BundleError, FeatureSpaceError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.history import Version
 from edgesplit.runtime import Runtime, ServingHead
 from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share

@@ -10,8 +10,8 @@ import pytest
 
 from edgesplit.edit import Edit
 from edgesplit.errors import EdgesplitError, EditError, LabelError, UncertainSourceError
-from edgesplit.head import Head
-from edgesplit.labels import Composition
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Composition
 from edgesplit.plan import Plan, Split, split_classes
 from edgesplit.split import split_class
 from edgesplit.subcategories import Into

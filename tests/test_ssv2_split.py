@@ -39,8 +39,8 @@ from edgesplit.bundle import Bundle
 from edgesplit.create import create_bundle
 from edgesplit.errors import ClipError
 from edgesplit.features import Features
-from edgesplit.head import Head
-from edgesplit.metrics import score_split
+from edgesplit.heads.head import Head
+from edgesplit.heads.metrics import score_split
 from edgesplit.split import split_class
 from edgesplit.text import TextEncoder
 from edgesplit.video.clips import read_clip

@@ -5,9 +5,9 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.errors import BundleError
-from edgesplit.head import Head
-from edgesplit.labels import Composition, Node
-from edgesplit.stats import MAX_SAMPLE, Statistics, spread
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Composition, Node
+from edgesplit.heads.statistics import MAX_SAMPLE, Statistics, spread
 
 Floats = npt.NDArray[np.float32]
 

@@ -17,7 +17,7 @@ from benchmarks import soak_stream
 from edgesplit.bundle import Bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ClipError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.runtime import (
     Accounting,
     Decision,

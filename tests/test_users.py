@@ -13,7 +13,7 @@ import pytest
 
 import edgesplit
 from edgesplit.bundle import Bundle, open_bundle
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.storage.files import lock
 
 CHECKOUT = Path(edgesplit.__file__).parents[1]
@@ -25,7 +25,7 @@ EDITED = """
 import numpy as np
 from edgesplit import Head, open_bundle
 from edgesplit.errors import BundleError, ConflictError, EditError
-from edgesplit.labels import Node
+from edgesplit.heads.labels import Node
 
 def edited(head, name):
     column = head.tree.leaves[0] if len(head.tree) < 40 else head.tree.inner[0]

@@ -23,7 +23,7 @@ from edgesplit.create import create_bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.fp16 import Halved, to_fp16
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.int8 import to_int8
 from edgesplit.runtime import Runtime, variants
 from edgesplit.runtime.backends import Floats, FunctionBackend, OrtBackend

@@ -28,11 +28,11 @@ from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, misspell, wordings
 from benchmarks.results import write_result
 from edgesplit.edit import Edit
-from edgesplit.head import Head
-from edgesplit.labels import LabelTree, words
-from edgesplit.metrics import score_split
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import LabelTree, words
+from edgesplit.heads.metrics import score_split
+from edgesplit.heads.statistics import Statistics
 from edgesplit.split import split_class
-from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder
 
 AS_IT_IS = "as it is"

@@ -28,7 +28,7 @@ from benchmarks.motion_split.wordings import KINDS, wordings
 from benchmarks.results import write_result
 from edgesplit.confidence import INTERCEPT, PER_PRECEDENT, PER_SPREAD
 from edgesplit.doubts import MIN_GAIN, MIN_TRUST
-from edgesplit.metrics import score_split
+from edgesplit.heads.metrics import score_split
 from edgesplit.sources import CHANCE, SURE
 from edgesplit.split import split_class
 

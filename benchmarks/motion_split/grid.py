@@ -22,11 +22,11 @@ from rich.progress import track
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.results import write_result
 from edgesplit.edit import Edit
-from edgesplit.labels import COMPOSITIONS, Composition
-from edgesplit.metrics import Score, count_flips, score_split
+from edgesplit.heads.labels import COMPOSITIONS, Composition
+from edgesplit.heads.metrics import Score, count_flips, score_split
+from edgesplit.heads.statistics import Statistics
 from edgesplit.rules import BASELINES, DEFAULT_RULE, RULES
 from edgesplit.split import split_class
-from edgesplit.stats import Statistics
 
 N_CLIPS = (0, 100, 200, 400, 800, 1400, 2040)
 """Unlabelled clips of the curve."""

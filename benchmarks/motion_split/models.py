@@ -22,8 +22,8 @@ from benchmarks.motion_split.classes import (
     head_label,
     taxonomy,
 )
-from edgesplit.head import Head
-from edgesplit.stats import Statistics
+from edgesplit.heads.head import Head
+from edgesplit.heads.statistics import Statistics
 
 TRAINED = Path(__file__).parent / "trained"
 PARTS = ("heldout", "unlabelled", "labelled")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from benchmarks.motion_split.classes import CATEGORIES
 from benchmarks.results import ROOT
-from edgesplit.labels import COMPOSITIONS
+from edgesplit.heads.labels import COMPOSITIONS
 from edgesplit.rules import DEFAULT_RULE, RULES
 
 mpl.rcParams["svg.hashsalt"] = "edgesplit"  # the same rows give the same file

@@ -15,7 +15,7 @@ import click
 from benchmarks.motion_split.grid import AGAINST
 from benchmarks.motion_split.wordings import KINDS
 from benchmarks.results import FOLDER, read_result
-from edgesplit.labels import COMPOSITIONS
+from edgesplit.heads.labels import COMPOSITIONS
 from edgesplit.rules import DEFAULT_RULE
 
 Result = dict[str, Any]

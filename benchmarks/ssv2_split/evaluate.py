@@ -2,7 +2,7 @@
 
 Locality is the paper's: over unrelated_set, correct after the split / correct before it with the
 coarse class masked. The other one, with the unedited head free to answer the class, stands beside
-it (`edgesplit.metrics.Score`). Generality is over a category's clips, then the mean over
+it (`edgesplit.heads.metrics.Score`). Generality is over a category's clips, then the mean over
 categories.
 
 The evaluation clips are only ever scored. Statistics are the bundle's own, if it has any.
@@ -20,13 +20,13 @@ from benchmarks.ssv2_split.layout import Category, Clip, Layout, LayoutError
 from edgesplit.bundle import Bundle
 from edgesplit.errors import EditError, LabelError
 from edgesplit.features import Features, Floats
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import COMPOSITIONS, Composition, words
+from edgesplit.heads.metrics import Score, score_split
+from edgesplit.heads.statistics import Statistics
 from edgesplit.knowledge import Taxonomy
-from edgesplit.labels import COMPOSITIONS, Composition, words
-from edgesplit.metrics import Score, score_split
 from edgesplit.rules import BASELINES, DEFAULT_RULE, RULES
 from edgesplit.split import split_class
-from edgesplit.stats import Statistics
 from edgesplit.text import TextEncoder
 
 __all__ = ["DEFAULT_WAYS", "Row", "Splitter", "Way", "draw_shots", "head_of", "readable"]

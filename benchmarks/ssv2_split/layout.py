@@ -34,8 +34,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from edgesplit.errors import EdgesplitError, LabelError
+from edgesplit.heads.labels import check_label
 from edgesplit.knowledge import Taxonomy, differing_words
-from edgesplit.labels import check_label
 
 __all__ = ["Category", "Clip", "HalfName", "Layout", "LayoutError", "load_layout", "modifiers"]
 

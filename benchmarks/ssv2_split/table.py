@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.ssv2_split.evaluate import Row
-from edgesplit.metrics import Score
+from edgesplit.heads.metrics import Score
 
 __all__ = ["Line", "Published", "published_for", "render", "summarise"]
 

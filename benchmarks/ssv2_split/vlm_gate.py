@@ -22,7 +22,7 @@ from benchmarks.ssv2_split.evaluate import Row, Splitter, Way
 from benchmarks.ssv2_split.layout import Category, LayoutError
 from edgesplit.errors import MissingExtraError
 from edgesplit.features import Features, Floats
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 from edgesplit.video.clips import read_clip
 from edgesplit.video.preprocessing import Preprocessing
 

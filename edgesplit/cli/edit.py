@@ -12,7 +12,7 @@ import click
 
 from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json, write_new
 from edgesplit.errors import LabelError
-from edgesplit.labels import COMPOSITIONS
+from edgesplit.heads.labels import COMPOSITIONS
 from edgesplit.rules import DEFAULT_RULE, RULES
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
     Example:
         edgesplit publish head.onnx
     """
-    from edgesplit.head import Head
+    from edgesplit.heads.head import Head
     from edgesplit.storage.files import read_bytes
 
     bundle = open_bundle(bundle_path)
@@ -167,7 +167,7 @@ def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> 
     Example:
         edgesplit diff 3fa81c02
     """
-    from edgesplit.diff import diff_heads
+    from edgesplit.heads.diff import diff_heads
 
     bundle = open_bundle(bundle_path)
     difference = diff_heads(bundle.head(old), bundle.head(new))

@@ -25,7 +25,7 @@ from edgesplit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgesplit.head import Head
+    from edgesplit.heads.head import Head
     from edgesplit.runtime import Event
     from edgesplit.runtime.choice import Choice, Kind
     from edgesplit.runtime.variants import Recipe
@@ -157,7 +157,7 @@ def _exit(code: int) -> NoReturn:
 
 def _find_head(named: str) -> str | Head:
     """The head in a file, or the digest of one of the bundle's."""
-    from edgesplit.head import Head
+    from edgesplit.heads.head import Head
     from edgesplit.storage.files import read_bytes
 
     file = Path(named)

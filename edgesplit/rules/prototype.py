@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from edgesplit.errors import ThinStatisticsError
+from edgesplit.heads.statistics import MIN_CLIPS
 from edgesplit.rules.alignment import alignment
 from edgesplit.rules.transfer import Floats, Request, Transfer, members_of
-from edgesplit.stats import MIN_CLIPS
 
 __all__ = ["prototype"]
 

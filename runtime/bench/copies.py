@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from edgesplit.backbone import GRAPH, WEIGHTS
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError, EditError
+from edgesplit.heads.labels import Composition
 from edgesplit.knowledge import known_groups
-from edgesplit.labels import Composition
 
 __all__ = ["copied_bundle", "find_splits", "own_cache", "scratch_folder"]
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from edgesplit.bundle import Bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.labels import COMPOSITIONS
-from edgesplit.metrics import count_flips
+from edgesplit.heads.labels import COMPOSITIONS
+from edgesplit.heads.metrics import count_flips
 from edgesplit.runtime.bench.copies import copied_bundle, find_splits
 from edgesplit.runtime.bench.harness import Answer, Job, Say
 from edgesplit.runtime.swap import ServingHead

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import EditError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 
 __all__ = ["Score", "count_flips", "score_split"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import BundleError, ThinStatisticsError
-from edgesplit.head import Head
+from edgesplit.heads.head import Head
 
 __all__ = ["MAX_SAMPLE", "MIN_CLIPS", "Statistics", "spread"]
 

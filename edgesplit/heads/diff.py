@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgesplit.head import Head
-from edgesplit.labels import Node
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Node
 
 __all__ = ["HeadDiff", "Rename", "Resplit", "diff_heads", "match_nodes"]
 

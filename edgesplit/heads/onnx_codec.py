@@ -19,8 +19,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit.errors import EdgesplitError, HeadError
-from edgesplit.head import PADDING, Head, Level, levels
-from edgesplit.labels import LabelTree, Node, Provenance, Source
+from edgesplit.heads.head import PADDING, Head, Level, levels
+from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
 
 __all__ = ["FORMAT_VERSION", "FUSED_KEY", "IR_VERSION", "OPSET", "read_head", "write_head"]
 

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import HeadError
-from edgesplit.labels import LabelTree
+from edgesplit.heads.labels import LabelTree
 from edgesplit.storage.files import is_digest
 
 __all__ = ["Evaluation", "Head", "Level", "PathStep", "head_digest", "levels"]
@@ -187,8 +187,8 @@ class Head:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Head:
-        """The head in an ONNX file; see `edgesplit.headfile.read_head`."""
-        from edgesplit.headfile import read_head  # the file format stands on this module
+        """The head in an ONNX file; see `edgesplit.heads.onnx_codec.read_head`."""
+        from edgesplit.heads.onnx_codec import read_head  # the file format stands on this module
 
         return read_head(data)
 
@@ -203,7 +203,7 @@ class Head:
 
     @cached_property
     def _file(self) -> tuple[bytes, str]:
-        from edgesplit.headfile import write_head  # as in from_bytes
+        from edgesplit.heads.onnx_codec import write_head  # as in from_bytes
 
         data = write_head(self)
         return data, head_digest(data)

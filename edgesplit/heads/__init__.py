@@ -1,0 +1,9 @@
+"""The head: a label tree with one row a node.
+
+labels      the label tree, and what a label may be
+head        tree and rows; evaluate and classify in numpy
+onnx_codec  the head as an ONNX file: write it, and read it by rebuilding
+diff        what differs between two heads
+statistics  class means, covariance and a sample of unlabelled clips
+metrics     generality, locality, churn
+"""
