@@ -19,8 +19,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.results import ROOT, write_timing
-from edgesplit.backbone import check_self_contained
-from edgesplit.sessions import open_session
+from edgesplit.backbone.identity import check_self_contained
+from edgesplit.backbone.session import open_session
 
 LAYERS, WIDTH = 88, 500
 """Float32 weights of 88 MB, about those of a small video transformer."""

@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.results import ROOT, write_timing
+from edgesplit.backbone.session import open_session
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node
-from edgesplit.sessions import open_session
 
 N_ROOTS, DIM = 119, 384
 RUNS = 200

@@ -30,14 +30,14 @@ import numpy.typing as npt
 from benchmarks.motion_split.classes import FINE_CLASSES, Half, head_label, taxonomy
 from benchmarks.motion_split.data import Clips, load_clips
 from benchmarks.results import ROOT, read_result, write_result
-from edgesplit.backbone import inline
+from edgesplit.backbone.backends import OrtBackend
+from edgesplit.backbone.fp16 import to_fp16
+from edgesplit.backbone.identity import inline
+from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.demo import ASSETS, BUNDLE
-from edgesplit.fp16 import to_fp16
 from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import score_split
-from edgesplit.int8 import to_int8
-from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.variants import measure_speed
 
 N_CLASSES = len(FINE_CLASSES)

@@ -28,7 +28,8 @@ import torch
 from torch import nn
 
 from benchmarks.results import ROOT, name_machine, read_result, write_result
-from edgesplit.backbone import inline
+from edgesplit.backbone.identity import inline
+from edgesplit.backbone.session import open_session
 from edgesplit.bundle import open_bundle
 from edgesplit.export import export_model, find_cut, load_classifier
 from edgesplit.export.backbone import NormalizedBackbone, normalize_clips
@@ -37,7 +38,6 @@ from edgesplit.export.cut import Cut
 from edgesplit.export.huggingface import PROCESSOR_FILES, use_transformers
 from edgesplit.export.mvd import ARCHITECTURES, VideoTransformer
 from edgesplit.export.parity import Parity, measure_parity, run_session
-from edgesplit.sessions import open_session
 from edgesplit.video.preprocessing import Preprocessing
 
 Floats = npt.NDArray[np.float32]

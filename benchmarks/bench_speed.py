@@ -100,7 +100,7 @@ def open_torch(folder: Path, threads: int, kind: str) -> Run:
 
 def open_whole(folder: Path, threads: int) -> Run:
     """The whole model, as a first try with torch's exporter gives it."""
-    from edgesplit.sessions import import_onnxruntime
+    from edgesplit.backbone.session import import_onnxruntime
 
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
@@ -113,10 +113,10 @@ def open_whole(folder: Path, threads: int) -> Run:
 
 def open_edgesplit(folder: Path, threads: int, recipe: Any) -> Run:
     """The bundle, as `edgesplit predict` runs it."""
-    from edgesplit.attention import fuse_attention
-    from edgesplit.backbone import inline
+    from edgesplit.backbone.attention import fuse_attention
+    from edgesplit.backbone.identity import inline
+    from edgesplit.backbone.int8 import to_int8
     from edgesplit.bundle import open_bundle
-    from edgesplit.int8 import to_int8
     from edgesplit.runtime import OrtBackend, Runtime
 
     bundle = open_bundle(folder / "lab.bundle")

@@ -20,13 +20,13 @@ import numpy.typing as npt
 
 from benchmarks.living import living, serve
 from benchmarks.results import ROOT, write_timing
-from edgesplit.backbone import feature_space, inline
+from edgesplit.backbone.fuse import fuse_models
+from edgesplit.backbone.identity import feature_space, inline
+from edgesplit.backbone.session import open_session
 from edgesplit.bundle import open_bundle
 from edgesplit.create import create_bundle
-from edgesplit.fuse import fuse_models
 from edgesplit.heads.head import Head
 from edgesplit.runtime.bench.harness import order_interval
-from edgesplit.sessions import open_session
 from edgesplit.video.preprocessing import Preprocessing
 
 Floats = npt.NDArray[np.float32]

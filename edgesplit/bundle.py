@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy.typing as npt
 
-from edgesplit.backbone import Backbone, check_self_contained, read_backbone
+from edgesplit.backbone.identity import Backbone, check_self_contained, read_backbone
 from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.errors import (
     BundleError,

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgesplit.backbone import Backbone, backbone_files, feature_space
+from edgesplit.backbone.identity import Backbone, backbone_files, feature_space
 from edgesplit.bundle import FORMAT_VERSION, Bundle, check_space, open_bundle
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import GateError
 from edgesplit.heads.diff import HeadDiff, diff_heads, match_nodes
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree
 from edgesplit.heads.statistics import spread
-from edgesplit.sessions import open_session
 
 __all__ = ["Gate", "pass_gate"]
 

@@ -19,10 +19,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 if TYPE_CHECKING:
+    from edgesplit.backbone.fp16 import RangeReport
     from edgesplit.bundle import Bundle
     from edgesplit.demo import DemoResult
     from edgesplit.export import Choices, EncoderReport, ExportReport
-    from edgesplit.fp16 import RangeReport
     from edgesplit.heads.diff import HeadDiff
     from edgesplit.heads.head import Head
     from edgesplit.heads.labels import Source

@@ -15,8 +15,8 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.backbone.features import open_extractor
 from edgesplit.errors import ClipError
-from edgesplit.features import open_extractor
 from edgesplit.video.clips import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:

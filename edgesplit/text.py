@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import BundleError, CacheError, LabelError
-from edgesplit.sessions import open_session
 from edgesplit.storage.files import check_digest
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache, warn_of_cache
 

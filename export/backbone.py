@@ -16,7 +16,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edgesplit.backbone import Backbone
+from edgesplit.backbone.identity import Backbone
 from edgesplit.errors import ExportError
 from edgesplit.export.canonical import INPUT_NAME, OPSET, OUTPUT_NAME, canonical_backbone
 from edgesplit.export.cut import Cut

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from edgesplit.backbone import Backbone, feature_space
+from edgesplit.backbone.features import Features, cached, extract_all, open_backbone
+from edgesplit.backbone.identity import Backbone, feature_space
 from edgesplit.create import create_bundle
 from edgesplit.errors import ClipError, ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
@@ -24,7 +25,6 @@ from edgesplit.export.parity import (
     measure_parity,
     random_clips,
 )
-from edgesplit.features import Features, cached, extract_all, open_backbone
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
 from edgesplit.video.clips import read_clip

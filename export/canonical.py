@@ -17,11 +17,11 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, inliner, numpy_helper
 
-from edgesplit import backbone
-from edgesplit.backbone import Backbone, LargeBackbone
+from edgesplit.backbone import identity as backbone
+from edgesplit.backbone.graph import skeleton
+from edgesplit.backbone.identity import Backbone, LargeBackbone
 from edgesplit.errors import ExportError
 from edgesplit.export.idioms import respell
-from edgesplit.graphs import skeleton
 
 __all__ = ["IR_VERSION", "OPSET", "canonical_backbone"]
 

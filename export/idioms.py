@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from edgesplit.graphs import Wiring, infer_sizes, living_nodes
+from edgesplit.backbone.graph import Wiring, infer_sizes, living_nodes
 
 __all__ = ["respell"]
 

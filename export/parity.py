@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edgesplit.backbone import Backbone
+from edgesplit.backbone.identity import Backbone
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
 from edgesplit.export.backbone import normalize_clips
 from edgesplit.export.cut import Cut
-from edgesplit.sessions import open_session
 from edgesplit.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from edgesplit._lazy import load_on_use
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.backends import Backend, FunctionBackend, OrtBackend
+    from edgesplit.backbone.backends import Backend, FunctionBackend, OrtBackend
     from edgesplit.runtime.batching import BatchingBackend
     from edgesplit.runtime.capture import Feed, Source, parse_source
     from edgesplit.runtime.choice import Choice, open_backend
@@ -97,7 +97,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "edgesplit.runtime.backends": ("Backend", "FunctionBackend", "OrtBackend"),
+    "edgesplit.backbone.backends": ("Backend", "FunctionBackend", "OrtBackend"),
     "edgesplit.runtime.batching": ("BatchingBackend",),
     "edgesplit.runtime.capture": ("Feed", "Source", "parse_source"),
     "edgesplit.runtime.choice": ("Choice", "open_backend"),

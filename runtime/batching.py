@@ -10,8 +10,8 @@ from concurrent.futures import Future
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.backbone.backends import CLOSED, Backend
 from edgesplit.errors import BackendError
-from edgesplit.runtime.backends import CLOSED, Backend
 
 __all__ = ["BatchingBackend"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError
-from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.cuda import find_device
 from edgesplit.runtime.engines import ENGINES, PRECISIONS, TensorRT, open_engine
 from edgesplit.runtime.variants import Recipe, open_variant

@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit._isolated import run_apart
-from edgesplit.backbone import inline
+from edgesplit.backbone.backends import OrtBackend
+from edgesplit.backbone.fp16 import RangeReport, to_fp16
+from edgesplit.backbone.identity import inline
+from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle import Bundle
 from edgesplit.errors import EngineError
-from edgesplit.fp16 import RangeReport, to_fp16
-from edgesplit.int8 import to_int8
-from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.cuda import find_device
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
 from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan, version

@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit._isolated import run_apart
+from edgesplit.backbone.backends import Backend, OrtBackend
+from edgesplit.backbone.session import import_onnxruntime, open_session
 from edgesplit.bundle import open_bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.heads.head import Head
-from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.choice import open_backend
 from edgesplit.runtime.engines import Here, TensorRT
 from edgesplit.runtime.runtime import Runtime
-from edgesplit.sessions import import_onnxruntime, open_session
 
 __all__ = ["CODECS", "Probes", "Speed"]
 

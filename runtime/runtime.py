@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.bundle import Bundle, check_space, open_bundle
 from edgesplit.errors import BackendError
 from edgesplit.heads.head import Head, PathStep
-from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.probation import Probation
 from edgesplit.runtime.shadow import Shadow, ShadowReport
 from edgesplit.runtime.swap import POLL_S, LiveHead, ServingHead

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit._threads import on_one_core
+from edgesplit.backbone.session import open_session
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, BundleError
 from edgesplit.heads.head import Evaluation, Head
-from edgesplit.sessions import open_session
 
 __all__ = ["MAX_POLL_S", "POLL_S", "LiveHead", "ServingHead"]
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.backbone import check_self_contained
+from edgesplit.backbone.backends import CLOSED
+from edgesplit.backbone.identity import check_self_contained
 from edgesplit.errors import BackendError, EngineError, MissingExtraError
-from edgesplit.runtime.backends import CLOSED
 from edgesplit.runtime.cuda import call, find_device, load_cuda
 
 __all__ = ["Batch", "EngineBackend", "Plan", "build_plan", "run_plan", "version"]

@@ -17,16 +17,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.attention import fuse_attention
-from edgesplit.backbone import inline
+from edgesplit.backbone.attention import fuse_attention
+from edgesplit.backbone.backends import Backend, OrtBackend
+from edgesplit.backbone.fp16 import RangeReport, round_halves, to_fp16
+from edgesplit.backbone.identity import inline
+from edgesplit.backbone.int8 import to_int8
+from edgesplit.backbone.session import import_onnxruntime
 from edgesplit.bundle import Bundle
 from edgesplit.errors import VariantError
-from edgesplit.fp16 import RangeReport, round_halves, to_fp16
 from edgesplit.heads.head import Head
-from edgesplit.int8 import to_int8
-from edgesplit.runtime.backends import Backend, OrtBackend
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
-from edgesplit.sessions import import_onnxruntime
 from edgesplit.storage.artifacts import Shelf, make_key
 from edgesplit.storage.files import check_digest
 

@@ -13,13 +13,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesplit.backbone import feature_space
+from edgesplit.backbone.identity import feature_space
+from edgesplit.backbone.session import import_onnxruntime
 from edgesplit.bundle import Bundle
 from edgesplit.create import create_bundle
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import words
 from edgesplit.heads.statistics import Statistics
-from edgesplit.sessions import import_onnxruntime
 from edgesplit.text import TextEncoder
 from edgesplit.video.preprocessing import Preprocessing
 

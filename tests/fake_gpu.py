@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.errors import EngineError
-from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.engines import Here, TensorRT
 from edgesplit.runtime.judging import Progress
 from edgesplit.runtime.trt import Batch, Plan

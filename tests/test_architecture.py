@@ -156,7 +156,7 @@ def test_onnx_runtime_is_imported_in_one_place() -> None:
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
         named = [node.args[0] for node in calls if "import" in ast.unparse(node.func)]
         broken += [name for node in named if ast.unparse(node).strip("'") == "onnxruntime"]
-    assert broken == ["edgesplit.sessions"]
+    assert broken == ["edgesplit.backbone.session"]
 
 
 def test_modules_form_no_circle() -> None:

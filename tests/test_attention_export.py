@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.motion_split.model import N_FRAMES, SIZE, transformer
-from edgesplit.attention import fuse_attention
-from edgesplit.backbone import inline
+from edgesplit.backbone.attention import fuse_attention
+from edgesplit.backbone.backends import OrtBackend
+from edgesplit.backbone.identity import inline
 from edgesplit.export.backbone import export_backbone
 from edgesplit.export.cut import find_cut
-from edgesplit.runtime.backends import OrtBackend
 from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch

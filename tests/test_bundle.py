@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.backbone import feature_space
+from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle import Bundle, find_bundle, open_bundle
 from edgesplit.create import create_bundle
 from edgesplit.edit import Edit

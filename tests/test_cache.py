@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 import edgesplit
+from edgesplit.backbone.features import cached
 from edgesplit.bundle import Bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import CacheError, EngineError, VariantError
-from edgesplit.features import cached
 from edgesplit.runtime import ENGINES, VARIANTS, add_variant
 from edgesplit.runtime.doctor import examine
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache

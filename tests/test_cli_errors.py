@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit import cli
-from edgesplit.backbone import feature_space
+from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle import Bundle
 from edgesplit.cli.options import print_json
 from edgesplit.create import create_bundle

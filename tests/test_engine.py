@@ -27,7 +27,10 @@ from click.testing import Result
 
 import edgesplit
 from edgesplit._isolated import run_apart
-from edgesplit.backbone import feature_space, inline
+from edgesplit.backbone.backends import OrtBackend
+from edgesplit.backbone.fp16 import to_fp16
+from edgesplit.backbone.identity import feature_space, inline
+from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.cli import engine as engine_commands
 from edgesplit.create import create_bundle
@@ -38,11 +41,8 @@ from edgesplit.errors import (
     MissingExtraError,
     VariantError,
 )
-from edgesplit.fp16 import to_fp16
 from edgesplit.heads.head import Head
-from edgesplit.int8 import to_int8
 from edgesplit.runtime import Runtime, cuda, engines, trt
-from edgesplit.runtime.backends import OrtBackend
 from edgesplit.runtime.engines import (
     ENGINES,
     Agreement,

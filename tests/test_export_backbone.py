@@ -21,13 +21,13 @@ pytest.importorskip("onnxscript")
 import torch
 from torch import Tensor, nn
 
-from edgesplit.backbone import inline
+from edgesplit.backbone.identity import inline
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
 from edgesplit.export.canonical import canonical_backbone
 from edgesplit.export.cut import Cut, find_cut
 from edgesplit.export.parity import random_clips, run_session
-from edgesplit.sessions import open_session
 from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch

@@ -14,12 +14,12 @@ pytest.importorskip("onnxscript")
 import torch
 from torch import Tensor, nn
 
+from edgesplit.backbone.session import open_session
 from edgesplit.bundle import open_bundle
 from edgesplit.errors import ClipError, ExportError, LabelError
 from edgesplit.export import bundle as export_bundle
 from edgesplit.export.bundle import ExportReport, export_model
 from edgesplit.export.parity import Parity, run_session
-from edgesplit.sessions import open_session
 from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
 

@@ -15,7 +15,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from edgesplit.backbone import inline
+from edgesplit.backbone.identity import inline
 from edgesplit.errors import ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
 from edgesplit.export.cut import Cut, find_cut

@@ -27,6 +27,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from edgesplit.backbone.session import open_session
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.cli import main
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
@@ -36,7 +37,6 @@ from edgesplit.export.text import (
     reference_embeddings,
     write_text_encoder,
 )
-from edgesplit.sessions import open_session
 from edgesplit.split import split_class
 from edgesplit.storage.files import Disk, Store
 from edgesplit.text import TextEncoder

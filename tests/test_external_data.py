@@ -21,7 +21,10 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 from onnx.numpy_helper import from_array
 
-from edgesplit.backbone import (
+from edgesplit.backbone.features import open_backbone
+from edgesplit.backbone.fuse import fuse_models
+from edgesplit.backbone.graph import open_flat
+from edgesplit.backbone.identity import (
     GRAPH,
     WEIGHTS,
     LargeBackbone,
@@ -29,17 +32,14 @@ from edgesplit.backbone import (
     feature_space,
     inline,
 )
+from edgesplit.backbone.session import open_session
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.create import create_bundle
 from edgesplit.errors import BackendError, BundleError, EdgesplitError
-from edgesplit.features import open_backbone
-from edgesplit.fuse import fuse_models
-from edgesplit.graphs import open_flat
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from edgesplit.runtime.trt import Batch, build_plan
 from edgesplit.runtime.variants import VARIANTS, Guard, Variant, open_variant
-from edgesplit.sessions import open_session
 from edgesplit.text import TextEncoder, encoder_digest
 from edgesplit.video.preprocessing import Preprocessing
 
@@ -335,7 +335,7 @@ def test_unusual_bytes_are_refused(name: str) -> None:
 
 def test_protobuf_in_pure_python_overlooks_nothing() -> None:
     code = (
-        "from edgesplit.backbone import check_self_contained\n"
+        "from edgesplit.backbone.identity import check_self_contained\n"
         "from edgesplit.errors import BackendError\n"
         f"for name, model in {UNUSUAL!r}.items():\n"
         "    try: check_self_contained(model)\n"

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edgesplit.backbone.features import Extract, cached, extract_all, extract_folder
 from edgesplit.bundle import Bundle
 from edgesplit.errors import ClipError
-from edgesplit.features import Extract, cached, extract_all, extract_folder
 from edgesplit.runtime import Runtime
 from edgesplit.shots import read_shots
 from edgesplit.storage.user_cache import cache_folder
@@ -121,7 +121,7 @@ def test_a_killed_run_goes_on_where_it_was(videos: dict[str, Path], tmp_path: Pa
     code = """
 import os, signal, sys
 from pathlib import Path
-from edgesplit.features import cached, extract_all
+from edgesplit.backbone.features import cached, extract_all
 from tests.test_features import SPACE, Model
 
 model = Model()

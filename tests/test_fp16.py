@@ -14,12 +14,12 @@ from onnx.reference import ReferenceEvaluator
 
 import edgesplit
 from edgesplit import open_bundle, read_clip
+from edgesplit.backbone.fp16 import HIGHEST, round_halves
+from edgesplit.backbone.fp16 import to_fp16 as to_fp16_on
+from edgesplit.backbone.ranges import measure_ranges
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
-from edgesplit.fp16 import HIGHEST, round_halves
-from edgesplit.fp16 import to_fp16 as to_fp16_on
-from edgesplit.ranges import measure_ranges
 from edgesplit.runtime.engines import _made_clips
-from edgesplit.sessions import open_session
 from tests.backbones import (
     CLIP_SHAPE,
     DIM,

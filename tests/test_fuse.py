@@ -9,15 +9,15 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgesplit.attention import fuse_attention
-from edgesplit.backbone import inline
+from edgesplit.backbone.attention import fuse_attention
+from edgesplit.backbone.fp16 import to_fp16
+from edgesplit.backbone.fuse import TOLERANCE, Fused, fuse_models
+from edgesplit.backbone.identity import inline
+from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle import Bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import ExportError, HeadError
-from edgesplit.fp16 import to_fp16
-from edgesplit.fuse import TOLERANCE, Fused, fuse_models
 from edgesplit.heads.head import Head
-from edgesplit.int8 import to_int8
 from edgesplit.runtime import Runtime
 from tests.backbones import CLIP_SHAPE, DIM, clips, transformer
 from tests.test_cli import run, run_json
@@ -98,7 +98,7 @@ def test_it_is_no_head(bundle: Bundle) -> None:
 def test_more_than_one_file_holds_is_refused(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgesplit.fuse.LARGEST_BYTES", 1000)
+    monkeypatch.setattr("edgesplit.backbone.fuse.LARGEST_BYTES", 1000)
     with pytest.raises(ExportError, match="keep the two apart"):
         fused(bundle)
 
@@ -106,7 +106,7 @@ def test_more_than_one_file_holds_is_refused(
 def test_file_that_answers_otherwise_is_refused(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgesplit.fuse.TOLERANCE", -1.0)
+    monkeypatch.setattr("edgesplit.backbone.fuse.TOLERANCE", -1.0)
     with pytest.raises(ExportError, match=r"differ by .* of the largest"):
         fused(bundle)
 

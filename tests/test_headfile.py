@@ -14,10 +14,10 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import HeadError
 from edgesplit.heads.head import Head, head_digest
 from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
-from edgesplit.sessions import open_session
 
 Metadata = dict[str, Any]
 

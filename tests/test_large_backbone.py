@@ -12,12 +12,12 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor, nn
 
-from edgesplit import backbone as backbone_module
-from edgesplit.backbone import LargeBackbone, inline
+from edgesplit.backbone import identity as backbone_module
+from edgesplit.backbone.features import open_backbone
+from edgesplit.backbone.identity import LargeBackbone, inline
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import BundleError, ExportError
 from edgesplit.export import export_model
-from edgesplit.features import open_backbone
 from edgesplit.runtime import Runtime, add_variant
 from edgesplit.runtime.bench.copies import copied_bundle
 from edgesplit.video.preprocessing import Preprocessing

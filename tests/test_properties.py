@@ -9,10 +9,10 @@ import onnx
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgesplit.backbone.session import open_session
 from edgesplit.edit import merge_class, restore_parent
 from edgesplit.heads.head import Evaluation, Head
 from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
-from edgesplit.sessions import open_session
 
 Floats = npt.NDArray[np.float32]
 

@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
+from edgesplit.backbone.ranges import measure_ranges
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import BackendError
-from edgesplit.ranges import measure_ranges
-from edgesplit.sessions import open_session
 from tests.backbones import DIM, Made, clips, convolutions, transformer
 
 
@@ -76,7 +76,7 @@ def test_a_backbone_that_fails_says_so() -> None:
 def test_values_are_freed_as_soon_as_they_are_used() -> None:
     code = (
         "import resource, numpy as np, onnx\n"
-        "from edgesplit.ranges import measure_ranges\n"
+        "from edgesplit.backbone.ranges import measure_ranges\n"
         "from tests.backbones import Made\n"
         "made, value, names = Made(), 'clip', []\n"
         "for _ in range(64):\n"

@@ -10,11 +10,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from edgesplit.backbone import WEIGHTS, LargeBackbone
+from edgesplit.backbone.identity import WEIGHTS, LargeBackbone
+from edgesplit.backbone.session import open_session
 from edgesplit.bundle import Bundle
 from edgesplit.errors import BackendError, MissingExtraError
 from edgesplit.heads.head import Head
-from edgesplit.sessions import open_session
 
 ABSENT = "TensorrtExecutionProvider"
 
@@ -72,7 +72,7 @@ def test_onnx_runtime_is_told_to_send_no_telemetry_before_it_is_imported(tmp_pat
     code = (
         "import os, sys; os.environ.pop('ORT_DISABLE_TELEMETRY', None)\n"
         f"sys.path.insert(0, {str(tmp_path)!r})\n"
-        "from edgesplit.sessions import open_session\n"
+        "from edgesplit.backbone.session import open_session\n"
         "try: open_session(b'')\n"
         "except AttributeError: pass\n"
         "assert sys.modules['onnxruntime'].found == '1'"

@@ -34,11 +34,11 @@ from benchmarks.ssv2_split.features import extract_all, space_folder
 from benchmarks.ssv2_split.layout import HalfName, LayoutError, load_layout, modifiers
 from benchmarks.ssv2_split.table import published_for, summarise
 from benchmarks.ssv2_split.vlm_gate import gate_rows, gated_videos, relabel
-from edgesplit.backbone import feature_space
+from edgesplit.backbone.features import Features
+from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle import Bundle
 from edgesplit.create import create_bundle
 from edgesplit.errors import ClipError
-from edgesplit.features import Features
 from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import score_split
 from edgesplit.split import split_class

@@ -15,18 +15,18 @@ from filelock import FileLock
 from onnx import TensorProto, numpy_helper
 
 from edgesplit import screen
-from edgesplit.attention import fuse_attention
-from edgesplit.backbone import feature_space
+from edgesplit.backbone.attention import fuse_attention
+from edgesplit.backbone.backends import Floats, FunctionBackend, OrtBackend
+from edgesplit.backbone.fp16 import Halved, to_fp16
+from edgesplit.backbone.identity import feature_space
+from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle import Bundle
 from edgesplit.cli.options import RECIPES
 from edgesplit.create import create_bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ExportError, VariantError
-from edgesplit.fp16 import Halved, to_fp16
 from edgesplit.heads.head import Head
-from edgesplit.int8 import to_int8
 from edgesplit.runtime import Runtime, variants
-from edgesplit.runtime.backends import Floats, FunctionBackend, OrtBackend
 from edgesplit.runtime.judging import MIN_CLIPS
 from edgesplit.runtime.variants import (
     BARS,

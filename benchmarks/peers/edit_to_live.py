@@ -32,7 +32,7 @@ import numpy as np
 import onnx
 
 from benchmarks.results import ROOT, read_timings, write_timing
-from edgesplit.backbone import inline
+from edgesplit.backbone.identity import inline
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.edit import Edit
 
@@ -128,7 +128,7 @@ def publish(bundle: Bundle, edit: Edit) -> int:
 
 def fuse(bundle: Bundle, edit: Edit, file: Path) -> int:
     """One file for the service: merged and written, without the checks of `edgesplit fuse`."""
-    from edgesplit.fuse import join_models
+    from edgesplit.backbone.fuse import join_models
 
     data = join_models(onnx.load_model_from_string(inline(bundle.backbone())), edit.head)
     return replace(file, data)

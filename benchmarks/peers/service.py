@@ -57,7 +57,7 @@ def serve_bundle(path: Path) -> None:
 
 def serve_file(path: Path) -> None:
     """One ONNX file, opened anew beside the old one when it changes."""
-    from edgesplit.sessions import open_session
+    from edgesplit.backbone.session import open_session
 
     def open_file() -> Callable[[], Any]:
         session = open_session(path.read_bytes(), threads=1)

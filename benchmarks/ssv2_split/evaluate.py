@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ssv2_split.layout import Category, Clip, Layout, LayoutError
+from edgesplit.backbone.features import Features, Floats
 from edgesplit.bundle import Bundle
 from edgesplit.errors import EditError, LabelError
-from edgesplit.features import Features, Floats
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import COMPOSITIONS, Composition, words
 from edgesplit.heads.metrics import Score, score_split

@@ -1,6 +1,6 @@
 """Every video through a model once: a cache of features that a killed run leaves usable.
 
-It goes by names, where the cache of `edgesplit.features` looks at the files: so a table can be made
+It goes by names, where the cache of `edgesplit.backbone.features` looks at the files: so a table can be made
 where the videos are not, and 220,000 videos are some thousand files. A folder of small npz files,
 each with the names and the features of some videos, each written whole or not at all; a damaged one
 is removed and its videos are done again. A folder belongs to one model and one folder of videos. A
@@ -21,8 +21,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
+from edgesplit.backbone.features import Extract, Features
 from edgesplit.errors import ClipError
-from edgesplit.features import Extract, Features
 from edgesplit.storage.files import Store, map_os_errors, read_bytes
 from edgesplit.storage.user_cache import make_cache
 from edgesplit.video.clips import VIDEO_SUFFIXES

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from benchmarks.ssv2_split.evaluate import Row, Splitter, Way
 from benchmarks.ssv2_split.layout import Category, LayoutError
+from edgesplit.backbone.features import Features, Floats
 from edgesplit.errors import MissingExtraError
-from edgesplit.features import Features, Floats
 from edgesplit.heads.head import Head
 from edgesplit.video.clips import read_clip
 from edgesplit.video.preprocessing import Preprocessing

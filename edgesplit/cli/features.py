@@ -45,7 +45,7 @@ def features(
         edgesplit features clips/ -o features.npz
     """
     from edgesplit import screen
-    from edgesplit.features import extract_folder
+    from edgesplit.backbone.features import extract_folder
 
     bundle = open_bundle(bundle_path)
     if output is not None and not replace:
@@ -87,7 +87,7 @@ def calibrate(clips: Path, force: bool, bundle_path: Path | None, as_json: bool)
         edgesplit calibrate clips/
     """
     from edgesplit import screen
-    from edgesplit.features import extract_folder
+    from edgesplit.backbone.features import extract_folder
 
     bundle = open_bundle(bundle_path)
     bundle.check_uncalibrated()

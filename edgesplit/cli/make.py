@@ -279,8 +279,8 @@ def fuse(
     Example:
         edgesplit fuse -o model.onnx
     """
-    from edgesplit.backbone import inline
-    from edgesplit.fuse import fuse_models
+    from edgesplit.backbone.fuse import fuse_models
+    from edgesplit.backbone.identity import inline
     from edgesplit.runtime.variants import read_variant
 
     if not replace:

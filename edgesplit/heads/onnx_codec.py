@@ -31,7 +31,7 @@ IR_VERSION = 8
 
 _METADATA_KEY = "edgesplit"
 FUSED_KEY = "edgesplit.fused"
-"""Where a file of backbone and head in one (`edgesplit.fuse`) says what it holds."""
+"""Where a file of backbone and head in one (`edgesplit.backbone.fuse`) says what it holds."""
 
 _MAX_QUOTED = 500
 """Characters of a message that quotes a damaged file, whose words can be of any length."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edgesplit.backbone import GRAPH, WEIGHTS
+from edgesplit.backbone.identity import GRAPH, WEIGHTS
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError, EditError
 from edgesplit.heads.labels import Composition

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit._isolated import run_apart
-from edgesplit.runtime.backends import Backend
+from edgesplit.backbone.backends import Backend
 from edgesplit.runtime.bench.harness import (
     BLOCKS,
     Answer,

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.backbone import Backbone
+from edgesplit.backbone.identity import Backbone
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import BackendError
-from edgesplit.sessions import open_session
 
 __all__ = ["Backend", "FunctionBackend", "OrtBackend"]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from edgesplit.backbone import Backbone, LargeBackbone, check_self_contained
+from edgesplit.backbone.identity import Backbone, LargeBackbone, check_self_contained
 from edgesplit.errors import BackendError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
+from edgesplit.backbone.graph import open_flat, replace_nodes
+from edgesplit.backbone.ranges import Ranges, measure_ranges
 from edgesplit.errors import ExportError
-from edgesplit.graphs import open_flat, replace_nodes
-from edgesplit.ranges import Ranges, measure_ranges
 
 __all__ = ["HIGHEST", "LOWEST", "Halved", "RangeReport", "round_halves", "to_fp16"]
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import BackendError
-from edgesplit.sessions import open_session
 
 __all__ = ["Ranges", "measure_ranges"]
 

@@ -15,11 +15,11 @@ import numpy.typing as npt
 import onnx
 from onnx import version_converter
 
-from edgesplit.backbone import check_self_contained
+from edgesplit.backbone.identity import check_self_contained
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
 from edgesplit.heads.head import Head
 from edgesplit.heads.onnx_codec import FUSED_KEY
-from edgesplit.sessions import open_session
 
 __all__ = ["TOLERANCE", "Fused", "fuse_models", "join_models"]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from edgesplit.backbone import check_self_contained
+from edgesplit.backbone.identity import check_self_contained
 from edgesplit.errors import ExportError
 
 __all__ = ["Wiring", "infer_sizes", "living_nodes", "open_flat", "replace_nodes", "skeleton"]

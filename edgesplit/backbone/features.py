@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.backbone import Backbone
+from edgesplit.backbone.identity import Backbone
+from edgesplit.backbone.session import open_session
 from edgesplit.errors import CacheError, ClipError
-from edgesplit.sessions import open_session
 from edgesplit.storage.files import Store, check_digest
 from edgesplit.storage.user_cache import find_cached, make_cache, warn_of_cache
 from edgesplit.video.clips import find_videos, read_clip

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edgesplit.backbone.graph import Wiring, infer_sizes, living_nodes, open_flat, replace_nodes
 from edgesplit.errors import ExportError
-from edgesplit.graphs import Wiring, infer_sizes, living_nodes, open_flat, replace_nodes
 
 __all__ = ["fuse_attention"]
 
