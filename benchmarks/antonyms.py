@@ -25,14 +25,14 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.results import write_result
+from edgesplit.edits.groups import Taxonomy, known_groups
+from edgesplit.edits.matching import SURE_NAMED, in_known_words, match_sources
+from edgesplit.edits.problem import ask
+from edgesplit.edits.rules import DEFAULT_RULE, get_rule
+from edgesplit.edits.rules.base import Request, cosines, settled
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.heads.head import Head
-from edgesplit.knowledge import Taxonomy, known_groups
-from edgesplit.request import ask
-from edgesplit.rules import DEFAULT_RULE, get_rule
-from edgesplit.rules.transfer import Request, cosines, settled
-from edgesplit.sources import SURE_NAMED, in_known_words, match_sources
-from edgesplit.split import split_class
-from edgesplit.text import packaged_encoder
 
 # The first pole of every wording means the same.
 POLES: tuple[tuple[str, ...], ...] = (

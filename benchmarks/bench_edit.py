@@ -18,9 +18,9 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.results import ROOT, write_timing
+from edgesplit.edits.split import split_class
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
-from edgesplit.split import split_class
 
 SIZES = ((58, 128), (174, 384), (1_000, 384), (10_000, 768))
 ACTIONS = [

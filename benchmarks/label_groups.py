@@ -32,7 +32,7 @@ from rich.table import Table
 from benchmarks import bench_edit
 from benchmarks.motion_split.classes import CATEGORIES, Half, head_labels
 from benchmarks.results import ROOT, write_result
-from edgesplit import knowledge
+from edgesplit.edits import groups as knowledge
 from edgesplit.heads.labels import words
 
 SPLITS = ("SSv2-Split", "FineGym-Split")

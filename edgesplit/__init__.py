@@ -11,17 +11,17 @@ from edgesplit._lazy import load_on_use
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle, open_bundle
     from edgesplit.create import create_bundle
-    from edgesplit.edit import Edit, drop_class, merge_class, rename_class
+    from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class
+    from edgesplit.edits.plan import Split, split_classes
+    from edgesplit.edits.report import Report
+    from edgesplit.edits.split import split_class
+    from edgesplit.edits.text_encoder import TextEncoder
     from edgesplit.errors import EdgesplitError
     from edgesplit.heads.head import Evaluation, Head
     from edgesplit.heads.labels import LabelTree
     from edgesplit.heads.metrics import Score, score_split
     from edgesplit.heads.statistics import Statistics
     from edgesplit.history import Version
-    from edgesplit.plan import Split, split_classes
-    from edgesplit.report import Report
-    from edgesplit.split import split_class
-    from edgesplit.text import TextEncoder
     from edgesplit.video.clips import read_clip
     from edgesplit.video.preprocessing import Preprocessing
 
@@ -57,18 +57,18 @@ _HOMES = {
     "edgesplit.bundle": ("Bundle", "open_bundle"),
     "edgesplit.video.clips": ("read_clip",),
     "edgesplit.create": ("create_bundle",),
-    "edgesplit.edit": ("Edit", "drop_class", "merge_class", "rename_class"),
+    "edgesplit.edits.edit": ("Edit", "drop_class", "merge_class", "rename_class"),
     "edgesplit.errors": ("EdgesplitError",),
     "edgesplit.heads.head": ("Evaluation", "Head"),
     "edgesplit.history": ("Version",),
     "edgesplit.heads.labels": ("LabelTree",),
     "edgesplit.heads.metrics": ("Score", "score_split"),
-    "edgesplit.plan": ("Split", "split_classes"),
+    "edgesplit.edits.plan": ("Split", "split_classes"),
     "edgesplit.video.preprocessing": ("Preprocessing",),
-    "edgesplit.report": ("Report",),
-    "edgesplit.split": ("split_class",),
+    "edgesplit.edits.report": ("Report",),
+    "edgesplit.edits.split": ("split_class",),
     "edgesplit.heads.statistics": ("Statistics",),
-    "edgesplit.text": ("TextEncoder",),
+    "edgesplit.edits.text_encoder": ("TextEncoder",),
 }
 
 __getattr__, __dir__ = load_on_use(__name__, _HOMES)

@@ -24,7 +24,13 @@ from pathlib import Path
 import numpy.typing as npt
 
 from edgesplit.backbone.identity import Backbone, check_self_contained, read_backbone
-from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
+from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class, restore_parent
+from edgesplit.edits.groups import Taxonomy
+from edgesplit.edits.naming import Into, Shots
+from edgesplit.edits.plan import Plan, split_classes
+from edgesplit.edits.rules import DEFAULT_RULE
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import (
     BundleError,
     ConflictError,
@@ -39,11 +45,7 @@ from edgesplit.heads.labels import Composition
 from edgesplit.heads.metrics import count_flips
 from edgesplit.heads.statistics import Statistics
 from edgesplit.history import Version, read_history
-from edgesplit.knowledge import Taxonomy
-from edgesplit.plan import Plan, split_classes
 from edgesplit.publish import go_live, has_head, head_file, head_files, prune, read_live
-from edgesplit.rules import DEFAULT_RULE
-from edgesplit.split import split_class
 from edgesplit.storage.files import (
     Store,
     check_digest,
@@ -53,8 +55,6 @@ from edgesplit.storage.files import (
     read_bytes,
     read_regular,
 )
-from edgesplit.subcategories import Into, Shots
-from edgesplit.text import TextEncoder, packaged_encoder
 from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["Bundle", "check_space", "find_bundle", "open_bundle"]

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.edits.split import split_class
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.heads.metrics import Score, score_split
-from edgesplit.split import split_class
 from edgesplit.storage.files import map_os_errors, read_bytes
 from edgesplit.video.clips import read_clip
 
 if TYPE_CHECKING:
-    from edgesplit.report import Report
+    from edgesplit.edits.report import Report
     from edgesplit.runtime import Prediction, Runtime
 
 __all__ = ["CLASS", "INTO", "ClipAnswer", "DemoResult", "run_demo", "unpack_demo"]

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from edgesplit.backbone.fp16 import RangeReport
     from edgesplit.bundle import Bundle
     from edgesplit.demo import DemoResult
+    from edgesplit.edits.report import Report, ShotReport
     from edgesplit.export import Choices, EncoderReport, ExportReport
     from edgesplit.heads.diff import HeadDiff
     from edgesplit.heads.head import Head
     from edgesplit.heads.labels import Source
     from edgesplit.history import Version
-    from edgesplit.report import Report, ShotReport
     from edgesplit.runtime.doctor import Checkup
     from edgesplit.runtime.engines import Build, Engine, Here
     from edgesplit.runtime.runtime import Prediction

@@ -34,10 +34,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit.bundle import Bundle
+from edgesplit.edits.text_encoder import (
+    ENCODER_FILE,
+    MANIFEST_FILE,
+    TOKENIZER_FILE,
+    TextEncoder,
+    encoder_digest,
+)
 from edgesplit.errors import BundleError, ExportError, MissingExtraError
 from edgesplit.export.huggingface import use_transformers
 from edgesplit.storage.files import PART, Store, lock, map_os_errors, part_path
-from edgesplit.text import ENCODER_FILE, MANIFEST_FILE, TOKENIZER_FILE, TextEncoder, encoder_digest
 
 __all__ = [
     "EncoderReport",

@@ -17,10 +17,10 @@ from edgesplit.backbone.identity import feature_space
 from edgesplit.backbone.session import import_onnxruntime
 from edgesplit.bundle import Bundle
 from edgesplit.create import create_bundle
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import words
 from edgesplit.heads.statistics import Statistics
-from edgesplit.text import TextEncoder
 from edgesplit.video.preprocessing import Preprocessing
 
 onnxruntime = import_onnxruntime()  # without telemetry, before any test imports it

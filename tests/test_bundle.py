@@ -17,7 +17,8 @@ import pytest
 from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle import Bundle, find_bundle, open_bundle
 from edgesplit.create import create_bundle
-from edgesplit.edit import Edit
+from edgesplit.edits.edit import Edit
+from edgesplit.edits.plan import Plan, Split
 from edgesplit.errors import (
     BundleError,
     ConflictError,
@@ -30,7 +31,6 @@ from edgesplit.errors import (
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Node
 from edgesplit.heads.statistics import Statistics
-from edgesplit.plan import Plan, Split
 from edgesplit.storage.files import Disk, Store, part_path
 from edgesplit.video.preprocessing import Preprocessing
 

@@ -19,11 +19,11 @@ import edgesplit
 from edgesplit.backbone.features import cached
 from edgesplit.bundle import Bundle
 from edgesplit.demo import unpack_demo
+from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import CacheError, EngineError, VariantError
 from edgesplit.runtime import ENGINES, VARIANTS, add_variant
 from edgesplit.runtime.doctor import examine
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache
-from edgesplit.text import packaged_encoder
 from tests.test_doctor import MadeProbes
 
 CHECKOUT = Path(edgesplit.__file__).parents[1]

@@ -18,10 +18,10 @@ from edgesplit.bundle import Bundle
 from edgesplit.cli.options import print_json
 from edgesplit.create import create_bundle
 from edgesplit.demo import unpack_demo
+from edgesplit.edits.text_encoder import encoder_digest, packaged_encoder
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import parse_source
-from edgesplit.text import encoder_digest, packaged_encoder
 from tests.test_cli import run, write_video
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from edgesplit.confidence import (
+from edgesplit.edits.estimate import (
     HIGHEST,
     LOWEST,
     MIN_SEEN,
@@ -15,15 +15,15 @@ from edgesplit.confidence import (
     measure,
     predict_accuracy,
 )
+from edgesplit.edits.problem import Question, ask
+from edgesplit.edits.rules.alignment import alignment, leave_groups_out
+from edgesplit.edits.rules.base import Floats, Request, Texts
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import FeatureSpaceError, UncertainSourceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition
 from edgesplit.heads.statistics import MIN_CLIPS, Statistics
-from edgesplit.request import Question, ask
-from edgesplit.rules.alignment import alignment, leave_groups_out
-from edgesplit.rules.transfer import Floats, Request, Texts
-from edgesplit.split import split_class
-from edgesplit.text import TextEncoder
 
 ACTIONS = ("pulling", "moving", "sliding", "carrying", "turning")
 N_CLIPS = 40
@@ -61,7 +61,7 @@ class World:
         self.statistics = Statistics.from_features(self.head, self.features)
 
     def ask(self, encoder: TextEncoder, statistics: Statistics | None = None) -> Question:
-        from edgesplit.knowledge import known_groups
+        from edgesplit.edits.groups import known_groups
 
         column = self.head.tree.find("pushing")
         groups = known_groups(self.head.tree, target=column, taxonomy=None, like=None)

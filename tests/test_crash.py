@@ -23,7 +23,7 @@ import pytest
 from edgesplit import publish
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.create import create_bundle
-from edgesplit.edit import Edit
+from edgesplit.edits.edit import Edit
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Node

@@ -11,10 +11,10 @@ import pytest
 from benchmarks.motion_split.classes import taxonomy
 from edgesplit.bundle import Bundle
 from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
+from edgesplit.edits.plan import Plan
+from edgesplit.edits.rules import RULES
 from edgesplit.errors import BundleError, UncertainSourceError
 from edgesplit.heads.metrics import score_split
-from edgesplit.plan import Plan
-from edgesplit.rules import RULES
 from edgesplit.runtime import ServingHead
 from edgesplit.video.clips import read_clip
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgesplit.edit import merge_class, rename_class
+from edgesplit.edits.edit import merge_class, rename_class
 from edgesplit.heads.diff import Rename, Resplit, diff_heads
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node

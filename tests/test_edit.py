@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgesplit.edit import Edit, drop_class, merge_class, rename_class, restore_parent
+from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.errors import EdgesplitError, EditError, LabelError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition, Node, Provenance, Source

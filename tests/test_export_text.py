@@ -30,6 +30,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from edgesplit.backbone.session import open_session
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.cli import main
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
 from edgesplit.export.text import (
     add_text_encoder,
@@ -37,9 +39,7 @@ from edgesplit.export.text import (
     reference_embeddings,
     write_text_encoder,
 )
-from edgesplit.split import split_class
 from edgesplit.storage.files import Disk, Store
-from edgesplit.text import TextEncoder
 from tests.crashes import CrashDisk, Image, crashes, lay_out
 
 pytestmark = pytest.mark.torch

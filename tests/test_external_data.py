@@ -35,12 +35,12 @@ from edgesplit.backbone.identity import (
 from edgesplit.backbone.session import open_session
 from edgesplit.bundle import Bundle, open_bundle
 from edgesplit.create import create_bundle
+from edgesplit.edits.text_encoder import TextEncoder, encoder_digest
 from edgesplit.errors import BackendError, BundleError, EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from edgesplit.runtime.trt import Batch, build_plan
 from edgesplit.runtime.variants import VARIANTS, Guard, Variant, open_variant
-from edgesplit.text import TextEncoder, encoder_digest
 from edgesplit.video.preprocessing import Preprocessing
 
 SECRET = b"secret!!"  # eight bytes, as eight values of a weight

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.edit import drop_class, merge_class, rename_class
+from edgesplit.edits.edit import drop_class, merge_class, rename_class
 from edgesplit.errors import GateError
 from edgesplit.gate import N_MADE, pass_gate
 from edgesplit.heads.head import Head

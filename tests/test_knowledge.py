@@ -9,9 +9,7 @@ import pytest
 
 from benchmarks import label_groups
 from benchmarks.motion_split.classes import CATEGORIES, Half, head_labels
-from edgesplit.errors import BundleError, EditError
-from edgesplit.heads.labels import LabelTree, Node, Provenance, Source, words
-from edgesplit.knowledge import (
+from edgesplit.edits.groups import (
     Group,
     differing_words,
     induce_groups,
@@ -19,6 +17,8 @@ from edgesplit.knowledge import (
     load_taxonomy,
     words_in_order,
 )
+from edgesplit.errors import BundleError, EditError
+from edgesplit.heads.labels import LabelTree, Node, Provenance, Source, words
 
 SSV2 = Path(__file__).parents[2] / "shared" / "data" / "SSv2-Split" / "group_scheme.json"
 

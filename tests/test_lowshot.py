@@ -8,13 +8,13 @@ from click.testing import CliRunner
 
 from edgesplit.bundle import Bundle
 from edgesplit.cli import main
+from edgesplit.edits.groups import known_groups
+from edgesplit.edits.rules.lowshot import PULL, low_shot
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import ClipError, EditError, FeatureSpaceError, UncertainSourceError
 from edgesplit.heads.head import Head
-from edgesplit.knowledge import known_groups
-from edgesplit.rules.lowshot import PULL, low_shot
 from edgesplit.shots import read_shots
-from edgesplit.split import split_class
-from edgesplit.text import TextEncoder
 
 EYE = np.eye(2)
 ZERO = np.zeros(2)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgesplit.edits.naming import Shots
+from edgesplit.edits.plan import MAX_BYTES, Split, load_plan
 from edgesplit.errors import BundleError, EditError
-from edgesplit.plan import MAX_BYTES, Split, load_plan
-from edgesplit.subcategories import Shots
 
 CLIPS: Shots = {"left": np.zeros((1, 8))}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesplit.backbone.session import open_session
-from edgesplit.edit import merge_class, restore_parent
+from edgesplit.edits.edit import merge_class, restore_parent
 from edgesplit.heads.head import Evaluation, Head
 from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
 

@@ -4,11 +4,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edgesplit.edits.rules import BASELINES, DEFAULT_RULE, RULES, get_rule
+from edgesplit.edits.rules.alignment import alignment
+from edgesplit.edits.rules.base import Request, Texts, match_one_to_one, on_grid, settled
+from edgesplit.edits.rules.retrieval import retrieval
 from edgesplit.errors import EditError
-from edgesplit.rules import BASELINES, DEFAULT_RULE, RULES, get_rule
-from edgesplit.rules.alignment import alignment
-from edgesplit.rules.retrieval import retrieval
-from edgesplit.rules.transfer import Request, Texts, match_one_to_one, on_grid, settled
 
 Floats = npt.NDArray[np.float64]
 

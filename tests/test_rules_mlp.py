@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgesplit.errors import EditError
-from edgesplit.heads.head import Head
-from edgesplit.knowledge import known_groups
-from edgesplit.request import ask
-from edgesplit.rules import get_rule
-from edgesplit.rules.alignment_mlp import (
+from edgesplit.edits.groups import known_groups
+from edgesplit.edits.problem import ask
+from edgesplit.edits.rules import get_rule
+from edgesplit.edits.rules.alignment_mlp import (
     BATCH,
     DECAY,
     EPOCHS,
@@ -24,9 +22,11 @@ from edgesplit.rules.alignment_mlp import (
     cosine_rate,
     train,
 )
-from edgesplit.rules.transfer import Floats, Request, Texts
-from edgesplit.split import split_class
-from edgesplit.text import TextEncoder
+from edgesplit.edits.rules.base import Floats, Request, Texts
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder
+from edgesplit.errors import EditError
+from edgesplit.heads.head import Head
 
 
 def made(n: int = 10, dim_text: int = 6, dim: int = 4) -> tuple[Floats, Floats]:

@@ -13,9 +13,9 @@ import pytest
 
 import edgesplit
 from edgesplit.bundle import open_bundle
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.heads.head import Head
-from edgesplit.split import split_class
-from edgesplit.text import packaged_encoder
 
 DEMO = Path(edgesplit.__file__).parent / "assets" / "demo" / "motion.bundle"
 SSV2 = Path(__file__).parents[2] / "shared" / "data" / "SSv2-Split" / "A" / "labels.json"

@@ -9,11 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks.motion_split.classes import taxonomy
-from edgesplit.doubts import MIN_TRUST
-from edgesplit.knowledge import words_in_order
-from edgesplit.rules.alignment import alignment
-from edgesplit.rules.transfer import Request, Texts
-from edgesplit.sources import (
+from edgesplit.edits.checks import MIN_TRUST
+from edgesplit.edits.groups import words_in_order
+from edgesplit.edits.matching import (
     CHANCE,
     ENCODER_ERROR,
     SURE,
@@ -24,7 +22,9 @@ from edgesplit.sources import (
     pair_cosines,
     trust_in,
 )
-from edgesplit.text import TextEncoder, packaged_encoder
+from edgesplit.edits.rules.alignment import alignment
+from edgesplit.edits.rules.base import Request, Texts
+from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 
 MODIFIERS = Path(__file__).parent / "data" / "text" / "modifiers.json"
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgesplit.edit import Edit
+from edgesplit.edits.edit import Edit
+from edgesplit.edits.naming import Into
+from edgesplit.edits.plan import Plan, Split, split_classes
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import EdgesplitError, EditError, LabelError, UncertainSourceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition
-from edgesplit.plan import Plan, Split, split_classes
-from edgesplit.split import split_class
-from edgesplit.subcategories import Into
-from edgesplit.text import TextEncoder
 
 SIDES = ["left", "right"]
 FROM_ROWS = ("alignment", "alignment-mlp", "retrieval")

@@ -38,11 +38,11 @@ from edgesplit.backbone.features import Features
 from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle import Bundle
 from edgesplit.create import create_bundle
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import ClipError
 from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import score_split
-from edgesplit.split import split_class
-from edgesplit.text import TextEncoder
 from edgesplit.video.clips import read_clip
 from edgesplit.video.preprocessing import Preprocessing
 from tests.conftest import DIM, WordEncoder

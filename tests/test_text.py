@@ -17,9 +17,9 @@ import numpy.typing as npt
 import onnx
 import pytest
 
+from edgesplit.edits.text_encoder import TextEncoder, _write_cache, normalize_text, packaged_encoder
 from edgesplit.errors import BundleError, EdgesplitError, LabelError
 from edgesplit.storage.user_cache import cache_folder
-from edgesplit.text import TextEncoder, _write_cache, normalize_text, packaged_encoder
 
 HERE = Path(__file__).parent
 PACKAGED = packaged_encoder().folder
@@ -207,14 +207,14 @@ def test_cached_equals_computed_bit_for_bit(encoder: TextEncoder, computed: Arra
 
 def test_cache_is_shared_by_processes(encoder: TextEncoder) -> None:
     texts = TEXTS[:4]
-    code = f"from edgesplit.text import packaged_encoder; packaged_encoder().encode({texts})"
+    code = f"from edgesplit.edits.text_encoder import packaged_encoder; packaged_encoder().encode({texts})"
     run_python(code)
     np.testing.assert_array_equal(unavailable_encoder().encode(texts), encoder.compute(texts))
 
 
 def test_processes_write_at_the_same_time(encoder: TextEncoder) -> None:
     code = (
-        "import numpy as np, edgesplit.text as t, sys\n"
+        "import numpy as np, edgesplit.edits.text_encoder as t, sys\n"
         "for i in range(50):\n"
         "    t._write_cache('d', {f'{sys.argv[1]} {i}': np.full(3, i, np.float32)})\n"
     )
@@ -231,7 +231,7 @@ def test_hits_import_nothing_heavy(encoder: TextEncoder) -> None:
     encoder.encode(TEXTS[:4])
     print_heavy = (
         "import sys\n"
-        "from edgesplit.text import packaged_encoder\n"
+        "from edgesplit.edits.text_encoder import packaged_encoder\n"
         f"packaged_encoder().encode({TEXTS[:4]})\n"
         "print([n for n in ('onnxruntime', 'onnx', 'tokenizers', 'torch') if n in sys.modules])"
     )
@@ -241,7 +241,7 @@ def test_hits_import_nothing_heavy(encoder: TextEncoder) -> None:
 def test_misses_need_no_torch() -> None:
     run_python(
         "import sys; sys.modules.update(torch=None, transformers=None, onnx=None)\n"
-        "from edgesplit.text import packaged_encoder; packaged_encoder().encode(['left'])"
+        "from edgesplit.edits.text_encoder import packaged_encoder; packaged_encoder().encode(['left'])"
     )
 
 
@@ -362,7 +362,7 @@ def test_a_locked_cache_is_done_without(
     encoder: TextEncoder, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = encoder.encode(["left"])
-    monkeypatch.setattr("edgesplit.text._LOCK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("edgesplit.edits.text_encoder._LOCK_TIMEOUT_S", 0.01)
     holder = sqlite3.connect(cache, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     np.testing.assert_array_equal(encoder.encode(["left"]), wanted)

@@ -27,13 +27,13 @@ from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, misspell, wordings
 from benchmarks.results import write_result
-from edgesplit.edit import Edit
+from edgesplit.edits.edit import Edit
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, words
 from edgesplit.heads.metrics import score_split
 from edgesplit.heads.statistics import Statistics
-from edgesplit.split import split_class
-from edgesplit.text import TextEncoder
 
 AS_IT_IS = "as it is"
 DIM = 384

@@ -26,11 +26,11 @@ from rich.table import Table
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, wordings
 from benchmarks.results import write_result
-from edgesplit.confidence import INTERCEPT, PER_PRECEDENT, PER_SPREAD
-from edgesplit.doubts import MIN_GAIN, MIN_TRUST
+from edgesplit.edits.checks import MIN_GAIN, MIN_TRUST
+from edgesplit.edits.estimate import INTERCEPT, PER_PRECEDENT, PER_SPREAD
+from edgesplit.edits.matching import CHANCE, SURE
+from edgesplit.edits.split import split_class
 from edgesplit.heads.metrics import score_split
-from edgesplit.sources import CHANCE, SURE
-from edgesplit.split import split_class
 
 FAILED = 0.15
 """A split that gains less has failed."""

@@ -21,12 +21,12 @@ from rich.progress import track
 
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.results import write_result
-from edgesplit.edit import Edit
+from edgesplit.edits.edit import Edit
+from edgesplit.edits.rules import BASELINES, DEFAULT_RULE, RULES
+from edgesplit.edits.split import split_class
 from edgesplit.heads.labels import COMPOSITIONS, Composition
 from edgesplit.heads.metrics import Score, count_flips, score_split
 from edgesplit.heads.statistics import Statistics
-from edgesplit.rules import BASELINES, DEFAULT_RULE, RULES
-from edgesplit.split import split_class
 
 N_CLIPS = (0, 100, 200, 400, 800, 1400, 2040)
 """Unlabelled clips of the curve."""

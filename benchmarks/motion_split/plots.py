@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from benchmarks.motion_split.classes import CATEGORIES
 from benchmarks.results import ROOT
+from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.heads.labels import COMPOSITIONS
-from edgesplit.rules import DEFAULT_RULE, RULES
 
 mpl.rcParams["svg.hashsalt"] = "edgesplit"  # the same rows give the same file
 

@@ -15,8 +15,8 @@ import click
 from benchmarks.motion_split.grid import AGAINST
 from benchmarks.motion_split.wordings import KINDS
 from benchmarks.results import FOLDER, read_result
+from edgesplit.edits.rules import DEFAULT_RULE
 from edgesplit.heads.labels import COMPOSITIONS
-from edgesplit.rules import DEFAULT_RULE
 
 Result = dict[str, Any]
 SEEDS = ("dev", "test")

@@ -24,9 +24,9 @@ from scipy.special import log_softmax
 from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.results import write_result
+from edgesplit.edits.split import split_class
 from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import score_split
-from edgesplit.split import split_class
 
 N_SHOTS = (0, 1, 2, 5, 10, 60)
 STARTS = ("alignment", "copies")

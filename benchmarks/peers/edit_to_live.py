@@ -34,7 +34,7 @@ import onnx
 from benchmarks.results import ROOT, read_timings, write_timing
 from edgesplit.backbone.identity import inline
 from edgesplit.bundle import Bundle, open_bundle
-from edgesplit.edit import Edit
+from edgesplit.edits.edit import Edit
 
 ROUNDS = 5
 WORDS = (

@@ -19,15 +19,15 @@ import numpy as np
 from benchmarks.ssv2_split.layout import Category, Clip, Layout, LayoutError
 from edgesplit.backbone.features import Features, Floats
 from edgesplit.bundle import Bundle
+from edgesplit.edits.groups import Taxonomy
+from edgesplit.edits.rules import BASELINES, DEFAULT_RULE, RULES
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import EditError, LabelError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import COMPOSITIONS, Composition, words
 from edgesplit.heads.metrics import Score, score_split
 from edgesplit.heads.statistics import Statistics
-from edgesplit.knowledge import Taxonomy
-from edgesplit.rules import BASELINES, DEFAULT_RULE, RULES
-from edgesplit.split import split_class
-from edgesplit.text import TextEncoder
 
 __all__ = ["DEFAULT_WAYS", "Row", "Splitter", "Way", "draw_shots", "head_of", "readable"]
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json, write_new
+from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.errors import LabelError
 from edgesplit.heads.labels import COMPOSITIONS
-from edgesplit.rules import DEFAULT_RULE, RULES
 
 if TYPE_CHECKING:
     from edgesplit.bundle import Bundle
-    from edgesplit.edit import Edit
-    from edgesplit.subcategories import Into, Shots
+    from edgesplit.edits.edit import Edit
+    from edgesplit.edits.naming import Into, Shots
 
 __all__ = ["drop", "edit", "merge", "rename"]
 
@@ -115,8 +115,8 @@ def edit(
         edgesplit edit --class pushing --into left,right
         edgesplit edit --plan splits.yaml
     """
-    from edgesplit.knowledge import load_taxonomy
-    from edgesplit.plan import load_plan
+    from edgesplit.edits.groups import load_taxonomy
+    from edgesplit.edits.plan import load_plan
 
     parsed = _parse_into(into)
     if plan_path and (name is not None or into or shots_path):

@@ -26,7 +26,7 @@ from edgesplit.cli.options import (
 from edgesplit.video.preprocessing import INTERPOLATIONS, LAYOUTS
 
 if TYPE_CHECKING:
-    from edgesplit.report import Report
+    from edgesplit.edits.report import Report
     from edgesplit.runtime import Prediction
     from edgesplit.runtime.variants import Recipe
 

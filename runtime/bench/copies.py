@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 from edgesplit.backbone.identity import GRAPH, WEIGHTS
 from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.edits.groups import known_groups
 from edgesplit.errors import EdgesplitError, EditError
 from edgesplit.heads.labels import Composition
-from edgesplit.knowledge import known_groups
 
 __all__ = ["copied_bundle", "find_splits", "own_cache", "scratch_folder"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesplit.rules.transfer import Floats, Request, Transfer
+from edgesplit.edits.rules.base import Floats, Request, Transfer
 
 __all__ = ["copies", "random_rows"]
 

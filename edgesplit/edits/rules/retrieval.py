@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgesplit.edits.rules.base import Request, Transfer, cosines, match_one_to_one
 from edgesplit.errors import EditError
-from edgesplit.rules.transfer import Request, Transfer, cosines, match_one_to_one
 
 __all__ = ["retrieval"]
 

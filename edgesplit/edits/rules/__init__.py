@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
-    from edgesplit.rules.transfer import Rule
+    from edgesplit.edits.rules.base import Rule
 
 __all__ = ["BASELINES", "DEFAULT_RULE", "RULES", "RuleName", "get_rule"]
 
@@ -37,5 +37,5 @@ def get_rule(name: str) -> Rule:
     # Imported here: the command line lists the rules without loading numpy.
     function = name.replace("-", "_")
     module = "baselines" if name in BASELINES else function
-    rule: Rule = getattr(import_module(f"edgesplit.rules.{module}"), function)
+    rule: Rule = getattr(import_module(f"edgesplit.edits.rules.{module}"), function)
     return rule

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit._threads import on_one_core
+from edgesplit.edits.rules.base import Floats, Request, Transfer, cosines
 from edgesplit.errors import EditError
-from edgesplit.rules.transfer import Floats, Request, Transfer, cosines
 
 __all__ = ["AdamW", "EarlyStop", "Network", "alignment_mlp"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesplit.rules.transfer import Floats, Request, Transfer, cosines, members_of
+from edgesplit.edits.rules.base import Floats, Request, Transfer, cosines, members_of
 
 __all__ = ["alignment", "leave_groups_out"]
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.edits.groups import Group, words_in_order
+from edgesplit.edits.naming import Subcategories
+from edgesplit.edits.rules.base import Floats, Request, Texts, members_of
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Provenance
 from edgesplit.heads.statistics import MIN_CLIPS, Statistics
-from edgesplit.knowledge import Group, words_in_order
-from edgesplit.rules.transfer import Floats, Request, Texts, members_of
-from edgesplit.subcategories import Subcategories
-from edgesplit.text import TextEncoder
 
 __all__ = ["Question", "ask"]
 

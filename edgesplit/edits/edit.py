@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edgesplit.edits.report import Report
 from edgesplit.errors import EditError, LabelError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, check_label
-from edgesplit.report import Report
 
 __all__ = ["Edit", "drop_class", "find_first", "merge_class", "rename_class", "restore_parent"]
 

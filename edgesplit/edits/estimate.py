@@ -3,7 +3,7 @@
 Three things can be known before anybody has seen a labelled clip:
 
 - Trust in the texts. The known labels that a subcategory learns from should differ as the
-  subcategories do; see `edgesplit.sources`.
+  subcategories do; see `edgesplit.edits.matching`.
 - Spread. Clips of the class should lie apart along the directions that tell the subcategories
   apart, and more so than clips of any class do. Where they do not, the backbone does not see
   the difference.
@@ -24,11 +24,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.edits.problem import Question
+from edgesplit.edits.rules.alignment import leave_groups_out
+from edgesplit.edits.rules.base import Floats, members_of, on_grid
+from edgesplit.edits.rules.lowshot import PULL, LowShot
 from edgesplit.heads.statistics import Statistics
-from edgesplit.request import Question
-from edgesplit.rules.alignment import leave_groups_out
-from edgesplit.rules.lowshot import PULL, LowShot
-from edgesplit.rules.transfer import Floats, members_of, on_grid
 
 __all__ = [
     "Confidence",

@@ -13,13 +13,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.confidence import Confidence, Sight
+from edgesplit.edits.estimate import Confidence, Sight
+from edgesplit.edits.matching import ENCODER_ERROR, SURE, SourceMatch, pair_cosines
+from edgesplit.edits.problem import Question
+from edgesplit.edits.report import NewRow
+from edgesplit.edits.rules.base import Request, Transfer, settled
 from edgesplit.heads.labels import Source
 from edgesplit.heads.statistics import MIN_CLIPS, Statistics
-from edgesplit.report import NewRow
-from edgesplit.request import Question
-from edgesplit.rules.transfer import Request, Transfer, settled
-from edgesplit.sources import ENCODER_ERROR, SURE, SourceMatch, pair_cosines
 
 __all__ = ["describe_rows", "find_doubts", "rule_doubts", "warn_of_clips", "warn_of_rows"]
 
@@ -97,7 +97,7 @@ def find_doubts(
     Args:
         rows: the new rows with their matches.
         match: what the texts say.
-        trust: in the match, see `edgesplit.sources.trust_in`.
+        trust: in the match, see `edgesplit.edits.matching.trust_in`.
         confidence: what texts and clips say together; None when there are too few clips.
     """
     if trust >= MIN_TRUST if confidence is None else confidence.gain >= MIN_GAIN:

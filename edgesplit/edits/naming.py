@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.edits.groups import differing_words
+from edgesplit.edits.rules.base import Floats
 from edgesplit.errors import EditError, FeatureSpaceError, LabelError
 from edgesplit.heads.labels import check_label, words
-from edgesplit.knowledge import differing_words
-from edgesplit.rules.transfer import Floats
 
 __all__ = ["Into", "Shots", "Subcategories", "name_subcategories", "place_shots"]
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgesplit.edits.rules.alignment import alignment
+from edgesplit.edits.rules.base import Floats, Request, Transfer, members_of
 from edgesplit.errors import ThinStatisticsError
 from edgesplit.heads.statistics import MIN_CLIPS
-from edgesplit.rules.alignment import alignment
-from edgesplit.rules.transfer import Floats, Request, Transfer, members_of
 
 __all__ = ["prototype"]
 

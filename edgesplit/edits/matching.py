@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.rules.transfer import Request, match_one_to_one, members_of, settled
+from edgesplit.edits.rules.base import Request, match_one_to_one, members_of, settled
 
 __all__ = [
     "CHANCE",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.rules.transfer import Floats, settled
+from edgesplit.edits.rules.base import Floats, settled
 
 __all__ = ["MIN_LEFT_OUT", "PULL", "LowShot", "low_shot"]
 

@@ -22,19 +22,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesplit.edit import Edit
+from edgesplit.edits.edit import Edit
+from edgesplit.edits.groups import Taxonomy
+from edgesplit.edits.naming import Into, Shots
+from edgesplit.edits.report import Report
+from edgesplit.edits.rules import DEFAULT_RULE, RULES
+from edgesplit.edits.split import split_class
+from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import EdgesplitError, EditError, LabelError, UncertainSourceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import COMPOSITIONS, Composition
 from edgesplit.heads.statistics import Statistics
-from edgesplit.knowledge import Taxonomy
-from edgesplit.report import Report
-from edgesplit.rules import DEFAULT_RULE, RULES
-from edgesplit.split import split_class
 from edgesplit.storage.files import map_os_errors
 from edgesplit.storage.text_file import decode_text
-from edgesplit.subcategories import Into, Shots
-from edgesplit.text import TextEncoder
 
 if TYPE_CHECKING:
     import yaml

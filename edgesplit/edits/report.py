@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgesplit.confidence import Confidence
+from edgesplit.edits.estimate import Confidence
 from edgesplit.heads.labels import Source
 
 __all__ = ["NewRow", "Report", "ShotReport"]
@@ -24,7 +24,7 @@ class NewRow:
     runner_up: str = ""
     """The sibling of `match` that comes next; empty when there is none."""
     margin: float = float("nan")
-    """What the likeness loses with the runner-up instead; see `edgesplit.sources`."""
+    """What the likeness loses with the runner-up instead; see `edgesplit.edits.matching`."""
     near_tie: bool = False
     """The margin is within the text encoder's error."""
 

@@ -10,15 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit._threads import on_one_core
-from edgesplit.confidence import Confidence, look, measure, with_clips
-from edgesplit.doubts import (
+from edgesplit.edits.checks import (
     describe_rows,
     find_doubts,
     rule_doubts,
     warn_of_clips,
     warn_of_rows,
 )
-from edgesplit.edit import Edit, find_first
+from edgesplit.edits.edit import Edit, find_first
+from edgesplit.edits.estimate import Confidence, look, measure, with_clips
+from edgesplit.edits.groups import Taxonomy, known_groups
+from edgesplit.edits.matching import in_known_words, match_sources, trust_in
+from edgesplit.edits.naming import Into, Shots, name_subcategories, place_shots
+from edgesplit.edits.problem import Question, ask
+from edgesplit.edits.report import NewRow, Report, ShotReport
+from edgesplit.edits.rules import DEFAULT_RULE, get_rule
+from edgesplit.edits.rules.base import Floats, Request, Transfer, on_grid
+from edgesplit.edits.rules.lowshot import LowShot, low_shot
+from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import (
     EditError,
     FeatureSpaceError,
@@ -28,15 +37,6 @@ from edgesplit.errors import (
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance
 from edgesplit.heads.statistics import Statistics
-from edgesplit.knowledge import Taxonomy, known_groups
-from edgesplit.report import NewRow, Report, ShotReport
-from edgesplit.request import Question, ask
-from edgesplit.rules import DEFAULT_RULE, get_rule
-from edgesplit.rules.lowshot import LowShot, low_shot
-from edgesplit.rules.transfer import Floats, Request, Transfer, on_grid
-from edgesplit.sources import in_known_words, match_sources, trust_in
-from edgesplit.subcategories import Into, Shots, name_subcategories, place_shots
-from edgesplit.text import TextEncoder, packaged_encoder
 
 __all__ = ["split_class"]
 
@@ -61,14 +61,14 @@ def split_class(
     The rule makes the subcategories' rows from what the head knows. With statistics, the rows are
     centred on the class: a subcategory's bias is minus its row's score of the class's mean
     feature, so that none is ahead before a clip has said anything (the paper copies the class's
-    bias). Labelled clips, from one on, then move the rows; see `edgesplit.rules.lowshot`. The
+    bias). Labelled clips, from one on, then move the rows; see `edgesplit.edits.rules.lowshot`. The
     temperature of a gated split makes the scores as sure as it is expected to be right.
 
     Args:
         head: the head to edit; it stays as it is.
         name: the class, as in `LabelTree.find`.
         into: at least two subcategories.
-        rule: where the rows come from, one of `edgesplit.rules.RULES`.
+        rule: where the rows come from, one of `edgesplit.edits.rules.RULES`.
         composition: `gated` shares the class's score among the subcategories and changes no
             other answer; `flat` is the paper's rule and lets them compete with every class.
         statistics: of unlabelled clips; without them there is no centring and no confidence.
