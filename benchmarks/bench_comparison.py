@@ -39,7 +39,7 @@ SLOWED = ("prediction", "edit")
 
 PLANT = """
 import time as _time
-import edgesplit.bundle as _bundle
+import edgesplit.bundle.bundle as _bundle
 import edgesplit.runtime.runtime as _runtime
 
 def _slowed(call):

@@ -66,7 +66,7 @@ def export(folder: Path) -> dict[str, Any]:
 
 def verify(folder: Path) -> dict[str, Any]:
     """Checks every file."""
-    from edgesplit.bundle import open_bundle
+    from edgesplit.bundle.bundle import open_bundle
 
     return {"problems": open_bundle(folder / "lab.bundle").verify()}
 

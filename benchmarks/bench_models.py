@@ -30,7 +30,7 @@ from torch import nn
 from benchmarks.results import ROOT, name_machine, read_result, write_result
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.session import open_session
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 from edgesplit.export import export_model, find_cut, load_classifier
 from edgesplit.export.backbone import NormalizedBackbone, normalize_clips
 from edgesplit.export.classifier import Choices, Classifier

@@ -78,7 +78,7 @@ def open_torch(folder: Path, threads: int, kind: str) -> Run:
     import torch
     import transformers
 
-    from edgesplit.bundle import open_bundle
+    from edgesplit.bundle.bundle import open_bundle
     from edgesplit.export.backbone import normalize_clips
 
     torch.set_num_threads(threads)
@@ -116,7 +116,7 @@ def open_edgesplit(folder: Path, threads: int, recipe: Any) -> Run:
     from edgesplit.backbone.attention import fuse_attention
     from edgesplit.backbone.identity import inline
     from edgesplit.backbone.int8 import to_int8
-    from edgesplit.bundle import open_bundle
+    from edgesplit.bundle.bundle import open_bundle
     from edgesplit.runtime import OrtBackend, Runtime
 
     bundle = open_bundle(folder / "lab.bundle")

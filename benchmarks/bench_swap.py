@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import ROOT, write_result
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.heads.head import Head
 from edgesplit.runtime import (
@@ -50,7 +50,7 @@ Floats = npt.NDArray[np.float32]
 
 PUBLISHER = """
 import sys, time
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 bundle, heads, pause = open_bundle(sys.argv[1]), sys.argv[2:4], float(sys.argv[4])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -23,8 +23,8 @@ from benchmarks.results import ROOT, write_timing
 from edgesplit.backbone.fuse import fuse_models
 from edgesplit.backbone.identity import feature_space, inline
 from edgesplit.backbone.session import open_session
-from edgesplit.bundle import open_bundle
-from edgesplit.create import create_bundle
+from edgesplit.bundle.bundle import open_bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.heads.head import Head
 from edgesplit.runtime.bench.harness import order_interval
 from edgesplit.video.preprocessing import Preprocessing

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from edgesplit._lazy import load_on_use
 
 if TYPE_CHECKING:
-    from edgesplit.bundle import Bundle, open_bundle
-    from edgesplit.create import create_bundle
+    from edgesplit.bundle.bundle import Bundle, open_bundle
+    from edgesplit.bundle.create import create_bundle
+    from edgesplit.bundle.history import Version
     from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class
     from edgesplit.edits.plan import Split, split_classes
     from edgesplit.edits.report import Report
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from edgesplit.heads.labels import LabelTree
     from edgesplit.heads.metrics import Score, score_split
     from edgesplit.heads.statistics import Statistics
-    from edgesplit.history import Version
     from edgesplit.video.clips import read_clip
     from edgesplit.video.preprocessing import Preprocessing
 
@@ -54,13 +54,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "edgesplit.bundle": ("Bundle", "open_bundle"),
+    "edgesplit.bundle.bundle": ("Bundle", "open_bundle"),
     "edgesplit.video.clips": ("read_clip",),
-    "edgesplit.create": ("create_bundle",),
+    "edgesplit.bundle.create": ("create_bundle",),
     "edgesplit.edits.edit": ("Edit", "drop_class", "merge_class", "rename_class"),
     "edgesplit.errors": ("EdgesplitError",),
     "edgesplit.heads.head": ("Evaluation", "Head"),
-    "edgesplit.history": ("Version",),
+    "edgesplit.bundle.history": ("Version",),
     "edgesplit.heads.labels": ("LabelTree",),
     "edgesplit.heads.metrics": ("Score", "score_split"),
     "edgesplit.edits.plan": ("Split", "split_classes"),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.edits.split import split_class
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.heads.metrics import Score, score_split

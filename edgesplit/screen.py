@@ -20,14 +20,14 @@ from rich.tree import Tree
 
 if TYPE_CHECKING:
     from edgesplit.backbone.fp16 import RangeReport
-    from edgesplit.bundle import Bundle
+    from edgesplit.bundle.bundle import Bundle
+    from edgesplit.bundle.history import Version
     from edgesplit.demo import DemoResult
     from edgesplit.edits.report import Report, ShotReport
     from edgesplit.export import Choices, EncoderReport, ExportReport
     from edgesplit.heads.diff import HeadDiff
     from edgesplit.heads.head import Head
     from edgesplit.heads.labels import Source
-    from edgesplit.history import Version
     from edgesplit.runtime.doctor import Checkup
     from edgesplit.runtime.engines import Build, Engine, Here
     from edgesplit.runtime.runtime import Prediction

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgesplit.backbone.features import Features, cached, extract_all, open_backbone
 from edgesplit.backbone.identity import Backbone, feature_space
-from edgesplit.create import create_bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.errors import ClipError, ExportError
 from edgesplit.export.backbone import export_backbone, normalize_clips
 from edgesplit.export.canonical import IR_VERSION, OPSET

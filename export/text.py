@@ -33,7 +33,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.edits.text_encoder import (
     ENCODER_FILE,
     MANIFEST_FILE,

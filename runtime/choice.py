@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from edgesplit.backbone.backends import Backend, OrtBackend
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.runtime.cuda import find_device
 from edgesplit.runtime.engines import ENGINES, PRECISIONS, TensorRT, open_engine

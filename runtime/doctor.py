@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from edgesplit.bundle import Bundle, find_bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, find_bundle, open_bundle
 from edgesplit.errors import BackendError, BundleError, CacheError, EdgesplitError, EngineError
 from edgesplit.runtime.device import (
     ROOT,

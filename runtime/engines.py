@@ -25,7 +25,7 @@ from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fp16 import RangeReport, to_fp16
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EngineError
 from edgesplit.runtime.cuda import find_device
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips

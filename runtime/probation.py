@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Evaluation, Head
 from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from edgesplit._isolated import run_apart
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.backbone.session import import_onnxruntime, open_session
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime.choice import open_backend

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.backbone.backends import Backend, OrtBackend
-from edgesplit.bundle import Bundle, check_space, open_bundle
+from edgesplit.bundle.bundle import Bundle, check_space, open_bundle
 from edgesplit.errors import BackendError
 from edgesplit.heads.head import Head, PathStep
 from edgesplit.runtime.probation import Probation

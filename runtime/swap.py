@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from edgesplit._threads import on_one_core
 from edgesplit.backbone.session import open_session
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, BundleError
 from edgesplit.heads.head import Evaluation, Head
 

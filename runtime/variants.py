@@ -23,7 +23,7 @@ from edgesplit.backbone.fp16 import RangeReport, round_halves, to_fp16
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.backbone.session import import_onnxruntime
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import VariantError
 from edgesplit.heads.head import Head
 from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips

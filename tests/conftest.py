@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit.backbone.identity import feature_space
 from edgesplit.backbone.session import import_onnxruntime
-from edgesplit.bundle import Bundle
-from edgesplit.create import create_bundle
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import words

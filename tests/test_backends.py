@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError, VariantError
 from edgesplit.runtime import (
     Backend,

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError
 from edgesplit.runtime import BatchingBackend, FunctionBackend, OrtBackend, Runtime
 

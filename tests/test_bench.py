@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks.results import FOLDER
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.demo import ASSETS, BUNDLE, unpack_demo
 from edgesplit.errors import EdgesplitError

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.backbone.identity import feature_space
-from edgesplit.bundle import Bundle, find_bundle, open_bundle
-from edgesplit.create import create_bundle
+from edgesplit.bundle.bundle import Bundle, find_bundle, open_bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.plan import Plan, Split
 from edgesplit.errors import (
@@ -880,7 +880,7 @@ def test_a_walk_through_parents_ends(bundle: Bundle, monkeypatch: pytest.MonkeyP
         digest * 64: SimpleNamespace(digest=digest * 64, parent=parent * 64)
         for digest, parent in ("ab", "bc", "ca")
     }
-    monkeypatch.setattr("edgesplit.bundle.has_head", lambda folder, digest: digest in around)
+    monkeypatch.setattr("edgesplit.bundle.bundle.has_head", lambda folder, digest: digest in around)
     monkeypatch.setattr(Bundle, "_read_head", lambda self, digest: around[digest])
     first = cast(Head, around["a" * 64])
     assert [head.digest[0] for head in bundle.ancestors(first)] == ["b", "c"]

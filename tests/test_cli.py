@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.heads.head import Head
 from tests.videos import encode, waves

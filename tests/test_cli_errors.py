@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit import cli
 from edgesplit.backbone.identity import feature_space
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.cli.options import print_json
-from edgesplit.create import create_bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.edits.text_encoder import encoder_digest, packaged_encoder
 from edgesplit.errors import EdgesplitError

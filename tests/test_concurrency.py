@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, ConflictError, EditError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import BatchingBackend, OrtBackend, Prediction, Runtime

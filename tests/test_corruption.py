@@ -31,7 +31,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.cli import main
 from edgesplit.errors import EdgesplitError, HeadError
 from edgesplit.heads.head import Head, head_digest

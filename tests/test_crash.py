@@ -20,14 +20,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from edgesplit import publish
-from edgesplit.bundle import Bundle, open_bundle
-from edgesplit.create import create_bundle
+from edgesplit.bundle import publishing as publish
+from edgesplit.bundle.bundle import Bundle, open_bundle
+from edgesplit.bundle.create import create_bundle
+from edgesplit.bundle.history import Version
 from edgesplit.edits.edit import Edit
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Node
-from edgesplit.history import Version
 from edgesplit.storage import files as store
 from edgesplit.storage.files import Disk, Store
 from edgesplit.video.preprocessing import Preprocessing
@@ -397,7 +397,7 @@ def test_what_a_killed_process_left_in_memory_is_built_upon(
 def test_a_process_that_dies_leaves_what_the_kit_says(
     name: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgesplit.history.time.time", lambda: 1.8e9)
+    monkeypatch.setattr("edgesplit.bundle.history.time.time", lambda: 1.8e9)
     monkeypatch.setattr("edgesplit.storage.files.os.urandom", bytes)  # the same names in every run
     scenario = SCENARIOS[name]
     change = run(scenario, make())
@@ -640,9 +640,9 @@ def go_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], None]:
     """Lets bundles change as another publish.py says."""
 
     def use(mutant: ModuleType) -> None:
-        monkeypatch.setattr("edgesplit.create.go_live", mutant.go_live)
+        monkeypatch.setattr("edgesplit.bundle.create.go_live", mutant.go_live)
         for name in ("go_live", "prune"):
-            monkeypatch.setattr(f"edgesplit.bundle.{name}", getattr(mutant, name))
+            monkeypatch.setattr(f"edgesplit.bundle.bundle.{name}", getattr(mutant, name))
 
     return use
 

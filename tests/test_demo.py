@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks.motion_split.classes import taxonomy
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
 from edgesplit.edits.plan import Plan
 from edgesplit.edits.rules import RULES

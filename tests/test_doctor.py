@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.errors import BackendError, EngineError, MissingExtraError
 from edgesplit.runtime.device import describe_device, find_file_system, read_temperatures

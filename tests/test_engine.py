@@ -31,9 +31,9 @@ from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fp16 import to_fp16
 from edgesplit.backbone.identity import feature_space, inline
 from edgesplit.backbone.int8 import to_int8
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.cli import engine as engine_commands
-from edgesplit.create import create_bundle
 from edgesplit.errors import (
     BackendError,
     EdgesplitError,

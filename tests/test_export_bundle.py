@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit.backbone.session import open_session
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import ClipError, ExportError, LabelError
 from edgesplit.export import bundle as export_bundle
 from edgesplit.export.bundle import ExportReport, export_model

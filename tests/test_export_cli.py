@@ -14,7 +14,7 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("transformers")
 
 from benchmarks.bench_models import save_folder
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 from edgesplit.cli import main
 
 pytestmark = pytest.mark.torch

@@ -28,7 +28,7 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from edgesplit.backbone.session import open_session
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.cli import main
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder

@@ -14,7 +14,7 @@ pytest.importorskip("onnxscript")
 import torch
 from torch import nn
 
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import ExportError, MissingExtraError
 from edgesplit.export.bundle import export_model
 from edgesplit.export.models import load_classifier

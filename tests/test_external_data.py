@@ -33,8 +33,8 @@ from edgesplit.backbone.identity import (
     inline,
 )
 from edgesplit.backbone.session import open_session
-from edgesplit.bundle import Bundle, open_bundle
-from edgesplit.create import create_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.edits.text_encoder import TextEncoder, encoder_digest
 from edgesplit.errors import BackendError, BundleError, EdgesplitError
 from edgesplit.heads.head import Head

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
+from edgesplit.bundle.publishing import read_live
 from edgesplit.errors import BundleError
 from edgesplit.heads.head import Head
-from edgesplit.publish import read_live
 from edgesplit.runtime import Runtime
 from edgesplit.storage.files import Store
 from tests.waiting import wait_until
@@ -162,7 +162,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, 
             release.wait(60)
         return read_live(path)
 
-    monkeypatch.setattr("edgesplit.bundle.read_live", live)
+    monkeypatch.setattr("edgesplit.bundle.bundle.read_live", live)
     yield hang, release
     release.set()
 

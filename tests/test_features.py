@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.backbone.features import Extract, cached, extract_all, extract_folder
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.shots import read_shots
 from edgesplit.errors import ClipError
 from edgesplit.runtime import Runtime
-from edgesplit.shots import read_shots
 from edgesplit.storage.user_cache import cache_folder
 from edgesplit.video.clips import read_clip
 from tests.videos import encode, waves

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
 from tests import reader

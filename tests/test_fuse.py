@@ -14,7 +14,7 @@ from edgesplit.backbone.fp16 import to_fp16
 from edgesplit.backbone.fuse import TOLERANCE, Fused, fuse_models
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import ExportError, HeadError
 from edgesplit.heads.head import Head

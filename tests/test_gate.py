@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edgesplit.bundle.gate import N_MADE, pass_gate
 from edgesplit.edits.edit import drop_class, merge_class, rename_class
 from edgesplit.errors import GateError
-from edgesplit.gate import N_MADE, pass_gate
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance
 
@@ -130,7 +130,7 @@ def test_probabilities_are_compared_as_well(
             return [result.logits, probabilities]
 
     sessions: list[Session] = []
-    monkeypatch.setattr("edgesplit.gate.open_session", lambda *_, **__: Session())
+    monkeypatch.setattr("edgesplit.bundle.gate.open_session", lambda *_, **__: Session())
     with pytest.raises(GateError, match="'moving something down'"):
         pass_gate(head, split(head, 4, "gated"), features)
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from edgesplit.backbone.session import open_session
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.export import export_model
 from edgesplit.video.clips import read_video
 from edgesplit.video.preprocessing import Preprocessing, sample_frames

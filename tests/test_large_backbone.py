@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edgesplit.backbone import identity as backbone_module
 from edgesplit.backbone.features import open_backbone
 from edgesplit.backbone.identity import LargeBackbone, inline
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import BundleError, ExportError
 from edgesplit.export import export_model
 from edgesplit.runtime import Runtime, add_variant

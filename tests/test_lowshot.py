@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.shots import read_shots
 from edgesplit.cli import main
 from edgesplit.edits.groups import known_groups
 from edgesplit.edits.rules.lowshot import PULL, low_shot
@@ -14,7 +15,6 @@ from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import ClipError, EditError, FeatureSpaceError, UncertainSourceError
 from edgesplit.heads.head import Head
-from edgesplit.shots import read_shots
 
 EYE = np.eye(2)
 ZERO = np.zeros(2)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import BackendError, BundleError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, ServingHead

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 import edgesplit
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.heads.head import Head

@@ -12,7 +12,7 @@ from onnx import TensorProto, numpy_helper
 
 from edgesplit.backbone.identity import WEIGHTS, LargeBackbone
 from edgesplit.backbone.session import open_session
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, MissingExtraError
 from edgesplit.heads.head import Head
 

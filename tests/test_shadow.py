@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.history import Version
 from edgesplit.errors import BackendError, BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
-from edgesplit.history import Version
 from edgesplit.runtime import Runtime, ServingHead
 from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share
 from tests.waiting import wait_until
@@ -214,7 +214,9 @@ def own_parent(head: Head) -> Head:
 def test_a_head_that_is_its_own_parent_is_refused_and_the_next_is_followed(
     bundle: Bundle, windows: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgesplit.bundle.MIN_PREFIX", 1)  # four digits take a second to find
+    monkeypatch.setattr(
+        "edgesplit.bundle.bundle.MIN_PREFIX", 1
+    )  # four digits take a second to find
     made = own_parent(bundle.head())
     first = bundle.live
     with Runtime(bundle, rollback_above=0.05) as runtime:

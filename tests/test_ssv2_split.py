@@ -36,8 +36,8 @@ from benchmarks.ssv2_split.table import published_for, summarise
 from benchmarks.ssv2_split.vlm_gate import gate_rows, gated_videos, relabel
 from edgesplit.backbone.features import Features
 from edgesplit.backbone.identity import feature_space
-from edgesplit.bundle import Bundle
-from edgesplit.create import create_bundle
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import ClipError

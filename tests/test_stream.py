@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks import soak_stream
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ClipError
 from edgesplit.heads.head import Head

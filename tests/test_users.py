@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import edgesplit
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.heads.head import Head
 from edgesplit.storage.files import lock
 

@@ -20,9 +20,9 @@ from edgesplit.backbone.backends import Floats, FunctionBackend, OrtBackend
 from edgesplit.backbone.fp16 import Halved, to_fp16
 from edgesplit.backbone.identity import feature_space
 from edgesplit.backbone.int8 import to_int8
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.cli.options import RECIPES
-from edgesplit.create import create_bundle
 from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.heads.head import Head

@@ -33,7 +33,7 @@ import onnx
 
 from benchmarks.results import ROOT, read_timings, write_timing
 from edgesplit.backbone.identity import inline
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.edits.edit import Edit
 
 ROUNDS = 5

@@ -43,7 +43,7 @@ def tell(content: dict[str, Any]) -> None:
 
 def serve_bundle(path: Path) -> None:
     """Edgesplit's runtime."""
-    from edgesplit.bundle import open_bundle
+    from edgesplit.bundle.bundle import open_bundle
     from edgesplit.runtime import OrtBackend, Runtime
 
     bundle = open_bundle(path)

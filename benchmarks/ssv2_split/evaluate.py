@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.ssv2_split.layout import Category, Clip, Layout, LayoutError
 from edgesplit.backbone.features import Features, Floats
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.edits.groups import Taxonomy
 from edgesplit.edits.rules import BASELINES, DEFAULT_RULE, RULES
 from edgesplit.edits.split import split_class

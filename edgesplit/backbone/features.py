@@ -27,7 +27,7 @@ from edgesplit.storage.user_cache import find_cached, make_cache, warn_of_cache
 from edgesplit.video.clips import find_videos, read_clip
 
 if TYPE_CHECKING:
-    from edgesplit.bundle import Bundle
+    from edgesplit.bundle.bundle import Bundle
 
 __all__ = [
     "Extract",

@@ -96,7 +96,7 @@ def bench(
         edgesplit bench --quick --against bench-lab-before/
         edgesplit bench --against-env venv-before/
     """
-    from edgesplit.bundle import find_bundle
+    from edgesplit.bundle.bundle import find_bundle
     from edgesplit.runtime.bench.harness import Effort, Job
 
     turns = against_bundle is not None or against_env is not None

@@ -16,7 +16,7 @@ from edgesplit.errors import LabelError
 from edgesplit.heads.labels import COMPOSITIONS
 
 if TYPE_CHECKING:
-    from edgesplit.bundle import Bundle
+    from edgesplit.bundle.bundle import Bundle
     from edgesplit.edits.edit import Edit
     from edgesplit.edits.naming import Into, Shots
 
@@ -145,7 +145,7 @@ def edit(
 
 def _read_shots(folder: Path, bundle: Bundle) -> Shots:
     from edgesplit import screen
-    from edgesplit.shots import read_shots
+    from edgesplit.bundle.shots import read_shots
 
     with screen.progress("clips") as progress:
         return read_shots(folder, bundle, progress)

@@ -11,7 +11,7 @@ import click
 from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
 
 if TYPE_CHECKING:
-    from edgesplit.history import Version
+    from edgesplit.bundle.history import Version
 
 __all__ = ["diff", "log", "prune", "publish", "rollback", "show", "verify"]
 
@@ -66,7 +66,7 @@ def _show_version(version: Version, as_json: bool) -> None:
 def _moment(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> datetime | None:
-    from edgesplit.history import parse_moment
+    from edgesplit.bundle.history import parse_moment
 
     try:
         return None if text is None else parse_moment(text)
@@ -100,7 +100,7 @@ def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> Non
     bundle = open_bundle(bundle_path)
     versions = bundle.history()
     if moment is not None:
-        from edgesplit.history import live_at
+        from edgesplit.bundle.history import live_at
 
         versions = live_at(versions, moment)
         when = f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from edgesplit.bundle import Bundle
+    from edgesplit.bundle.bundle import Bundle
     from edgesplit.runtime.choice import Choice, Kind
     from edgesplit.runtime.variants import Recipe
 
@@ -85,8 +85,8 @@ def open_backend(bundle: Bundle, kind: Kind, recipe: Recipe | None) -> Choice:
 
 
 def open_bundle(path: Path | None) -> Bundle:
-    """The bundle that is meant; see `edgesplit.bundle.find_bundle`."""
-    from edgesplit import bundle
+    """The bundle that is meant; see `edgesplit.bundle.bundle.find_bundle`."""
+    from edgesplit.bundle import bundle
 
     return bundle.open_bundle(bundle.find_bundle(path))
 

@@ -171,7 +171,7 @@ def load_plan(path: str | Path, read_shots: Callable[[Path], Shots]) -> dict[str
     Args:
         path: the file.
         read_shots: gives the features of a folder of labelled clips; see
-            `edgesplit.shots.read_shots`. Called only once all else is found to be right.
+            `edgesplit.bundle.shots.read_shots`. Called only once all else is found to be right.
 
     Raises:
         BundleError: the file cannot be read.

@@ -172,7 +172,7 @@ class Head:
             weight: `(classes, dim)`; copied as float32.
             bias: `(classes,)`; copied as float32.
             labels: one per class, in row order.
-            feature_space: see `edgesplit.bundle.feature_space`.
+            feature_space: see `edgesplit.bundle.bundle.feature_space`.
 
         Raises:
             HeadError: shapes do not fit or numbers are not finite.

@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench.copies import find_splits
 from edgesplit.runtime.bench.harness import Job, order_interval

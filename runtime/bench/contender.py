@@ -26,7 +26,7 @@ def serve() -> None:
     if hasattr(os, "sched_setaffinity"):
         # One core: threads that wait for another would be most of what is seen.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    from edgesplit.bundle import open_bundle
+    from edgesplit.bundle.bundle import open_bundle
     from edgesplit.runtime import Runtime, open_backend
     from edgesplit.video.clips import read_clip
 

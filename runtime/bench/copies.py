@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgesplit.backbone.identity import GRAPH, WEIGHTS
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.edits.groups import known_groups
 from edgesplit.errors import EdgesplitError, EditError
 from edgesplit.heads.labels import Composition

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench.copies import copied_bundle, find_splits, own_cache
 from edgesplit.runtime.bench.harness import Answer, Figure, Job, Say, time_reference

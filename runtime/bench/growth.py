@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.history import LOG, new_version
 from edgesplit.edits.split import split_class
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node
-from edgesplit.history import LOG, new_version
 from edgesplit.runtime.bench.copies import copied_bundle, own_cache
 from edgesplit.runtime.bench.harness import Answer, Figure, Job, Say, sample
 from edgesplit.runtime.swap import ServingHead

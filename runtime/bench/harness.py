@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.bundle import Bundle, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.choice import Choice, Kind, open_backend
 from edgesplit.runtime.variants import Recipe

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.labels import COMPOSITIONS
 from edgesplit.heads.metrics import count_flips

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from edgesplit import __version__
 from edgesplit._isolated import run_apart
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench.copies import scratch_folder
 from edgesplit.runtime.bench.harness import REFERENCE, Answer, Figure, Job, Say, Usage

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.bundle import Bundle
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench.copies import copied_bundle, find_splits
 from edgesplit.runtime.bench.harness import (
@@ -38,7 +38,7 @@ _SETTLE_S = 0.3
 _PUBLISH = """
 import sys, time
 sys.path[:] = sys.argv[5:]
-from edgesplit.bundle import open_bundle
+from edgesplit.bundle.bundle import open_bundle
 bundle, heads, pause = open_bundle(sys.argv[1]), sys.argv[2].split(","), float(sys.argv[3])
 bundle.history()
 print("ready", flush=True)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgesplit.backbone.identity import Backbone, backbone_files, feature_space
-from edgesplit.bundle import FORMAT_VERSION, Bundle, check_space, open_bundle
+from edgesplit.bundle.bundle import FORMAT_VERSION, Bundle, check_space, open_bundle
+from edgesplit.bundle.publishing import go_live
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
-from edgesplit.publish import go_live
 from edgesplit.storage.files import Data, Store, map_os_errors, part_path
 from edgesplit.video.preprocessing import Preprocessing
 

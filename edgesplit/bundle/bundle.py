@@ -24,6 +24,9 @@ from pathlib import Path
 import numpy.typing as npt
 
 from edgesplit.backbone.identity import Backbone, check_self_contained, read_backbone
+from edgesplit.bundle.gate import Gate, pass_gate
+from edgesplit.bundle.history import Version, read_history
+from edgesplit.bundle.publishing import go_live, has_head, head_file, head_files, prune, read_live
 from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.edits.groups import Taxonomy
 from edgesplit.edits.naming import Into, Shots
@@ -38,14 +41,11 @@ from edgesplit.errors import (
     EditError,
     FeatureSpaceError,
 )
-from edgesplit.gate import Gate, pass_gate
 from edgesplit.heads.diff import diff_heads
 from edgesplit.heads.head import Head, head_digest
 from edgesplit.heads.labels import Composition
 from edgesplit.heads.metrics import count_flips
 from edgesplit.heads.statistics import Statistics
-from edgesplit.history import Version, read_history
-from edgesplit.publish import go_live, has_head, head_file, head_files, prune, read_live
 from edgesplit.storage.files import (
     Store,
     check_digest,

@@ -11,9 +11,9 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from edgesplit.bundle.history import Version, append_version, new_version
 from edgesplit.errors import BundleError
 from edgesplit.heads.head import Head, head_digest
-from edgesplit.history import Version, append_version, new_version
 from edgesplit.storage.files import PART, Store, is_digest, is_regular, read_regular
 
 __all__ = ["go_live", "has_head", "head_file", "head_files", "prune", "read_live"]

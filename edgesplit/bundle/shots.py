@@ -20,7 +20,7 @@ from edgesplit.errors import ClipError
 from edgesplit.video.clips import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
-    from edgesplit.bundle import Bundle
+    from edgesplit.bundle.bundle import Bundle
 
 __all__ = ["read_shots"]
 
