@@ -18,7 +18,7 @@ import click
 from rich.progress import track
 
 from benchmarks.results import read_result, write_result
-from edgesplit.demo import unpack_demo
+from edgesplit.cli.demo import unpack_demo
 from edgesplit.runtime.bench.compare import (
     EARLIER_LIMIT,
     LIMIT,

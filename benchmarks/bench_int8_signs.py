@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.results import ROOT, read_timings, write_timing
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
-from edgesplit.demo import unpack_demo
+from edgesplit.cli.demo import unpack_demo
 from edgesplit.runtime import OrtBackend
 from edgesplit.runtime.variants import compare_backends, measure_speed
 from edgesplit.video.clips import find_videos, read_clip

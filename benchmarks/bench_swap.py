@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from benchmarks.results import ROOT, write_result
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.demo import unpack_demo
+from edgesplit.cli.demo import unpack_demo
 from edgesplit.heads.head import Head
 from edgesplit.runtime import (
     Decision,

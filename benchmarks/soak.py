@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from benchmarks.results import ROOT, write_result
 from benchmarks.soak_stream import stream
-from edgesplit.demo import unpack_demo
+from edgesplit.cli.demo import unpack_demo
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 

@@ -17,7 +17,7 @@ import av
 import click
 import numpy as np
 
-from edgesplit.demo import unpack_demo
+from edgesplit.cli.demo import unpack_demo
 from edgesplit.runtime import Decision, Frame, Runtime, Source, Stream
 from edgesplit.runtime.capture import open_feed, parse_source
 from edgesplit.video.preprocessing import Preprocessing

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from benchmarks.results import FOLDER
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
-from edgesplit.demo import ASSETS, BUNDLE, unpack_demo
+from edgesplit.cli.demo import ASSETS, BUNDLE, unpack_demo
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench import edit, growth, latency, locality, swap
 from edgesplit.runtime.bench.charts import Series, bars, curves, short, width_of

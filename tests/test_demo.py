@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.motion_split.classes import taxonomy
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
+from edgesplit.cli.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
 from edgesplit.edits.plan import Plan
 from edgesplit.edits.rules import RULES
 from edgesplit.errors import BundleError, UncertainSourceError

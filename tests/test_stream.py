@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import soak_stream
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.demo import unpack_demo
+from edgesplit.cli.demo import unpack_demo
 from edgesplit.errors import BackendError, ClipError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import (

@@ -14,7 +14,6 @@ import pytest
 from filelock import FileLock
 from onnx import TensorProto, numpy_helper
 
-from edgesplit import screen
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import Floats, FunctionBackend, OrtBackend
 from edgesplit.backbone.fp16 import Halved, to_fp16
@@ -22,8 +21,9 @@ from edgesplit.backbone.identity import feature_space
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
+from edgesplit.cli import screen
+from edgesplit.cli.demo import unpack_demo
 from edgesplit.cli.options import RECIPES
-from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime, variants

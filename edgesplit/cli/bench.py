@@ -130,7 +130,7 @@ def _hang_up_as_interrupt() -> Iterator[None]:
 
 
 def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_json: bool) -> None:
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.runtime.bench.compare import compare_now
     from edgesplit.runtime.bench.page import to_verdicts
 
@@ -151,7 +151,7 @@ def _measure(
     *,
     as_json: bool,
 ) -> None:
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.errors import EdgesplitError
     from edgesplit.runtime.bench.compare import compare_earlier
     from edgesplit.runtime.bench.page import to_table

@@ -24,7 +24,7 @@ def doctor(bundle_path: Path | None, as_json: bool) -> None:
     Example:
         edgesplit doctor --bundle lab.bundle
     """
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.runtime.doctor import examine
 
     with screen.notes().status("trying what runs here"):

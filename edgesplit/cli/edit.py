@@ -144,8 +144,8 @@ def edit(
 
 
 def _read_shots(folder: Path, bundle: Bundle) -> Shots:
-    from edgesplit import screen
     from edgesplit.bundle.shots import read_shots
+    from edgesplit.cli import screen
 
     with screen.progress("clips") as progress:
         return read_shots(folder, bundle, progress)
@@ -208,7 +208,7 @@ def _make(
         return
     from rich.markup import escape
 
-    from edgesplit import screen
+    from edgesplit.cli import screen
 
     out = screen.console()
     screen.show_report(out, made.report)

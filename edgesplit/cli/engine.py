@@ -83,7 +83,7 @@ def build(folder: Path | None, bundle_path: Path | None, as_json: bool, **option
         edgesplit engine build --precision fp16 --clips videos/ --batch 1,1,4
         edgesplit engine build --precision int8 --clips videos/
     """
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.runtime import build_engine
     from edgesplit.video.clips import find_videos
 
@@ -127,7 +127,7 @@ def list_command(as_json: bool) -> None:
     Example:
         edgesplit engine list
     """
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.errors import EdgesplitError
     from edgesplit.runtime.engines import ENGINES, Here, TensorRT
 

@@ -19,7 +19,7 @@ __all__ = ["decision_text", "event_text"]
 
 def decision_text(event: Decision | Rescored) -> str:
     """One line about a window of a stream."""
-    from edgesplit import screen
+    from edgesplit.cli import screen
 
     path = screen.path_text(event.prediction).plain
     head = event.prediction.head_digest[: screen.SHORT]
@@ -43,8 +43,8 @@ def event_text(event: Event) -> str:
 
 
 def _trouble_text(event: Event) -> str:
+    from edgesplit.cli.screen import SHORT
     from edgesplit.runtime import Gap, Reconnecting, Refused, RolledBack, Stalled, Swapped
-    from edgesplit.screen import SHORT
 
     match event:
         case Swapped():

@@ -44,8 +44,8 @@ def features(
     Example:
         edgesplit features clips/ -o features.npz
     """
-    from edgesplit import screen
     from edgesplit.backbone.features import extract_folder
+    from edgesplit.cli import screen
 
     bundle = open_bundle(bundle_path)
     if output is not None and not replace:
@@ -86,8 +86,8 @@ def calibrate(clips: Path, force: bool, bundle_path: Path | None, as_json: bool)
     Example:
         edgesplit calibrate clips/
     """
-    from edgesplit import screen
     from edgesplit.backbone.features import extract_folder
+    from edgesplit.cli import screen
 
     bundle = open_bundle(bundle_path)
     bundle.check_uncalibrated()

@@ -57,7 +57,7 @@ def _show_version(version: Version, as_json: bool) -> None:
     if as_json:
         print_json(version.to_json())
         return
-    from edgesplit import screen
+    from edgesplit.cli import screen
 
     short = screen.SHORT
     screen.console().print(f"head {version.before[:short]} -> {version.digest[:short]} is live")
@@ -94,7 +94,7 @@ def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> Non
         edgesplit log
         edgesplit log --at 14:03
     """
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.errors import BundleError
 
     bundle = open_bundle(bundle_path)
@@ -150,7 +150,7 @@ def show(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
             }
         )
         return
-    from edgesplit import screen
+    from edgesplit.cli import screen
 
     screen.show_bundle(screen.console(), bundle, head)
 
@@ -174,7 +174,7 @@ def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> 
     if as_json:
         print_json(difference.to_json())
         return
-    from edgesplit import screen
+    from edgesplit.cli import screen
 
     screen.show_diff(screen.console(), difference)
 

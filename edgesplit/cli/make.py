@@ -145,7 +145,7 @@ def export(
     """
     from dataclasses import asdict
 
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.export import export_model, load_classifier, load_labels
     from edgesplit.video.clips import find_videos
 
@@ -203,7 +203,7 @@ def encoder(folder: Path, model: str | None, bundle_path: Path | None, as_json: 
     """
     from dataclasses import asdict
 
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.export import add_text_encoder
 
     bundle = open_bundle(bundle_path)
@@ -227,8 +227,8 @@ def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
     Example:
         edgesplit demo
     """
-    from edgesplit import screen
-    from edgesplit.demo import edit_command, run_demo, unpack_demo
+    from edgesplit.cli import screen
+    from edgesplit.cli.demo import edit_command, run_demo, unpack_demo
 
     out = screen.notes() if as_json else screen.console()
     bundle = unpack_demo(folder, force=force)

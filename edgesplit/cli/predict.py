@@ -46,7 +46,7 @@ def predict(
     Example:
         edgesplit predict clips/*.mp4
     """
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.errors import ClipError
     from edgesplit.runtime import Runtime
     from edgesplit.video.clips import read_video

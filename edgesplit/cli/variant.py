@@ -55,7 +55,7 @@ def add(recipe: Recipe, folder: Path, force: bool, bundle_path: Path | None, as_
     Example:
         edgesplit variant add int8 --clips videos/
     """
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.runtime import add_variant
     from edgesplit.video.clips import find_videos
 
@@ -79,7 +79,7 @@ def list_command(as_json: bool) -> None:
     Example:
         edgesplit variant list
     """
-    from edgesplit import screen
+    from edgesplit.cli import screen
     from edgesplit.runtime import VARIANTS
 
     variants = VARIANTS.list()

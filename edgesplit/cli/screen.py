@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgesplit.backbone.fp16 import RangeReport
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.bundle.history import Version
-    from edgesplit.demo import DemoResult
+    from edgesplit.cli.demo import DemoResult
     from edgesplit.edits.report import Report, ShotReport
     from edgesplit.export import Choices, EncoderReport, ExportReport
     from edgesplit.heads.diff import HeadDiff
