@@ -32,12 +32,12 @@ from edgesplit.backbone.identity import inline
 from edgesplit.backbone.session import open_session
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.export import export_model, find_cut, load_classifier
-from edgesplit.export.backbone import NormalizedBackbone, normalize_clips
-from edgesplit.export.classifier import Choices, Classifier
-from edgesplit.export.cut import Cut
-from edgesplit.export.huggingface import PROCESSOR_FILES, use_transformers
-from edgesplit.export.mvd import ARCHITECTURES, VideoTransformer
-from edgesplit.export.parity import Parity, measure_parity, run_session
+from edgesplit.export.graph.cut import Cut
+from edgesplit.export.graph.parity import Parity, measure_parity, run_session
+from edgesplit.export.graph.trace import NormalizedBackbone, normalize_clips
+from edgesplit.export.models.classifier import Choices, Classifier
+from edgesplit.export.models.huggingface import PROCESSOR_FILES, use_transformers
+from edgesplit.export.models.mvd import ARCHITECTURES, VideoTransformer
 from edgesplit.video.preprocessing import Preprocessing
 
 Floats = npt.NDArray[np.float32]

@@ -52,8 +52,8 @@ def prepare(folder: Path) -> None:
 
     from benchmarks.bench_models import SUBJECTS, load, random_clips
     from edgesplit.export import export_model
-    from edgesplit.export.backbone import normalize_clips
-    from edgesplit.export.huggingface import use_transformers
+    from edgesplit.export.graph.trace import normalize_clips
+    from edgesplit.export.models.huggingface import use_transformers
 
     subject = next(one for one in SUBJECTS if one.name.startswith("VideoMAE small"))
     classifier, choices = load(subject, folder)
@@ -79,7 +79,7 @@ def open_torch(folder: Path, threads: int, kind: str) -> Run:
     import transformers
 
     from edgesplit.bundle.bundle import open_bundle
-    from edgesplit.export.backbone import normalize_clips
+    from edgesplit.export.graph.trace import normalize_clips
 
     torch.set_num_threads(threads)
     dtype = torch.bfloat16 if kind == "bf16" else torch.float32

@@ -28,14 +28,14 @@ from edgesplit._lazy import load_on_use
 from edgesplit.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from edgesplit.export.backbone import export_backbone
     from edgesplit.export.bundle import ExportReport, export_model
-    from edgesplit.export.classifier import Choices, Classifier
-    from edgesplit.export.cut import Cut, find_cut
-    from edgesplit.export.labels import load_labels
+    from edgesplit.export.graph.cut import Cut, find_cut
+    from edgesplit.export.graph.parity import Parity, check_parity, measure_parity
+    from edgesplit.export.graph.trace import export_backbone
     from edgesplit.export.models import load_classifier
-    from edgesplit.export.parity import Parity, check_parity, measure_parity
-    from edgesplit.export.text import EncoderReport, add_text_encoder
+    from edgesplit.export.models.classifier import Choices, Classifier
+    from edgesplit.export.models.label_file import load_labels
+    from edgesplit.export.text_encoder import EncoderReport, add_text_encoder
 
 __all__ = [
     "Choices",
@@ -55,14 +55,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "edgesplit.export.backbone": ("export_backbone",),
+    "edgesplit.export.graph.trace": ("export_backbone",),
     "edgesplit.export.bundle": ("ExportReport", "export_model"),
-    "edgesplit.export.classifier": ("Choices", "Classifier"),
-    "edgesplit.export.cut": ("Cut", "find_cut"),
-    "edgesplit.export.labels": ("load_labels",),
+    "edgesplit.export.models.classifier": ("Choices", "Classifier"),
+    "edgesplit.export.graph.cut": ("Cut", "find_cut"),
+    "edgesplit.export.models.label_file": ("load_labels",),
     "edgesplit.export.models": ("load_classifier",),
-    "edgesplit.export.parity": ("Parity", "check_parity", "measure_parity"),
-    "edgesplit.export.text": ("EncoderReport", "add_text_encoder"),
+    "edgesplit.export.graph.parity": ("Parity", "check_parity", "measure_parity"),
+    "edgesplit.export.text_encoder": ("EncoderReport", "add_text_encoder"),
 }
 
 # Asked here and not in each module: this file runs before any of them, whichever is imported.

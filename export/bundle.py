@@ -16,15 +16,15 @@ from edgesplit.backbone.features import Features, cached, extract_all, open_back
 from edgesplit.backbone.identity import Backbone, feature_space
 from edgesplit.bundle.create import create_bundle
 from edgesplit.errors import ClipError, ExportError
-from edgesplit.export.backbone import export_backbone, normalize_clips
-from edgesplit.export.canonical import IR_VERSION, OPSET
-from edgesplit.export.cut import Cut, find_cut
-from edgesplit.export.parity import (
+from edgesplit.export.graph.canonical import IR_VERSION, OPSET
+from edgesplit.export.graph.cut import Cut, find_cut
+from edgesplit.export.graph.parity import (
     Parity,
     check_parity,
     measure_parity,
     random_clips,
 )
+from edgesplit.export.graph.trace import export_backbone, normalize_clips
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
 from edgesplit.video.clips import read_clip

@@ -17,8 +17,8 @@ from benchmarks.motion_split.model import N_FRAMES, SIZE, transformer
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.identity import inline
-from edgesplit.export.backbone import export_backbone
-from edgesplit.export.cut import find_cut
+from edgesplit.export.graph.cut import find_cut
+from edgesplit.export.graph.trace import export_backbone
 from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch

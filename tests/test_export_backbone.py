@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
-from edgesplit.export.backbone import export_backbone, normalize_clips
-from edgesplit.export.canonical import canonical_backbone
-from edgesplit.export.cut import Cut, find_cut
-from edgesplit.export.parity import random_clips, run_session
+from edgesplit.export.graph.canonical import canonical_backbone
+from edgesplit.export.graph.cut import Cut, find_cut
+from edgesplit.export.graph.parity import random_clips, run_session
+from edgesplit.export.graph.trace import export_backbone, normalize_clips
 from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch
@@ -201,9 +201,9 @@ SCRIPT = """
 import sys
 import torch
 from edgesplit.video.preprocessing import Preprocessing
-from edgesplit.export.backbone import export_backbone
-from edgesplit.export.cut import find_cut
-from edgesplit.export.factory import build_model
+from edgesplit.export.graph.trace import export_backbone
+from edgesplit.export.graph.cut import find_cut
+from edgesplit.export.models.factory import build_model
 
 preprocessing = Preprocessing(frames=4, height=16, width=16, mean=(0.5,) * 3, std=(0.25,) * 3)
 model = build_model(sys.argv[1])

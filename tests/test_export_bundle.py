@@ -19,7 +19,7 @@ from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import ClipError, ExportError, LabelError
 from edgesplit.export import bundle as export_bundle
 from edgesplit.export.bundle import ExportReport, export_model
-from edgesplit.export.parity import Parity, run_session
+from edgesplit.export.graph.parity import Parity, run_session
 from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
-from edgesplit.export.checkpoint import load_weights, read_weights
+from edgesplit.export.models.checkpoint import load_weights, read_weights
 
 pytestmark = pytest.mark.torch
 

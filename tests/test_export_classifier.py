@@ -10,7 +10,7 @@ pytest.importorskip("onnxscript")
 from torch import nn
 
 from edgesplit.errors import ExportError
-from edgesplit.export.classifier import Classifier, Setting
+from edgesplit.export.models.classifier import Classifier, Setting
 
 pytestmark = pytest.mark.torch
 

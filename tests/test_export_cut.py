@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
-from edgesplit.export.cut import find_cut
-from edgesplit.export.tail import Tail
+from edgesplit.export.graph.cut import find_cut
+from edgesplit.export.graph.tail import Tail
 
 pytestmark = pytest.mark.torch
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from edgesplit.errors import ExportError
-from edgesplit.export.factory import build_model
+from edgesplit.export.models.factory import build_model
 
 pytestmark = pytest.mark.torch
 

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from edgesplit.errors import ExportError, MissingExtraError
-from edgesplit.export.backbone import normalize_clips
 from edgesplit.export.bundle import export_model
-from edgesplit.export.huggingface import (
+from edgesplit.export.graph.trace import normalize_clips
+from edgesplit.export.models.huggingface import (
     FAMILIES,
     load_pretrained,
     read_processor,

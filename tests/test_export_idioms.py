@@ -8,7 +8,7 @@ from onnx.reference import ReferenceEvaluator
 
 pytest.importorskip("torch")
 
-from edgesplit.export.idioms import respell
+from edgesplit.export.graph.patterns import respell
 
 pytestmark = pytest.mark.torch
 

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from edgesplit.errors import LabelError
-from edgesplit.export.labels import load_labels
+from edgesplit.export.models.label_file import load_labels
 
 pytestmark = pytest.mark.torch
 

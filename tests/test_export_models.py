@@ -17,10 +17,9 @@ pytest.importorskip("transformers")
 
 from benchmarks.bench_models import Subject, measure, save_folder, save_mvd
 from edgesplit.errors import ExportError
-from edgesplit.export import mvd
-from edgesplit.export.models import load_classifier
-from edgesplit.export.mvd import Architecture
-from edgesplit.export.parity import FP32_BAR
+from edgesplit.export.graph.parity import FP32_BAR
+from edgesplit.export.models import load_classifier, mvd
+from edgesplit.export.models.mvd import Architecture
 
 pytestmark = pytest.mark.torch
 
@@ -121,7 +120,7 @@ def test_missing_torch_names_the_extra() -> None:
     code = (
         "import sys; sys.modules.update(torch=None)\n"
         "from edgesplit.errors import MissingExtraError\n"
-        "try: import edgesplit.export.cut\n"
+        "try: import edgesplit.export.graph.cut\n"
         "except MissingExtraError as error: print(error)"
     )
     path = {"PYTHONPATH": ":".join(part for part in sys.path if part)}

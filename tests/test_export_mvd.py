@@ -19,9 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
-from edgesplit.export import mvd
-from edgesplit.export.models import load_classifier
-from edgesplit.export.mvd import ARCHITECTURES, Architecture, VideoTransformer, position_table
+from edgesplit.export.models import load_classifier, mvd
+from edgesplit.export.models.mvd import (
+    ARCHITECTURES,
+    Architecture,
+    VideoTransformer,
+    position_table,
+)
 
 pytestmark = pytest.mark.torch
 

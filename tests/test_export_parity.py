@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from edgesplit.backbone.identity import inline
 from edgesplit.errors import ExportError
-from edgesplit.export.backbone import export_backbone, normalize_clips
-from edgesplit.export.cut import Cut, find_cut
-from edgesplit.export.parity import (
+from edgesplit.export.graph.cut import Cut, find_cut
+from edgesplit.export.graph.parity import (
     FP32_BAR,
     Parity,
     check_parity,
     measure_parity,
     random_clips,
 )
+from edgesplit.export.graph.trace import export_backbone, normalize_clips
 from edgesplit.heads.head import Head
 from edgesplit.video.preprocessing import Preprocessing
 

@@ -12,7 +12,7 @@ pytest.importorskip("onnxscript")
 import torch
 from torch import Tensor
 
-from edgesplit.export.tail import Tail, describe_difference, find_tail
+from edgesplit.export.graph.tail import Tail, describe_difference, find_tail
 
 pytestmark = pytest.mark.torch
 

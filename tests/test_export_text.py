@@ -33,7 +33,7 @@ from edgesplit.cli import main
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
-from edgesplit.export.text import (
+from edgesplit.export.text_encoder import (
     add_text_encoder,
     export_text_encoder,
     reference_embeddings,

@@ -17,9 +17,9 @@ from torch import nn
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import ExportError, MissingExtraError
 from edgesplit.export.bundle import export_model
+from edgesplit.export.graph.parity import FP32_BAR
 from edgesplit.export.models import load_classifier
-from edgesplit.export.parity import FP32_BAR
-from edgesplit.export.torchvision import MODELS
+from edgesplit.export.models.torchvision import MODELS
 from tests.stand_ins import BUILDERS, CATEGORIES, fake_torchvision
 
 pytestmark = pytest.mark.torch

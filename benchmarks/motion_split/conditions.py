@@ -63,7 +63,7 @@ class Reference(TextEncoder):
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """`(len(texts), DIM)` float32, rows of length 1."""
-        from edgesplit.export.text import reference_embeddings
+        from edgesplit.export.text_encoder import reference_embeddings
 
         missing = sorted(set(texts) - set(self.known))
         if missing:

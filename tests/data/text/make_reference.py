@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgesplit.export.text import reference_embeddings
+from edgesplit.export.text_encoder import reference_embeddings
 
 
 def write_reference(model: Path) -> None:

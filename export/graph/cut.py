@@ -23,14 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
-from edgesplit.export.tail import (
-    SAME,
-    Tail,
-    describe_difference,
-    find_tail,
-    relative_difference,
-)
-from edgesplit.export.tap import (
+from edgesplit.export.graph.hooks import (
     Call,
     FeatureTap,
     is_linear,
@@ -38,6 +31,13 @@ from edgesplit.export.tap import (
     rows_per_clip,
     run_watching,
     tensors_of,
+)
+from edgesplit.export.graph.tail import (
+    SAME,
+    Tail,
+    describe_difference,
+    find_tail,
+    relative_difference,
 )
 
 __all__ = ["Cut", "find_cut"]

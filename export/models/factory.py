@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import nn
 
 from edgesplit.errors import ExportError
-from edgesplit.export.checkpoint import load_weights, read_weights
+from edgesplit.export.models.checkpoint import load_weights, read_weights
 
 __all__ = ["build_model"]
 

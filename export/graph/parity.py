@@ -20,8 +20,8 @@ import torch
 from edgesplit.backbone.identity import Backbone
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
-from edgesplit.export.backbone import normalize_clips
-from edgesplit.export.cut import Cut
+from edgesplit.export.graph.cut import Cut
+from edgesplit.export.graph.trace import normalize_clips
 from edgesplit.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ import torch
 from torch import nn
 
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
-from edgesplit.export.checkpoint import first_line
-from edgesplit.export.classifier import Classifier, Setting
-from edgesplit.export.labels import order_labels
-from edgesplit.export.torchvision import torchvision_refusal
+from edgesplit.export.models.checkpoint import first_line
+from edgesplit.export.models.classifier import Classifier, Setting
+from edgesplit.export.models.label_file import order_labels
+from edgesplit.export.models.torchvision import torchvision_refusal
 
 __all__ = ["FAMILIES", "load_pretrained", "read_processor", "use_transformers"]
 

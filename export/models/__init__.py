@@ -12,11 +12,11 @@ import re
 from pathlib import Path
 
 from edgesplit.errors import ExportError
-from edgesplit.export.classifier import Classifier
-from edgesplit.export.factory import build_model
-from edgesplit.export.huggingface import load_pretrained
-from edgesplit.export.mvd import load_mvd
-from edgesplit.export.torchvision import load_torchvision
+from edgesplit.export.models.classifier import Classifier
+from edgesplit.export.models.factory import build_model
+from edgesplit.export.models.huggingface import load_pretrained
+from edgesplit.export.models.mvd import load_mvd
+from edgesplit.export.models.torchvision import load_torchvision
 
 __all__ = ["load_classifier"]
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from edgesplit.backbone.identity import Backbone
 from edgesplit.errors import ExportError
-from edgesplit.export.canonical import INPUT_NAME, OPSET, OUTPUT_NAME, canonical_backbone
-from edgesplit.export.cut import Cut
+from edgesplit.export.graph.canonical import INPUT_NAME, OPSET, OUTPUT_NAME, canonical_backbone
+from edgesplit.export.graph.cut import Cut
 from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["NormalizedBackbone", "export_backbone", "normalize_clips"]

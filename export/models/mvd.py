@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgesplit.errors import ExportError
-from edgesplit.export.checkpoint import load_weights, read_weights
-from edgesplit.export.classifier import Classifier, Setting
+from edgesplit.export.models.checkpoint import load_weights, read_weights
+from edgesplit.export.models.classifier import Classifier, Setting
 
 __all__ = ["ARCHITECTURES", "Architecture", "VideoTransformer", "load_mvd", "position_table"]
 

@@ -21,7 +21,7 @@ from edgesplit.backbone import identity as backbone
 from edgesplit.backbone.graph import skeleton
 from edgesplit.backbone.identity import Backbone, LargeBackbone
 from edgesplit.errors import ExportError
-from edgesplit.export.idioms import respell
+from edgesplit.export.graph.patterns import respell
 
 __all__ = ["IR_VERSION", "OPSET", "canonical_backbone"]
 

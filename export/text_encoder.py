@@ -42,7 +42,7 @@ from edgesplit.edits.text_encoder import (
     encoder_digest,
 )
 from edgesplit.errors import BundleError, ExportError, MissingExtraError
-from edgesplit.export.huggingface import use_transformers
+from edgesplit.export.models.huggingface import use_transformers
 from edgesplit.storage.files import PART, Store, lock, map_os_errors, part_path
 
 __all__ = [

@@ -1,0 +1,10 @@
+"""The torch model taken apart, and its backbone as ONNX.
+
+cut        where the head begins, found by running the model
+tail       what follows the head: nothing, a factor, a softmax
+hooks      what goes into a layer, and what comes out
+trace      the backbone as ONNX
+canonical  the same bytes from the same weights
+patterns   operators spelled as runtimes know them
+parity     how far torch and ONNX are apart
+"""
