@@ -30,9 +30,9 @@ from edgesplit.runtime.bench.compare import (
     compare_sides,
     sides_of,
 )
-from edgesplit.runtime.bench.harness import Effort, Job
 from edgesplit.runtime.bench.latency import make_video
 from edgesplit.runtime.bench.record import run_bench
+from edgesplit.runtime.bench.timing import Effort, Job
 
 SAME, PLANTED, RECORDS = 20, 5, 20
 SLOWED = ("prediction", "edit")
@@ -40,7 +40,7 @@ SLOWED = ("prediction", "edit")
 PLANT = """
 import time as _time
 import edgesplit.bundle.bundle as _bundle
-import edgesplit.runtime.runtime as _runtime
+import edgesplit.runtime.live.runtime as _runtime
 
 def _slowed(call):
     def run(*arguments, **choices):

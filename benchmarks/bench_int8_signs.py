@@ -18,7 +18,7 @@ from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.runtime import OrtBackend
-from edgesplit.runtime.variants import compare_backends, measure_speed
+from edgesplit.runtime.backends.variants import compare_backends, measure_speed
 from edgesplit.video.clips import find_videos, read_clip
 
 ROUNDS = 9

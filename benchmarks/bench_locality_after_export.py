@@ -38,7 +38,7 @@ from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.cli.demo import ASSETS, BUNDLE
 from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import score_split
-from edgesplit.runtime.variants import measure_speed
+from edgesplit.runtime.backends.variants import measure_speed
 
 N_CLASSES = len(FINE_CLASSES)
 N_HELDOUT, N_UNLABELLED = 47 * N_CLASSES, 24 * N_CLASSES

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.living import living, serve
 from benchmarks.results import ROOT, read_timings, write_timing
-from edgesplit.runtime.bench.harness import order_interval
+from edgesplit.runtime.bench.timing import order_interval
 
 ROUNDS = 15
 RUNS = 3

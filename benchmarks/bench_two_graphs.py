@@ -26,7 +26,7 @@ from edgesplit.backbone.session import open_session
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.bundle.create import create_bundle
 from edgesplit.heads.head import Head
-from edgesplit.runtime.bench.harness import order_interval
+from edgesplit.runtime.bench.timing import order_interval
 from edgesplit.video.preprocessing import Preprocessing
 
 Floats = npt.NDArray[np.float32]

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgesplit.runtime.device import describe_device
+from edgesplit.runtime.device.record import describe_device
 
 PACKAGES = ("numpy", "onnx", "onnxruntime")
 ROOT = Path(__file__).parent.parent

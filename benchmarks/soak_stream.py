@@ -19,7 +19,7 @@ import numpy as np
 
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.runtime import Decision, Frame, Runtime, Source, Stream
-from edgesplit.runtime.capture import open_feed, parse_source
+from edgesplit.runtime.stream.sources import open_feed, parse_source
 from edgesplit.video.preprocessing import Preprocessing
 
 FPS = 30

@@ -21,13 +21,18 @@ from edgesplit._lazy import load_on_use
 
 if TYPE_CHECKING:
     from edgesplit.backbone.backends import Backend, FunctionBackend, OrtBackend
-    from edgesplit.runtime.batching import BatchingBackend
-    from edgesplit.runtime.capture import Feed, Source, parse_source
-    from edgesplit.runtime.choice import Choice, open_backend
-    from edgesplit.runtime.device import DeviceRecord, describe_device
-    from edgesplit.runtime.doctor import Checkup, examine
-    from edgesplit.runtime.engines import ENGINES, build_engine, open_engine
-    from edgesplit.runtime.events import (
+    from edgesplit.runtime.backends.batching import BatchingBackend
+    from edgesplit.runtime.backends.engines import ENGINES, build_engine, open_engine
+    from edgesplit.runtime.backends.select import Choice, open_backend
+    from edgesplit.runtime.backends.variants import VARIANTS, add_variant, open_variant
+    from edgesplit.runtime.device.doctor import Checkup, examine
+    from edgesplit.runtime.device.power import PowerSampler
+    from edgesplit.runtime.device.record import DeviceRecord, describe_device
+    from edgesplit.runtime.live.live_head import ServingHead
+    from edgesplit.runtime.live.runtime import Prediction, Runtime, Timings
+    from edgesplit.runtime.live.shadow import Shadow, ShadowReport
+    from edgesplit.runtime.stream.accounting import Accounting
+    from edgesplit.runtime.stream.events import (
         Decision,
         Ended,
         Event,
@@ -41,15 +46,10 @@ if TYPE_CHECKING:
         Started,
         Swapped,
     )
-    from edgesplit.runtime.ledger import Accounting
-    from edgesplit.runtime.power import PowerSampler
-    from edgesplit.runtime.recent import Recent
-    from edgesplit.runtime.runtime import Prediction, Runtime, Timings
-    from edgesplit.runtime.shadow import Shadow, ShadowReport
-    from edgesplit.runtime.stream import Stream
-    from edgesplit.runtime.swap import ServingHead
-    from edgesplit.runtime.variants import VARIANTS, add_variant, open_variant
-    from edgesplit.runtime.windows import Frame
+    from edgesplit.runtime.stream.smoothing import Recent
+    from edgesplit.runtime.stream.sources import Feed, Source, parse_source
+    from edgesplit.runtime.stream.stream import Stream
+    from edgesplit.runtime.stream.windows import Frame
 
 __all__ = [
     "ENGINES",
@@ -98,13 +98,13 @@ __all__ = [
 
 _HOMES = {
     "edgesplit.backbone.backends": ("Backend", "FunctionBackend", "OrtBackend"),
-    "edgesplit.runtime.batching": ("BatchingBackend",),
-    "edgesplit.runtime.capture": ("Feed", "Source", "parse_source"),
-    "edgesplit.runtime.choice": ("Choice", "open_backend"),
-    "edgesplit.runtime.device": ("DeviceRecord", "describe_device"),
-    "edgesplit.runtime.doctor": ("Checkup", "examine"),
-    "edgesplit.runtime.engines": ("ENGINES", "build_engine", "open_engine"),
-    "edgesplit.runtime.events": (
+    "edgesplit.runtime.backends.batching": ("BatchingBackend",),
+    "edgesplit.runtime.stream.sources": ("Feed", "Source", "parse_source"),
+    "edgesplit.runtime.backends.select": ("Choice", "open_backend"),
+    "edgesplit.runtime.device.record": ("DeviceRecord", "describe_device"),
+    "edgesplit.runtime.device.doctor": ("Checkup", "examine"),
+    "edgesplit.runtime.backends.engines": ("ENGINES", "build_engine", "open_engine"),
+    "edgesplit.runtime.stream.events": (
         "Decision",
         "Ended",
         "Event",
@@ -118,15 +118,15 @@ _HOMES = {
         "Started",
         "Swapped",
     ),
-    "edgesplit.runtime.ledger": ("Accounting",),
-    "edgesplit.runtime.power": ("PowerSampler",),
-    "edgesplit.runtime.recent": ("Recent",),
-    "edgesplit.runtime.runtime": ("Prediction", "Runtime", "Timings"),
-    "edgesplit.runtime.shadow": ("Shadow", "ShadowReport"),
-    "edgesplit.runtime.stream": ("Stream",),
-    "edgesplit.runtime.swap": ("ServingHead",),
-    "edgesplit.runtime.variants": ("VARIANTS", "add_variant", "open_variant"),
-    "edgesplit.runtime.windows": ("Frame",),
+    "edgesplit.runtime.stream.accounting": ("Accounting",),
+    "edgesplit.runtime.device.power": ("PowerSampler",),
+    "edgesplit.runtime.stream.smoothing": ("Recent",),
+    "edgesplit.runtime.live.runtime": ("Prediction", "Runtime", "Timings"),
+    "edgesplit.runtime.live.shadow": ("Shadow", "ShadowReport"),
+    "edgesplit.runtime.stream.stream": ("Stream",),
+    "edgesplit.runtime.live.live_head": ("ServingHead",),
+    "edgesplit.runtime.backends.variants": ("VARIANTS", "add_variant", "open_variant"),
+    "edgesplit.runtime.stream.windows": ("Frame",),
 }
 
 __getattr__, __dir__ = load_on_use(__name__, _HOMES)

@@ -13,9 +13,9 @@ import onnx
 
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.errors import EngineError
-from edgesplit.runtime.engines import Here, TensorRT
-from edgesplit.runtime.judging import Progress
-from edgesplit.runtime.trt import Batch, Plan
+from edgesplit.runtime.backends.calibration import Progress
+from edgesplit.runtime.backends.engines import Here, TensorRT
+from edgesplit.runtime.backends.tensorrt import Batch, Plan
 
 __all__ = ["HERE", "FakeCuda", "FakeTensorRT", "fake_module"]
 

@@ -22,8 +22,8 @@ from edgesplit.runtime import (
     open_backend,
     open_engine,
 )
-from edgesplit.runtime.choice import Kind
-from edgesplit.runtime.engines import TensorRT
+from edgesplit.runtime.backends.engines import TensorRT
+from edgesplit.runtime.backends.select import Kind
 from tests.fake_gpu import HERE, FakeCuda, FakeTensorRT, fake_module
 
 Floats = npt.NDArray[np.float32]
@@ -66,8 +66,8 @@ def use_fake_gpu(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     fake = FakeCuda()
     for module in ("trt", "choice"):
         monkeypatch.setattr(f"edgesplit.runtime.{module}.find_device", lambda: None)
-    monkeypatch.setattr("edgesplit.runtime.trt.load_cuda", lambda: fake)
-    monkeypatch.setattr("edgesplit.runtime.trt._load", fake_module)
+    monkeypatch.setattr("edgesplit.runtime.backends.tensorrt.load_cuda", lambda: fake)
+    monkeypatch.setattr("edgesplit.runtime.backends.tensorrt._load", fake_module)
     return fake
 
 

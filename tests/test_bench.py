@@ -33,10 +33,10 @@ from edgesplit.runtime.bench.compare import (
     judge_blocks,
     sides_of,
 )
-from edgesplit.runtime.bench.copies import copied_bundle, own_cache
-from edgesplit.runtime.bench.harness import Answer, Effort, Figure, Job, Usage, order_interval
 from edgesplit.runtime.bench.page import to_html, to_table
 from edgesplit.runtime.bench.record import QUESTIONS, read_record, run_bench, write_record
+from edgesplit.runtime.bench.sandbox import copied_bundle, own_cache
+from edgesplit.runtime.bench.timing import Answer, Effort, Figure, Job, Usage, order_interval
 
 SIZES = {"classes": (10, 60), "features": (8,), "splits": (1,), "nesting": (2,), "history": (10,)}
 SMALL = Effort(quick=True, seconds=0.3, repeats=1, block_s=0.001, sizes=SIZES)

@@ -22,7 +22,7 @@ from edgesplit.cli.demo import unpack_demo
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import CacheError, EngineError, VariantError
 from edgesplit.runtime import ENGINES, VARIANTS, add_variant
-from edgesplit.runtime.doctor import examine
+from edgesplit.runtime.device.doctor import examine
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache
 from tests.test_doctor import MadeProbes
 
@@ -154,7 +154,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from edgesplit.storage import user_cache as cache
 from edgesplit.cli import main
-from edgesplit.runtime.doctor import examine
+from edgesplit.runtime.device.doctor import examine
 from tests.test_doctor import MadeProbes
 user, home, place = json.loads(sys.argv[1])
 os.chdir(place)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgesplit.errors import ClipError
-from edgesplit.runtime.capture import Source, open_feed, parse_source
+from edgesplit.runtime.stream.sources import Source, open_feed, parse_source
 from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
 

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
 from edgesplit.errors import BackendError, EngineError, MissingExtraError
-from edgesplit.runtime.device import describe_device, find_file_system, read_temperatures
-from edgesplit.runtime.doctor import Checkup, Finding, examine
-from edgesplit.runtime.engines import Here
-from edgesplit.runtime.probes import Probes, Speed
+from edgesplit.runtime.backends.engines import Here
+from edgesplit.runtime.device.doctor import Checkup, Finding, examine
+from edgesplit.runtime.device.probes import Probes, Speed
+from edgesplit.runtime.device.record import describe_device, find_file_system, read_temperatures
 
 CAPTURED = Path(__file__).parent / "data" / "jetson"
 NANO_MODES = (

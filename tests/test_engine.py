@@ -42,8 +42,10 @@ from edgesplit.errors import (
     VariantError,
 )
 from edgesplit.heads.head import Head
-from edgesplit.runtime import Runtime, cuda, engines, trt
-from edgesplit.runtime.engines import (
+from edgesplit.runtime import Runtime
+from edgesplit.runtime.backends import cuda, engines
+from edgesplit.runtime.backends import tensorrt as trt
+from edgesplit.runtime.backends.engines import (
     ENGINES,
     Agreement,
     Engine,
@@ -52,7 +54,7 @@ from edgesplit.runtime.engines import (
     check_agreement,
     open_engine,
 )
-from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan
+from edgesplit.runtime.backends.tensorrt import Batch, EngineBackend, Plan, build_plan, run_plan
 from edgesplit.video.preprocessing import Preprocessing
 from tests.backbones import CLIP_SHAPE, DIM, clips, convolutions, massive, transformer
 from tests.fake_gpu import HERE, FakeCuda, FakeTensorRT, fake_module

@@ -39,8 +39,8 @@ from edgesplit.edits.text_encoder import TextEncoder, encoder_digest
 from edgesplit.errors import BackendError, BundleError, EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
-from edgesplit.runtime.trt import Batch, build_plan
-from edgesplit.runtime.variants import VARIANTS, Guard, Variant, open_variant
+from edgesplit.runtime.backends.tensorrt import Batch, build_plan
+from edgesplit.runtime.backends.variants import VARIANTS, Guard, Variant, open_variant
 from edgesplit.video.preprocessing import Preprocessing
 
 SECRET = b"secret!!"  # eight bytes, as eight values of a weight

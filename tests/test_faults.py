@@ -130,7 +130,9 @@ def test_head_whose_file_times_say_nothing_is_read_all_the_same(
     runtime: Runtime, feature: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on a network disk whose client keeps attributes for long.
-    monkeypatch.setattr("edgesplit.runtime.swap.LiveHead._stamp", lambda live: "always the same")
+    monkeypatch.setattr(
+        "edgesplit.runtime.live.live_head.LiveHead._stamp", lambda live: "always the same"
+    )
     second = publish_split(runtime.bundle)
     wait_until(lambda: runtime.decide(feature).head_digest == second)
 

@@ -19,7 +19,7 @@ from edgesplit.backbone.fp16 import to_fp16 as to_fp16_on
 from edgesplit.backbone.ranges import measure_ranges
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
-from edgesplit.runtime.engines import _made_clips
+from edgesplit.runtime.backends.engines import _made_clips
 from tests.backbones import (
     CLIP_SHAPE,
     DIM,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesplit.runtime.jetson import (
+from edgesplit.runtime.device.jetson import (
     Core,
     Power,
     PowerMode,

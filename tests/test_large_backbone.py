@@ -19,7 +19,7 @@ from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import BundleError, ExportError
 from edgesplit.export import export_model
 from edgesplit.runtime import Runtime, add_variant
-from edgesplit.runtime.bench.copies import copied_bundle
+from edgesplit.runtime.bench.sandbox import copied_bundle
 from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch

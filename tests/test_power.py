@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgesplit.runtime.power import MAX_GAP_S, PowerSampler, energy_j
+from edgesplit.runtime.device.power import MAX_GAP_S, PowerSampler, energy_j
 
 
 def line(watts: float) -> str:
@@ -74,7 +74,7 @@ def test_without_tegrastats_there_are_no_figures(monkeypatch: pytest.MonkeyPatch
 def test_tegrastats_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubborn: bool
 ) -> None:
-    monkeypatch.setattr("edgesplit.runtime.power._END_S", 0.2)
+    monkeypatch.setattr("edgesplit.runtime.device.power._END_S", 0.2)
     program = tmp_path / "tegrastats"
     ignore = "trap '' TERM\n" if stubborn else ""
     program.write_text(

@@ -294,7 +294,9 @@ def test_head_that_computes_something_else_in_onnx_runtime_is_refused(
             right = head.evaluate(feeds["features"])
             return [right.logits + 1, right.probabilities, right.class_index]
 
-    monkeypatch.setattr("edgesplit.runtime.swap.open_session", lambda *_, **__: WrongSession())
+    monkeypatch.setattr(
+        "edgesplit.runtime.live.live_head.open_session", lambda *_, **__: WrongSession()
+    )
     with pytest.raises(BackendError, match="differ from numpy's"):
         ServingHead(head)
 

@@ -13,7 +13,7 @@ from edgesplit.bundle.history import Version
 from edgesplit.errors import BackendError, BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime, ServingHead
-from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share
+from edgesplit.runtime.live.shadow import MIN_WINDOWS, Shadow, lowest_share
 from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]

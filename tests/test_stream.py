@@ -39,10 +39,10 @@ from edgesplit.runtime import (
     Stream,
     Swapped,
 )
-from edgesplit.runtime.inbox import Inbox
-from edgesplit.runtime.ledger import Ledger
-from edgesplit.runtime.stream import STUCK, _pauses
-from edgesplit.runtime.windows import Window
+from edgesplit.runtime.stream.accounting import Ledger
+from edgesplit.runtime.stream.queue import Inbox
+from edgesplit.runtime.stream.stream import STUCK, _pauses
+from edgesplit.runtime.stream.windows import Window
 from tests.feeds import CAMERA, FILE, LIVE_PIPE, FakeFeed, frames, in_turn
 from tests.waiting import wait_until
 
@@ -277,7 +277,7 @@ def test_no_recent_window_is_kept_when_none_is_wanted(runtime: Runtime) -> None:
 def test_shadow_is_reported_now_and_then_and_at_the_end(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgesplit.runtime.stream.SHADOW_EVERY", 4)
+    monkeypatch.setattr("edgesplit.runtime.stream.stream.SHADOW_EVERY", 4)
     candidate = runtime.bundle.split_class("pushing", into=["left", "right"]).head
     runtime.start_shadow(candidate)
     told = list(stream_of(runtime, FILE, FakeFeed(frames(60), live=False)))

@@ -26,9 +26,10 @@ from edgesplit.cli.demo import unpack_demo
 from edgesplit.cli.options import RECIPES
 from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.heads.head import Head
-from edgesplit.runtime import Runtime, variants
-from edgesplit.runtime.judging import MIN_CLIPS
-from edgesplit.runtime.variants import (
+from edgesplit.runtime import Runtime
+from edgesplit.runtime.backends import variants
+from edgesplit.runtime.backends.calibration import MIN_CLIPS
+from edgesplit.runtime.backends.variants import (
     BARS,
     VARIANTS,
     Guard,
@@ -550,7 +551,7 @@ def test_variants_run_without_torch(lab: Bundle, tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules.update(torch=None, transformers=None, scipy=None)\n"
         "import numpy as np; from edgesplit import open_bundle\n"
-        "from edgesplit.runtime import variants; variants._BLOCK_S = 0.001\n"
+        "from edgesplit.runtime.backends import variants; variants._BLOCK_S = 0.001\n"
         "from edgesplit.runtime import add_variant, open_variant\n"
         f"bundle = open_bundle({str(lab.path)!r})\n"
         f"clips = np.load({str(tmp_path / 'clips.npy')!r})\n"

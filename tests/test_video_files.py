@@ -23,7 +23,7 @@ from av.stream import Disposition
 from edgesplit._isolated import run_apart
 from edgesplit.errors import ClipError
 from edgesplit.runtime import parse_source
-from edgesplit.runtime.capture import open_feed
+from edgesplit.runtime.stream.sources import open_feed
 from edgesplit.video.clips import MAX_PIXELS, decode_video, read_clip, read_video, scale_frame
 from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
@@ -230,7 +230,7 @@ def test_standard_input_may_not_be_a_playlist(tmp_path: Path) -> None:
     encode(tmp_path / "good.ts", waves(12, 48, 64))
     code = (
         "from edgesplit.video.preprocessing import Preprocessing\n"
-        "from edgesplit.runtime.capture import open_feed, parse_source\n"
+        "from edgesplit.runtime.stream.sources import open_feed, parse_source\n"
         "list(open_feed(parse_source('-'), Preprocessing(2, 16, 16), timeout_s=5))\n"
     )
     done = subprocess.run(

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesplit.errors import ClipError
-from edgesplit.runtime.capture import open_feed, parse_source
-from edgesplit.runtime.events import Gap
-from edgesplit.runtime.ledger import Fate, Ledger
-from edgesplit.runtime.windows import TOLERANCE, Frame, Grid, Window, Windower
+from edgesplit.runtime.stream.accounting import Fate, Ledger
+from edgesplit.runtime.stream.events import Gap
+from edgesplit.runtime.stream.sources import open_feed, parse_source
+from edgesplit.runtime.stream.windows import TOLERANCE, Frame, Grid, Window, Windower
 from edgesplit.video.clips import read_clip
 from edgesplit.video.preprocessing import Preprocessing, sample_frames
 from tests.videos import encode, waves

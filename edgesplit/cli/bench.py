@@ -20,10 +20,10 @@ from edgesplit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.bench.harness import Job
+    from edgesplit.runtime.backends.select import Kind
+    from edgesplit.runtime.backends.variants import Recipe
     from edgesplit.runtime.bench.record import Question
-    from edgesplit.runtime.choice import Kind
-    from edgesplit.runtime.variants import Recipe
+    from edgesplit.runtime.bench.timing import Job
 
 __all__ = ["bench"]
 
@@ -97,7 +97,7 @@ def bench(
         edgesplit bench --against-env venv-before/
     """
     from edgesplit.bundle.bundle import find_bundle
-    from edgesplit.runtime.bench.harness import Effort, Job
+    from edgesplit.runtime.bench.timing import Effort, Job
 
     turns = against_bundle is not None or against_env is not None
     if turns and (questions or against or output or seconds is not None):

@@ -25,7 +25,7 @@ def doctor(bundle_path: Path | None, as_json: bool) -> None:
         edgesplit doctor --bundle lab.bundle
     """
     from edgesplit.cli import screen
-    from edgesplit.runtime.doctor import examine
+    from edgesplit.runtime.device.doctor import examine
 
     with screen.notes().status("trying what runs here"):
         checkup = examine(bundle_path)

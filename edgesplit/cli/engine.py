@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.status import Status
 
-    from edgesplit.runtime.engines import Engine
-    from edgesplit.runtime.trt import Batch
+    from edgesplit.runtime.backends.engines import Engine
+    from edgesplit.runtime.backends.tensorrt import Batch
     from edgesplit.storage.artifacts import Shelf
 
 __all__ = ["engine"]
@@ -37,7 +37,7 @@ def engine() -> None:
 
 
 def _batch(context: click.Context, parameter: click.Parameter, text: str | None) -> Batch | None:
-    from edgesplit.runtime.trt import Batch
+    from edgesplit.runtime.backends.tensorrt import Batch
 
     if text is None:
         return None
@@ -129,7 +129,7 @@ def list_command(as_json: bool) -> None:
     """
     from edgesplit.cli import screen
     from edgesplit.errors import EdgesplitError
-    from edgesplit.runtime.engines import ENGINES, Here, TensorRT
+    from edgesplit.runtime.backends.engines import ENGINES, Here, TensorRT
 
     engines = ENGINES.list()
     here: Here | None = None

@@ -28,7 +28,7 @@ from edgesplit.video.preprocessing import INTERPOLATIONS, LAYOUTS
 if TYPE_CHECKING:
     from edgesplit.edits.report import Report
     from edgesplit.runtime import Prediction
-    from edgesplit.runtime.variants import Recipe
+    from edgesplit.runtime.backends.variants import Recipe
 
 __all__ = ["demo", "encoder", "export", "fuse"]
 
@@ -281,7 +281,7 @@ def fuse(
     """
     from edgesplit.backbone.fuse import fuse_models
     from edgesplit.backbone.identity import inline
-    from edgesplit.runtime.variants import read_variant
+    from edgesplit.runtime.backends.variants import read_variant
 
     if not replace:
         check_new(output)

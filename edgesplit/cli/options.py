@@ -12,8 +12,8 @@ import click
 
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
-    from edgesplit.runtime.choice import Choice, Kind
-    from edgesplit.runtime.variants import Recipe
+    from edgesplit.runtime.backends.select import Choice, Kind
+    from edgesplit.runtime.backends.variants import Recipe
 
 __all__ = [
     "RECIPES",
@@ -34,10 +34,10 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 RECIPES: tuple[Recipe, ...] = ("fp16", "int8", "ort")
-"""`edgesplit.runtime.variants.Recipe`, without the import that would slow `--help` down."""
+"""`edgesplit.runtime.backends.variants.Recipe`, without the import that would slow `--help` down."""
 
 BACKENDS: tuple[Kind, ...] = ("auto", "cpu", "cuda", "ort-tensorrt", "tensorrt")
-"""`edgesplit.runtime.choice.Kind`, for the same reason."""
+"""`edgesplit.runtime.backends.select.Kind`, for the same reason."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """Every command has it."""

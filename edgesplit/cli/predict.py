@@ -18,8 +18,8 @@ from edgesplit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.choice import Kind
-    from edgesplit.runtime.variants import Recipe
+    from edgesplit.runtime.backends.select import Kind
+    from edgesplit.runtime.backends.variants import Recipe
 
 __all__ = ["predict"]
 

@@ -27,8 +27,8 @@ from edgesplit.cli.options import (
 if TYPE_CHECKING:
     from edgesplit.heads.head import Head
     from edgesplit.runtime import Event
-    from edgesplit.runtime.choice import Choice, Kind
-    from edgesplit.runtime.variants import Recipe
+    from edgesplit.runtime.backends.select import Choice, Kind
+    from edgesplit.runtime.backends.variants import Recipe
 
 __all__ = ["run"]
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from edgesplit.heads.diff import HeadDiff
     from edgesplit.heads.head import Head
     from edgesplit.heads.labels import Source
-    from edgesplit.runtime.doctor import Checkup
-    from edgesplit.runtime.engines import Build, Engine, Here
-    from edgesplit.runtime.runtime import Prediction
-    from edgesplit.runtime.variants import Added, Guard, Variant
+    from edgesplit.runtime.backends.engines import Build, Engine, Here
+    from edgesplit.runtime.backends.variants import Added, Guard, Variant
+    from edgesplit.runtime.device.doctor import Checkup
+    from edgesplit.runtime.live.runtime import Prediction
 
 __all__ = [
     "console",

@@ -12,7 +12,7 @@ from edgesplit.cli.options import RECIPES, bundle_option, json_option, open_bund
 from edgesplit.cli.shelf import rm_command
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.variants import Recipe, Variant
+    from edgesplit.runtime.backends.variants import Recipe, Variant
     from edgesplit.storage.artifacts import Shelf
 
 __all__ = ["variant"]

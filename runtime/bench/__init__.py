@@ -19,8 +19,8 @@ from edgesplit._lazy import load_on_use
 
 if TYPE_CHECKING:
     from edgesplit.runtime.bench.compare import Comparison, compare_earlier, compare_now
-    from edgesplit.runtime.bench.harness import Effort, Job
     from edgesplit.runtime.bench.record import read_record, run_bench, write_record
+    from edgesplit.runtime.bench.timing import Effort, Job
 
 __all__ = [
     "Comparison",
@@ -35,7 +35,7 @@ __all__ = [
 
 _HOMES = {
     "edgesplit.runtime.bench.compare": ("Comparison", "compare_earlier", "compare_now"),
-    "edgesplit.runtime.bench.harness": ("Effort", "Job"),
+    "edgesplit.runtime.bench.timing": ("Effort", "Job"),
     "edgesplit.runtime.bench.record": ("read_record", "run_bench", "write_record"),
 }
 

@@ -28,10 +28,10 @@ import numpy as np
 
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.runtime.bench.copies import find_splits
-from edgesplit.runtime.bench.harness import Job, order_interval
 from edgesplit.runtime.bench.latency import make_video
 from edgesplit.runtime.bench.record import SCHEMA, figures_of
+from edgesplit.runtime.bench.sandbox import find_splits
+from edgesplit.runtime.bench.timing import Job, order_interval
 
 __all__ = [
     "EARLIER_LIMIT",

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.runtime.bench.copies import copied_bundle, find_splits, own_cache
-from edgesplit.runtime.bench.harness import Answer, Figure, Job, Say, time_reference
+from edgesplit.runtime.bench.sandbox import copied_bundle, find_splits, own_cache
+from edgesplit.runtime.bench.timing import Answer, Figure, Job, Say, time_reference
 
 __all__ = ["answer"]
 

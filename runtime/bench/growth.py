@@ -16,9 +16,9 @@ from edgesplit.bundle.history import LOG, new_version
 from edgesplit.edits.split import split_class
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node
-from edgesplit.runtime.bench.copies import copied_bundle, own_cache
-from edgesplit.runtime.bench.harness import Answer, Figure, Job, Say, sample
-from edgesplit.runtime.swap import ServingHead
+from edgesplit.runtime.bench.sandbox import copied_bundle, own_cache
+from edgesplit.runtime.bench.timing import Answer, Figure, Job, Say, sample
+from edgesplit.runtime.live.live_head import ServingHead
 
 __all__ = ["answer", "exponent"]
 

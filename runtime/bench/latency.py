@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from edgesplit._isolated import run_apart
 from edgesplit.backbone.backends import Backend
-from edgesplit.runtime.bench.harness import (
+from edgesplit.runtime.bench.timing import (
     BLOCKS,
     Answer,
     Figure,
@@ -29,9 +29,9 @@ from edgesplit.runtime.bench.harness import (
     sample,
     time_reference,
 )
-from edgesplit.runtime.device import read_temperatures, read_throttling
-from edgesplit.runtime.power import PowerSampler
-from edgesplit.runtime.runtime import Runtime
+from edgesplit.runtime.device.power import PowerSampler
+from edgesplit.runtime.device.record import read_temperatures, read_throttling
+from edgesplit.runtime.live.runtime import Runtime
 from edgesplit.video.clips import count_packets, decode_video, scale_frame, stack_clip
 from edgesplit.video.preprocessing import Preprocessing, sample_frames
 

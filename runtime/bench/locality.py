@@ -11,9 +11,9 @@ from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.labels import COMPOSITIONS
 from edgesplit.heads.metrics import count_flips
-from edgesplit.runtime.bench.copies import copied_bundle, find_splits
-from edgesplit.runtime.bench.harness import Answer, Job, Say
-from edgesplit.runtime.swap import ServingHead
+from edgesplit.runtime.bench.sandbox import copied_bundle, find_splits
+from edgesplit.runtime.bench.timing import Answer, Job, Say
+from edgesplit.runtime.live.live_head import ServingHead
 
 __all__ = ["answer"]
 

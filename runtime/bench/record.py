@@ -18,10 +18,10 @@ from edgesplit import __version__
 from edgesplit._isolated import run_apart
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.runtime.bench.copies import scratch_folder
-from edgesplit.runtime.bench.harness import REFERENCE, Answer, Figure, Job, Say, Usage
 from edgesplit.runtime.bench.page import to_html, to_table
-from edgesplit.runtime.device import describe_device
+from edgesplit.runtime.bench.sandbox import scratch_folder
+from edgesplit.runtime.bench.timing import REFERENCE, Answer, Figure, Job, Say, Usage
+from edgesplit.runtime.device.record import describe_device
 from edgesplit.storage.files import Store, map_os_errors, read_bytes
 
 __all__ = [

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.runtime.bench.copies import copied_bundle, find_splits
-from edgesplit.runtime.bench.harness import (
+from edgesplit.runtime.bench.sandbox import copied_bundle, find_splits
+from edgesplit.runtime.bench.timing import (
     Answer,
     Figure,
     Job,
@@ -24,7 +24,7 @@ from edgesplit.runtime.bench.harness import (
     order_interval,
     time_reference,
 )
-from edgesplit.runtime.runtime import Runtime
+from edgesplit.runtime.live.runtime import Runtime
 
 __all__ = ["answer"]
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError
-from edgesplit.runtime.choice import Choice, Kind, open_backend
-from edgesplit.runtime.variants import Recipe
+from edgesplit.runtime.backends.select import Choice, Kind, open_backend
+from edgesplit.runtime.backends.variants import Recipe
 
 __all__ = [
     "REFERENCE",

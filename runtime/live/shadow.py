@@ -20,7 +20,7 @@ import numpy.typing as npt
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.diff import match_nodes
 from edgesplit.heads.head import Evaluation
-from edgesplit.runtime.swap import ServingHead
+from edgesplit.runtime.live.live_head import ServingHead
 
 __all__ = [
     "COLLAPSED",

@@ -10,9 +10,9 @@ from typing import Literal, get_args
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError
-from edgesplit.runtime.cuda import find_device
-from edgesplit.runtime.engines import ENGINES, PRECISIONS, TensorRT, open_engine
-from edgesplit.runtime.variants import Recipe, open_variant
+from edgesplit.runtime.backends.cuda import find_device
+from edgesplit.runtime.backends.engines import ENGINES, PRECISIONS, TensorRT, open_engine
+from edgesplit.runtime.backends.variants import Recipe, open_variant
 
 __all__ = ["KINDS", "Choice", "Kind", "open_backend"]
 

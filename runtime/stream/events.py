@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from edgesplit.runtime.ledger import Accounting
+from edgesplit.runtime.stream.accounting import Accounting
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.runtime import Prediction
-    from edgesplit.runtime.shadow import ShadowReport
+    from edgesplit.runtime.live.runtime import Prediction
+    from edgesplit.runtime.live.shadow import ShadowReport
 
 __all__ = [
     "Decision",

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import ClipError
-from edgesplit.runtime.events import Gap
-from edgesplit.runtime.ledger import Fate, Ledger, Ticket
+from edgesplit.runtime.stream.accounting import Fate, Ledger, Ticket
+from edgesplit.runtime.stream.events import Gap
 from edgesplit.video.clips import stack_clip
 from edgesplit.video.preprocessing import Preprocessing, sample_frames
 

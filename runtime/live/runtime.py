@@ -22,9 +22,9 @@ from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.bundle.bundle import Bundle, check_space, open_bundle
 from edgesplit.errors import BackendError
 from edgesplit.heads.head import Head, PathStep
-from edgesplit.runtime.probation import Probation
-from edgesplit.runtime.shadow import Shadow, ShadowReport
-from edgesplit.runtime.swap import POLL_S, LiveHead, ServingHead
+from edgesplit.runtime.live.auto_rollback import Probation
+from edgesplit.runtime.live.live_head import POLL_S, LiveHead, ServingHead
+from edgesplit.runtime.live.shadow import Shadow, ShadowReport
 
 __all__ = ["Prediction", "Runtime", "Timings"]
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from edgesplit.backbone.backends import CLOSED
 from edgesplit.backbone.identity import check_self_contained
 from edgesplit.errors import BackendError, EngineError, MissingExtraError
-from edgesplit.runtime.cuda import call, find_device, load_cuda
+from edgesplit.runtime.backends.cuda import call, find_device, load_cuda
 
 __all__ = ["Batch", "EngineBackend", "Plan", "build_plan", "run_plan", "version"]
 

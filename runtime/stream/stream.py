@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Generator, Iterator
 
 from edgesplit.errors import ClipError
-from edgesplit.runtime.capture import Feed, Source, open_feed, parse_source
-from edgesplit.runtime.events import (
+from edgesplit.runtime.live.runtime import Runtime
+from edgesplit.runtime.stream.accounting import Accounting, Ledger
+from edgesplit.runtime.stream.events import (
     Decision,
     Ended,
     Event,
@@ -31,11 +32,10 @@ from edgesplit.runtime.events import (
     Started,
     Swapped,
 )
-from edgesplit.runtime.inbox import Closed, Inbox
-from edgesplit.runtime.ledger import Accounting, Ledger
-from edgesplit.runtime.recent import Recent
-from edgesplit.runtime.runtime import Runtime
-from edgesplit.runtime.windows import Frame, Grid, Window, Windower
+from edgesplit.runtime.stream.queue import Closed, Inbox
+from edgesplit.runtime.stream.smoothing import Recent
+from edgesplit.runtime.stream.sources import Feed, Source, open_feed, parse_source
+from edgesplit.runtime.stream.windows import Frame, Grid, Window, Windower
 
 __all__ = ["Stream"]
 

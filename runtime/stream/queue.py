@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from edgesplit.runtime.events import Event, Policy
-from edgesplit.runtime.ledger import Ledger
-from edgesplit.runtime.windows import Window
+from edgesplit.runtime.stream.accounting import Ledger
+from edgesplit.runtime.stream.events import Event, Policy
+from edgesplit.runtime.stream.windows import Window
 
 __all__ = ["Closed", "Inbox"]
 

@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 from edgesplit.bundle.bundle import Bundle, find_bundle, open_bundle
 from edgesplit.errors import BackendError, BundleError, CacheError, EdgesplitError, EngineError
-from edgesplit.runtime.device import (
+from edgesplit.runtime.backends.engines import ENGINES
+from edgesplit.runtime.backends.variants import VARIANTS
+from edgesplit.runtime.device.probes import CODECS, Probes, Speed
+from edgesplit.runtime.device.record import (
     ROOT,
     DeviceRecord,
     Run,
@@ -18,9 +21,6 @@ from edgesplit.runtime.device import (
     find_file_system,
     run_command,
 )
-from edgesplit.runtime.engines import ENGINES
-from edgesplit.runtime.probes import CODECS, Probes, Speed
-from edgesplit.runtime.variants import VARIANTS
 from edgesplit.storage.user_cache import cache_path
 
 __all__ = ["Checkup", "Finding", "Status", "examine"]

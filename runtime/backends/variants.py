@@ -26,7 +26,7 @@ from edgesplit.backbone.session import import_onnxruntime
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import VariantError
 from edgesplit.heads.head import Head
-from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
+from edgesplit.runtime.backends.calibration import Clips, Progress, check_clips, read_clips
 from edgesplit.storage.artifacts import Shelf, make_key
 from edgesplit.storage.files import check_digest
 

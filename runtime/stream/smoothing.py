@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.runtime.events import Decision, Rescored
-from edgesplit.runtime.runtime import Runtime
+from edgesplit.runtime.live.runtime import Runtime
+from edgesplit.runtime.stream.events import Decision, Rescored
 
 __all__ = ["Recent"]
 

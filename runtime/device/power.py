@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from types import TracebackType
 
-from edgesplit.runtime.jetson import Sample, parse_tegrastats
+from edgesplit.runtime.device.jetson import Sample, parse_tegrastats
 
 __all__ = ["MAX_GAP_S", "PowerSampler", "energy_j"]
 

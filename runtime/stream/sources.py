@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgesplit.errors import ClipError
-from edgesplit.runtime.windows import Frame
+from edgesplit.runtime.stream.windows import Frame
 from edgesplit.video.clips import (
     FORMATS,
     choose_stream,

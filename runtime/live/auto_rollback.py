@@ -12,8 +12,8 @@ import numpy.typing as npt
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Evaluation, Head
-from edgesplit.runtime.shadow import MIN_WINDOWS, Shadow, lowest_share
-from edgesplit.runtime.swap import LiveHead, ServingHead
+from edgesplit.runtime.live.live_head import LiveHead, ServingHead
+from edgesplit.runtime.live.shadow import MIN_WINDOWS, Shadow, lowest_share
 
 __all__ = ["Probation"]
 

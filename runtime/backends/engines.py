@@ -27,9 +27,16 @@ from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EngineError
-from edgesplit.runtime.cuda import find_device
-from edgesplit.runtime.judging import Clips, Progress, check_clips, read_clips
-from edgesplit.runtime.trt import Batch, EngineBackend, Plan, build_plan, run_plan, version
+from edgesplit.runtime.backends.calibration import Clips, Progress, check_clips, read_clips
+from edgesplit.runtime.backends.cuda import find_device
+from edgesplit.runtime.backends.tensorrt import (
+    Batch,
+    EngineBackend,
+    Plan,
+    build_plan,
+    run_plan,
+    version,
+)
 from edgesplit.storage.artifacts import Shelf, make_key
 from edgesplit.storage.files import PART, check_digest
 from edgesplit.storage.user_cache import find_cached

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgesplit.runtime.jetson import (
+from edgesplit.runtime.device.jetson import (
     PowerMode,
     jetpack_of,
     parse_l4t,

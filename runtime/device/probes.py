@@ -22,9 +22,9 @@ from edgesplit.backbone.session import import_onnxruntime, open_session
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.heads.head import Head
-from edgesplit.runtime.choice import open_backend
-from edgesplit.runtime.engines import Here, TensorRT
-from edgesplit.runtime.runtime import Runtime
+from edgesplit.runtime.backends.engines import Here, TensorRT
+from edgesplit.runtime.backends.select import open_backend
+from edgesplit.runtime.live.runtime import Runtime
 
 __all__ = ["CODECS", "Probes", "Speed"]
 
