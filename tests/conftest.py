@@ -140,7 +140,7 @@ def bundle(
 ) -> Bundle:
     """A bundle with `head` live and statistics, whose encoder knows words."""
     for module in ("bundle", "create"):
-        monkeypatch.setattr(f"edgesplit.{module}.packaged_encoder", WordEncoder)
+        monkeypatch.setattr(f"edgesplit.bundle.{module}.packaged_encoder", WordEncoder)
     return create_bundle(
         tmp_path / "lab.bundle",
         backbone=backbone,

@@ -64,8 +64,8 @@ def make_engine(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Backend:
 
 def use_fake_gpu(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     fake = FakeCuda()
-    for module in ("trt", "choice"):
-        monkeypatch.setattr(f"edgesplit.runtime.{module}.find_device", lambda: None)
+    for module in ("tensorrt", "select"):
+        monkeypatch.setattr(f"edgesplit.runtime.backends.{module}.find_device", lambda: None)
     monkeypatch.setattr("edgesplit.runtime.backends.tensorrt.load_cuda", lambda: fake)
     monkeypatch.setattr("edgesplit.runtime.backends.tensorrt._load", fake_module)
     return fake

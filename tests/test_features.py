@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.backbone.features import Extract, cached, extract_all, extract_folder
+from edgesplit.backbone.features import Extract, cached, extract_all
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.shots import read_shots
+from edgesplit.bundle.videos import extract_folder
 from edgesplit.errors import ClipError
 from edgesplit.runtime import Runtime
 from edgesplit.storage.user_cache import cache_folder

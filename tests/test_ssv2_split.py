@@ -810,7 +810,7 @@ def make_bundle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[Sequence[str]], Bundle]:
     for module in ("bundle", "create"):
-        monkeypatch.setattr(f"edgesplit.{module}.packaged_encoder", WordEncoder)
+        monkeypatch.setattr(f"edgesplit.bundle.{module}.packaged_encoder", WordEncoder)
 
     def make(labels: Sequence[str]) -> Bundle:
         rng = np.random.default_rng(1)

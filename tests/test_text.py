@@ -24,6 +24,7 @@ from edgesplit.storage.user_cache import cache_folder
 HERE = Path(__file__).parent
 PACKAGED = packaged_encoder().folder
 MODIFIERS = json.loads((HERE / "data" / "text" / "modifiers.json").read_text())
+IMPORT_ENCODER = "from edgesplit.edits.text_encoder import packaged_encoder"
 TEXTS = sorted({text for case in MODIFIERS for text in case["wanted"] + case["known"]})
 TABLE = "checked_embeddings_16"
 """The cache's table; named after the grid, so that another grid's embeddings are not read."""
@@ -207,8 +208,7 @@ def test_cached_equals_computed_bit_for_bit(encoder: TextEncoder, computed: Arra
 
 def test_cache_is_shared_by_processes(encoder: TextEncoder) -> None:
     texts = TEXTS[:4]
-    code = f"from edgesplit.edits.text_encoder import packaged_encoder; packaged_encoder().encode({texts})"
-    run_python(code)
+    run_python(f"{IMPORT_ENCODER}; packaged_encoder().encode({texts})")
     np.testing.assert_array_equal(unavailable_encoder().encode(texts), encoder.compute(texts))
 
 
@@ -241,7 +241,7 @@ def test_hits_import_nothing_heavy(encoder: TextEncoder) -> None:
 def test_misses_need_no_torch() -> None:
     run_python(
         "import sys; sys.modules.update(torch=None, transformers=None, onnx=None)\n"
-        "from edgesplit.edits.text_encoder import packaged_encoder; packaged_encoder().encode(['left'])"
+        f"{IMPORT_ENCODER}; packaged_encoder().encode(['left'])"
     )
 
 

@@ -23,8 +23,9 @@ from benchmarks.ssv2_split.features import extract_all, space_folder
 from benchmarks.ssv2_split.layout import HalfName, Layout, load_layout
 from benchmarks.ssv2_split.table import published_for, render, summarise
 from benchmarks.ssv2_split.vlm_gate import LocalClip, clip_space, gate_rows, gated_videos
-from edgesplit.backbone.features import Features, backbone_of
+from edgesplit.backbone.features import Features
 from edgesplit.bundle.bundle import Bundle, open_bundle
+from edgesplit.bundle.videos import backbone_of
 from edgesplit.errors import EdgesplitError
 
 GATE = " gate"

@@ -1,10 +1,10 @@
 """Every video through a model once: a cache of features that a killed run leaves usable.
 
-It goes by names, where the cache of `edgesplit.backbone.features` looks at the files: so a table can be made
-where the videos are not, and 220,000 videos are some thousand files. A folder of small npz files,
-each with the names and the features of some videos, each written whole or not at all; a damaged one
-is removed and its videos are done again. A folder belongs to one model and one folder of videos. A
-video that was exchanged under its name is not noticed: remove the folder then.
+It goes by names, where the cache of `edgesplit.backbone.features` looks at the files: so a table
+can be made where the videos are not, and 220,000 videos are some thousand files. A folder of small
+npz files, each with the names and the features of some videos, each written whole or not at all; a
+damaged one is removed and its videos are done again. A folder belongs to one model and one folder
+of videos. A video that was exchanged under its name is not noticed: remove the folder then.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,20 +24,13 @@ from edgesplit.backbone.session import open_session
 from edgesplit.errors import CacheError, ClipError
 from edgesplit.storage.files import Store, check_digest
 from edgesplit.storage.user_cache import find_cached, make_cache, warn_of_cache
-from edgesplit.video.clips import find_videos, read_clip
-
-if TYPE_CHECKING:
-    from edgesplit.bundle.bundle import Bundle
 
 __all__ = [
     "Extract",
     "Features",
-    "backbone_of",
     "cached",
     "extract_all",
-    "extract_folder",
     "open_backbone",
-    "open_extractor",
 ]
 
 Floats = npt.NDArray[np.float32]
@@ -92,17 +85,6 @@ def open_backbone(backbone: Backbone) -> Callable[[Floats], Floats]:
         return np.asarray(features[0], np.float32)
 
     return run
-
-
-def backbone_of(bundle: Bundle) -> Extract:
-    """Takes a video through a bundle's preprocessing and backbone."""
-    run = open_backbone(bundle.backbone())
-    return lambda video: run(read_clip(video, bundle.preprocessing))
-
-
-def open_extractor(bundle: Bundle) -> Extract:
-    """As `backbone_of`, with the cache; the backbone is read when a video needs it."""
-    return cached(lambda: backbone_of(bundle), space=bundle.feature_space, dim=bundle.dim)
 
 
 def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extract:
@@ -208,20 +190,3 @@ def extract_all(
         raise ClipError(f"None of {len(videos)} videos can be read. {first}")
     places = {name: place for place, name in enumerate(rows)}
     return Features(places, np.stack([*rows.values()]), missing)
-
-
-def extract_folder(
-    folder: Path, bundle: Bundle, progress: Callable[[int, int], None] | None = None
-) -> Features:
-    """Features of the videos in a folder and below it, named by their paths from there.
-
-    Args:
-        folder: is searched by `find_videos`.
-        bundle: whose backbone and preprocessing make them.
-        progress: as in `extract_all`.
-
-    Raises:
-        ClipError: there is no video, or not a single one can be read.
-    """
-    videos = {path.relative_to(folder).as_posix(): path for path in find_videos(folder)}
-    return extract_all(videos, open_extractor(bundle), progress)

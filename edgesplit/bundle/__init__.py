@@ -5,5 +5,6 @@ publishing  the durable steps by which a head goes live, or goes
 history     log.jsonl: what went live when
 gate        a head goes live only if it leaves alone what it must
 create      a new bundle, all at once
+videos      videos through the bundle's backbone -> features
 shots       a folder of labelled clips -> features
 """

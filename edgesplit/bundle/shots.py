@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.backbone.features import open_extractor
+from edgesplit.bundle.videos import open_extractor
 from edgesplit.errors import ClipError
 from edgesplit.video.clips import VIDEO_SUFFIXES
 

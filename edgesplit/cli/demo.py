@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLASS", "INTO", "ClipAnswer", "DemoResult", "run_demo", "unpack_demo"]
 
-ASSETS = Path(__file__).parent / "assets" / "demo"
+ASSETS = Path(__file__).parents[1] / "assets" / "demo"
 BUNDLE = "motion.bundle"
 PARTS = (BUNDLE, "clips")
 CLASS = "pushing"

@@ -44,7 +44,7 @@ def features(
     Example:
         edgesplit features clips/ -o features.npz
     """
-    from edgesplit.backbone.features import extract_folder
+    from edgesplit.bundle.videos import extract_folder
     from edgesplit.cli import screen
 
     bundle = open_bundle(bundle_path)
@@ -86,7 +86,7 @@ def calibrate(clips: Path, force: bool, bundle_path: Path | None, as_json: bool)
     Example:
         edgesplit calibrate clips/
     """
-    from edgesplit.backbone.features import extract_folder
+    from edgesplit.bundle.videos import extract_folder
     from edgesplit.cli import screen
 
     bundle = open_bundle(bundle_path)

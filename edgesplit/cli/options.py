@@ -34,7 +34,7 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 RECIPES: tuple[Recipe, ...] = ("fp16", "int8", "ort")
-"""`edgesplit.runtime.backends.variants.Recipe`, without the import that would slow `--help` down."""
+"""`runtime.backends.variants.Recipe`, without the import that would slow `--help` down."""
 
 BACKENDS: tuple[Kind, ...] = ("auto", "cpu", "cuda", "ort-tensorrt", "tensorrt")
 """`edgesplit.runtime.backends.select.Kind`, for the same reason."""

@@ -66,7 +66,7 @@ _Array = npt.NDArray[np.float32]
 @lru_cache(maxsize=1)
 def packaged_encoder() -> TextEncoder:
     """Return the encoder that ships with edgesplit (all-MiniLM-L6-v2, int8 weights)."""
-    return TextEncoder.open(Path(__file__).parent / "assets" / "text")
+    return TextEncoder.open(Path(__file__).parents[1] / "assets" / "text")
 
 
 def encoder_digest(encoder: bytes, tokenizer: bytes) -> str:

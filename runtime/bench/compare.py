@@ -239,7 +239,7 @@ def sides_of(
             open_bundle(bundle).split_class(label, into=into, force=True)
     except EdgesplitError:
         split = ""  # no edit is compared
-    source = Path(__file__).with_name("contender.py").read_text(encoding="utf-8")
+    source = Path(__file__).with_name("worker.py").read_text(encoding="utf-8")
     here = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
 
     def side(path: Path, executable: str, environment: Mapping[str, str]) -> Side:

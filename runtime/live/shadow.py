@@ -1,8 +1,9 @@
 """Shadow heads: a candidate decides what the live head decides, and only its differences are kept.
 
 Both heads see the same feature, so a shadow costs one more head, not one more backbone. Nodes of
-the two heads are matched as `edgesplit.heads.diff` does. A decision that differs in a node that both
-have lies outside the split; where only the candidate goes on below such a node, it lies inside.
+the two heads are matched as `edgesplit.heads.diff` does. A decision that differs in a node that
+both have lies outside the split; where only the candidate goes on below such a node, it lies
+inside.
 """
 
 from __future__ import annotations

@@ -1,0 +1,43 @@
+"""Videos through a bundle's preprocessing and backbone -> features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgesplit.backbone.features import Extract, Features, cached, extract_all, open_backbone
+from edgesplit.video.clips import find_videos, read_clip
+
+if TYPE_CHECKING:
+    from edgesplit.bundle.bundle import Bundle
+
+__all__ = ["backbone_of", "extract_folder", "open_extractor"]
+
+
+def backbone_of(bundle: Bundle) -> Extract:
+    """Takes a video through a bundle's preprocessing and backbone."""
+    run = open_backbone(bundle.backbone())
+    return lambda video: run(read_clip(video, bundle.preprocessing))
+
+
+def open_extractor(bundle: Bundle) -> Extract:
+    """As `backbone_of`, with the cache; the backbone is read when a video needs it."""
+    return cached(lambda: backbone_of(bundle), space=bundle.feature_space, dim=bundle.dim)
+
+
+def extract_folder(
+    folder: Path, bundle: Bundle, progress: Callable[[int, int], None] | None = None
+) -> Features:
+    """Features of the videos in a folder and below it, named by their paths from there.
+
+    Args:
+        folder: is searched by `find_videos`.
+        bundle: whose backbone and preprocessing make them.
+        progress: as in `extract_all`.
+
+    Raises:
+        ClipError: there is no video, or not a single one can be read.
+    """
+    videos = {path.relative_to(folder).as_posix(): path for path in find_videos(folder)}
+    return extract_all(videos, open_extractor(bundle), progress)
