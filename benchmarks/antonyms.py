@@ -8,8 +8,8 @@ subcategories that take their own pole: of the two, when the user names the grou
 are taken by cosines of the modifiers, by the paper's retrieval, by cosines of differences between
 siblings, and by the default rule as it is: it reads modifiers that are the same words in another
 order from where they differ, and looks for the known words that are most alike. Splits that
-would take a wrong one should want --force. The list is for measuring; the code that makes splits
-has none. Writes benchmarks/results/antonyms.json.
+would take a wrong one should want --accept-doubt. The list is for measuring; the code that makes
+splits has none. Writes benchmarks/results/antonyms.json.
 """
 
 import itertools
@@ -25,11 +25,12 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.results import write_result
-from edgesplit.edits.groups import Taxonomy, known_groups
-from edgesplit.edits.matching import SURE_NAMED, in_known_words, match_sources
-from edgesplit.edits.problem import ask
+from edgesplit.edits.groups import Taxonomy
+from edgesplit.edits.matching import SURE_NAMED, in_known_words, match_labels
+from edgesplit.edits.problem import pose_problem
+from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules import DEFAULT_RULE, get_rule
-from edgesplit.edits.rules.base import Request, cosines, settled
+from edgesplit.edits.rules.base import TransferProblem, cosines, settled
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.heads.head import Head
@@ -170,7 +171,7 @@ class Answer:
     source: bool
     """The right one of all that is known."""
     doubted: bool
-    """The split would want --force, the group not named."""
+    """The split would want --accept-doubt, the group not named."""
     likeness: float
     """Of the match, where the group is named."""
 
@@ -186,10 +187,10 @@ def answers(place: int, asked: str, known: str) -> Iterator[Answer]:
     rows = np.random.default_rng(0).standard_normal((len(labels), 16))
     head = Head.from_arrays(rows, np.zeros(len(labels)), labels)
     wanted = asked.split("|")
-    to_named = _request(head, wanted, taxonomy, f"{VERBS[place]} something")
-    named, likeness = _likes(to_named, named=True), match_sources(to_named).score
-    anywhere = _likes(_request(head, wanted, taxonomy), named=False)
-    edit = split_class(head, ASKED, into=wanted, taxonomy=taxonomy, force=True)
+    to_named = _problem(head, wanted, taxonomy, f"{VERBS[place]} something")
+    named, likeness = _likes(to_named, named=True), match_labels(to_named).score
+    anywhere = _likes(_problem(head, wanted, taxonomy), named=False)
+    edit = split_class(head, ASKED, into=wanted, taxonomy=taxonomy, accept_doubt=True)
     for way in WAYS:
         for pole, modifier in enumerate(wanted):
             yield Answer(
@@ -203,23 +204,24 @@ def answers(place: int, asked: str, known: str) -> Iterator[Answer]:
             )
 
 
-def _request(
+def _problem(
     head: Head, wanted: Sequence[str], taxonomy: Taxonomy, like: str | None = None
-) -> Request:
-    column = head.tree.find(ASKED)
-    groups = known_groups(head.tree, target=column, taxonomy=taxonomy, like=like)
-    names = [(f"{ASKED} {modifier}", modifier) for modifier in wanted]
-    return ask(head, column, groups, names, packaged_encoder(), None).request
+) -> TransferProblem:
+    request = SplitRequest(wanted, like=like)
+    posed = pose_problem(
+        head, ASKED, request, statistics=None, taxonomy=taxonomy, encoder=packaged_encoder()
+    )
+    return posed.transfer
 
 
-def _likes(request: Request, *, named: bool) -> dict[str, Floats]:
+def _likes(problem: TransferProblem, *, named: bool) -> dict[str, Floats]:
     """`(wanted, known)` by way: the largest of a row is what is taken."""
-    read = in_known_words(request, match_sources(request), named=named)
+    read = in_known_words(problem, match_labels(problem, named=named))
     likes = {
-        "cosines": cosines(request.wanted.modifiers, request.known.modifiers),
-        "retrieval": get_rule("retrieval")(request).weights,
+        "cosines": cosines(problem.wanted.modifiers, problem.known.modifiers),
+        "retrieval": get_rule("retrieval")(problem).weights,
         "differences": cosines(
-            _centred(request.wanted.modifiers), _centred(request.known.modifiers)
+            _centred(problem.wanted.modifiers), _centred(problem.known.modifiers)
         ),
         DEFAULT_RULE: get_rule(DEFAULT_RULE)(read).weights,
     }

@@ -190,7 +190,7 @@ def measure(model: Model, per_class: int) -> dict[str, Any]:
     }
     reference = model.torch_features(heldout) if model.torch_features else features["fp32"]
     edits = {
-        coarse: model.bundle.split_class(coarse, into=dict(fine), force=True).head
+        coarse: model.bundle.split_class(coarse, into=dict(fine), accept_doubt=True).head
         for coarse, fine in taxonomy(model.half).items()
     }
     clip = next(batches(heldout))[0]

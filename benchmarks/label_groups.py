@@ -33,7 +33,7 @@ from benchmarks import bench_edit
 from benchmarks.motion_split.classes import CATEGORIES, Half, head_labels
 from benchmarks.results import ROOT, write_result
 from edgesplit.edits import groups as knowledge
-from edgesplit.heads.labels import words
+from edgesplit.heads.label_text import words
 
 SPLITS = ("SSv2-Split", "FineGym-Split")
 CHOICES = [percent / 100 for percent in range(51)]

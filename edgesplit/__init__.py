@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from edgesplit.bundle.create import create_bundle
     from edgesplit.bundle.history import Version
     from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class
-    from edgesplit.edits.plan import Split, split_classes
+    from edgesplit.edits.plan import split_classes
     from edgesplit.edits.report import Report
+    from edgesplit.edits.request import SplitRequest
     from edgesplit.edits.split import split_class
     from edgesplit.edits.text_encoder import TextEncoder
     from edgesplit.errors import EdgesplitError
@@ -37,7 +38,7 @@ __all__ = [
     "Preprocessing",
     "Report",
     "Score",
-    "Split",
+    "SplitRequest",
     "Statistics",
     "TextEncoder",
     "Version",
@@ -63,9 +64,10 @@ _HOMES = {
     "edgesplit.bundle.history": ("Version",),
     "edgesplit.heads.labels": ("LabelTree",),
     "edgesplit.heads.metrics": ("Score", "score_split"),
-    "edgesplit.edits.plan": ("Split", "split_classes"),
+    "edgesplit.edits.plan": ("split_classes",),
     "edgesplit.video.preprocessing": ("Preprocessing",),
     "edgesplit.edits.report": ("Report",),
+    "edgesplit.edits.request": ("SplitRequest",),
     "edgesplit.edits.split": ("split_class",),
     "edgesplit.heads.statistics": ("Statistics",),
     "edgesplit.edits.text_encoder": ("TextEncoder",),

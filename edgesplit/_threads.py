@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["on_one_core"]
+__all__ = ["single_threaded_blas"]
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-def on_one_core(function: Callable[Given, Result]) -> Callable[Given, Result]:
+def single_threaded_blas(function: Callable[Given, Result]) -> Callable[Given, Result]:
     """Lets BLAS take one thread while the function runs; several threads may call it.
 
     What an edit multiplies is small, and on a device whose cores have frames to look at, threads

@@ -3,8 +3,8 @@
     EdgesplitError                 catch this one; str(error) says what to do next
     ├── LabelError                 a class or label that does not exist, is ambiguous or not allowed
     ├── EditError                  an edit that cannot be made as asked
-    │   ├── UncertainSourceError   a split that would learn from the wrong labels, or come out wrong
-    │   └── ThinStatisticsError    fewer unlabelled clips than a rule or statistics want
+    │   ├── DoubtfulSplitError     a split that would learn from the wrong labels, or come out wrong
+    │   └── TooFewClipsError       fewer unlabelled clips than a rule or statistics want
     ├── HeadError                  bytes that are not a head, or a head that contradicts itself
     ├── BundleError                a folder that is not a bundle, or a bundle that is damaged
     │   ├── FeatureSpaceError      a head that belongs to another backbone
@@ -30,6 +30,7 @@ __all__ = [
     "CacheError",
     "ClipError",
     "ConflictError",
+    "DoubtfulSplitError",
     "EdgesplitError",
     "EditError",
     "EngineError",
@@ -39,8 +40,7 @@ __all__ = [
     "HeadError",
     "LabelError",
     "MissingExtraError",
-    "ThinStatisticsError",
-    "UncertainSourceError",
+    "TooFewClipsError",
     "VariantError",
 ]
 
@@ -57,7 +57,7 @@ class EditError(EdgesplitError):
     """The edit cannot be made as asked; nothing was changed."""
 
 
-class UncertainSourceError(EditError):
+class DoubtfulSplitError(EditError):
     """A split would learn from the wrong labels, or is expected to come out wrong.
 
     Attributes:
@@ -69,7 +69,7 @@ class UncertainSourceError(EditError):
         self.doubts = doubts
 
 
-class ThinStatisticsError(EditError):
+class TooFewClipsError(EditError):
     """There are fewer unlabelled clips than a rule, or statistics that stay, want."""
 
 

@@ -19,7 +19,7 @@ from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.heads.head import Head
-from edgesplit.heads.labels import words
+from edgesplit.heads.label_text import words
 from edgesplit.heads.statistics import Statistics
 from edgesplit.video.preprocessing import Preprocessing
 

@@ -18,7 +18,8 @@ from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle.bundle import Bundle, find_bundle, open_bundle
 from edgesplit.bundle.create import create_bundle
 from edgesplit.edits.edit import Edit
-from edgesplit.edits.plan import Plan, Split
+from edgesplit.edits.plan import Plan
+from edgesplit.edits.request import SplitRequest
 from edgesplit.errors import (
     BundleError,
     ConflictError,
@@ -26,7 +27,7 @@ from edgesplit.errors import (
     FeatureSpaceError,
     GateError,
     HeadError,
-    ThinStatisticsError,
+    TooFewClipsError,
 )
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Node
@@ -38,7 +39,9 @@ Snapshot = dict[str, bytes]
 
 
 def split(bundle: Bundle, name: str = "pushing something") -> Edit:
-    return bundle.split_class(name, into=["left", "right"], like="pulling something", force=True)
+    return bundle.split_class(
+        name, into=["left", "right"], like="pulling something", accept_doubt=True
+    )
 
 
 def contents(folder: Path) -> Snapshot:
@@ -466,7 +469,7 @@ def test_a_plan_on_top_of_another_head_is_a_conflict(bundle: Bundle) -> None:
 
 
 def test_a_flat_split_of_a_plan_says_what_it_flips(bundle: Bundle) -> None:
-    edit = bundle.split_classes({"pushing": Split(["left", "right"], composition="flat")})
+    edit = bundle.split_classes({"pushing": SplitRequest(["left", "right"], composition="flat")})
     assert "of the bundle's clips" in edit.report.warnings[0]
 
 
@@ -735,7 +738,7 @@ def test_too_few_clips_are_refused_with_their_numbers(bundle: Bundle, head: Head
     bundle = uncalibrated(bundle)
     few = enough(head)[:7]
     counts = Statistics.from_features(head, few).counts
-    with pytest.raises(ThinStatisticsError) as refused:
+    with pytest.raises(TooFewClipsError) as refused:
         bundle.calibrate(few)
     said = str(refused.value)
     assert said.startswith("7 clips are too few: 5 of each class are wanted, and ")
@@ -848,7 +851,7 @@ def test_a_head_renamed_elsewhere_says_so_in_the_log(bundle: Bundle) -> None:
 
 
 def test_dropping_a_subcategory_goes_live(bundle: Bundle) -> None:
-    wide = bundle.split_class("pushing", into=["left", "right", "up"], force=True)
+    wide = bundle.split_class("pushing", into=["left", "right", "up"], accept_doubt=True)
     bundle.publish(wide)
     bundle.publish(bundle.drop_class("pushing something up"))
     assert "pushing something up" not in bundle.head().labels

@@ -23,7 +23,9 @@ Floats = npt.NDArray[np.float32]
 def published(bundle: Bundle) -> list[Head]:
     """Four heads of the bundle, each an edit of the one before."""
     bundle.publish(bundle.split_class("pushing", into=["left", "right"]))
-    bundle.publish(bundle.split_class("pushing something left", into=["up", "down"], force=True))
+    bundle.publish(
+        bundle.split_class("pushing something left", into=["up", "down"], accept_doubt=True)
+    )
     bundle.publish(bundle.split_class("holding", into=["up", "down"], composition="flat"))
     return [bundle.head(version.digest) for version in bundle.history()]
 

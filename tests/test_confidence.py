@@ -9,18 +9,19 @@ from edgesplit.edits.estimate import (
     HIGHEST,
     LOWEST,
     MIN_SEEN,
-    Confidence,
-    fit_temperature,
-    look,
-    measure,
-    predict_accuracy,
+    Estimate,
+    accuracy_of_gain,
+    estimate_accuracy,
 )
-from edgesplit.edits.problem import Question, ask
+from edgesplit.edits.fitting import fit_rows, fit_temperature
+from edgesplit.edits.problem import SplitProblem, pose_problem
+from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.alignment import alignment, leave_groups_out
-from edgesplit.edits.rules.base import Floats, Request, Texts
+from edgesplit.edits.rules.base import Floats, Texts, TransferProblem
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
-from edgesplit.errors import FeatureSpaceError, UncertainSourceError
+from edgesplit.edits.transfer import ZeroShot, transfer_rows
+from edgesplit.errors import DoubtfulSplitError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition
 from edgesplit.heads.statistics import MIN_CLIPS, Statistics
@@ -60,13 +61,14 @@ class World:
         self.pushing = self.features[-2 * N_CLIPS :]
         self.statistics = Statistics.from_features(self.head, self.features)
 
-    def ask(self, encoder: TextEncoder, statistics: Statistics | None = None) -> Question:
-        from edgesplit.edits.groups import known_groups
-
-        column = self.head.tree.find("pushing")
-        groups = known_groups(self.head.tree, target=column, taxonomy=None, like=None)
-        wanted = [(f"pushing something {side}", side) for side in ("left", "right")]
-        return ask(self.head, column, groups, wanted, encoder, statistics or self.statistics)
+    def pose(
+        self, encoder: TextEncoder, statistics: Statistics | None
+    ) -> tuple[SplitProblem, ZeroShot]:
+        request = SplitRequest(["left", "right"])
+        problem = pose_problem(
+            self.head, "pushing", request, statistics=statistics, taxonomy=None, encoder=encoder
+        )
+        return problem, transfer_rows(problem)
 
 
 def test_leaving_a_group_out_is_the_regression_without_it() -> None:
@@ -77,42 +79,43 @@ def test_leaving_a_group_out_is_the_regression_without_it() -> None:
         return Texts(modifiers, labels, np.array(siblings))
 
     known = texts(9, [0, 0, 1, 1, 1, 2, 2, 3, 3])
-    request = Request(texts(2, [0, 0]), known, rng.standard_normal((9, 5)))
-    rows = leave_groups_out(request)
+    problem = TransferProblem(texts(2, [0, 0]), known, rng.standard_normal((9, 5)))
+    rows = leave_groups_out(problem)
     for group in range(4):
         inside = known.siblings == group
 
         def part(chosen: np.ndarray) -> Texts:
             return Texts(known.modifiers[chosen], known.labels[chosen], known.siblings[chosen])
 
-        alone = alignment(Request(part(inside), part(~inside), request.vectors[~inside])).rows
+        alone = alignment(
+            TransferProblem(part(inside), part(~inside), problem.vectors[~inside])
+        ).rows
         np.testing.assert_allclose(rows[inside], alone, atol=1e-12)
 
 
-def confidence_of(world: World, encoder: TextEncoder) -> Confidence:
-    question = world.ask(encoder)
-    found = measure(question, alignment(question.request).rows, world.statistics)
+def estimate_of(world: World, encoder: TextEncoder) -> Estimate:
+    found = estimate_accuracy(*world.pose(encoder, world.statistics))
     assert found is not None
     return found
 
 
 def test_a_split_with_good_precedents_and_spread_clips_is_trusted(encoder: TextEncoder) -> None:
-    confidence = confidence_of(World(), encoder)
-    assert confidence.precedent > 0.9
-    assert confidence.spread > 2
-    assert confidence.accuracy == predict_accuracy(HIGHEST, 2)
+    estimate = estimate_of(World(), encoder)
+    assert estimate.precedent > 0.9
+    assert estimate.spread > 2
+    assert estimate.accuracy == accuracy_of_gain(HIGHEST, 2)
 
 
 def test_groups_that_contradict_each_other_are_no_precedent(encoder: TextEncoder) -> None:
-    confidence = confidence_of(World(mirrored=ACTIONS[::2]), encoder)
-    assert confidence.precedent < 0.3
-    assert confidence.gain < confidence_of(World(), encoder).gain - 0.4
+    estimate = estimate_of(World(mirrored=ACTIONS[::2]), encoder)
+    assert estimate.precedent < 0.3
+    assert estimate.gain < estimate_of(World(), encoder).gain - 0.4
 
 
 def test_clips_that_do_not_differ_are_no_ground_for_trust(encoder: TextEncoder) -> None:
-    confidence = confidence_of(World(push=0.0), encoder)
-    assert confidence.spread == pytest.approx(1, abs=0.25)
-    assert confidence.gain < confidence_of(World(), encoder).gain - 0.3
+    estimate = estimate_of(World(push=0.0), encoder)
+    assert estimate.spread == pytest.approx(1, abs=0.25)
+    assert estimate.gain < estimate_of(World(), encoder).gain - 0.3
 
 
 class NamedEncoder(TextEncoder):
@@ -128,28 +131,32 @@ class NamedEncoder(TextEncoder):
 
 def test_precedents_count_by_the_likeness_of_their_names(encoder: TextEncoder) -> None:
     world = World(mirrored=["turning"])
-    assert confidence_of(world, encoder).precedent > 0
-    assert confidence_of(world, NamedEncoder(encoder)).precedent < -0.5
+    assert estimate_of(world, encoder).precedent > 0
+    assert estimate_of(world, NamedEncoder(encoder)).precedent < -0.5
 
 
 def test_too_few_clips_say_nothing(encoder: TextEncoder) -> None:
     world = World()
     few = Statistics.from_features(world.head, world.features[: -2 * N_CLIPS + MIN_CLIPS - 1])
     some = Statistics.from_features(world.head, world.features[: -2 * N_CLIPS + MIN_SEEN - 1])
-    question = world.ask(encoder, few)
-    rows = alignment(question.request).rows
-    assert measure(question, rows, few) is None
-    sight = look(question, rows, few, None)
-    assert (sight.n_clips, sight.temperature, sight.confidence) == (0, 1.0, None)
-    assert not sight.bias.any()
-    question = world.ask(encoder, some)
-    seen = look(question, rows, some, measure(question, rows, some))
-    assert (seen.n_clips, seen.confidence) == (MIN_SEEN - 1, None)
+    problem, zero_shot = world.pose(encoder, few)
+    assert estimate_accuracy(problem, zero_shot) is None
+    fitted = fit_rows(problem, zero_shot, None, "zero-shot rows")
+    assert (fitted.n_clips, fitted.temperature, fitted.estimate) == (0, 1.0, None)
+    assert not fitted.bias.any()
+    problem, zero_shot = world.pose(encoder, some)
+    fitted = fit_rows(problem, zero_shot, estimate_accuracy(problem, zero_shot), "zero-shot rows")
+    assert (fitted.n_clips, fitted.estimate) == (MIN_SEEN - 1, None)
     edit = split_class(
-        world.head, "pushing", into=["left", "right"], statistics=few, encoder=encoder, force=True
+        world.head,
+        "pushing",
+        into=["left", "right"],
+        statistics=few,
+        encoder=encoder,
+        accept_doubt=True,
     )
     assert any("only 4 of the bundle's clips" in warning for warning in edit.report.warnings)
-    assert measure(question, rows, None) is None
+    assert estimate_accuracy(*world.pose(encoder, None)) is None
 
 
 # Centring
@@ -166,7 +173,7 @@ def test_rows_are_centred_on_the_class(encoder: TextEncoder, composition: Compos
         statistics=world.statistics,
         encoder=encoder,
         composition=composition,
-        force=True,
+        accept_doubt=True,
     )
     assert edit.report.n_clips == 2 * N_CLIPS
     relative = world.statistics.means[10] @ edit.head.weight[11:].T + edit.head.bias[11:]
@@ -183,7 +190,12 @@ def test_a_nested_split_is_centred_on_the_nearest_class_with_clips_enough(
     world = World()
     into = ["left", "right"]
     once = split_class(
-        world.head, "pushing", into=into, statistics=world.statistics, encoder=encoder, force=True
+        world.head,
+        "pushing",
+        into=into,
+        statistics=world.statistics,
+        encoder=encoder,
+        accept_doubt=True,
     )
     pushing = world.pushing[: N_CLIPS + n_right]
     right = pushing[np.array(once.head.classify(pushing)) == "pushing something right"]
@@ -197,7 +209,7 @@ def test_a_nested_split_is_centred_on_the_nearest_class_with_clips_enough(
         into=into,
         statistics=some,
         encoder=encoder,
-        force=True,
+        accept_doubt=True,
     )
     near = right if n_right >= MIN_CLIPS else pushing
     assert edit.report.n_clips == len(near)
@@ -209,7 +221,9 @@ def test_without_centring_one_subcategory_may_take_all(encoder: TextEncoder) -> 
     # The features' mean has a share in every direction, which a copied bias does not know of.
     world = World()
     shifted = world.pushing + np.float32(3) * np.eye(24, dtype=np.float32)[0]
-    edit = split_class(world.head, "pushing", into=["left", "right"], encoder=encoder, force=True)
+    edit = split_class(
+        world.head, "pushing", into=["left", "right"], encoder=encoder, accept_doubt=True
+    )
     children = edit.head.tree.children(10)
     scores = edit.head.evaluate(shifted).logits[:, children.start : children.stop]
     assert set(scores.argmax(axis=1)) == {0}
@@ -223,21 +237,21 @@ def test_the_temperature_makes_scores_as_sure_as_expected(encoder: TextEncoder) 
         into=["left", "right"],
         statistics=world.statistics,
         encoder=encoder,
-        force=True,
+        accept_doubt=True,
     )
-    confidence = edit.report.confidence
-    assert confidence is not None
+    estimate = edit.report.estimate
+    assert estimate is not None
     assert edit.head.tree[10].temperature != 1
     result = edit.head.evaluate(world.pushing)
     share = result.probabilities[:, 11:].max(axis=1) / result.probabilities[:, 10]
-    assert share.mean() == pytest.approx(confidence.accuracy, abs=0.02)
+    assert share.mean() == pytest.approx(estimate.accuracy, abs=0.02)
 
 
 def test_a_split_that_points_the_wrong_way_asks_first(encoder: TextEncoder) -> None:
     world = World(mirrored=["turning"], push=0.1)
     named = NamedEncoder(encoder)
     with pytest.raises(
-        UncertainSourceError, match=r"hardly better than guessing.*like names.*--force"
+        DoubtfulSplitError, match=r"hardly better than guessing.*like names.*--accept-doubt"
     ):
         split_class(
             world.head,
@@ -268,6 +282,6 @@ def test_temperature_is_found_to_a_step(wanted: float) -> None:
 
 
 def test_expected_accuracy_is_never_certain() -> None:
-    assert predict_accuracy(7.0, 4) == pytest.approx(0.25 + 0.75 * HIGHEST)
-    assert predict_accuracy(-7.0, 4) == pytest.approx(0.25 + 0.75 * LOWEST)
-    assert predict_accuracy(0.5, 2) == pytest.approx(0.75)
+    assert accuracy_of_gain(7.0, 4) == pytest.approx(0.25 + 0.75 * HIGHEST)
+    assert accuracy_of_gain(-7.0, 4) == pytest.approx(0.25 + 0.75 * LOWEST)
+    assert accuracy_of_gain(0.5, 2) == pytest.approx(0.75)

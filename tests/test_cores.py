@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from edgesplit._threads import on_one_core
+from edgesplit._threads import single_threaded_blas
 
 
 def blas_threads() -> set[int]:
@@ -14,7 +14,7 @@ def blas_threads() -> set[int]:
     return {int(pool["num_threads"]) for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
-@on_one_core
+@single_threaded_blas
 def inside() -> set[int]:
     return blas_threads()
 
@@ -30,12 +30,12 @@ def test_one_thread_inside_and_the_old_number_after() -> None:
 def test_calls_that_overlap_leave_nothing_behind() -> None:
     first_in, second_in, first_out = (threading.Event() for _ in range(3))
 
-    @on_one_core
+    @single_threaded_blas
     def first() -> None:
         first_in.set()
         second_in.wait(20)
 
-    @on_one_core
+    @single_threaded_blas
     def second() -> None:
         second_in.set()
         first_out.wait(20)
@@ -53,7 +53,7 @@ def test_calls_that_overlap_leave_nothing_behind() -> None:
 
 
 def test_an_error_inside_ends_the_limit() -> None:
-    @on_one_core
+    @single_threaded_blas
     def fail() -> None:
         raise ZeroDivisionError
 

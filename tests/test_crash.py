@@ -134,7 +134,7 @@ def hand_split(head: Head, column: int, *labels: str) -> Head:
 
 def split(bundle: Bundle) -> Edit:
     return bundle.split_class(
-        "pushing something", into=["left", "right"], like="pulling something", force=True
+        "pushing something", into=["left", "right"], like="pulling something", accept_doubt=True
     )
 
 

@@ -13,7 +13,7 @@ from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
 from edgesplit.edits.plan import Plan
 from edgesplit.edits.rules import RULES
-from edgesplit.errors import BundleError, UncertainSourceError
+from edgesplit.errors import BundleError, DoubtfulSplitError
 from edgesplit.heads.metrics import score_split
 from edgesplit.runtime import ServingHead
 from edgesplit.video.clips import read_clip
@@ -61,7 +61,7 @@ def test_other_words_are_never_silently_learned_from_something_else(
     meant |= {"high": "up", "low": "down", "to the left": "left", "to the right": "right"}
     try:
         rows = demo.split_class(name, into=into, rule=rule).report.rows
-    except UncertainSourceError:
+    except DoubtfulSplitError:
         return  # it asks, which is fine
     for row in rows:
         assert row.sources[0].label.endswith(f" {meant[row.modifier]}")
@@ -79,7 +79,7 @@ def test_other_words_are_never_silently_learned_from_something_else(
     ids=["nothing close", "foreign", "misspelt", "unrelated", "long"],
 )
 def test_what_the_head_has_no_words_for_is_asked_about(demo: Bundle, into: list[str]) -> None:
-    with pytest.raises(UncertainSourceError, match=r"no known labels differ .*likeness 0\.[0-2]"):
+    with pytest.raises(DoubtfulSplitError, match=r"no known labels differ .*likeness 0\.[0-2]"):
         demo.split_class(CLASS, into=into)
 
 
@@ -112,7 +112,7 @@ def test_a_plan_of_all_categories_changes_no_root_logit(
 ) -> None:
     plan: Plan = dict(taxonomy("A"))
     assert len(plan) == 14
-    edit = demo.split_classes(plan, force=True)
+    edit = demo.split_classes(plan, accept_doubt=True)
     exported = edit.before
     before, after = ServingHead(exported), ServingHead(edit.head)
     old, new = before.evaluate(heldout["features"]), after.evaluate(heldout["features"])
@@ -125,7 +125,7 @@ def test_a_plan_of_all_categories_changes_no_root_logit(
     known = {node.label for node in exported.tree}
     rows = {row.label: row for part in edit.report.splits for row in part.rows}
     assert all(source.label in known for row in rows.values() for source in row.sources)
-    backwards = demo.split_classes(dict(reversed([*plan.items()])), force=True)
+    backwards = demo.split_classes(dict(reversed([*plan.items()])), accept_doubt=True)
     assert {row.label: row for part in backwards.report.splits for row in part.rows} == rows
     demo.publish(edit)
     assert demo.head().parent == exported.digest

@@ -482,7 +482,7 @@ def test_the_next_edit_uses_the_new_encoder_without_torch(
 ) -> None:
     head = bundle.head()
     into = ["left", "right"]
-    packaged = bundle.split_class("pushing", into=into, force=True)
+    packaged = bundle.split_class("pushing", into=into, accept_doubt=True)
     result = run("encoder", folders[kind], "--bundle", bundle.path)
     assert result.exit_code == 0, result.output
     own = TextEncoder.open(bundle.path / "text")
@@ -501,7 +501,7 @@ def test_the_next_edit_uses_the_new_encoder_without_torch(
     assert "exported beside" not in done.stdout  # another encoder is what was asked for
     fresh = open_bundle(bundle.path)
     wanted = split_class(
-        head, "pushing", into=into, statistics=fresh.statistics, force=True, encoder=own
+        head, "pushing", into=into, statistics=fresh.statistics, accept_doubt=True, encoder=own
     )
     assert fresh.live == wanted.head.digest != packaged.head.digest
     assert fresh.verify() == []

@@ -41,7 +41,9 @@ def answers(data: bytes, given: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
 
 def nested(bundle: Bundle) -> Bundle:
     bundle.publish(bundle.split_class("pushing", into=["left", "right"]))
-    bundle.publish(bundle.split_class("pushing something left", into=["up", "down"], force=True))
+    bundle.publish(
+        bundle.split_class("pushing something left", into=["up", "down"], accept_doubt=True)
+    )
     return bundle
 
 

@@ -18,7 +18,8 @@ from edgesplit.edits.groups import (
     words_in_order,
 )
 from edgesplit.errors import BundleError, EditError
-from edgesplit.heads.labels import LabelTree, Node, Provenance, Source, words
+from edgesplit.heads.label_text import words
+from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
 
 SSV2 = Path(__file__).parents[2] / "shared" / "data" / "SSv2-Split" / "group_scheme.json"
 

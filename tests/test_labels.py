@@ -3,7 +3,8 @@
 import pytest
 
 from edgesplit.errors import EdgesplitError, EditError, HeadError, LabelError
-from edgesplit.heads.labels import MAX_LABEL_CHARS, LabelTree, Node, check_label, words
+from edgesplit.heads.label_text import MAX_LABEL_CHARS, check_label, words
+from edgesplit.heads.labels import LabelTree, Node
 
 
 def leaf(label: str, parent: int | None = None, **fields: object) -> Node:

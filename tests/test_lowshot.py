@@ -9,11 +9,12 @@ from click.testing import CliRunner
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.shots import read_shots
 from edgesplit.cli import main
+from edgesplit.edits.estimate import PULL
+from edgesplit.edits.fitting import low_shot
 from edgesplit.edits.groups import known_groups
-from edgesplit.edits.rules.lowshot import PULL, low_shot
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
-from edgesplit.errors import ClipError, EditError, FeatureSpaceError, UncertainSourceError
+from edgesplit.errors import ClipError, DoubtfulSplitError, EditError, FeatureSpaceError
 from edgesplit.heads.head import Head
 
 EYE = np.eye(2)
@@ -34,7 +35,9 @@ def test_a_row_is_the_mean_of_its_clips_votes_and_of_the_zero_shot_row() -> None
 
 def test_features_are_whitened_by_the_covariance() -> None:
     clips = [np.array([[1.0, 1.0]]), np.array([[-1.0, -1.0]])]
-    fit = low_shot(0 * START, clips, mean=ZERO, covariance=np.diag([1.0, 9.0]), trust_start=False)
+    fit = low_shot(
+        0 * START, clips, mean=ZERO, covariance=np.diag([1.0, 9.0]), start_from="clips alone"
+    )
     # 0.7 S + 0.3 * 5 I has 2.2 and 7.8 on its diagonal.
     np.testing.assert_allclose(fit.rows, [[1 / 2.2, 1 / 7.8], [-1 / 2.2, -1 / 7.8]])
 
@@ -51,7 +54,7 @@ def test_leaving_one_out_sees_a_start_that_points_the_wrong_way() -> None:
 def test_left_out_means_left_out() -> None:
     """With two clips each, and no pull, every clip is judged by the other one alone."""
     clips = [np.array([[1.0, 0.0], [-3.0, 0.0]]), np.array([[-1.0, 0.0], [-1.5, 0.0]])]
-    fit = low_shot(0 * START, clips, mean=ZERO, covariance=EYE, trust_start=False)
+    fit = low_shot(0 * START, clips, mean=ZERO, covariance=EYE, start_from="clips alone")
     scores = []
     for owner, (first, second) in enumerate(clips):
         for clip, rest in ((first, second), (second, first)):
@@ -63,7 +66,7 @@ def test_left_out_means_left_out() -> None:
 
 def test_without_statistics_the_clips_say_where_the_middle_is() -> None:
     clips = [np.array([[9.0, 1.0], [9.0, 3.0]]), np.array([[5.0, 2.0]])]
-    fit = low_shot(0 * START, clips, mean=None, covariance=None, trust_start=False)
+    fit = low_shot(0 * START, clips, mean=None, covariance=None, start_from="clips alone")
     np.testing.assert_allclose(fit.mean, [7, 2])
     assert fit.rows[0] @ (np.array([8, 2]) - fit.mean) > 0 > fit.rows[1] @ (clips[0][0] - fit.mean)
 
@@ -111,14 +114,14 @@ def test_clips_of_every_subcategory_stand_in_for_doubtful_texts(
     head: Head, encoder: TextEncoder
 ) -> None:
     into = ["blue", "heavy"]
-    with pytest.raises(UncertainSourceError, match="a clip of each with --shots"):
+    with pytest.raises(DoubtfulSplitError, match="a clip of each with --shots"):
         split_class(head, "pushing", into=into, encoder=encoder)
     clips = dict(zip(into, shots(head, 1).values(), strict=True))
     edit = split_class(head, "pushing", into=into, shots=clips, encoder=encoder)
     assert edit.report.doubts
     assert edit.report.shots is not None
     assert edit.report.shots.pull == 0
-    with pytest.raises(UncertainSourceError):
+    with pytest.raises(DoubtfulSplitError):
         split_class(head, "pushing", into=into, shots={"blue": clips["blue"]}, encoder=encoder)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from edgesplit.edits.rules import BASELINES, DEFAULT_RULE, RULES, get_rule
 from edgesplit.edits.rules.alignment import alignment
-from edgesplit.edits.rules.base import Request, Texts, match_one_to_one, on_grid, settled
+from edgesplit.edits.rules.base import Texts, TransferProblem, match_one_to_one, on_grid, settled
 from edgesplit.edits.rules.retrieval import retrieval
 from edgesplit.errors import EditError
 
@@ -24,7 +24,7 @@ def texts(modifiers: npt.ArrayLike, labels: npt.ArrayLike, siblings: npt.ArrayLi
     )
 
 
-def request_with(similarities: npt.ArrayLike) -> Request:
+def request_with(similarities: npt.ArrayLike) -> TransferProblem:
     """A request whose retrieval similarities are the given `(wanted, known)` numbers.
 
     Known texts are the axes, so that a wanted text's coordinates are its cosines.
@@ -32,7 +32,7 @@ def request_with(similarities: npt.ArrayLike) -> Request:
     wanted = np.asarray(similarities, np.float64)
     n_wanted, n_known = wanted.shape
     axes = np.eye(n_known)
-    return Request(
+    return TransferProblem(
         wanted=texts(wanted, wanted, np.zeros(n_wanted)),
         known=texts(axes, axes, np.zeros(n_known)),
         vectors=np.diag(np.arange(1.0, n_known + 1)),
@@ -40,7 +40,7 @@ def request_with(similarities: npt.ArrayLike) -> Request:
 
 
 @pytest.fixture
-def request_() -> Request:
+def request_() -> TransferProblem:
     """Three wanted texts; eight known ones in groups of 2, 3 and 3."""
     rng = np.random.default_rng(0)
 
@@ -48,7 +48,7 @@ def request_() -> Request:
         rows = rng.standard_normal((n, 16))
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
-    return Request(
+    return TransferProblem(
         wanted=Texts(unit(3), unit(3), np.zeros(3, np.int64)),
         known=Texts(unit(8), unit(8), np.array([0, 0, 1, 1, 1, 2, 2, 2])),
         vectors=rng.standard_normal((8, 5)),
@@ -81,7 +81,7 @@ def test_centred_texts_are_differences_among_siblings() -> None:
     )
 
 
-def test_centring_leaves_the_texts_alone(request_: Request) -> None:
+def test_centring_leaves_the_texts_alone(request_: TransferProblem) -> None:
     before = request_.known.modifiers.copy()
     assert request_.known.centred is not request_.known.modifiers
     np.testing.assert_array_equal(request_.known.modifiers, before)
@@ -113,7 +113,7 @@ def test_retrieval_takes_the_first_of_a_tie() -> None:
 def test_retrieval_compares_modifiers_and_labels_by_half() -> None:
     known = np.array([[1, 0], [0, 1], [0.6, 0.8]])
     transfer = retrieval(
-        Request(
+        TransferProblem(
             wanted=texts([[1, 0]], [[0, 1]], [0]),
             known=texts(known, known, [0, 0, 0]),
             vectors=np.eye(3),
@@ -139,7 +139,7 @@ def test_a_rounding_error_is_a_tie() -> None:
 # Alignment
 
 
-def test_alignment_is_ridge_regression(request_: Request) -> None:
+def test_alignment_is_ridge_regression(request_: TransferProblem) -> None:
     # The primal form: the matrix M, (text dim, dim), that minimises
     # |X M - V|^2 + 0.1 |M|^2 is (X'X + 0.1 I)^-1 X'V.
     x = request_.known.centred
@@ -152,7 +152,7 @@ def test_alignment_is_ridge_regression(request_: Request) -> None:
 def test_alignment_on_a_known_direction_gives_most_of_its_vector() -> None:
     both = texts(np.eye(2), np.eye(2), [0, 0])
     vectors = np.array([[1.0, 2], [-1, -2]])
-    transfer = alignment(Request(both, both, vectors))
+    transfer = alignment(TransferProblem(both, both, vectors))
     # Centred, left = -right, and K has the eigenvalues 2 and 0: shrinkage 2 / (2 + 0.1).
     np.testing.assert_allclose(transfer.rows, vectors * 2 / (2 + 0.1), rtol=1e-14)
 
@@ -161,7 +161,7 @@ def test_alignment_on_a_known_direction_gives_most_of_its_vector() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 3e5])
-def test_stored_rows_are_the_nearest_on_the_grid(request_: Request, scale: float) -> None:
+def test_stored_rows_are_the_nearest_on_the_grid(request_: TransferProblem, scale: float) -> None:
     rows = scale * request_.vectors
     stored = on_grid(rows)
     assert stored.dtype == np.float32
@@ -171,7 +171,7 @@ def test_stored_rows_are_the_nearest_on_the_grid(request_: Request, scale: float
     np.testing.assert_array_equal(on_grid(stored.astype(np.float64)), stored)
 
 
-def test_stored_rows_do_not_show_the_last_bits(request_: Request) -> None:
+def test_stored_rows_do_not_show_the_last_bits(request_: TransferProblem) -> None:
     rows = request_.vectors
     noise = 1e-14 * np.random.default_rng(2).standard_normal(rows.shape)
     assert on_grid(rows + noise).tobytes() == on_grid(rows).tobytes()
@@ -188,10 +188,10 @@ def test_rows_of_zeros_stay_zero() -> None:
 @pytest.mark.parametrize("rule", FROM_ROWS)
 @pytest.mark.parametrize("order", [[1, 0, 2], [2, 1, 0], [1, 2, 0]], ids=str)
 def test_order_of_the_subcategories_does_not_matter(
-    request_: Request, rule: str, order: list[int]
+    request_: TransferProblem, rule: str, order: list[int]
 ) -> None:
     wanted = request_.wanted
-    permuted = Request(
+    permuted = TransferProblem(
         Texts(wanted.modifiers[order], wanted.labels[order], wanted.siblings),
         request_.known,
         request_.vectors,
@@ -204,10 +204,10 @@ def test_order_of_the_subcategories_does_not_matter(
 
 
 @pytest.mark.parametrize("rule", FROM_ROWS)
-def test_order_of_the_known_labels_does_not_matter(request_: Request, rule: str) -> None:
+def test_order_of_the_known_labels_does_not_matter(request_: TransferProblem, rule: str) -> None:
     order = np.random.default_rng(1).permutation(8)
     known = request_.known
-    permuted = Request(
+    permuted = TransferProblem(
         request_.wanted,
         Texts(known.modifiers[order], known.labels[order], known.siblings[order]),
         request_.vectors[order],
@@ -217,7 +217,7 @@ def test_order_of_the_known_labels_does_not_matter(request_: Request, rule: str)
 
 
 @pytest.mark.parametrize("rule", FROM_ROWS)
-def test_rules_answer_in_float64_and_alike_every_time(request_: Request, rule: str) -> None:
+def test_rules_answer_in_float64_and_alike_every_time(request_: TransferProblem, rule: str) -> None:
     first, second = (get_rule(rule)(request_) for _ in range(2))
     for name, shape in (("rows", (3, 5)), ("weights", (3, 8)), ("similarities", (3, 8))):
         array = getattr(first, name)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgesplit.edits.groups import known_groups
-from edgesplit.edits.problem import ask
+from edgesplit.edits.problem import pose_problem
+from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules import get_rule
 from edgesplit.edits.rules.alignment_mlp import (
     BATCH,
@@ -22,7 +22,7 @@ from edgesplit.edits.rules.alignment_mlp import (
     cosine_rate,
     train,
 )
-from edgesplit.edits.rules.base import Floats, Request, Texts
+from edgesplit.edits.rules.base import Floats, Texts, TransferProblem
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import EditError
@@ -137,15 +137,15 @@ def test_a_network_learns_its_pairs() -> None:
 # What it is trained on
 
 
-def question(head: Head, encoder: TextEncoder, *, with_context: bool = True) -> Request:
-    column = head.tree.find("pushing something")
-    groups = known_groups(head.tree, target=column, taxonomy=None, like=None)
-    wanted = [("pushing something left", "left"), ("pushing something right", "right")]
-    return ask(head, column, groups, wanted, encoder, None, with_context=with_context).request
+def problem(head: Head, encoder: TextEncoder, *, with_context: bool = True) -> TransferProblem:
+    rule = "alignment-mlp" if with_context else "alignment"
+    request = SplitRequest(["left", "right"], rule)
+    posed = pose_problem(head, "pushing", request, statistics=None, taxonomy=None, encoder=encoder)
+    return posed.transfer
 
 
 def test_pairs_are_modifiers_labels_and_groups(head: Head, encoder: TextEncoder) -> None:
-    context = question(head, encoder).context
+    context = problem(head, encoder).context
     assert context is not None
     texts, rows = context
     names = [*head.labels, "pulling something", "moving something"]
@@ -156,7 +156,7 @@ def test_pairs_are_modifiers_labels_and_groups(head: Head, encoder: TextEncoder)
 
 
 def test_rows_are_what_the_network_says_of_the_modifiers(head: Head, encoder: TextEncoder) -> None:
-    request = question(head, encoder)
+    request = problem(head, encoder)
     assert request.context is not None
     texts = np.concatenate([request.known.modifiers, request.context[0]])
     targets = np.concatenate([request.vectors, request.context[1]])
@@ -166,8 +166,8 @@ def test_rows_are_what_the_network_says_of_the_modifiers(head: Head, encoder: Te
 
 def test_rows_of_earlier_edits_are_not_learned_from(head: Head, encoder: TextEncoder) -> None:
     into = ["left", "right"]
-    once = split_class(head, "holding", into=into, encoder=encoder, force=True).head
-    before, after = (question(h, encoder).context for h in (head, once))
+    once = split_class(head, "holding", into=into, encoder=encoder, accept_doubt=True).head
+    before, after = (problem(h, encoder).context for h in (head, once))
     assert before is not None
     assert after is not None
     np.testing.assert_array_equal(before[1], after[1])
@@ -177,7 +177,7 @@ def test_without_rows_of_labels_there_is_nothing_to_train_on(
     head: Head, encoder: TextEncoder
 ) -> None:
     with pytest.raises(EditError, match="needs the rows of all labels"):
-        alignment_mlp(question(head, encoder, with_context=False))
+        alignment_mlp(problem(head, encoder, with_context=False))
 
 
 # Prototype and baselines
@@ -188,20 +188,20 @@ def texts_of(n: int, siblings: list[int]) -> Texts:
     return Texts(modifiers, modifiers, np.array(siblings))
 
 
-def seen(clips: list[int]) -> Request:
+def seen(clips: list[int]) -> TransferProblem:
     rng = np.random.default_rng(0)
     known = texts_of(6, [0, 0, 1, 1, 2, 2])
     vectors, means = rng.standard_normal((2, 6, 5))
     counts = np.array(clips)
     means[counts == 0] = 0
-    return Request(texts_of(2, [0, 0]), known, vectors, 10 * means, counts)
+    return TransferProblem(texts_of(2, [0, 0]), known, vectors, 10 * means, counts)
 
 
 def test_prototype_is_alignment_between_means() -> None:
     request = seen([9] * 6)
     rows = get_rule("prototype")(request).rows
     assert request.means is not None
-    same = get_rule("alignment")(Request(request.wanted, request.known, request.means)).rows
+    same = get_rule("alignment")(TransferProblem(request.wanted, request.known, request.means)).rows
     length = [np.linalg.norm(part, axis=1).mean() for part in (request.vectors, request.means)]
     np.testing.assert_allclose(rows, same * length[0] / length[1], atol=1e-12)
 

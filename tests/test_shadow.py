@@ -312,7 +312,7 @@ def test_a_rollback_that_is_not_possible_is_not_told_as_one(
 
 
 def test_a_dropped_subcategory_lies_inside_its_split(bundle: Bundle, windows: Floats) -> None:
-    bundle.publish(bundle.split_class(PUSHING, into=["left", "right", "up"], force=True))
+    bundle.publish(bundle.split_class(PUSHING, into=["left", "right", "up"], accept_doubt=True))
     three = ServingHead(bundle.head())
     two = ServingHead(bundle.drop_class(f"{PUSHING} up").head)
     decided = two.evaluate(windows)

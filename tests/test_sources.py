@@ -16,26 +16,25 @@ from edgesplit.edits.matching import (
     ENCODER_ERROR,
     SURE,
     SURE_NAMED,
-    SourceMatch,
     in_known_words,
-    match_sources,
+    match_labels,
     pair_cosines,
-    trust_in,
+    trust_of,
 )
 from edgesplit.edits.rules.alignment import alignment
-from edgesplit.edits.rules.base import Request, Texts
+from edgesplit.edits.rules.base import Texts, TransferProblem
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 
 MODIFIERS = Path(__file__).parent / "data" / "text" / "modifiers.json"
 
 
-def request(encoder: TextEncoder, wanted: list[str], *groups: list[str]) -> Request:
+def problem(encoder: TextEncoder, wanted: list[str], *groups: list[str]) -> TransferProblem:
     known = [text for group in groups for text in group]
     owner = np.array([index for index, group in enumerate(groups) for _ in group], np.int64)
     in_order = [text for some in (wanted, *groups) for text in words_in_order(some)]
     embedded = encoder.encode(in_order).astype(np.float64)
     of_wanted, of_known = embedded[: len(wanted)], embedded[len(wanted) :]
-    return Request(
+    return TransferProblem(
         wanted=Texts(of_wanted, of_wanted, np.zeros(len(wanted), np.int64)),
         known=Texts(of_known, of_known, owner),
         vectors=np.zeros((len(known), 2)),
@@ -50,9 +49,9 @@ KNOWN = CAMERA + PULLING + MOVING
 
 @pytest.mark.parametrize("wanted", [["left", "right"], ["right", "left"]])
 def test_same_words_are_found_in_either_order(wanted: list[str]) -> None:
-    match = match_sources(request(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
+    match = match_labels(problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
     assert [KNOWN[source] for source in match.sources] == wanted
-    assert trust_in(match) == 1
+    assert match.trust == 1
     assert min(match.margins) > ENCODER_ERROR
 
 
@@ -64,24 +63,24 @@ def test_a_search_among_texts_that_are_not_numbers_ends() -> None:
 
 @pytest.mark.parametrize("wanted", [["up", "down"], ["down", "up"]])
 def test_up_and_down_are_found_in_either_order(wanted: list[str]) -> None:
-    match = match_sources(request(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
+    match = match_labels(problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
     assert [KNOWN[source] for source in match.sources] == wanted
     assert min(match.margins) > ENCODER_ERROR
 
 
 def test_order_is_no_obstacle() -> None:
     # As written, "to the left" is as near to "from left to right" as to "from right to left".
-    match = match_sources(
-        request(packaged_encoder(), ["to the left", "to the right"], PULLING[:2], MOVING)
+    match = match_labels(
+        problem(packaged_encoder(), ["to the left", "to the right"], PULLING[:2], MOVING)
     )
     assert [(PULLING[:2] + MOVING)[source] for source in match.sources] == PULLING[1::-1]
-    assert trust_in(match) == 1
+    assert match.trust == 1
 
 
 @pytest.mark.parametrize("wanted", [["diagonally", "vertically"], ["on monday", "on tuesday"]])
 def test_nothing_known_differs_like_that(wanted: list[str]) -> None:
-    match = match_sources(request(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
-    assert trust_in(match) < MIN_TRUST
+    match = match_labels(problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
+    assert match.trust < MIN_TRUST
 
 
 UNRELATED = """
@@ -95,25 +94,25 @@ UNRELATED = """
 def test_chance_is_what_unrelated_words_reach() -> None:
     groups = [[*fine.values()] for fine in taxonomy("B").values()]
     scores = [
-        match_sources(request(packaged_encoder(), pair.split("|"), *groups)).score
+        match_labels(problem(packaged_encoder(), pair.split("|"), *groups)).score
         for pair in UNRELATED
     ]
     assert CHANCE - 0.05 < np.quantile(scores, 0.9) <= CHANCE
 
 
 def test_other_words_are_read_as_the_known_ones() -> None:
-    asked = request(packaged_encoder(), ["leftwards", "rightwards"], CAMERA[:2], MOVING)
-    read = in_known_words(asked, match_sources(asked))
+    asked = problem(packaged_encoder(), ["leftwards", "rightwards"], CAMERA[:2], MOVING)
+    read = in_known_words(asked, match_labels(asked))
     assert read.wanted.told_apart.tolist() == asked.known.told_apart[:2].tolist()
     assert read.wanted.modifiers.tolist() == asked.wanted.modifiers.tolist()
-    known = request(packaged_encoder(), ["left", "right"], CAMERA[:2], MOVING)
+    known = problem(packaged_encoder(), ["left", "right"], CAMERA[:2], MOVING)
     assert alignment(read).weights.tolist() == alignment(known).weights.tolist()
 
 
 def test_what_is_alike_by_chance_is_read_as_it_is_written() -> None:
-    asked = request(packaged_encoder(), ["on monday", "on tuesday"], CAMERA, MOVING)
-    assert in_known_words(asked, match_sources(asked)) is asked
-    named = in_known_words(asked, match_sources(asked), named=True)  # the user says what is meant
+    asked = problem(packaged_encoder(), ["on monday", "on tuesday"], CAMERA, MOVING)
+    assert in_known_words(asked, match_labels(asked)) is asked
+    named = in_known_words(asked, match_labels(asked, named=True))  # the user says what is meant
     assert named.wanted.in_order is not asked.wanted.in_order
 
 
@@ -125,13 +124,13 @@ def test_what_is_alike_by_chance_is_read_as_it_is_written() -> None:
         (SURE, False, 1),
         (1, False, 1),
         (-0.1, True, 0),
+        (float("nan"), False, 0),
         (SURE_NAMED / 2, True, 0.5),
         (SURE_NAMED, True, 1),
     ],
 )
 def test_trust_grows_from_chance_to_sure(score: float, named: bool, trust: float) -> None:
-    match = SourceMatch(score, (0, 1), (-1, -1), (0.0, 0.0))
-    assert trust_in(match, named=named) == pytest.approx(trust)
+    assert trust_of(score, named=named) == pytest.approx(trust)
 
 
 def test_encoder_error_is_what_unrelated_differences_show() -> None:
@@ -175,12 +174,12 @@ def test_ascent_finds_the_best_assignment_of_distinct_sources(n_wanted: int) -> 
         wanted = known[chosen] + 0.2 * rng.standard_normal((n_wanted, 16))
         texts = Texts(wanted, wanted, np.zeros(n_wanted, np.int64))
         group = Texts(known, known, np.zeros(6, np.int64))
-        match = match_sources(Request(texts, group, np.zeros((6, 2))))
+        match = match_labels(TransferProblem(texts, group, np.zeros((6, 2))))
         assert match.sources == tuple(chosen.tolist())
         assert match.score == pytest.approx(brute_force(wanted, known), abs=1e-6)  # settled
 
 
 def test_group_smaller_than_the_split_is_no_match(encoder: TextEncoder) -> None:
-    match = match_sources(request(encoder, ["a", "b", "c"], ["left", "right"]))
+    match = match_labels(problem(encoder, ["a", "b", "c"], ["left", "right"]))
     assert match.sources == ()
     assert np.isnan(match.score)

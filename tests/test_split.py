@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from edgesplit.edits.edit import Edit
-from edgesplit.edits.naming import Into
-from edgesplit.edits.plan import Plan, Split, split_classes
+from edgesplit.edits.plan import Plan, split_classes
+from edgesplit.edits.request import Into, SplitRequest
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
-from edgesplit.errors import EdgesplitError, EditError, LabelError, UncertainSourceError
+from edgesplit.errors import DoubtfulSplitError, EdgesplitError, EditError, LabelError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition
 
@@ -24,7 +24,11 @@ FROM_ROWS = ("alignment", "alignment-mlp", "retrieval")
 
 def split(head: Head, encoder: TextEncoder, **choices: Any) -> Edit:
     """Splits "pushing something" into sides, or otherwise, with sources taken as they come."""
-    chosen: dict[str, Any] = {"name": "pushing something", "into": SIDES, "force": True} | choices
+    chosen: dict[str, Any] = {
+        "name": "pushing something",
+        "into": SIDES,
+        "accept_doubt": True,
+    } | choices
     return split_class(head, chosen.pop("name"), encoder=encoder, **chosen)
 
 
@@ -177,7 +181,7 @@ def test_subcategories_are_modifiers_or_full_labels(
         (
             {"into": ["pushing something", "pushing something left"]},
             LabelError,
-            "'pushing something' says no more than 'pushing something'",
+            "'pushing something' does not add a word to 'pushing something'",
         ),
         ({"into": ["x" * 499, "left"]}, LabelError, "characters|class"),
         ({"like": "throwing"}, EditError, "'throwing' is no group of known labels"),
@@ -230,14 +234,14 @@ def test_a_head_without_groups_asks_for_a_taxonomy(encoder: TextEncoder) -> None
 def test_texts_unlike_any_known_label_are_refused_unless_forced(
     head: Head, encoder: TextEncoder
 ) -> None:
-    with pytest.raises(UncertainSourceError, match=r"in doubt.*--like.*--taxonomy.*--force"):
-        split(head, encoder, into=["quickly", "slowly"], force=False)
-    edit = split(head, encoder, into=["quickly", "slowly"], force=True)
+    with pytest.raises(DoubtfulSplitError, match=r"in doubt.*--like.*--taxonomy.*--accept-doubt"):
+        split(head, encoder, into=["quickly", "slowly"], accept_doubt=False)
+    edit = split(head, encoder, into=["quickly", "slowly"], accept_doubt=True)
     assert edit.report.warnings
 
 
 def test_equal_words_need_no_force(head: Head, encoder: TextEncoder) -> None:
-    edit = split(head, encoder, force=False)
+    edit = split(head, encoder, accept_doubt=False)
     assert not edit.report.warnings
     assert not any(row.near_tie for row in edit.report.rows)
 
@@ -306,14 +310,14 @@ def test_a_flat_split_takes_either_below_it(
 UPRIGHT = ["up", "down"]
 NESTED: Plan = {
     "pushing": SIDES,
-    "pushing something left": Split(UPRIGHT, rule="retrieval"),
-    "holding": Split({"holding it high": "up", "holding it low": "down"}, like="moving"),
+    "pushing something left": SplitRequest(UPRIGHT, rule="retrieval"),
+    "holding": SplitRequest({"holding it high": "up", "holding it low": "down"}, like="moving"),
 }
 
 
 def test_a_plan_is_its_splits_one_after_another(head: Head, encoder: TextEncoder) -> None:
     edit = split_classes(head, NESTED, encoder=encoder)
-    first = split(head, encoder, force=False)
+    first = split(head, encoder, accept_doubt=False)
     second = split(
         first.head, encoder, name="pushing something left", into=UPRIGHT, rule=FROM_ROWS[2]
     )
@@ -352,7 +356,10 @@ def test_what_an_earlier_split_made_is_no_source_of_a_later_one(
 
 
 def test_what_a_plans_split_leaves_open_is_as_for_all(head: Head, encoder: TextEncoder) -> None:
-    plan: Plan = {"pushing": SIDES, "holding": Split(SIDES, rule="alignment", composition="gated")}
+    plan: Plan = {
+        "pushing": SIDES,
+        "holding": SplitRequest(SIDES, rule="alignment", composition="gated"),
+    }
     edit = split_classes(head, plan, rule="retrieval", composition="flat", encoder=encoder)
     chosen = [(part.rule, part.composition) for part in edit.report.splits]
     assert chosen == [("retrieval", "flat"), ("alignment", "gated")]
@@ -383,24 +390,29 @@ def test_a_refused_plan_names_every_split_with_its_reason(head: Head, encoder: T
     assert "in doubt: no known labels differ as red | blue do" in lines[0]
     assert "at least two subcategories" in lines[2]
     assert "no class 'throwing'" in lines[3]
-    assert all(word in advice for word in ("(like)", "(into: ", "(shots)", "(force: true)"))
-    assert not isinstance(caught.value, UncertainSourceError)
+    assert all(word in advice for word in ("(like)", "(into: ", "(shots)", "(accept_doubt: true)"))
+    assert not isinstance(caught.value, DoubtfulSplitError)
 
 
 def test_a_plan_that_is_only_in_doubt_can_be_forced(head: Head, encoder: TextEncoder) -> None:
     odd = ["red", "blue"]
-    with pytest.raises(UncertainSourceError) as caught:
+    with pytest.raises(DoubtfulSplitError) as caught:
         split_classes(head, {"pushing": odd, "holding": SIDES}, encoder=encoder)
     assert len(caught.value.doubts) == 1
     assert "--like" not in caught.value.doubts[0]
     for plan, force in (
-        ({"pushing": Split(odd, force=True)}, False),
+        ({"pushing": SplitRequest(odd, accept_doubt=True)}, False),
         ({"pushing": odd}, True),
     ):
-        edit = split_classes(head, plan, force=force, encoder=encoder)
+        edit = split_classes(head, plan, accept_doubt=force, encoder=encoder)
         assert edit.report.splits[0].doubts
-    with pytest.raises(UncertainSourceError):
-        split_classes(head, {"pushing": Split(odd, force=False)}, force=True, encoder=encoder)
+    with pytest.raises(DoubtfulSplitError):
+        split_classes(
+            head,
+            {"pushing": SplitRequest(odd, accept_doubt=False)},
+            accept_doubt=True,
+            encoder=encoder,
+        )
 
 
 def test_a_plan_without_a_class_is_refused(head: Head, encoder: TextEncoder) -> None:
@@ -410,7 +422,7 @@ def test_a_plan_without_a_class_is_refused(head: Head, encoder: TextEncoder) -> 
 
 def test_clips_of_a_plans_split_are_used(head: Head, encoder: TextEncoder) -> None:
     clips = {"left": np.ones((5, head.dim)), "right": -np.ones((5, head.dim))}
-    plan: Plan = {"pushing": Split(SIDES, shots=clips), "holding": SIDES}
+    plan: Plan = {"pushing": SplitRequest(SIDES, shots=clips), "holding": SIDES}
     edit = split_classes(head, plan, encoder=encoder)
     assert edit.report.splits[0].shots is not None
     # Rows with five clips are knowledge, so the next split may learn from them.

@@ -868,7 +868,7 @@ def test_videos_become_a_table(
             rule="retrieval",
             composition="flat",
             taxonomy=layout.taxonomy,
-            force=True,
+            accept_doubt=True,
             encoder=WordEncoder(),
         )
         expected = score_split(bundle.head(), edit.head, category.name, batch, truth)
@@ -987,7 +987,7 @@ def test_the_other_half_and_edited_bundles_are_refused(
     bundle = make_bundle(layout.labels)
     with pytest.raises(LayoutError, match=r"has 5 labels, .*labels\.json has 6\. 0: .*--half"):
         head_of(bundle, load_layout(data, "B"))
-    bundle.publish(bundle.split_class(PUSH, into=["left", "right"], force=True))
+    bundle.publish(bundle.split_class(PUSH, into=["left", "right"], accept_doubt=True))
     with pytest.raises(LayoutError, match=r"has splits\. Roll it back"):
         head_of(bundle, layout)
 

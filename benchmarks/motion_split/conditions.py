@@ -31,7 +31,8 @@ from edgesplit.edits.edit import Edit
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.heads.head import Head
-from edgesplit.heads.labels import LabelTree, words
+from edgesplit.heads.label_text import words
+from edgesplit.heads.labels import LabelTree
 from edgesplit.heads.metrics import score_split
 from edgesplit.heads.statistics import Statistics
 
@@ -107,7 +108,9 @@ def _split(**changed: Any) -> Splits:
     def splits(
         model: Trained, head: Head, coarse: str, fine: dict[str, str], statistics: Statistics
     ) -> Iterator[Edit]:
-        yield split_class(head, coarse, into=fine, statistics=statistics, force=True, **changed)
+        yield split_class(
+            head, coarse, into=fine, statistics=statistics, accept_doubt=True, **changed
+        )
 
     return splits
 

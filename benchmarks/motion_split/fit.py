@@ -5,9 +5,9 @@
 Every category is split in every wording (`wordings`). The gain of a split (0 guessing, 1 always
 right) is the trust in its texts times a line in the logarithm of the spread and the precedent; the
 likeness from which texts are sure is the one that leaves the smallest error. A split that is
-expected to gain less than a bound wants --force, and so, where there are no clips, is one whose
-texts are trusted less than another; the bounds are those that tell splits that failed from the
-others best. One half's fit is tried on the other half's categories, and what is shipped,
+expected to gain less than a bound wants --accept-doubt, and so, where there are no clips, is one
+whose texts are trusted less than another; the bounds are those that tell splits that failed from
+the others best. One half's fit is tried on the other half's categories, and what is shipped,
 of both halves, on the test seeds.
 """
 
@@ -95,10 +95,10 @@ def find_cases(model: Trained) -> list[Case]:
                 coarse,
                 into=dict(zip(fine, texts, strict=True)),
                 statistics=statistics,
-                force=True,
+                accept_doubt=True,
             )
-            confidence = edit.report.confidence
-            if confidence is None:
+            estimate = edit.report.estimate
+            if estimate is None:
                 continue
             score = score_split(model.head, edit.head, coarse, model.heldout[0], truth)
             found.append(
@@ -109,8 +109,8 @@ def find_cases(model: Trained) -> list[Case]:
                     coarse,
                     kind,
                     float(np.nan_to_num(edit.report.likeness)),
-                    confidence.spread,
-                    confidence.precedent,
+                    estimate.spread,
+                    estimate.precedent,
                     (score.in_group - chance) / (1 - chance),
                 )
             )

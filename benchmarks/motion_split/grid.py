@@ -53,7 +53,7 @@ class Row:
     expected: float | None
     """Accuracy that the edit expected, None where it said nothing."""
     asks: bool
-    """Whether the edit would have wanted --force."""
+    """Whether the edit would have wanted --accept-doubt."""
     seconds: float
     """From the head to the score."""
     score: Score
@@ -70,7 +70,7 @@ def split(
         rule=rule,
         composition=composition,
         statistics=statistics,
-        force=True,
+        accept_doubt=True,
     )
 
 
@@ -92,7 +92,7 @@ def cell(
         rule=report.rule,
         composition=composition,
         n_clips=0 if statistics is None else int(statistics.counts.sum()),
-        expected=report.confidence.accuracy if report.confidence else None,
+        expected=report.estimate.accuracy if report.estimate else None,
         asks=bool(report.doubts),
         seconds=round(time.perf_counter() - start, 4),
         score=score,
@@ -127,7 +127,12 @@ def in_sequence(model: Trained, composition: Composition) -> dict[str, Any]:
     for coarse, fine in model.categories.items():
         alone[coarse] = cell(model, coarse, DEFAULT_RULE, composition, statistics).score.generality
         head = split_class(
-            head, coarse, into=fine, composition=composition, statistics=statistics, force=True
+            head,
+            coarse,
+            into=fine,
+            composition=composition,
+            statistics=statistics,
+            accept_doubt=True,
         ).head
         flips.append(count_flips(model.head, head, features))
     truth = model.truth(*model.categories)

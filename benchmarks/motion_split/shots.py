@@ -59,10 +59,12 @@ def rows(model: Trained) -> Iterator[Row]:
                         rule=start,
                         statistics=statistics,
                         shots=shots if n else None,
-                        force=True,
+                        accept_doubt=True,
                     )
                     yield model.seeds, coarse, start, n, generality(model, coarse, edit.head)
-        split = split_class(model.head, coarse, into=fine, statistics=statistics, force=True).head
+        split = split_class(
+            model.head, coarse, into=fine, statistics=statistics, accept_doubt=True
+        ).head
         probe = generality(model, coarse, probed(split, pools))
         yield model.seeds, coarse, PROBE, max(N_SHOTS), probe
 

@@ -117,7 +117,7 @@ def service(kind: str, path: Path) -> Iterator[Service]:
 
 def split(bundle: Bundle, turn: int) -> Edit:
     """The edit, in words of its own."""
-    return bundle.split_class(CLASS, into=list(WORDS[turn]), force=True)
+    return bundle.split_class(CLASS, into=list(WORDS[turn]), accept_doubt=True)
 
 
 def publish(bundle: Bundle, edit: Edit) -> int:
@@ -166,7 +166,7 @@ def replace(file: Path, data: bytes) -> int:
 
 def type_edit(bundle: Bundle, turn: int) -> int:
     """`edgesplit edit`, as typed; returns the bytes that go to a device."""
-    command = [sys.executable, "-m", "edgesplit", "edit", "--class", CLASS, "--force"]
+    command = [sys.executable, "-m", "edgesplit", "edit", "--class", CLASS, "--accept-doubt"]
     command += ["--into", ",".join(WORDS[turn]), "--bundle", str(bundle.path)]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
     return len(bundle.head().to_bytes())
@@ -200,7 +200,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
     def fresh_cache(*, labels: bool) -> None:
         os.environ["EDGESPLIT_CACHE"] = str(folder / "cache" / str(next(caches)))
         if labels:
-            bundle.split_class(CLASS, into=list(BEFORE), force=True)
+            bundle.split_class(CLASS, into=list(BEFORE), accept_doubt=True)
 
     fresh_cache(labels=True)
     fuse(bundle, split(bundle, 0), whole)

@@ -25,7 +25,8 @@ from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import EditError, LabelError
 from edgesplit.heads.head import Head
-from edgesplit.heads.labels import COMPOSITIONS, Composition, words
+from edgesplit.heads.label_text import words
+from edgesplit.heads.labels import COMPOSITIONS, Composition
 from edgesplit.heads.metrics import Score, score_split
 from edgesplit.heads.statistics import Statistics
 
@@ -174,7 +175,7 @@ class Splitter:
                 statistics=self.statistics if way.composition == "gated" else None,
                 taxonomy=self.taxonomy,
                 shots=shots,
-                force=True,
+                accept_doubt=True,
                 encoder=self.encoder,
             )
         except (EditError, LabelError) as error:

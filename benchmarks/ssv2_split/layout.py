@@ -35,7 +35,7 @@ from typing import Any, Literal, NamedTuple
 
 from edgesplit.edits.groups import Taxonomy, differing_words
 from edgesplit.errors import EdgesplitError, LabelError
-from edgesplit.heads.labels import check_label
+from edgesplit.heads.label_text import check_label
 
 __all__ = ["Category", "Clip", "HalfName", "Layout", "LayoutError", "load_layout", "modifiers"]
 

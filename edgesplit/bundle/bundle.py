@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -29,9 +30,8 @@ from edgesplit.bundle.history import Version, read_history
 from edgesplit.bundle.publishing import go_live, has_head, head_file, head_files, prune, read_live
 from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.edits.groups import Taxonomy
-from edgesplit.edits.naming import Into, Shots
 from edgesplit.edits.plan import Plan, split_classes
-from edgesplit.edits.rules import DEFAULT_RULE
+from edgesplit.edits.request import SplitChoices, SplitOptions, SplitRequest
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import (
@@ -43,8 +43,6 @@ from edgesplit.errors import (
 )
 from edgesplit.heads.diff import diff_heads
 from edgesplit.heads.head import Head, head_digest
-from edgesplit.heads.labels import Composition
-from edgesplit.heads.metrics import count_flips
 from edgesplit.heads.statistics import Statistics
 from edgesplit.storage.files import (
     Store,
@@ -56,6 +54,9 @@ from edgesplit.storage.files import (
     read_regular,
 )
 from edgesplit.video.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Bundle", "check_space", "find_bundle", "open_bundle"]
 
@@ -283,7 +284,7 @@ class Bundle:
 
         Raises:
             BundleError: it has statistics already, or the folder cannot be written.
-            ThinStatisticsError: a class has fewer clips than its mean wants.
+            TooFewClipsError: a class has fewer clips than its mean wants.
             ConflictError: another process holds the bundle's lock.
             ValueError: there is no feature, or its size does not fit the head.
         """
@@ -306,80 +307,52 @@ class Bundle:
     def split_class(
         self,
         name: str,
+        request: SplitRequest | None = None,
         *,
-        into: Into,
-        rule: str = DEFAULT_RULE,
-        composition: Composition = "gated",
-        shots: Shots | None = None,
         taxonomy: Taxonomy | None = None,
-        like: str | None = None,
-        force: bool = False,
+        **choices: Unpack[SplitChoices],
     ) -> Edit:
-        """`edgesplit.split_class` on the live head, with all that the bundle knows.
+        """`edgesplit.split_class` on the live head, with the bundle's statistics and encoder.
 
-        Nothing is live before `publish`.
+        Nothing is live before `publish`. Arguments and errors are those of
+        `edgesplit.split_class`.
         """
-        return self._warned(
-            split_class(
-                self.head(),
-                name,
-                into=into,
-                rule=rule,
-                composition=composition,
-                statistics=self.statistics,
-                shots=shots,
-                taxonomy=taxonomy,
-                like=like,
-                force=force,
-                encoder=self.text_encoder,
-            )
-        )
+        knowledge = self._knowledge(taxonomy)
+        return self._warned(split_class(self.head(), name, request, **knowledge, **choices))
 
     def split_classes(
         self,
         plan: Plan,
         *,
-        rule: str = DEFAULT_RULE,
-        composition: Composition = "gated",
         taxonomy: Taxonomy | None = None,
-        like: str | None = None,
-        force: bool = False,
+        **choices: Unpack[SplitOptions],
     ) -> Edit:
-        """`edgesplit.split_classes` on the live head, with all that the bundle knows.
+        """`edgesplit.split_classes` on the live head, with the bundle's statistics and encoder.
 
         Nothing is live before `publish`; then all of the plan is. `rollback` undoes all of it,
         `merge_class` one split of it.
         """
-        return self._warned(
-            split_classes(
-                self.head(),
-                plan,
-                rule=rule,
-                composition=composition,
-                statistics=self.statistics,
-                taxonomy=taxonomy,
-                like=like,
-                force=force,
-                encoder=self.text_encoder,
-            )
-        )
+        knowledge = self._knowledge(taxonomy)
+        return self._warned(split_classes(self.head(), plan, **knowledge, **choices))
+
+    def _knowledge(self, taxonomy: Taxonomy | None) -> dict[str, Any]:
+        return {
+            "statistics": self.statistics,
+            "taxonomy": taxonomy,
+            "encoder": self.text_encoder,
+        }
 
     def _warned(self, edit: Edit) -> Edit:
-        """The edit with what the bundle has to say of it."""
+        """The edit, with a warning if it was made with another text encoder than the export's."""
         encoder = self.text_encoder
-        warnings = [*edit.report.warnings]
-        if encoder.digest != self.text_encoder_digest and not (self.path / "text").exists():
-            warnings.append(
-                f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "
-                f"{self.text_encoder_digest[:12]}: the same edit gave other rows there"
-            )
-        made = edit.report.splits or (edit.report,)
-        flat = any(report.composition == "flat" for report in made)
-        if flat and self.statistics is not None:
-            flips = count_flips(edit.before, edit.head, self.statistics.sample)
-            clips = f"{len(self.statistics.sample)} of the bundle's clips"
-            warnings += [f"flat flips {flips} decisions on {clips}"] if flips else []
-        return replace(edit, report=replace(edit.report, warnings=tuple(warnings)))
+        if encoder.digest == self.text_encoder_digest or (self.path / "text").exists():
+            return edit
+        warning = (
+            f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "
+            f"{self.text_encoder_digest[:12]}: the same edit gave other rows there"
+        )
+        warnings = (*edit.report.warnings, warning)
+        return replace(edit, report=replace(edit.report, warnings=warnings))
 
     def merge_class(self, name: str) -> Edit:
         """Undoes the split of `name` on the live head.

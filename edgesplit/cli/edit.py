@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,8 @@ from edgesplit.heads.labels import COMPOSITIONS
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.edits.edit import Edit
-    from edgesplit.edits.naming import Into, Shots
+    from edgesplit.edits.plan import Plan
+    from edgesplit.edits.request import Into, Shots, SplitRequest
 
 __all__ = ["drop", "edit", "merge", "rename"]
 
@@ -86,9 +88,9 @@ def _edit_options(command: Command) -> Command:
     help="Labelled clips: a sub-folder for each subcategory, with videos or features (.npy).",
 )
 @click.option(
-    "--force",
+    "--accept-doubt",
     is_flag=True,
-    help="Accept a split that is expected to be hardly better than guessing.",
+    help="Make the split even if it is expected to be hardly better than guessing.",
 )
 @_edit_options
 @bundle_option
@@ -102,7 +104,7 @@ def edit(
     like: str | None,
     taxonomy_path: Path | None,
     shots_path: Path | None,
-    force: bool,
+    accept_doubt: bool,
     dry_run: bool,
     output: Path | None,
     bundle_path: Path | None,
@@ -116,7 +118,7 @@ def edit(
         edgesplit edit --plan splits.yaml
     """
     from edgesplit.edits.groups import load_taxonomy
-    from edgesplit.edits.plan import load_plan
+    from edgesplit.edits.request import SplitRequest
 
     parsed = _parse_into(into)
     if plan_path and (name is not None or into or shots_path):
@@ -126,21 +128,26 @@ def edit(
     if not plan_path and (name is None or not into):
         raise click.UsageError("Give --class and --into, or --plan.")
 
+    request = SplitRequest(parsed, rule, composition, like, accept_doubt=accept_doubt)
+    taxonomy = load_taxonomy(taxonomy_path) if taxonomy_path else None
+
     def make(bundle: Bundle) -> Edit:
-        choices: dict[str, Any] = {
-            "rule": rule,
-            "composition": composition,
-            "like": like,
-            "taxonomy": load_taxonomy(taxonomy_path) if taxonomy_path else None,
-            "force": force,
-        }
         if plan_path:
-            plan = load_plan(plan_path, lambda folder: _read_shots(folder, bundle))
-            return bundle.split_classes(plan, **choices)
+            return bundle.split_classes(_read_plan(plan_path, request, bundle), taxonomy=taxonomy)
         shots = _read_shots(shots_path, bundle) if shots_path else None
-        return bundle.split_class(str(name), into=parsed, shots=shots, **choices)
+        return bundle.split_class(str(name), replace(request, shots=shots), taxonomy=taxonomy)
 
     _make(bundle_path, make, dry_run=dry_run, output=output, as_json=as_json)
+
+
+def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
+    from edgesplit.edits.plan_file import load_plan
+
+    plan = load_plan(path, defaults)
+    shots = {name: _read_shots(folder, bundle) for name, folder in plan.shot_folders.items()}
+    return {
+        name: replace(request, shots=shots.get(name)) for name, request in plan.requests.items()
+    }
 
 
 def _read_shots(folder: Path, bundle: Bundle) -> Shots:

@@ -133,8 +133,8 @@ def _show_plan(out: Console, report: Report) -> None:
             escape(" | ".join(row.modifier for row in split.rows)),
             f"{split.likeness:.2f}",
             f"[{'yellow' if tie else 'none'}]{min(margins):+.2f}[/]" if margins else "",
-            f"{split.confidence.accuracy:.0%} (guessing {1 / len(split.rows):.0%})"
-            if split.confidence
+            f"{split.estimate.accuracy:.0%} (guessing {1 / len(split.rows):.0%})"
+            if split.estimate
             else "",
         )
     out.print(table)
@@ -152,10 +152,10 @@ def _clips(shots: ShotReport) -> str:
 
 def _expectation(report: Report) -> str:
     """What unlabelled clips say of a split, in words."""
-    if report.confidence is None:
+    if report.estimate is None:
         return "whether clips agree, only clips tell"
     return (
-        f"expected right in {report.confidence.accuracy:.0%} of cases (guessing "
+        f"expected right in {report.estimate.accuracy:.0%} of cases (guessing "
         f"{1 / len(report.rows):.0%}), centred on {report.n_clips} clips"
     )
 

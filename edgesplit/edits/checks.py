@@ -1,30 +1,27 @@
-"""What can be said against a split before it is made: doubts, which ask, and warnings.
+"""Reasons to refuse a split before it is made, and warnings.
 
-There is one rule for doubts: the split is expected to be hardly better than guessing. The texts may
-be why, since nothing known differs as they do, or the clips, since the head's own groups come out
-wrong when they are split so. Warnings do not stop anything.
+There is one reason to refuse: the split is expected to be hardly better than guessing. The texts
+may be why, since nothing known differs as they do, or the clips, since the head's own groups come
+out wrong when they are split the same way. Warnings do not stop anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from edgesplit.edits.estimate import Confidence, Sight
-from edgesplit.edits.matching import ENCODER_ERROR, SURE, SourceMatch, pair_cosines
-from edgesplit.edits.problem import Question
-from edgesplit.edits.report import NewRow
-from edgesplit.edits.rules.base import Request, Transfer, settled
-from edgesplit.heads.labels import Source
-from edgesplit.heads.statistics import MIN_CLIPS, Statistics
+from edgesplit._types import Float64
+from edgesplit.edits.estimate import Estimate
+from edgesplit.edits.matching import ENCODER_ERROR, SURE, pair_cosines
+from edgesplit.edits.problem import SplitProblem
+from edgesplit.edits.rules.base import settled
+from edgesplit.edits.transfer import ZeroShot
+from edgesplit.errors import DoubtfulSplitError
 
-__all__ = ["describe_rows", "find_doubts", "rule_doubts", "warn_of_clips", "warn_of_rows"]
-
-N_SOURCES = 3
-"""How many sources a row's provenance keeps."""
+__all__ = ["MIN_GAIN", "MIN_TRUST", "Decision", "Start", "decide"]
 
 MIN_GAIN = 0.18
 """A split that is expected to gain less, where guessing gains 0 and always right 1, is not made
@@ -34,141 +31,120 @@ splits that fail from others best (`fit`)."""
 MIN_TRUST = 0.5
 """Trust that texts want where clips say nothing; fitted alike."""
 
-MIN_SHARE = 0.1
-"""A source with less than this share of the strongest one's weight is not listed."""
+Start = Literal["zero-shot rows", "clips alone"]
+"""What the new rows are fitted from: the rows that texts gave, moved by any labelled clips; or
+labelled clips alone, where the texts are in doubt and every subcategory has a clip."""
 
 
-def warn_of_clips(
-    rows: Sequence[NewRow], seen: Sight, question: Question, statistics: Statistics | None
-) -> list[str]:
-    """Too few unlabelled clips of the class, or a subcategory that gets hardly any of them."""
-    if statistics is not None and question.mean is None:
-        return [
-            f"only {question.n_clips} of the bundle's clips are of this class, {MIN_CLIPS} are "
-            "wanted: the new rows are not centred on it"
-        ]
-    return [
-        f"{row.modifier!r} gets {share:.0%} of the class's clips in the bundle"
-        for row, share in zip(rows, seen.shares, strict=False)
-        if share < 1 / len(rows) / 4
-    ]
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """That a split is made, and how."""
+
+    start: Start
+    doubts: tuple[str, ...]
+    """What spoke against it, in sentences, and was overruled."""
+    warnings: tuple[str, ...]
+    """About the zero-shot rows, in sentences."""
 
 
-def describe_rows(question: Question, transfer: Transfer, match: SourceMatch) -> list[NewRow]:
-    """The new rows with their sources.
+def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None) -> Decision:
+    """Whether the split is made, and what its rows start from.
 
-    Args:
-        question: what was asked.
-        transfer: what the rule made.
-        match: what the texts say.
+    Raises:
+        DoubtfulSplitError: it is expected to be hardly better than guessing, the request does not
+            accept that, and some subcategory has no labelled clip.
     """
-    known = question.known
-    rows = []
-    for index, (label, modifier) in enumerate(question.subcategories):
-        # Rounded before they are ordered, since they are for people and become part of the head's
-        # bytes, and equally good sources differ in their last bits. No -0.0, either.
-        near, share = (
-            np.round(part[index], 4) + 0.0 for part in (transfer.similarities, transfer.weights)
-        )
-        order = np.argsort(-share, kind="stable")
-        # The row is made of all of them; people are told of those that matter.
-        matter = share > max(0.0, MIN_SHARE * float(share.max()))
-        best = order[: min(N_SOURCES, np.count_nonzero(matter))]
-        sources = tuple(Source(known[i], float(near[i]), float(share[i])) for i in best)
-        row = NewRow(label, modifier, sources)
-        if match.sources:
-            runner_up = match.runners_up[index]
-            row = replace(
-                row,
-                match=known[match.sources[index]],
-                runner_up=known[runner_up] if runner_up >= 0 else "",
-                margin=round(match.margins[index], 4),
-                near_tie=match.margins[index] < ENCODER_ERROR,
-            )
-        rows.append(row)
-    return rows
+    doubts = tuple(
+        _expected_failure(problem, zero_shot, estimate) or _rule_differs(problem, zero_shot)
+    )
+    warnings = (*zero_shot.transfer.notices, *_warn_of_rows(problem, zero_shot))
+    if not doubts or problem.request.accept_doubt:
+        return Decision("zero-shot rows", doubts, warnings)
+    if all(map(len, problem.labelled)):
+        return Decision("clips alone", doubts, warnings)
+    raise DoubtfulSplitError(
+        f"This split is in doubt: {'; '.join(doubts)}. Name the group to learn from "
+        "with --like, say it in its words (--into 'LABEL=MODIFIER,…'), give the modifiers "
+        "with --taxonomy, show a clip of each with --shots, or accept this with --accept-doubt.",
+        doubts,
+    )
 
 
-def find_doubts(
-    rows: Sequence[NewRow], match: SourceMatch, trust: float, confidence: Confidence | None
+def _expected_failure(
+    problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
 ) -> list[str]:
-    """Why the split may come out no better than guessing, in sentences; empty when it should not.
-
-    Args:
-        rows: the new rows with their matches.
-        match: what the texts say.
-        trust: in the match, see `edgesplit.edits.matching.trust_in`.
-        confidence: what texts and clips say together; None when there are too few clips.
-    """
-    if trust >= MIN_TRUST if confidence is None else confidence.gain >= MIN_GAIN:
+    """Why the split may come out no better than guessing; empty when it should not."""
+    match = zero_shot.match
+    if match.trust >= MIN_TRUST if estimate is None else estimate.gain >= MIN_GAIN:
         return []
     doubts = []
+    wanted = " | ".join(problem.modifiers)
     if not match.sources:
         doubts.append(
-            f"no group of known labels has {len(rows)} members, as many as {_modifiers(rows)}"
+            f"no group of known labels has {len(problem.modifiers)} members, as many as {wanted}"
         )
-    elif trust < MIN_TRUST:
-        nearest = _listing(row.match for row in rows)
+    elif match.trust < MIN_TRUST:
+        nearest = _listing(problem.known_labels[source] for source in match.sources)
         doubts.append(
-            f"no known labels differ as {_modifiers(rows)} do (likeness {match.score:.2f} of 1; "
+            f"no known labels differ as {wanted} do (likeness {match.score:.2f} of 1; "
             f"the nearest are {nearest})"
         )
-    if confidence is not None and (confidence.gain_by_clips < MIN_GAIN or not doubts):
+    if estimate is not None and (estimate.gain_by_clips < MIN_GAIN or not doubts):
         doubts.append(
             "it is expected to be hardly better than guessing: the head's own groups with like "
-            f"names come out at {confidence.precedent:+.2f} when they are split so (1 is always "
-            f"right, 0 guessing), and clips of the class lie {confidence.spread:.1f} times as far "
+            f"names come out at {estimate.precedent:+.2f} when they are split so (1 is always "
+            f"right, 0 guessing), and clips of the class lie {estimate.spread:.1f} times as far "
             "apart as usual"
         )
     return doubts
 
 
-def rule_doubts(rows: Sequence[NewRow], request: Request, transfer: Transfer) -> list[str]:
-    """What the rule would take, where it does not differ as the subcategories do.
+def _rule_differs(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
+    """What the rule would copy, where it does not differ as the subcategories do.
 
     A rule looks at all known labels, and the paper's look at the words as they are written; what
     they take need not be what the texts say.
     """
-    strongest = request.known.told_apart[np.argmax(settled(transfer.weights), axis=1)]
-    alike = pair_cosines(request.wanted.told_apart, strongest)
+    seen = zero_shot.problem
+    strongest = seen.known.told_apart[np.argmax(settled(zero_shot.transfer.weights), axis=1)]
+    alike = pair_cosines(seen.wanted.told_apart, strongest)
     if alike.mean() >= SURE and alike.min() >= ENCODER_ERROR:
         return []
-    taken = _listing(row.sources[0].label for row in rows if row.sources)
+    taken = _listing(sources[0].label for sources in zero_shot.sources if sources)
     return [
-        f"the rule would take {taken} for {_modifiers(rows)}: they differ otherwise (likeness "
-        f"{alike.mean():.2f} of 1, the worst pair {alike.min():+.2f})"
+        f"the rule would take {taken} for {' | '.join(problem.modifiers)}: they differ otherwise "
+        f"(likeness {alike.mean():.2f} of 1, the worst pair {alike.min():+.2f})"
     ]
-
-
-def _modifiers(rows: Sequence[NewRow]) -> str:
-    return " | ".join(row.modifier for row in rows)
 
 
 def _listing(labels: Iterable[str]) -> str:
     return ", ".join(repr(label) for label in labels)
 
 
-def warn_of_rows(rows: Sequence[NewRow], transfer: Transfer, request: Request) -> list[str]:
+def _warn_of_rows(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
     """Near ties between sources, and rows that hardly move, or nearly the same way."""
+    match, known, names = zero_shot.match, problem.known_labels, problem.modifiers
     warnings = [
-        f"{row.modifier!r} is nearly as near to {row.runner_up!r} as to {row.match!r}"
-        for row in rows
-        if row.near_tie
+        f"{names[i]!r} is nearly as near to {known[runner_up]!r} as to {known[source]!r}"
+        for i, (source, runner_up, margin) in enumerate(
+            zip(match.sources, match.runners_up, match.margins, strict=True)
+        )
+        if margin < ENCODER_ERROR
     ]
-    length = np.linalg.norm(transfer.rows, axis=1)
-    typical = float(np.median(np.linalg.norm(request.vectors, axis=1)))
-    for row, norm in zip(rows, length, strict=True):
-        if norm < 0.1 * typical:
-            warnings.append(
-                f"{row.modifier!r} moves its row hardly at all: nothing known is like it."
-            )
-    unit: npt.NDArray[np.float64] = transfer.rows / np.maximum(length, 1e-12)[:, None]
+    length = np.linalg.norm(zero_shot.rows, axis=1)
+    typical = float(np.median(np.linalg.norm(zero_shot.problem.vectors, axis=1)))
+    warnings += [
+        f"{name!r} moves its row hardly at all: nothing known is like it."
+        for name, norm in zip(names, length, strict=True)
+        if norm < 0.1 * typical
+    ]
+    unit: Float64 = zero_shot.rows / np.maximum(length, 1e-12)[:, None]
     alike = unit @ unit.T
-    for i in range(len(rows)):
-        for j in range(i):
-            if alike[i, j] > 0.9:
-                warnings.append(
-                    f"{rows[j].modifier!r} and {rows[i].modifier!r} get nearly the same row "
-                    f"(cosine {alike[i, j]:.2f}): one may take all."
-                )
+    warnings += [
+        f"{names[j]!r} and {names[i]!r} get nearly the same row (cosine {alike[i, j]:.2f}): one "
+        "may take all."
+        for i in range(len(names))
+        for j in range(i)
+        if alike[i, j] > 0.9
+    ]
     return warnings

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgesplit.edits.report import Report
-from edgesplit.errors import EditError, LabelError
+from edgesplit.errors import EditError
 from edgesplit.heads.head import Head
-from edgesplit.heads.labels import LabelTree, check_label
+from edgesplit.heads.label_text import check_label
+from edgesplit.heads.labels import LabelTree
 
-__all__ = ["Edit", "drop_class", "find_first", "merge_class", "rename_class", "restore_parent"]
+__all__ = ["Edit", "drop_class", "merge_class", "rename_class", "restore_parent"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +43,7 @@ def merge_class(head: Head, name: str) -> Edit:
         EditError: the class is not split.
     """
     tree = head.tree
-    column = find_first(tree, name, tree.inner, range(len(tree)))
+    column = tree.find_first(name, tree.inner, range(len(tree)))
     return _edit(head, "merge", column, *tree.merge(column), split=column)
 
 
@@ -59,7 +60,7 @@ def drop_class(head: Head, name: str) -> Edit:
     """
     tree = head.tree
     children = [column for column, node in enumerate(tree) if node.parent is not None]
-    column = find_first(tree, name, children, range(len(tree)))
+    column = tree.find_first(name, children, range(len(tree)))
     return _edit(head, "drop", column, *tree.drop(column), split=tree[column].parent)
 
 
@@ -128,22 +129,3 @@ def _same(left: Head, right: Head) -> bool:
         and left.weight.tobytes() == right.weight.tobytes()
         and left.bias.tobytes() == right.bias.tobytes()
     )
-
-
-def find_first(tree: LabelTree, name: str, first: Sequence[int], second: Sequence[int]) -> int:
-    """`name` among the first columns, else among the second, whose use then explains itself.
-
-    Raises:
-        LabelError: nothing matches, or several do.
-    """
-    exact = [column for column, node in enumerate(tree) if node.label == name]
-    if exact:
-        return exact[0]
-    try:
-        return tree.find(name, among=first)
-    except LabelError:
-        try:
-            return tree.find(name, among=second)
-        except LabelError:
-            pass
-        raise

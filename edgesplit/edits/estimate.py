@@ -1,12 +1,12 @@
-"""How good will a split be? An answer from unlabelled clips and the head's own groups.
+"""How accurate a split will be, from unlabelled clips and the head's own groups.
 
 Three things can be known before anybody has seen a labelled clip:
 
 - Trust in the texts. The known labels that a subcategory learns from should differ as the
   subcategories do; see `edgesplit.edits.matching`.
-- Spread. Clips of the class should lie apart along the directions that tell the subcategories
-  apart, and more so than clips of any class do. Where they do not, the backbone does not see
-  the difference.
+- Spread. Clips of the class should differ along the directions that separate the subcategories,
+  and more so than clips of any class do. Where they do not, the backbone does not see the
+  difference.
 - Precedent. Every known group can be split as if it were unknown, with what the other groups
   know, and the head itself says which of its members a clip is. Where that fails for groups whose
   names are like the class's ("rotating the camera", "moving the camera"), it will fail for the
@@ -22,22 +22,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from edgesplit.edits.problem import Question
+from edgesplit._types import Float64
+from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules.alignment import leave_groups_out
-from edgesplit.edits.rules.base import Floats, members_of, on_grid
-from edgesplit.edits.rules.lowshot import PULL, LowShot
+from edgesplit.edits.rules.base import members_of
+from edgesplit.edits.transfer import ZeroShot
 from edgesplit.heads.statistics import Statistics
 
 __all__ = [
-    "Confidence",
-    "Sight",
-    "fit_temperature",
-    "look",
-    "measure",
-    "predict_accuracy",
-    "with_clips",
+    "MIN_SEEN",
+    "PULL",
+    "Estimate",
+    "accuracy_of_gain",
+    "estimate_accuracy",
+    "update_with_shots",
 ]
 
 MIN_SEEN = 10
@@ -48,11 +47,15 @@ SHARPNESS = 0.1
 
 INTERCEPT, PER_SPREAD, PER_PRECEDENT = 0.08, 0.67, 0.64
 LOWEST, HIGHEST = 0.05, 0.9
-"""Nothing that was fitted on sixty splits knows that one is hopeless, or sure to succeed."""
+"""Limits of the estimate: sixty splits cannot justify 0 % or 100 %."""
+
+PULL = 10.0
+"""Labelled clips that a zero-shot row, and what was expected of it, are worth; best on the
+development backbones of benchmarks/motion_split."""
 
 
 @dataclass(frozen=True, slots=True)
-class Confidence:
+class Estimate:
     """What is expected of a split, and why."""
 
     accuracy: float
@@ -72,108 +75,56 @@ class Confidence:
     more it counts: -1 to 1."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sight:
-    """What unlabelled clips of the class make of the new rows."""
-
-    bias: npt.NDArray[np.float32]
-    """`(wanted,)`."""
-    n_clips: int
-    """That the rows were centred on; 0 when they were not."""
-    temperature: float
-    confidence: Confidence | None
-    shares: Floats
-    """`(wanted,)`: of the class's clips, how many each subcategory gets; empty when unknown."""
-
-
-def look(
-    question: Question,
-    rows: Floats,
-    statistics: Statistics | None,
-    confidence: Confidence | None,
-    fitted: LowShot | None = None,
-) -> Sight:
-    """Centres new rows on the class, and makes its scores as sure as they should be.
-
-    Args:
-        question: what the rule was asked.
-        rows: `(wanted, dim)`: what it answered, as it is stored.
-        statistics: of unlabelled clips, if there are any.
-        confidence: what is expected of the split, see `measure`.
-        fitted: how the rows came out of labelled clips, if there are any.
-    """
-    unseen = Sight(np.zeros(len(rows), np.float32), 0, 1.0, confidence, np.zeros(0))
-    mean = question.mean
-    if mean is None and fitted is not None:
-        mean = fitted.mean
-    if mean is None:
-        return unseen
-    bias = on_grid(-(rows @ mean))
-    n_clips = 0 if question.mean is None else question.n_clips
-    centred = replace(unseen, bias=bias, n_clips=n_clips)
-    scores = question.clips @ rows.T + bias
-    if confidence is None or len(scores) < MIN_SEEN:
-        return centred
-    return replace(
-        centred,
-        temperature=fit_temperature(scores, confidence.accuracy),
-        shares=np.bincount(scores.argmax(axis=1), minlength=len(rows)) / len(scores),
-    )
-
-
-def measure(
-    question: Question, rows: Floats, statistics: Statistics | None, trust: float = 1.0
-) -> Confidence | None:
-    """What to expect of a zero-shot split; None when there are too few clips to say.
-
-    Args:
-        question: what the rule was asked.
-        rows: `(wanted, dim)`: what it answered.
-        statistics: of unlabelled clips, if there are any.
-        trust: in the texts.
-    """
-    if statistics is None or question.mean is None or len(question.clips) < MIN_SEEN:
+def estimate_accuracy(problem: SplitProblem, zero_shot: ZeroShot) -> Estimate | None:
+    """What to expect of a zero-shot split; None when there are too few clips to say."""
+    clips, statistics, rows = problem.clips, problem.statistics, zero_shot.rows
+    if statistics is None or clips.mean is None or len(clips.features) < MIN_SEEN:
         return None
-    gains = _gains(question, statistics)
+    gains = _gains(problem, zero_shot, statistics)
     if not gains:
         return None
-    alike = np.array([question.names[group] @ question.name for group in gains])
+    alike = np.array([problem.group_names[group] @ problem.class_name for group in gains])
     weights = np.exp((alike - alike.max()) / SHARPNESS)
     precedent = float(weights @ np.array(list(gains.values())) / weights.sum())
-    spread = _spread(rows, question.clips, statistics.covariance.astype(np.float64))
+    spread = _spread(rows, clips.features, statistics.covariance.astype(np.float64))
     by_clips = INTERCEPT + PER_SPREAD * float(np.log(max(spread, 1e-3))) + PER_PRECEDENT * precedent
-    gain = trust * by_clips
-    return Confidence(
-        accuracy=round(predict_accuracy(gain, len(rows)), 3),
+    gain = zero_shot.match.trust * by_clips
+    return Estimate(
+        accuracy=round(accuracy_of_gain(gain, len(rows)), 3),
         gain=round(gain, 3),
         gain_by_clips=round(by_clips, 3),
-        trust=round(trust, 3),
+        trust=round(zero_shot.match.trust, 3),
         spread=round(spread, 3),
         precedent=round(precedent, 3),
     )
 
 
-def with_clips(confidence: Confidence, fitted: LowShot, n: int) -> Confidence:
-    """What to expect once there are labelled clips: each of them counts for one.
+def update_with_shots(estimate: Estimate, *, n_right: int, n_clips: int, n: int) -> Estimate:
+    """The estimate once there are labelled clips: each of them counts for one.
 
     What was expected of the zero-shot rows counts for as many clips as they do by default.
+
+    Args:
+        estimate: of the zero-shot split.
+        n_right: labelled clips that come out right when each is left out in turn.
+        n_clips: labelled clips.
+        n: subcategories.
     """
-    accuracy = (PULL * confidence.accuracy + fitted.n_right) / (PULL + fitted.n_clips)
-    return replace(confidence, accuracy=round(max(accuracy, predict_accuracy(LOWEST, n)), 3))
+    accuracy = (PULL * estimate.accuracy + n_right) / (PULL + n_clips)
+    return replace(estimate, accuracy=round(max(accuracy, accuracy_of_gain(LOWEST, n)), 3))
 
 
-def predict_accuracy(gain: float, n: int) -> float:
+def accuracy_of_gain(gain: float, n: int) -> float:
     """The accuracy that belongs to a gain, among n subcategories."""
     return 1 / n + (1 - 1 / n) * min(max(gain, LOWEST), HIGHEST)
 
 
-def _gains(question: Question, statistics: Statistics) -> dict[int, float]:
+def _gains(problem: SplitProblem, zero_shot: ZeroShot, statistics: Statistics) -> dict[int, float]:
     """By group: how much better than guessing it is split by what the other groups know."""
-    request, columns = question.request, question.columns
-    rows = leave_groups_out(request)
+    rows = leave_groups_out(zero_shot.problem)  # has the inverse already that the rule needed
     gains = {}
-    for group, members in enumerate(members_of(request.known.siblings)):
-        clips = [statistics.of_class(int(columns[member])) for member in members]
+    for group, members in enumerate(members_of(problem.transfer.known.siblings)):
+        clips = [statistics.of_class(int(problem.known_columns[member])) for member in members]
         counts = [len(part) for part in clips]
         if sum(counts) < MIN_SEEN or np.count_nonzero(counts) < 2:
             continue
@@ -185,30 +136,9 @@ def _gains(question: Question, statistics: Statistics) -> dict[int, float]:
     return gains
 
 
-def _spread(rows: Floats, clips: Floats, covariance: Floats) -> float:
+def _spread(rows: Float64, clips: Float64, covariance: Float64) -> float:
     p, q = np.triu_indices(len(rows), 1)
     apart = rows[p] - rows[q]
     along = (clips @ apart.T).std(axis=0)
     usual = np.sqrt(np.einsum("ij,jk,ik->i", apart, covariance, apart))
     return float(np.mean(along / np.maximum(usual, 1e-12)))
-
-
-def fit_temperature(scores: Floats, accuracy: float) -> float:
-    """The temperature at which the best child's share is, on average, the expected accuracy.
-
-    No label is needed: a split that is right in 7 of 10 cases should say 0.7 on average.
-
-    Args:
-        scores: `(clips, children)`: relative scores of unlabelled clips of the class.
-        accuracy: what is expected of the split.
-
-    Returns:
-        A power of 1.1 between 0.02 and 50.
-    """
-    temperatures = np.power(1.1, np.arange(-40, 42))
-    shares = np.empty(len(temperatures))
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    for place, temperature in enumerate(temperatures):
-        shares[place] = np.mean(1 / np.exp(shifted / temperature).sum(axis=1))
-    best = int(np.argmin(np.round(np.abs(shares - accuracy), 9)))
-    return float(np.round(temperatures[best], 6))

@@ -16,7 +16,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from edgesplit.errors import EditError
-from edgesplit.heads.labels import LabelTree, words
+from edgesplit.heads.label_text import words
+from edgesplit.heads.labels import LabelTree
 from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
 

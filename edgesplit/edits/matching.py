@@ -1,4 +1,4 @@
-"""Can the text encoder tell which known labels a split should learn from?
+"""Which known labels differ as the subcategories do, and how far to trust that.
 
 Differences are compared with differences: "left" minus "right" should point the way "turning the
 camera left" minus "turning the camera right" does. A match assigns each wanted subcategory a
@@ -13,20 +13,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from edgesplit.edits.rules.base import Request, match_one_to_one, members_of, settled
+from edgesplit._types import Float64, Int64
+from edgesplit.edits.rules.base import TransferProblem, match_one_to_one, members_of, settled
 
 __all__ = [
     "CHANCE",
     "ENCODER_ERROR",
     "SURE",
     "SURE_NAMED",
-    "SourceMatch",
+    "LabelMatch",
     "in_known_words",
-    "match_sources",
+    "match_labels",
     "pair_cosines",
-    "trust_in",
+    "trust_of",
 ]
 
 ENCODER_ERROR = 0.10
@@ -50,59 +50,57 @@ opposites take the right pole of a group (`python -m benchmarks.antonyms`)."""
 MAX_MEMBERS = 256
 """Members of a group that are looked at, the nearest ones."""
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SourceMatch:
-    """The best match over all groups; indices count the known labels of the request."""
+class LabelMatch:
+    """The best match over all groups; indices count the known labels of the problem."""
 
     score: float
     """Cosine in -1..1; NaN when no group has as many members as there are subcategories."""
-    sources: tuple[int, ...]
-    """Known label of each subcategory."""
-    runners_up: tuple[int, ...]
+    trust: float
+    """0 to 1: how far a split made from these labels can be trusted, as far as texts go."""
+    sources: tuple[int, ...] = ()
+    """Known label of each subcategory; empty without a match."""
+    runners_up: tuple[int, ...] = ()
     """The next best known label of each, -1 when there is none."""
-    margins: tuple[float, ...]
+    margins: tuple[float, ...] = ()
 
 
-def match_sources(request: Request) -> SourceMatch:
-    """The known labels whose texts differ most like the wanted ones."""
-    wanted, known = request.wanted.told_apart, request.known.told_apart
-    groups = members_of(request.known.siblings)
+def match_labels(problem: TransferProblem, *, named: bool = False) -> LabelMatch:
+    """The known labels whose texts differ most like the wanted ones.
+
+    Args:
+        problem: what is wanted and known.
+        named: the user named the one group to learn from, so that nothing is searched.
+    """
+    wanted, known = problem.wanted.told_apart, problem.known.told_apart
+    groups = members_of(problem.known.siblings)
     matches = [_match(wanted, known[group], group) for group in groups if len(group) >= len(wanted)]
-    none = SourceMatch(float("nan"), (), (), ())
-    return max(matches, key=lambda match: match.score, default=none)
+    none = LabelMatch(float("nan"), 0.0)
+    best = max(matches, key=lambda match: match.score, default=none)
+    return replace(best, trust=trust_of(best.score, named=named))
 
 
-def in_known_words(request: Request, match: SourceMatch, *, named: bool = False) -> Request:
-    """The request with the known words for what is wanted, where they are alike enough.
+def trust_of(score: float, *, named: bool) -> float:
+    """How far a match of this score is to be trusted, 0 to 1; 0 for NaN."""
+    low, high = (0.0, SURE_NAMED) if named else (CHANCE, SURE)
+    return min(1.0, max(0.0, score - low) / (high - low)) if score > low else 0.0
+
+
+def in_known_words(problem: TransferProblem, match: LabelMatch) -> TransferProblem:
+    """The problem with the known words for what is wanted, where they are alike enough.
 
     "leftwards" is a little like many things. Once it is decided that it means what the head calls
     "left", a rule does better to look for "left". A match no better than by chance decides nothing.
     The words as written stay in `Texts.modifiers`, which the paper's rules use.
     """
-    if not trust_in(match, named=named):
-        return request
-    known = request.known.told_apart[list(match.sources)]
-    return replace(request, wanted=replace(request.wanted, in_order=known))
+    if not match.trust:
+        return problem
+    known = problem.known.told_apart[list(match.sources)]
+    return replace(problem, wanted=replace(problem.wanted, in_order=known))
 
 
-def trust_in(match: SourceMatch, *, named: bool = False) -> float:
-    """How far a split made from such sources can be trusted, 0 to 1, as far as texts go.
-
-    Args:
-        match: the best match.
-        named: the user named the one group to learn from.
-    """
-    if not match.sources:
-        return 0.0
-    low, high = (0.0, SURE_NAMED) if named else (CHANCE, SURE)
-    return min(1.0, max(0.0, match.score - low) / (high - low))
-
-
-def pair_cosines(wanted: Floats, sources: Floats) -> Floats:
+def pair_cosines(wanted: Float64, sources: Float64) -> Float64:
     """How alike each difference among `wanted` and among `sources`, `(n, text dim)`, is.
 
     Returns:
@@ -112,7 +110,7 @@ def pair_cosines(wanted: Floats, sources: Floats) -> Floats:
     return np.asarray(cosines)
 
 
-def _match(wanted: Floats, known: Floats, group: Integers) -> SourceMatch:
+def _match(wanted: Float64, known: Float64, group: Int64) -> LabelMatch:
     """The best assignment within one group, by steepest ascent from a greedy start."""
     alike = (wanted - wanted.mean(axis=0)) @ (known - known.mean(axis=0)).T
     if len(group) > MAX_MEMBERS:
@@ -133,7 +131,8 @@ def _match(wanted: Floats, known: Floats, group: Integers) -> SourceMatch:
         place = changed[np.argmax(values[changed])] if len(changed) else None
         runners_up.append(-1 if place is None else int(group[others[place, index]]))
         margins.append(float("nan") if place is None else value - float(values[place]))
-    return SourceMatch(value, tuple(group[best].tolist()), tuple(runners_up), tuple(margins))
+    sources = tuple(group[best].tolist())
+    return LabelMatch(value, 0.0, sources, tuple(runners_up), tuple(margins))
 
 
 class _Differences:
@@ -143,38 +142,38 @@ class _Differences:
     as many as pairs of pairs, are never made.
     """
 
-    def __init__(self, wanted: Floats, known: Floats) -> None:
+    def __init__(self, wanted: Float64, known: Float64) -> None:
         self.products = wanted @ known.T
         self.p, self.q = _pairs(len(wanted))
         self.wanted = _distances(wanted)[self.p, self.q]
         self.known = _distances(known)
 
-    def cosines(self, assignments: Integers) -> Floats:
+    def cosines(self, assignments: Int64) -> Float64:
         """`(n, pairs)`, for assignments `(n, wanted)` of known texts."""
         i, j = assignments[:, self.p], assignments[:, self.q]
         from_p = self.products[self.p, i] - self.products[self.p, j]
         from_q = self.products[self.q, i] - self.products[self.q, j]
         return np.asarray((from_p - from_q) / (self.wanted * self.known[i, j]))
 
-    def scores(self, assignments: Integers) -> Floats:
+    def scores(self, assignments: Int64) -> Float64:
         """`(n,)`: the mean over pairs."""
         return settled(self.cosines(assignments).mean(axis=1))
 
 
 @lru_cache(maxsize=8)
-def _pairs(n: int) -> tuple[Integers, Integers]:
+def _pairs(n: int) -> tuple[Int64, Int64]:
     """The places of all pairs; asked for once for every group."""
     return np.triu_indices(n, 1)
 
 
-def _distances(rows: Floats) -> Floats:
+def _distances(rows: Float64) -> Float64:
     """`(n, n)`; equal texts are taken to be a little apart, so that nothing is divided by zero."""
     squares = np.einsum("nd,nd->n", rows, rows)
     between = squares[:, None] + squares[None] - 2 * rows @ rows.T
     return np.asarray(np.sqrt(np.maximum(between, 1e-12)))
 
 
-def _neighbours(assignment: Integers, n_known: int) -> Integers:
+def _neighbours(assignment: Int64, n_known: int) -> Int64:
     """All assignments that give one subcategory another source; whoever had it swaps."""
     n_wanted = len(assignment)
     place, other = np.divmod(np.arange(n_wanted * n_known), n_known)

@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float64
 from edgesplit.edits.groups import differing_words
-from edgesplit.edits.rules.base import Floats
+from edgesplit.edits.request import Into, Shots
 from edgesplit.errors import EditError, FeatureSpaceError, LabelError
-from edgesplit.heads.labels import check_label, words
+from edgesplit.heads.label_text import check_label, words
 
-__all__ = ["Into", "Shots", "Subcategories", "name_subcategories", "place_shots"]
-
-Into = Sequence[str] | Mapping[str, str]
-"""Modifiers ("left"), full labels ("pushing something left"), or {full label: modifier}."""
-
-Shots = Mapping[str, npt.ArrayLike]
-"""Features `(clips, dim)` of labelled clips, by the subcategory's label or modifier."""
+__all__ = ["Subcategories", "name_subcategories", "place_shots"]
 
 Subcategories = Sequence[tuple[str, str]]
 """(full label, modifier) of each."""
@@ -73,11 +67,13 @@ def _modifiers(label: str, full_labels: Sequence[str]) -> list[str]:
     *modifiers, _ = differing_words([*full_labels, label])
     for full, modifier in zip(full_labels, modifiers, strict=True):
         if not modifier:
-            raise LabelError(f"{full!r} says no more than {label!r}. Name what tells it apart.")
+            raise LabelError(
+                f"{full!r} does not add a word to {label!r}. Add what distinguishes it."
+            )
     return modifiers
 
 
-def place_shots(shots: Shots, subcategories: Subcategories, dim: int) -> list[Floats]:
+def place_shots(shots: Shots, subcategories: Subcategories, dim: int) -> list[Float64]:
     """The clips of each subcategory.
 
     Raises:

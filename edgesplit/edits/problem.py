@@ -1,4 +1,4 @@
-"""What a rule is asked, made from a head, its groups, the wanted texts and statistics."""
+"""All that a split starts from: the class, the subcategories, what is known, and clips."""
 
 from __future__ import annotations
 
@@ -6,98 +6,159 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from edgesplit.edits.groups import Group, words_in_order
-from edgesplit.edits.naming import Subcategories
-from edgesplit.edits.rules.base import Floats, Request, Texts, members_of
-from edgesplit.edits.text_encoder import TextEncoder
+from edgesplit._types import Float64, Int64
+from edgesplit.edits.groups import Group, Taxonomy, known_groups, words_in_order
+from edgesplit.edits.naming import Subcategories, name_subcategories, place_shots
+from edgesplit.edits.request import SplitRequest
+from edgesplit.edits.rules.base import Texts, TransferProblem, members_of
+from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
+from edgesplit.errors import EditError, FeatureSpaceError
 from edgesplit.heads.head import Head
-from edgesplit.heads.labels import Provenance
+from edgesplit.heads.labels import LabelTree, Node, Provenance
 from edgesplit.heads.statistics import MIN_CLIPS, Statistics
 
-__all__ = ["Question", "ask"]
+__all__ = ["ClassClips", "SplitProblem", "pose_problem"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
-    """What is asked of a rule, and what is needed to judge its answer."""
+class ClassClips:
+    """Unlabelled clips of the class, or of the nearest class above it that has enough of them."""
 
-    request: Request
+    features: Float64
+    """`(clips, dim)`; no row without statistics."""
+    mean: Float64 | None
+    """`(dim,)`; None when it is of fewer than `MIN_CLIPS` clips."""
+    count: int
+    """Clips that the mean is of, or would be; more than `features` has, which is a sample."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitProblem:
+    """What the stages of a split share; none of them changes it."""
+
+    head: Head
+    column: int
+    """Of the class."""
+    request: SplitRequest
     subcategories: Subcategories
-    known: tuple[str, ...]
-    """The labels that belong to a group."""
-    names: Floats
+    tree: LabelTree
+    """Of the head after the split; the new nodes, its last, have no provenance yet."""
+    transfer: TransferProblem
+    """The part that a rule sees."""
+    known_labels: tuple[str, ...]
+    """The labels that belong to a group, in the order of `transfer.known`."""
+    known_columns: Int64
+    """`(known,)`: their columns."""
+    group_names: Float64
     """`(groups, text dim)`: embeddings of the groups' names."""
-    name: Floats
-    """`(text dim,)`: of the class's label."""
-    columns: npt.NDArray[np.int64]
-    """`(known,)`: columns of the known labels."""
-    clips: Floats
-    """`(clips, dim)`: unlabelled ones of the class, or of the nearest class above it that has
-    enough of them; none without statistics."""
-    mean: Floats | None
-    """`(dim,)`: of all that the statistics are of; None where there are too few."""
-    n_clips: int
-    """That the mean is of, or would be."""
+    class_name: Float64
+    """`(text dim,)`: embedding of the class's label."""
+    clips: ClassClips
+    labelled: tuple[Float64, ...]
+    """Features `(clips, dim)` of each subcategory's labelled clips."""
+    statistics: Statistics | None
+
+    @property
+    def modifiers(self) -> tuple[str, ...]:
+        """Of the subcategories, in order."""
+        return tuple(modifier for _, modifier in self.subcategories)
+
+    @property
+    def has_shots(self) -> bool:
+        """Whether some subcategory has a labelled clip."""
+        return any(map(len, self.labelled))
 
 
-def ask(
+def pose_problem(
     head: Head,
-    column: int,
-    groups: Sequence[Group],
-    subcategories: Subcategories,
-    encoder: TextEncoder,
-    statistics: Statistics | None,
+    name: str,
+    request: SplitRequest,
     *,
-    with_context: bool = False,
-) -> Question:
-    """Embeds the texts and gathers what the head and the clips know.
+    statistics: Statistics | None,
+    taxonomy: Taxonomy | None,
+    encoder: TextEncoder | None,
+) -> SplitProblem:
+    """Names the subcategories, embeds the texts and gathers what head and clips know.
 
-    Args:
-        head: the head that is edited.
-        column: the class to split.
-        groups: what is known.
-        subcategories: (full label, modifier) of each.
-        encoder: embeds the texts.
-        statistics: of unlabelled clips, if there are any.
-        with_context: fill `Request.context`.
+    Arguments and errors are those of `edgesplit.edits.split.split_class`.
     """
+    if statistics is not None and statistics.feature_space != head.feature_space:
+        raise FeatureSpaceError("The statistics were made with a head of another feature space.")
+    tree = head.tree
+    column = tree.find_first(name, tree.leaves, tree.inner)
+    taken = {node.label.casefold() for node in tree}
+    subcategories = name_subcategories(tree[column].label, request.into, taken)
+    children = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
+    grown = tree.split(column, children, composition=request.composition)
+    labelled = place_shots(request.shots or {}, subcategories, head.dim)
+    groups = known_groups(tree, target=column, taxonomy=taxonomy, like=request.like)
+    if not groups:
+        raise EditError(
+            "No two labels of this head share an action, so there is no modifier to learn from. "
+            "Give a taxonomy with --taxonomy."
+        )
+    encoder = encoder or packaged_encoder()
     members = [member for group in groups for member in group.members]
-    owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
     columns = np.array([member.column for member in members], np.int64)
-    labels = [label for label, _ in subcategories] + [member.label for member in members]
+    owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
+    wanted, known, (*group_names, class_name) = _embed(
+        tree[column].label, subcategories, groups, owner, encoder
+    )
+    means, n_clips = _means(columns, owner, statistics)
+    return SplitProblem(
+        head=head,
+        column=column,
+        request=request,
+        subcategories=subcategories,
+        tree=grown,
+        transfer=TransferProblem(
+            wanted=wanted,
+            known=known,
+            vectors=_centred(head.weight[columns].astype(np.float64), owner),
+            means=means,
+            n_clips=n_clips,
+            context=_context(head, groups, encoder) if request.rule == "alignment-mlp" else None,
+        ),
+        known_labels=tuple(member.label for member in members),
+        known_columns=columns,
+        group_names=np.reshape(group_names, (len(groups), -1)),
+        class_name=class_name,
+        clips=_clips_of(head, column, statistics),
+        labelled=tuple(labelled),
+        statistics=statistics,
+    )
+
+
+def _embed(
+    label: str,
+    subcategories: Subcategories,
+    groups: Sequence[Group],
+    owner: Int64,
+    encoder: TextEncoder,
+) -> tuple[Texts, Texts, Float64]:
+    """The wanted texts, the known ones, and names `(groups + 1, text dim)`: the class's is last.
+
+    All texts are embedded in one call: a call costs as much as thirty texts.
+    """
+    labels = [label for label, _ in subcategories]
+    labels += [member.label for group in groups for member in group.members]
     siblings = [[text for _, text in subcategories]]
     siblings += [[member.modifier for member in group.members] for group in groups]
     modifiers = [text for some in siblings for text in some]
     in_order = [text for some in siblings for text in words_in_order(some)]
     n_labels, n_wanted = len(labels), len(subcategories)
-    texts = [*labels, *modifiers, *in_order]
-    texts += [*(group.name for group in groups), head.tree[column].label]
-    embedded = encoder.encode(texts).astype(np.float64)
+    names = [*(group.name for group in groups), label]
+    embedded = encoder.encode([*labels, *modifiers, *in_order, *names]).astype(np.float64)
     of_labels, of_modifiers, ordered = np.split(embedded[: 3 * n_labels], 3)
     written = Texts(of_modifiers, of_labels, np.append(np.full(n_wanted, -1), owner), ordered)
-    means, clips = _means(columns, owner, statistics)
-    request = Request(
-        wanted=written.part(np.arange(n_wanted)),
-        known=written.part(np.arange(n_wanted, n_labels)),
-        vectors=_centred(head.weight[columns].astype(np.float64), owner),
-        means=means,
-        clips=clips,
-        context=_context(head, groups, encoder) if with_context else None,
-    )
-    seen = _clips_of(head, column, statistics)
-    known = tuple(member.label for member in members)
-    names, name = embedded[3 * n_labels : -1], embedded[-1]
-    return Question(request, subcategories, known, names, name, columns, *seen)
+    wanted = written.part(np.arange(n_wanted))
+    return wanted, written.part(np.arange(n_wanted, n_labels)), embedded[3 * n_labels :]
 
 
-def _clips_of(
-    head: Head, column: int, statistics: Statistics | None
-) -> tuple[Floats, Floats | None, int]:
-    """Clips, mean and count of a class, or of the nearest one above it that has enough."""
+def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassClips:
     if statistics is None:
-        return np.zeros((0, head.dim)), None, 0
+        return ClassClips(np.zeros((0, head.dim)), None, 0)
     root, *below = head.tree.path(column)
     clips = statistics.of_class(root).astype(np.float64)
     if below and len(clips):
@@ -106,13 +167,13 @@ def _clips_of(
         for part in reversed(below):
             mine = clips[[part in paths[leaf] for leaf in decided.tolist()]]
             if len(mine) >= MIN_CLIPS:
-                return mine, mine.mean(axis=0), len(mine)
+                return ClassClips(mine, mine.mean(axis=0), len(mine))
     count = int(statistics.counts[root])
     mean = statistics.means[root].astype(np.float64) if count >= MIN_CLIPS else None
-    return clips, mean, count
+    return ClassClips(clips, mean, count)
 
 
-def _context(head: Head, groups: Sequence[Group], encoder: TextEncoder) -> tuple[Floats, Floats]:
+def _context(head: Head, groups: Sequence[Group], encoder: TextEncoder) -> tuple[Float64, Float64]:
     """All exported labels with their rows, all groups with their members' mean row."""
     exported = [c for c, node in enumerate(head.tree) if node.provenance == Provenance()]
     texts = [head.tree[column].label for column in exported] + [group.name for group in groups]
@@ -123,24 +184,24 @@ def _context(head: Head, groups: Sequence[Group], encoder: TextEncoder) -> tuple
 
 
 def _means(
-    columns: npt.NDArray[np.int64], owner: npt.NDArray[np.int64], statistics: Statistics | None
-) -> tuple[Floats | None, npt.NDArray[np.int64] | None]:
-    """Mean features of the known labels around their groups' means, and their clips."""
+    columns: Int64, owner: Int64, statistics: Statistics | None
+) -> tuple[Float64 | None, Int64 | None]:
+    """Mean features of the known labels around their groups' means, and how many clips each has."""
     if statistics is None:
         return None, None
     n_roots = len(statistics.counts)
     inside = columns < n_roots  # a subcategory has no mean of its own
     place = np.where(inside, columns, 0)
-    clips = np.where(inside, statistics.counts[place], 0)
+    n_clips = np.where(inside, statistics.counts[place], 0)
     means = statistics.means[place].astype(np.float64)
     for members in members_of(owner):
-        if clips[members].min() < MIN_CLIPS:  # then the group says nothing
-            clips[members] = 0
+        if n_clips[members].min() < MIN_CLIPS:  # then the group says nothing
+            n_clips[members] = 0
             means[members] = 0
-    return _centred(means, owner), clips
+    return _centred(means, owner), n_clips
 
 
-def _centred(rows: Floats, owner: npt.NDArray[np.int64]) -> Floats:
+def _centred(rows: Float64, owner: Int64) -> Float64:
     """Rows minus the mean of their group's rows; changes them in place."""
     for members in members_of(owner):
         rows[members] -= rows[members].mean(axis=0)

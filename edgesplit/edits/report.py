@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgesplit.edits.estimate import Confidence
+from edgesplit.edits.checks import Decision
+from edgesplit.edits.estimate import Estimate
+from edgesplit.edits.fitting import FittedRows
+from edgesplit.edits.matching import ENCODER_ERROR
+from edgesplit.edits.problem import SplitProblem
+from edgesplit.edits.transfer import ZeroShot
+from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Source
+from edgesplit.heads.metrics import count_flips
+from edgesplit.heads.statistics import MIN_CLIPS, Statistics
 
-__all__ = ["NewRow", "Report", "ShotReport"]
+__all__ = ["NewRow", "Report", "ShotReport", "report_split", "warn_of_flips"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +71,14 @@ class Report:
     """Unlabelled clips of the class that the new rows were centred on; 0 when they were not."""
     shots: ShotReport | None = None
     """What labelled clips did; None without any."""
-    confidence: Confidence | None = None
+    estimate: Estimate | None = None
     """What is expected of the split; None when there are too few clips to say."""
     rows: tuple[NewRow, ...] = ()
     roll_up_growth: float = 0.0
     """Flat only: by how much the class's logit grows when its subcategories are equally likely,
     log(number of subcategories); that much more often it wins against the root classes."""
     doubts: tuple[str, ...] = ()
-    """What spoke against the split, and was overruled by --force or by labelled clips."""
+    """What spoke against the split, and was accepted or overruled by labelled clips."""
     warnings: tuple[str, ...] = ()
     splits: tuple[Report, ...] = ()
     """Plan only: the account of each split, in order."""
@@ -81,3 +90,76 @@ class Report:
             part[key] = None if part[key] != part[key] else part[key]
         content["splits"] = [split.to_json() for split in self.splits]
         return content
+
+
+def report_split(
+    problem: SplitProblem,
+    zero_shot: ZeroShot,
+    decision: Decision,
+    fitted: FittedRows,
+    edited: Head,
+) -> Report:
+    """The account of a split, from what each stage found."""
+    head, flat = problem.head, problem.request.composition == "flat"
+    rows = tuple(_row(problem, zero_shot, i) for i in range(len(problem.subcategories)))
+    shots = fitted.shots
+    counts = tuple(map(len, problem.labelled))
+    return Report(
+        action="split",
+        label=head.tree[problem.column].label,
+        n_untouched=len(head.tree.roots) - flat,
+        rule=zero_shot.rule,
+        composition=problem.request.composition,
+        likeness=round(zero_shot.match.score, 4),
+        rows=rows,
+        n_clips=fitted.n_clips,
+        shots=None if shots is None else ShotReport(counts, shots.n_right, shots.pull),
+        estimate=fitted.estimate,
+        roll_up_growth=math.log(len(rows)) if flat else 0.0,
+        doubts=decision.doubts,
+        warnings=(
+            *decision.warnings,
+            *_warn_of_clips(problem, fitted),
+            *(warn_of_flips(head, edited, problem.statistics) if flat else ()),
+        ),
+    )
+
+
+def _row(problem: SplitProblem, zero_shot: ZeroShot, i: int) -> NewRow:
+    label, modifier = problem.subcategories[i]
+    known, match, sources = problem.known_labels, zero_shot.match, zero_shot.sources[i]
+    if not match.sources:
+        return NewRow(label, modifier, sources)
+    runner_up = match.runners_up[i]
+    return NewRow(
+        label,
+        modifier,
+        sources,
+        match=known[match.sources[i]],
+        runner_up=known[runner_up] if runner_up >= 0 else "",
+        margin=round(match.margins[i], 4),
+        near_tie=match.margins[i] < ENCODER_ERROR,
+    )
+
+
+def _warn_of_clips(problem: SplitProblem, fitted: FittedRows) -> list[str]:
+    """Too few unlabelled clips of the class, or a subcategory that gets hardly any of them."""
+    if problem.statistics is not None and problem.clips.mean is None:
+        return [
+            f"only {problem.clips.count} of the bundle's clips are of this class, {MIN_CLIPS} are "
+            "wanted: the new rows are not centred on it"
+        ]
+    return [
+        f"{modifier!r} gets {share:.0%} of the class's clips in the bundle"
+        for modifier, share in zip(problem.modifiers, fitted.shares, strict=False)
+        if share < 1 / len(fitted.rows) / 4
+    ]
+
+
+def warn_of_flips(before: Head, after: Head, statistics: Statistics | None) -> tuple[str, ...]:
+    """What flat splits cost: decisions about the bundle's clips that change between classes."""
+    if statistics is None:
+        return ()
+    flips = count_flips(before, after, statistics.sample)
+    clips = f"{len(statistics.sample)} of the bundle's clips"
+    return (f"flat flips {flips} decisions on {clips}",) if flips else ()

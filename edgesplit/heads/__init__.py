@@ -1,6 +1,7 @@
 """The head: a label tree with one row a node.
 
-labels      the label tree, and what a label may be
+label_text  what a label may be, and its words
+labels      the label tree
 head        tree and rows; evaluate and classify in numpy
 onnx_codec  the head as an ONNX file: write it, and read it by rebuilding
 diff        what differs between two heads

@@ -10,69 +10,31 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal, get_args
 
 from edgesplit.errors import EditError, HeadError, LabelError
+from edgesplit.heads.label_text import check_label, words
 
 __all__ = [
     "COMPOSITIONS",
-    "MAX_LABEL_CHARS",
     "Composition",
     "LabelTree",
     "Node",
     "Provenance",
     "Source",
-    "check_label",
-    "words",
 ]
 
 Composition = Literal["gated", "flat"]
 COMPOSITIONS: tuple[Composition, ...] = get_args(Composition)
-MAX_LABEL_CHARS = 500
 EXPORTED = "export"
 MIN_KNOWN = 5
 """Labelled clips that make a row knowledge. A row from text alone never is: errors would feed on
 themselves."""
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
 """Beyond these, float32 scores overflow, or the padding of a graph's segments gains weight."""
-
-
-def words(text: str) -> list[str]:
-    """The words of `text`, lower-cased, without punctuation around them."""
-    return list(_words(text))
-
-
-@lru_cache(maxsize=2**15)  # an edit asks for the words of every label many times over
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+(?:['\u2019-]\w+)*", text.casefold()))
-
-
-@lru_cache(maxsize=2**15)  # every tree checks all its labels, and an edit makes several trees
-def check_label(text: str) -> str:
-    """Returns `text` in the form labels are kept in: NFC, single spaces, no outer space.
-
-    Raises:
-        LabelError: the text is empty, longer than `MAX_LABEL_CHARS` or has control characters.
-    """
-    label = " ".join(unicodedata.normalize("NFC", text).split())
-    if not words(label):
-        raise LabelError(f"{text!r} is not a label: it has no word in it. Name the class in words.")
-    if len(label) > MAX_LABEL_CHARS:
-        raise LabelError(
-            f"The label {label[:40]!r}… has {len(label)} characters, the limit is "
-            f"{MAX_LABEL_CHARS}. Shorten it."
-        )
-    # Invisible characters would make two labels that look the same; the joiners are part of how
-    # some scripts are written.
-    visible = label.replace("\u200c", "").replace("\u200d", "")
-    if not visible.isprintable():
-        raise LabelError(f"The label {label!r} contains invisible characters. Remove them.")
-    return label
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +261,27 @@ class LabelTree:
                 f"{name!r} matches {len(found)} classes: {listed}{more}. Name one in full."
             )
         raise LabelError(self._unknown(name, columns))
+
+    def find_first(self, name: str, first: Sequence[int], second: Sequence[int]) -> int:
+        """The column that `name` means, preferably among the `first` columns.
+
+        Falls back to the `second`, so that the caller can say "already split" instead of "no such
+        class".
+
+        Raises:
+            LabelError: nothing matches, or several do.
+        """
+        exact = [column for column, node in enumerate(self) if node.label == name]
+        if exact:
+            return exact[0]
+        try:
+            return self.find(name, among=first)
+        except LabelError:
+            try:
+                return self.find(name, among=second)
+            except LabelError:
+                pass
+            raise
 
     def _unknown(self, name: str, columns: Sequence[int]) -> str:
         labels = {self.nodes[c].label.casefold(): self.nodes[c].label for c in columns}

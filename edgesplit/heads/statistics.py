@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit.errors import BundleError, ThinStatisticsError
+from edgesplit.errors import BundleError, TooFewClipsError
 from edgesplit.heads.head import Head
 
 __all__ = ["MAX_SAMPLE", "MIN_CLIPS", "Statistics", "spread"]
@@ -90,7 +90,7 @@ class Statistics:
         """Whether every class has the clips that its mean wants.
 
         Raises:
-            ThinStatisticsError: some have not; how many are wanted and how many there are.
+            TooFewClipsError: some have not; how many are wanted and how many there are.
         """
         thin = {
             label: count
@@ -100,7 +100,7 @@ class Statistics:
         if thin:
             fewest = sorted(thin.items(), key=lambda item: item[1])[:5]
             listed = ", ".join(f"{label!r} {count}" for label, count in fewest)
-            raise ThinStatisticsError(
+            raise TooFewClipsError(
                 f"{self.counts.sum()} clips are too few: {MIN_CLIPS} of each class are wanted, and "
                 f"{len(thin)} of {len(self.labels)} classes have fewer ({listed}"
                 f"{', …' if len(thin) > len(fewest) else ''}). Statistics are made only once: add "

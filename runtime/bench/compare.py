@@ -236,7 +236,7 @@ def sides_of(
         ((label, into),) = find_splits(mine, 1)
         split = json.dumps([label, *into])
         if bundle is not None:
-            open_bundle(bundle).split_class(label, into=into, force=True)
+            open_bundle(bundle).split_class(label, into=into, accept_doubt=True)
     except EdgesplitError:
         split = ""  # no edit is compared
     source = Path(__file__).with_name("worker.py").read_text(encoding="utf-8")

@@ -48,7 +48,7 @@ def answer(job: Job, say: Say) -> Answer:
             with own_cache(cache / f"warm{turn}"):
                 for what in ("edit.warm_new_texts", "edit.warm"):
                     note(what, lambda: _warm(bundle, label, into))
-                edit = bundle.split_class(label, into=into, force=True)
+                edit = bundle.split_class(label, into=into, accept_doubt=True)
                 note("edit.publish", partial(_timed, partial(bundle.publish, edit)))
                 after = len(edit.head.to_bytes())
                 bundle.rollback()
@@ -77,7 +77,7 @@ def _warm(bundle: Bundle, label: str, into: list[str]) -> float:
     """An edit in this process, whose text encoder is loaded; the head is read anew."""
     bundle.text_encoder.check()
     fresh = open_bundle(bundle.path)
-    return _timed(lambda: fresh.split_class(label, into=into, force=True))
+    return _timed(lambda: fresh.split_class(label, into=into, accept_doubt=True))
 
 
 def _process(command: list[str]) -> float:

@@ -31,7 +31,9 @@ def answer(job: Job, say: Say) -> Answer:
             say(f"splits of {label}")
             for composition in COMPOSITIONS:
                 try:
-                    edit = bundle.split_class(label, into=into, composition=composition, force=True)
+                    edit = bundle.split_class(
+                        label, into=into, composition=composition, accept_doubt=True
+                    )
                 except EdgesplitError:  # `flat` is for root classes that are not split below
                     continue
                 new = ServingHead(edit.head).evaluate(features)

@@ -101,7 +101,7 @@ def find_splits(bundle: Bundle, wanted: int) -> list[tuple[str, list[str]]]:
 def can_split(bundle: Bundle, label: str, into: list[str], composition: Composition) -> bool:
     """Whether a split can be made at all, however bad."""
     try:
-        bundle.split_class(label, into=into, composition=composition, force=True)
+        bundle.split_class(label, into=into, composition=composition, accept_doubt=True)
     except EdgesplitError:
         return False
     return True

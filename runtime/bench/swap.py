@@ -69,7 +69,7 @@ def answer(job: Job, say: Say) -> Answer:
     with copied_bundle(job.bundle, job.scratch) as bundle:
         ((label, into),) = find_splits(bundle, 1)
         first = bundle.live
-        second = bundle.publish(bundle.split_class(label, into=into, force=True)).digest
+        second = bundle.publish(bundle.split_class(label, into=into, accept_doubt=True)).digest
         kinds: dict[str, list[_Run]] = {"null": [], "swaps": []}
         swapped: list[float] = []
         with Runtime(

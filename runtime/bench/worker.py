@@ -51,7 +51,7 @@ def serve() -> None:
             label, *into = json.loads(split)
 
             def edit() -> None:
-                bundle.split_class(label, into=into, force=True)
+                bundle.split_class(label, into=into, accept_doubt=True)
 
             asked["edit"] = edit
         for run in asked.values():

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit._threads import on_one_core
+from edgesplit._threads import single_threaded_blas
 from edgesplit.backbone.session import open_session
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, BundleError
@@ -78,7 +78,7 @@ class ServingHead:
             )
         return result
 
-    @on_one_core
+    @single_threaded_blas
     def _check(self) -> None:
         features = np.random.default_rng(0).standard_normal((N_WARM_UP, self.head.dim), np.float32)
         got, wanted = self.evaluate(features), self.head.evaluate(features)

@@ -20,8 +20,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from edgesplit._threads import on_one_core
-from edgesplit.edits.rules.base import Floats, Request, Transfer, cosines
+from edgesplit._threads import single_threaded_blas
+from edgesplit.edits.rules.base import Floats, Transfer, TransferProblem, cosines
 from edgesplit.errors import EditError
 
 __all__ = ["AdamW", "EarlyStop", "Network", "alignment_mlp"]
@@ -33,29 +33,29 @@ EMA, PATIENCE, DELTA = 0.95, 5, 1e-3
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
-def alignment_mlp(request: Request) -> Transfer:
+def alignment_mlp(problem: TransferProblem) -> Transfer:
     """v_s = g(modifier text of s), g trained on pairs of texts and vectors.
 
     The pairs are (modifier text, modifier vector) of every known label, (label text, row) of every
     label, in a group or not, and (group name, group mean).
 
     Raises:
-        EditError: the request lacks the labels' rows.
+        EditError: the problem lacks the labels' rows.
     """
-    if request.context is None:
+    if problem.context is None:
         raise EditError("The rule alignment-mlp needs the rows of all labels. Use split_class.")
-    texts, targets = request.context
+    texts, targets = problem.context
     pairs = (
-        np.concatenate([request.known.modifiers, texts]),
-        np.concatenate([request.vectors, targets]),
+        np.concatenate([problem.known.modifiers, texts]),
+        np.concatenate([problem.vectors, targets]),
     )
     network = _trained(*(part.tobytes() for part in pairs), pairs[0].shape[1], pairs[1].shape[1])
-    rows = network.forward(request.wanted.modifiers)[0]
+    rows = network.forward(problem.wanted.modifiers)[0]
     return Transfer(
         rows=rows,
         # A network does not say where a row comes from; the known vectors that it is like do.
-        weights=np.maximum(_cosine(rows[:, None], request.vectors[None]), 0),
-        similarities=cosines(request.wanted.centred, request.known.centred),
+        weights=np.maximum(_cosine(rows[:, None], problem.vectors[None]), 0),
+        similarities=cosines(problem.wanted.centred, problem.known.centred),
     )
 
 
@@ -66,7 +66,7 @@ def _trained(texts: bytes, targets: bytes, dim_text: int, dim: int) -> Network:
     )
 
 
-@on_one_core
+@single_threaded_blas
 def train(texts: Floats, targets: Floats) -> Network:
     """A network trained on pairs, `(n, text dim)` and `(n, dim)`."""
     rng = np.random.default_rng(0)

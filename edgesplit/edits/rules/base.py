@@ -1,9 +1,9 @@
 """What a rule sees and what it answers.
 
-A rule is a pure function `(Request) -> Transfer`. Texts and rows come in as arrays; a rule reads
-no file, runs no model and knows nothing of label trees.
+A rule is a pure function `(TransferProblem) -> Transfer`. Texts and rows come in as arrays; a rule
+reads no file, runs no model and knows nothing of label trees.
 
-The same request gives the same edit on every machine. BLAS libraries and CPUs differ in the last
+The same problem gives the same edit on every machine. BLAS libraries and CPUs differ in the last
 bits of float64, so those never decide: what is compared is `settled`, what is stored `on_grid`.
 """
 
@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 __all__ = [
     "Floats",
-    "Request",
     "Ridge",
     "Rule",
     "Texts",
     "Transfer",
+    "TransferProblem",
     "cosines",
     "match_one_to_one",
     "members_of",
@@ -48,8 +48,8 @@ class Texts:
     siblings: npt.NDArray[np.int64]
     """`(n,)`: equal numbers are siblings (members of one group)."""
     in_order: Floats | None = None
-    """`(n, text dim)`: of the modifiers as `knowledge.words_in_order` and then
-    `sources.in_known_words` give them; None where that is how they are written. The paper's rules
+    """`(n, text dim)`: of the modifiers as `groups.words_in_order` and then
+    `matching.in_known_words` give them; None where that is how they are written. The paper's rules
     do without."""
 
     @property
@@ -103,7 +103,7 @@ class Ridge:
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class TransferProblem:
     """What a rule sees."""
 
     wanted: Texts
@@ -114,8 +114,8 @@ class Request:
     """`(known, dim)`: each known label's row minus the mean of its group's rows."""
     means: Floats | None = None
     """`(known, dim)`: the same of the mean features of clips decided for each known label; None
-    without statistics. Zeros where `clips` says that there are too few."""
-    clips: npt.NDArray[np.int64] | None = None
+    without statistics. Zeros where `n_clips` says that there are too few."""
+    n_clips: npt.NDArray[np.int64] | None = None
     """`(known,)`: how many clips each mean is of."""
     context: tuple[Floats, Floats] | None = None
     """Texts `(n, text dim)` and what belongs to them, `(n, dim)`: every label with its row, in a
@@ -124,7 +124,7 @@ class Request:
 
     @cached_property
     def ridge(self) -> Ridge:
-        """Of the known texts. The rule and the confidence both need it, and it is the slow part."""
+        """Of the known texts. The rule and the estimate both need it, and it is the slow part."""
         return Ridge(self.known.centred)
 
 
@@ -142,7 +142,7 @@ class Transfer:
     """What the user should know of how the rows came about, in sentences."""
 
 
-Rule = Callable[[Request], Transfer]
+Rule = Callable[[TransferProblem], Transfer]
 
 
 def cosines(left: Floats, right: Floats) -> Floats:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesplit.edits.rules.base import Floats, Request, Transfer
+from edgesplit.edits.rules.base import Floats, Transfer, TransferProblem
 
 __all__ = ["copies", "random_rows"]
 
 
-def random_rows(request: Request) -> Transfer:
+def random_rows(problem: TransferProblem) -> Transfer:
     """Rows in random directions, as long as the known modifier vectors are on average."""
-    n_wanted, dim = len(request.wanted.modifiers), request.vectors.shape[1]
+    n_wanted, dim = len(problem.wanted.modifiers), problem.vectors.shape[1]
     rows = np.random.default_rng(0).standard_normal((n_wanted, dim))
-    rows *= np.linalg.norm(request.vectors, axis=1).mean() / np.linalg.norm(rows, axis=1)[:, None]
-    return _from_nothing(request, rows)
+    rows *= np.linalg.norm(problem.vectors, axis=1).mean() / np.linalg.norm(rows, axis=1)[:, None]
+    return _from_nothing(problem, rows)
 
 
-def copies(request: Request) -> Transfer:
+def copies(problem: TransferProblem) -> Transfer:
     """Every subcategory is a copy of its class: the first one wins every tie, and takes all.
 
     A majority vote would do the same, for want of anything to count.
     """
     return _from_nothing(
-        request, np.zeros((len(request.wanted.modifiers), request.vectors.shape[1]))
+        problem, np.zeros((len(problem.wanted.modifiers), problem.vectors.shape[1]))
     )
 
 
-def _from_nothing(request: Request, rows: Floats) -> Transfer:
-    nothing = np.zeros((len(rows), len(request.vectors)))
+def _from_nothing(problem: TransferProblem, rows: Floats) -> Transfer:
+    nothing = np.zeros((len(rows), len(problem.vectors)))
     return Transfer(rows=rows, weights=nothing, similarities=nothing)

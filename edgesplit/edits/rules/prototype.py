@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from edgesplit.edits.rules.alignment import alignment
-from edgesplit.edits.rules.base import Floats, Request, Transfer, members_of
-from edgesplit.errors import ThinStatisticsError
+from edgesplit.edits.rules.base import Floats, Transfer, TransferProblem, members_of
+from edgesplit.errors import TooFewClipsError
 from edgesplit.heads.statistics import MIN_CLIPS
 
 __all__ = ["prototype"]
 
 
-def prototype(request: Request) -> Transfer:
+def prototype(problem: TransferProblem) -> Transfer:
     """The regression of `alignment`, from texts to differences of class-mean features.
 
     Mean features are on another scale than rows. The new rows are given the length that the known
@@ -22,25 +22,25 @@ def prototype(request: Request) -> Transfer:
     Groups whose classes have too few clips take no part.
 
     Raises:
-        ThinStatisticsError: there are no statistics, or fewer than two groups have enough clips.
+        TooFewClipsError: there are no statistics, or fewer than two groups have enough clips.
     """
-    if request.means is None or request.clips is None:
-        raise ThinStatisticsError(
+    if problem.means is None or problem.n_clips is None:
+        raise TooFewClipsError(
             "the rule prototype needs unlabelled clips: `edgesplit calibrate CLIPS` adds them"
         )
-    seen = np.flatnonzero(request.clips > 0)
-    groups = members_of(request.known.siblings[seen])
+    seen = np.flatnonzero(problem.n_clips > 0)
+    groups = members_of(problem.known.siblings[seen])
     if not len(seen) or len(groups) < 2:
-        raise ThinStatisticsError(
+        raise TooFewClipsError(
             f"the rule prototype needs two groups whose classes have {MIN_CLIPS} clips each, "
             f"{len(groups) if len(seen) else 0} have: export with more clips"
         )
-    known = request.known.part(seen)
-    scale = _length(request.vectors[seen]) / max(_length(request.means[seen]), 1e-12)
-    part = alignment(replace(request, known=known, vectors=scale * request.means[seen]))
-    weights, similarities = np.zeros((2, len(part.rows), len(request.clips)))
+    known = problem.known.part(seen)
+    scale = _length(problem.vectors[seen]) / max(_length(problem.means[seen]), 1e-12)
+    part = alignment(replace(problem, known=known, vectors=scale * problem.means[seen]))
+    weights, similarities = np.zeros((2, len(part.rows), len(problem.n_clips)))
     weights[:, seen], similarities[:, seen] = part.weights, part.similarities
-    thin = len(members_of(request.known.siblings)) - len(groups)
+    thin = len(members_of(problem.known.siblings)) - len(groups)
     notices = (
         f"{thin} of {thin + len(groups)} groups took no part: of each class of a group, "
         f"{MIN_CLIPS} clips are wanted",

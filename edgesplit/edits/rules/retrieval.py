@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesplit.edits.rules.base import Request, Transfer, cosines, match_one_to_one
+from edgesplit.edits.rules.base import Transfer, TransferProblem, cosines, match_one_to_one
 from edgesplit.errors import EditError
 
 __all__ = ["retrieval"]
 
 
-def retrieval(request: Request) -> Transfer:
+def retrieval(problem: TransferProblem) -> Transfer:
     """Greedy one-to-one matching on 0.5 cos(modifier texts) + 0.5 cos(label texts).
 
     As in the authors' code: take the largest similarity of all, assign, remove that subcategory
@@ -19,7 +19,7 @@ def retrieval(request: Request) -> Transfer:
     Raises:
         EditError: there are more subcategories than known labels to take from.
     """
-    wanted, known = request.wanted, request.known
+    wanted, known = problem.wanted, problem.known
     similarities = 0.5 * cosines(wanted.modifiers, known.modifiers)
     similarities += 0.5 * cosines(wanted.labels, known.labels)
     if len(similarities) > similarities.shape[1]:
@@ -29,4 +29,4 @@ def retrieval(request: Request) -> Transfer:
         )
     weights = np.zeros_like(similarities)
     weights[np.arange(len(weights)), match_one_to_one(similarities)] = 1
-    return Transfer(rows=weights @ request.vectors, weights=weights, similarities=similarities)
+    return Transfer(rows=weights @ problem.vectors, weights=weights, similarities=similarities)

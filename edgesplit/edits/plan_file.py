@@ -1,0 +1,159 @@
+"""The plan file: YAML, of which JSON is a part.
+
+pushing: [left, right]      # a class and its subcategories
+rolling:                    # the same in full; all but `into` may be missing
+  into: {rolling something away: up, rolling something nearer: down}
+  rule: alignment
+  composition: gated
+  like: pulling something
+  shots: clips/rolling      # a folder, seen from the plan file's
+  accept_doubt: true
+
+Every value is read as a text: YAML takes `on` and `no` for booleans, but they are modifiers here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edgesplit.edits.request import Into, SplitRequest
+from edgesplit.edits.rules import RULES
+from edgesplit.errors import EditError
+from edgesplit.heads.labels import COMPOSITIONS
+from edgesplit.storage.files import map_os_errors
+from edgesplit.storage.text_file import decode_text
+
+__all__ = ["MAX_BYTES", "PlanFile", "load_plan"]
+
+MAX_BYTES = 2**17
+"""Of a plan file: more than a thousand splits, read in about a second."""
+
+_FORM = "Write 'class: [modifier, modifier]' or 'class: {into: […], …}' for each class."
+_KEYS = ("into", "rule", "composition", "like", "shots", "accept_doubt")
+_YES_NO = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """What a plan file asks for; its clips are not read yet."""
+
+    requests: dict[str, SplitRequest]
+    """By class, in order; without shots."""
+    shot_folders: dict[str, Path]
+    """By class: the folder of its labelled clips, where it names one; see `read_shots`."""
+
+
+def load_plan(path: str | Path, defaults: SplitRequest | None = None) -> PlanFile:
+    """Reads a plan file.
+
+    Args:
+        path: the file.
+        defaults: what an entry does not say is taken from here.
+
+    Raises:
+        BundleError: the file cannot be read.
+        EditError: it does not hold a plan; the text says where, and what is wanted.
+    """
+    file = Path(path)
+    content = _parse(file)
+    if not isinstance(content, dict) or not content:
+        what = "is not a plan" if content else "names no class"
+        raise EditError(f"{file} {what}. {_FORM}")
+    requests: dict[str, SplitRequest] = {}
+    folders: dict[str, Path] = {}
+    for name, wanted in content.items():
+        try:
+            choices = _choices(wanted)
+            if "shots" in choices:
+                folders[name] = _folder(file.parent / choices.pop("shots"))
+        except EditError as error:
+            raise EditError(f"{file}, {name!r}: {error}") from error
+        requests[name] = replace(defaults or SplitRequest(()), **choices)
+    return PlanFile(requests, folders)
+
+
+class _Loader(yaml.BaseLoader):
+    """Reads every value as a text, and refuses a key that appears twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        content = super().construct_mapping(node, deep=deep)
+        if len(content) < len(node.value):
+            keys = [self.construct_object(key) for key, _ in node.value]
+            twice = next(i for i, key in enumerate(keys) if key in keys[:i])
+            raise yaml.constructor.ConstructorError(
+                problem=f"{keys[twice]!r} appears twice",
+                problem_mark=node.value[twice][0].start_mark,
+            )
+        return content
+
+
+def _parse(file: Path) -> Any:
+    with map_os_errors("read", file), file.open("rb") as opened:
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise EditError(f"{file} has more than the {MAX_BYTES} bytes of a plan. Make two of it.")
+    text = decode_text(data, file, EditError)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except RecursionError as error:
+        raise EditError(f"{file} is nested too deeply. {_FORM}") from error
+    except yaml.MarkedYAMLError as error:
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise EditError(f"{file}{where}: {error.problem}. {_FORM}") from error
+    except yaml.YAMLError as error:
+        raise EditError(f"{file} is not YAML ({error}). {_FORM}") from error
+
+
+def _choices(wanted: Any) -> dict[str, Any]:
+    """What `SplitRequest` takes, from one entry of a plan; `shots` is a text still."""
+    if not isinstance(wanted, dict):
+        return {"into": _into(wanted)}
+    for key in wanted:
+        if key not in _KEYS:
+            raise EditError(
+                f"there is no {key!r}{_nearest(key, _KEYS)}. An entry has into, and may have "
+                f"{', '.join(_KEYS[1:])}; labels with their modifiers go into 'into'."
+            )
+    if "into" not in wanted:
+        raise EditError("it has no 'into'. Write 'into: [modifier, modifier]'.")
+    for key in _KEYS[1:]:
+        text = wanted.get(key, "as it was")
+        if not isinstance(text, str) or not text:
+            raise EditError(f"{key} wants one text.")
+    choices = {**wanted, "into": _into(wanted["into"])}
+    closed = {"rule": RULES, "composition": COMPOSITIONS, "accept_doubt": tuple(_YES_NO)}
+    for key, known in closed.items():
+        if key in wanted and wanted[key] not in known:
+            raise EditError(
+                f"{key} cannot be {wanted[key]!r}{_nearest(wanted[key], known)}. It is one of "
+                f"{', '.join(known)}."
+            )
+    if "accept_doubt" in wanted:
+        choices["accept_doubt"] = _YES_NO[wanted["accept_doubt"]]
+    return choices
+
+
+def _into(wanted: Any) -> Into:
+    """Subcategories, as a list or as {label: modifier}."""
+    texts = wanted.values() if isinstance(wanted, dict) else wanted
+    if isinstance(wanted, str) or not all(isinstance(text, str) for text in texts):
+        raise EditError("into wants a list [modifier, modifier] or a mapping {label: modifier}.")
+    into: Into = wanted
+    return into
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise EditError(f"there is no folder {path}, which shots names.")
+    return path
+
+
+def _nearest(text: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(text, known, n=1)
+    return f", did you mean {near[0]!r}" if near else ""

@@ -1,0 +1,46 @@
+"""What a label may be, and the words in it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from edgesplit.errors import LabelError
+
+__all__ = ["MAX_LABEL_CHARS", "check_label", "words"]
+
+MAX_LABEL_CHARS = 500
+
+
+def words(text: str) -> list[str]:
+    """The words of `text`, lower-cased, without punctuation around them."""
+    return list(_words(text))
+
+
+@lru_cache(maxsize=2**15)  # an edit asks for the words of every label many times over
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+(?:['\u2019-]\w+)*", text.casefold()))
+
+
+@lru_cache(maxsize=2**15)  # every tree checks all its labels, and an edit makes several trees
+def check_label(text: str) -> str:
+    """Returns `text` in the form labels are kept in: NFC, single spaces, no outer space.
+
+    Raises:
+        LabelError: the text is empty, longer than `MAX_LABEL_CHARS` or has control characters.
+    """
+    label = " ".join(unicodedata.normalize("NFC", text).split())
+    if not words(label):
+        raise LabelError(f"{text!r} is not a label: it has no word in it. Name the class in words.")
+    if len(label) > MAX_LABEL_CHARS:
+        raise LabelError(
+            f"The label {label[:40]!r}… has {len(label)} characters, the limit is "
+            f"{MAX_LABEL_CHARS}. Shorten it."
+        )
+    # Invisible characters would make two labels that look the same; the joiners are part of how
+    # some scripts are written.
+    visible = label.replace("\u200c", "").replace("\u200d", "")
+    if not visible.isprintable():
+        raise LabelError(f"The label {label!r} contains invisible characters. Remove them.")
+    return label
