@@ -180,7 +180,7 @@ def test_without_rows_of_labels_there_is_nothing_to_train_on(
         alignment_mlp(problem(head, encoder, with_context=False))
 
 
-# Prototype and baselines
+# Prototype
 
 
 def texts_of(n: int, siblings: list[int]) -> Texts:
@@ -228,21 +228,3 @@ def test_without_statistics_alignment_stands_in_for_prototype_and_says_so(
     assert edit.head.digest == alignment.head.digest
     assert edit.report.rule == "alignment"
     assert "alignment made the rows instead" in edit.report.warnings[0]
-
-
-def test_random_rows_are_as_long_as_known_vectors_and_the_same_each_time() -> None:
-    request = seen([9] * 6)
-    rows = get_rule("random-rows")(request).rows
-    np.testing.assert_array_equal(rows, get_rule("random-rows")(request).rows)
-    np.testing.assert_allclose(
-        np.linalg.norm(rows, axis=1), np.linalg.norm(request.vectors, axis=1).mean()
-    )
-
-
-def test_copies_move_nothing() -> None:
-    assert not get_rule("copies")(seen([9] * 6)).rows.any()
-
-
-def test_an_unknown_rule_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="one of alignment, alignment-mlp, prototype, retrieval"):
-        get_rule("guessing")

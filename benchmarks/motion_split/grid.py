@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
+from benchmarks.baselines import BASELINES, find_rule
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.results import write_result
 from edgesplit.edits.edit import Edit
-from edgesplit.edits.rules import BASELINES, DEFAULT_RULE, RULES
+from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.edits.split import split_class
 from edgesplit.heads.labels import COMPOSITIONS, Composition
 from edgesplit.heads.metrics import Score, count_flips, score_split
@@ -67,7 +68,7 @@ def split(
         model.head,
         coarse,
         into=model.categories[coarse],
-        rule=rule,
+        rule=find_rule(rule),
         composition=composition,
         statistics=statistics,
         accept_doubt=True,

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.baselines import BASELINES, find_rule
 from benchmarks.ssv2_split.layout import Category, Clip, Layout, LayoutError
 from edgesplit.backbone.features import Features, Floats
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.edits.groups import Taxonomy
-from edgesplit.edits.rules import BASELINES, DEFAULT_RULE, RULES
+from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import EditError, LabelError
@@ -52,8 +53,9 @@ class Way:
             ValueError: there is no such rule or composition.
         """
         rule, _, wanted = text.partition(":")
-        if rule not in RULES + BASELINES:
-            raise ValueError(f"{rule!r} is no rule; choose from {', '.join(RULES + BASELINES)}")
+        known = (*RULES, *BASELINES)
+        if rule not in known:
+            raise ValueError(f"{rule!r} is no rule; choose from {', '.join(known)}")
         wanted = wanted or ("flat" if rule in PAPERS else "gated")
         for composition in COMPOSITIONS:
             if composition == wanted:
@@ -170,7 +172,7 @@ class Splitter:
                 self.head,
                 category.name,
                 into=dict(zip(category.fine, category.modifiers, strict=True)),
-                rule=way.rule,
+                rule=find_rule(way.rule),
                 composition=way.composition,
                 statistics=self.statistics if way.composition == "gated" else None,
                 taxonomy=self.taxonomy,

@@ -10,7 +10,7 @@ from edgesplit._types import Float64
 from edgesplit.edits.matching import LabelMatch, in_known_words, match_labels
 from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules import DEFAULT_RULE, get_rule
-from edgesplit.edits.rules.base import Transfer, TransferProblem
+from edgesplit.edits.rules.base import Rule, Transfer, TransferProblem
 from edgesplit.errors import TooFewClipsError
 from edgesplit.heads.labels import Source
 
@@ -47,7 +47,7 @@ def transfer_rows(problem: SplitProblem) -> ZeroShot:
     match = match_labels(problem.transfer, named=problem.request.like is not None)
     seen = in_known_words(problem.transfer, match)
     rule = problem.request.rule
-    name = rule if isinstance(rule, str) else rule.__name__.replace("_", "-")
+    name = rule if isinstance(rule, str) else _name(rule)
     try:
         transfer = (get_rule(rule) if isinstance(rule, str) else rule)(seen)
     except TooFewClipsError as error:
@@ -56,6 +56,10 @@ def transfer_rows(problem: SplitProblem) -> ZeroShot:
         transfer = replace(transfer, notices=(notice, *transfer.notices))
         name = DEFAULT_RULE
     return ZeroShot(name, seen, match, transfer, _sources(problem.known_labels, transfer))
+
+
+def _name(rule: Rule) -> str:
+    return str(getattr(rule, "__name__", type(rule).__name__)).replace("_", "-")
 
 
 def _sources(known: tuple[str, ...], transfer: Transfer) -> tuple[tuple[Source, ...], ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesplit.edits.rules.base import Floats, Transfer, TransferProblem
+from edgesplit.edits.rules.base import Floats, Rule, Transfer, TransferProblem
 
-__all__ = ["copies", "random_rows"]
+__all__ = ["BASELINES", "copies", "find_rule", "random_rows"]
 
 
 def random_rows(problem: TransferProblem) -> Transfer:
@@ -30,3 +30,11 @@ def copies(problem: TransferProblem) -> Transfer:
 def _from_nothing(problem: TransferProblem, rows: Floats) -> Transfer:
     nothing = np.zeros((len(rows), len(problem.vectors)))
     return Transfer(rows=rows, weights=nothing, similarities=nothing)
+
+
+BASELINES: dict[str, Rule] = {"copies": copies, "random-rows": random_rows}
+
+
+def find_rule(name: str) -> str | Rule:
+    """What `SplitRequest.rule` takes for a rule or a baseline of this name."""
+    return BASELINES.get(name, name)
