@@ -19,12 +19,12 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from benchmarks.results import write_result
+from edgesplit._types import Float64
 from edgesplit.edits.groups import Taxonomy
 from edgesplit.edits.matching import SURE_NAMED, in_known_words, match_labels
 from edgesplit.edits.problem import pose_problem
@@ -156,8 +156,6 @@ VERBS = """
     stirring rubbing
 """.split()  # noqa: SIM905 - a list reads worse
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -214,7 +212,7 @@ def _problem(
     return posed.transfer
 
 
-def _likes(problem: TransferProblem, *, named: bool) -> dict[str, Floats]:
+def _likes(problem: TransferProblem, *, named: bool) -> dict[str, Float64]:
     """`(wanted, known)` by way: the largest of a row is what is taken."""
     read = in_known_words(problem, match_labels(problem, named=named))
     likes = {
@@ -228,7 +226,7 @@ def _likes(problem: TransferProblem, *, named: bool) -> dict[str, Floats]:
     return {way: settled(like) for way, like in likes.items()}
 
 
-def _centred(texts: Floats) -> Floats:
+def _centred(texts: Float64) -> Float64:
     """Two by two minus their mean, length 1."""
     pairs = texts.reshape(-1, 2, texts.shape[1])
     apart = (pairs - pairs.mean(axis=1, keepdims=True)).reshape(texts.shape)

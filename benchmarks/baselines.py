@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesplit.edits.rules.base import Floats, Rule, Transfer, TransferProblem
+from edgesplit._types import Float64
+from edgesplit.edits.rules.base import Rule, Transfer, TransferProblem
 
 __all__ = ["BASELINES", "copies", "find_rule", "random_rows"]
 
@@ -27,7 +28,7 @@ def copies(problem: TransferProblem) -> Transfer:
     )
 
 
-def _from_nothing(problem: TransferProblem, rows: Floats) -> Transfer:
+def _from_nothing(problem: TransferProblem, rows: Float64) -> Transfer:
     nothing = np.zeros((len(rows), len(problem.vectors)))
     return Transfer(rows=rows, weights=nothing, similarities=nothing)
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 import onnx
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.results import ROOT, write_timing
+from edgesplit._types import Float32, Float64
 from edgesplit.backbone.session import open_session
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node
@@ -102,7 +102,7 @@ def measure(heads: list[Variant], rounds: int) -> None:
             head.run_us.append(1e6 * _seconds(run, RUNS))
 
 
-def _runner(data: bytes, feature: npt.NDArray[np.float32]) -> Callable[[], object]:
+def _runner(data: bytes, feature: Float32) -> Callable[[], object]:
     session = open_session(data, threads=1, optimize=False)
     return partial(session.run, OUTPUTS, {"features": feature})
 
@@ -130,7 +130,7 @@ def summary(head: Variant, unsplit: Variant) -> dict[str, Any]:
     }
 
 
-def _quartiles(values: Sequence[float] | npt.NDArray[np.float64]) -> dict[str, float]:
+def _quartiles(values: Sequence[float] | Float64) -> dict[str, float]:
     low, median, high = (round(float(q), 3) for q in np.percentile(values, [25, 50, 75]))
     return {"median": median, "q1": low, "q3": high}
 

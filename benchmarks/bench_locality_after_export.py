@@ -25,11 +25,11 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.motion_split.classes import FINE_CLASSES, Half, head_label, taxonomy
 from benchmarks.motion_split.data import Clips, load_clips
 from benchmarks.results import ROOT, read_result, write_result
+from edgesplit._types import Float32, Int64
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fp16 import to_fp16
 from edgesplit.backbone.identity import inline
@@ -47,8 +47,6 @@ N_CALIBRATING, _STEP = 128, 16
 _BATCH = 47
 PRECISIONS = ("fp32", "fp16", "int8")
 
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Model:
@@ -59,7 +57,7 @@ class Model:
     bundle: Bundle
     half: Half
     seed: int
-    torch_features: Callable[[Clips], Floats] | None = None
+    torch_features: Callable[[Clips], Float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def trained_model(directory: Path, output: Path) -> Model:
     )
 
 
-def batches(clips: Clips) -> Iterator[Floats]:
+def batches(clips: Clips) -> Iterator[Float32]:
     """Clips as a backbone takes them."""
     for start in range(0, len(clips.frames), _BATCH):
         frames = clips.frames[start : start + _BATCH].transpose(0, 4, 1, 2, 3)
@@ -129,8 +127,8 @@ def backbones(model: Model, unlabelled: Clips) -> dict[str, bytes]:
 def compare(
     model: Model,
     edits: dict[str, Head],
-    fine: npt.NDArray[np.int64],
-    sides: tuple[tuple[Floats, bool], tuple[Floats, bool]],
+    fine: Int64,
+    sides: tuple[tuple[Float32, bool], tuple[Float32, bool]],
 ) -> Comparison:
     """Compares two sides, each features and whether the head is edited, over all categories."""
     (seen, _), (seen_after, edited) = sides
@@ -158,13 +156,13 @@ def compare(
     )
 
 
-def classes_of(model: Model, fine: npt.NDArray[np.int64]) -> list[str]:
+def classes_of(model: Model, fine: Int64) -> list[str]:
     """What the unedited head should say."""
     return [head_label(FINE_CLASSES[index], model.half) for index in fine]
 
 
 def _unedited(
-    model: Model, truth: list[str], seen: Floats, seen_after: Floats, largest: float
+    model: Model, truth: list[str], seen: Float32, seen_after: Float32, largest: float
 ) -> Comparison:
     head = model.bundle.head()
     before, after = (np.array(head.classify(part), object) for part in (seen, seen_after))

@@ -23,11 +23,11 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from benchmarks.results import ROOT, name_machine, read_result, write_result
+from edgesplit._types import Float32
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.session import open_session
 from edgesplit.bundle.bundle import open_bundle
@@ -39,8 +39,6 @@ from edgesplit.export.models.classifier import Choices, Classifier
 from edgesplit.export.models.huggingface import PROCESSOR_FILES, use_transformers
 from edgesplit.export.models.mvd import ARCHITECTURES, VideoTransformer
 from edgesplit.video.preprocessing import Preprocessing
-
-Floats = npt.NDArray[np.float32]
 
 N_CLASSES = 174
 N_CLIPS = 8
@@ -110,7 +108,7 @@ def load(subject: Subject, folder: Path) -> tuple[Classifier, Choices]:
     return classifier, classifier.settle(labels=names, sampling="uniform")
 
 
-def random_clips(preprocessing: Preprocessing, n_clips: int, seed: int = 1) -> Floats:
+def random_clips(preprocessing: Preprocessing, n_clips: int, seed: int = 1) -> Float32:
     """Returns clips in 0..1: coarse noise of its own colour and contrast in each."""
     rng = np.random.default_rng(seed)
     time_axis, height, width = preprocessing.frames, preprocessing.height, preprocessing.width
@@ -124,7 +122,7 @@ def random_clips(preprocessing: Preprocessing, n_clips: int, seed: int = 1) -> F
     return np.ascontiguousarray(clips)
 
 
-def spread_head(model: nn.Module, preprocessing: Preprocessing, clips: Floats) -> None:
+def spread_head(model: nn.Module, preprocessing: Preprocessing, clips: Float32) -> None:
     """Replaces the head by one whose first classes each win on one of the clips.
 
     With features f_i of the clips, their mean m and d_i = f_i - m, the logit of class i is
@@ -203,7 +201,7 @@ def _parity_row(parity: Parity) -> dict[str, Any]:
 
 
 def latency(
-    cut: Cut, backbone: bytes, head: bytes, clip: Floats, preprocessing: Preprocessing
+    cut: Cut, backbone: bytes, head: bytes, clip: Float32, preprocessing: Preprocessing
 ) -> dict[str, float]:
     """Median milliseconds from one clip to its logits, in ONNX Runtime and in torch."""
     sessions = [open_session(part, threads=1) for part in (backbone, head)]

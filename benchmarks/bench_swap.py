@@ -19,9 +19,9 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.results import ROOT, write_result
+from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.heads.head import Head
@@ -46,7 +46,6 @@ BLOCKS = 5
 RESAMPLES = 2000
 CAMERA = Source("made", "url", "a camera of 30 frames a second", live=True)
 
-Floats = npt.NDArray[np.float32]
 
 PUBLISHER = """
 import sys, time
@@ -70,7 +69,7 @@ class Block:
 
     results: list[tuple[float, Decision]] = field(default_factory=list)
     """With when each was told, by the monotonic clock."""
-    features: list[Floats] = field(default_factory=list)
+    features: list[Float32] = field(default_factory=list)
     """What each was decided on."""
     published: list[tuple[str, float, float]] = field(default_factory=list)
     """Digest, and when publishing began and ended."""
@@ -111,7 +110,7 @@ def watch(
     block = Block()
     inner = OrtBackend(bundle.backbone(), threads=1)
 
-    def run(clips: Floats) -> Floats:
+    def run(clips: Float32) -> Float32:
         features = inner.run(clips)
         block.features.append(features[0].copy())
         return features
@@ -170,7 +169,7 @@ def publisher(
         child.communicate()  # closes its pipes, too
 
 
-def wrong(prediction: Prediction, head: Head, feature: Floats) -> bool:
+def wrong(prediction: Prediction, head: Head, feature: Float32) -> bool:
     """Whether a result is not what the head that it names makes of the feature, in numpy."""
     result = head.evaluate(feature)
     path = head.path(int(result.class_index[0]), result.probabilities[0])
@@ -196,7 +195,7 @@ def count_faults(block: Block, heads: dict[str, Head]) -> dict[str, int]:
     }
 
 
-def milliseconds(blocks: list[Block]) -> Floats:
+def milliseconds(blocks: list[Block]) -> Float32:
     """Backbone and head of every prediction."""
     timings = [
         decision.prediction.timings for block in blocks for _, decision in block.results[WARM_UP:]
@@ -229,7 +228,7 @@ def until_live(block: Block) -> tuple[list[float], list[float]]:
     return from_start, from_end
 
 
-def p99_interval(values: Floats) -> tuple[float, float]:
+def p99_interval(values: Float32) -> tuple[float, float]:
     """Where the 99th percentile lies in 95 % of resamples."""
     rng = np.random.default_rng(0)
     resampled = rng.choice(values, (RESAMPLES, len(values)))

@@ -16,7 +16,6 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.living import living, serve
 from benchmarks.results import ROOT, write_timing
@@ -29,7 +28,6 @@ from edgesplit.heads.head import Head
 from edgesplit.runtime.bench.timing import order_interval
 from edgesplit.video.preprocessing import Preprocessing
 
-Floats = npt.NDArray[np.float32]
 Run = Callable[[], Any]
 
 N_CLASSES = 174

@@ -16,10 +16,10 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.results import ROOT, write_result
 from benchmarks.soak_stream import stream
+from edgesplit._types import Float32
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
@@ -91,10 +91,10 @@ def fuzz(seconds: float) -> dict[str, Any] | str:
     return {"passed": True, **json.loads(done.stdout.splitlines()[-1])}
 
 
-def _feature_of(head: Head, label: str) -> npt.NDArray[np.float32]:
+def _feature_of(head: Head, label: str) -> Float32:
     """A feature that the head decides for a class: its row, scaled up."""
     row = head.weight[head.tree.find(label)]
-    feature: npt.NDArray[np.float32] = 30 * row / np.linalg.norm(row)
+    feature: Float32 = 30 * row / np.linalg.norm(row)
     if head.classify(feature) != [label]:
         raise click.ClickException(f"no feature was found for {label!r}")
     return feature

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from edgesplit._types import Float32
 from edgesplit.backbone.features import Features, cached, extract_all, open_backbone
 from edgesplit.backbone.identity import Backbone, feature_space
 from edgesplit.bundle.create import create_bundle
@@ -32,8 +34,7 @@ from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["Clip", "ExportReport", "export_model"]
 
-Floats = npt.NDArray[np.float32]
-Clip = str | Path | Floats
+Clip: TypeAlias = "str | Path | Float32"
 """A video file, or a clip as the backbone takes it: float32 in 0..1, `preprocessing.clip_shape`."""
 
 _PARITY_CLIPS = 8  # of the given ones, on top of the random ones
@@ -186,7 +187,7 @@ def _compare(
     )
 
 
-def _spread(clips: Sequence[Clip], preprocessing: Preprocessing) -> Iterator[Floats]:
+def _spread(clips: Sequence[Clip], preprocessing: Preprocessing) -> Iterator[Float32]:
     """Batches of one, evenly over all clips: files are often sorted by class."""
     for clip in clips[:: -(-len(clips) // _PARITY_CLIPS) or 1]:
         with suppress(ClipError):  # it is listed when features are made of all
@@ -210,7 +211,7 @@ def _extract_features(
         dim=head.dim,
     )
 
-    def extract(clip: Clip) -> Floats:
+    def extract(clip: Clip) -> Float32:
         if isinstance(clip, (str, Path)):
             return of_video(Path(clip))
         return run(_load_clip(clip, preprocessing))
@@ -223,7 +224,7 @@ def _extract_features(
     )
 
 
-def _load_clip(clip: Clip, preprocessing: Preprocessing) -> Floats:
+def _load_clip(clip: Clip, preprocessing: Preprocessing) -> Float32:
     if isinstance(clip, (str, Path)):
         return read_clip(clip, preprocessing)
     if clip.shape != preprocessing.clip_shape:

@@ -33,6 +33,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.edits.text_encoder import (
     ENCODER_FILE,
@@ -66,8 +67,6 @@ _TAIL_B = tuple(
     b / math.sqrt(2 * math.pi)
     for b in (0.319381530, -0.356563782, 1.781477937, -1.821255978, 1.330274429)
 )
-
-_Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ class _Source:
     pooling: str
     """`mean` and `first` of the tokens, or CLIP's `end`."""
     model: Any
-    state: Mapping[str, _Array]
+    state: Mapping[str, Float32]
     tokenizer: str
 
     @property
@@ -288,7 +287,7 @@ def _check_same(present: TextEncoder, digest: str) -> None:
     present.check()
 
 
-def reference_embeddings(folder: Path, texts: Sequence[str]) -> _Array:
+def reference_embeddings(folder: Path, texts: Sequence[str]) -> Float32:
     """Embed texts with the original float32 model, one at a time: what the export is held to.
 
     Returns:
@@ -297,7 +296,7 @@ def reference_embeddings(folder: Path, texts: Sequence[str]) -> _Array:
     return _embed_with_torch(_read_source(folder), texts)
 
 
-def _embed_with_torch(source: _Source, texts: Sequence[str]) -> _Array:
+def _embed_with_torch(source: _Source, texts: Sequence[str]) -> Float32:
     import torch
     from tokenizers import Tokenizer
 
@@ -355,7 +354,7 @@ class _Graph:
     def double(self, tensor: str) -> str:
         return self.op("Cast", tensor, to=TensorProto.DOUBLE)
 
-    def parameter(self, name: str, array: _Array) -> str:
+    def parameter(self, name: str, array: Float32) -> str:
         """Store as it was trained, in float32; the cast is folded when a session is made."""
         return self.double(self.tensor(name, array))
 
@@ -543,7 +542,7 @@ def _pool(graph: _Graph, source: _Source, hidden: str, mask: str) -> str:
     return op("ReduceSum", kept, graph.shape(1), keepdims=0)
 
 
-def _quantize(weight: _Array) -> tuple[npt.NDArray[np.int8], _Array]:
+def _quantize(weight: Float32) -> tuple[npt.NDArray[np.int8], Float32]:
     """Symmetric int8 codes and one scale per row: `weight` is nearly `codes * scales[:, None]`."""
     scales = np.abs(weight).max(axis=1) / 127
     scales[scales == 0] = 1.0  # an unused row of zeros stays zeros

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from edgesplit._types import Float64
 from edgesplit.edits.estimate import (
     HIGHEST,
     LOWEST,
@@ -17,7 +18,7 @@ from edgesplit.edits.fitting import fit_rows, fit_temperature
 from edgesplit.edits.problem import SplitProblem, pose_problem
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.alignment import alignment, leave_groups_out
-from edgesplit.edits.rules.base import Floats, Texts, TransferProblem
+from edgesplit.edits.rules.base import Texts, TransferProblem
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.edits.transfer import ZeroShot, transfer_rows
@@ -274,7 +275,7 @@ def test_statistics_of_another_backbone_are_refused(encoder: TextEncoder) -> Non
 
 @pytest.mark.parametrize("wanted", [0.55, 0.7, 0.9])
 def test_temperature_is_found_to_a_step(wanted: float) -> None:
-    scores: Floats = np.random.default_rng(0).standard_normal((500, 2)) * 3
+    scores: Float64 = np.random.default_rng(0).standard_normal((500, 2)) * 3
     temperature = fit_temperature(scores, wanted)
     shares = np.exp(scores / temperature)
     shares /= shares.sum(axis=1, keepdims=True)

@@ -35,7 +35,7 @@ COMMANDS = {
     "encoder": "encoder encoder",
     "demo": "demo demo --no-edit",
     "fuse": "fuse -o whole.onnx",
-    "edit": "edit --class rolling --into left,right --force",
+    "edit": "edit --class rolling --into left,right --accept-doubt",
     "merge": "merge --class pushing",
     "rename": "rename --class lifting --to raising",
     "drop": "drop --class 'pushing something up'",
@@ -79,7 +79,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGESPLIT_CACHE", str(folder / "cache"))
         bundle = unpack_demo(folder)
-        bundle.publish(bundle.split_class("pushing", into=["left", "right", "up"], force=True))
+        bundle.publish(
+            bundle.split_class("pushing", into=["left", "right", "up"], accept_doubt=True)
+        )
         edit = bundle.rename_class("stirring something", "mixing something")
     (folder / "head.onnx").write_bytes(edit.head.to_bytes())
     shutil.copytree(bundle.path, folder / "plain.bundle")

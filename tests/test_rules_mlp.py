@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgesplit._types import Float64
 from edgesplit.edits.problem import pose_problem
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules import get_rule
@@ -22,14 +23,14 @@ from edgesplit.edits.rules.alignment_mlp import (
     cosine_rate,
     train,
 )
-from edgesplit.edits.rules.base import Floats, Texts, TransferProblem
+from edgesplit.edits.rules.base import Texts, TransferProblem
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import EditError
 from edgesplit.heads.head import Head
 
 
-def made(n: int = 10, dim_text: int = 6, dim: int = 4) -> tuple[Floats, Floats]:
+def made(n: int = 10, dim_text: int = 6, dim: int = 4) -> tuple[Float64, Float64]:
     rng = np.random.default_rng(3)
     return rng.standard_normal((n, dim_text)), rng.standard_normal((n, dim))
 

@@ -58,7 +58,7 @@ def test_same_words_are_found_in_either_order(wanted: list[str]) -> None:
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_search_among_texts_that_are_not_numbers_ends() -> None:
     texts = Texts(np.full((2, 4), np.nan), np.full((2, 4), np.nan), np.zeros(2, np.int64))
-    assert np.isnan(match_sources(Request(texts, texts, np.zeros((2, 2)))).score)
+    assert np.isnan(match_labels(TransferProblem(texts, texts, np.zeros((2, 2)))).score)
 
 
 @pytest.mark.parametrize("wanted", [["up", "down"], ["down", "up"]])

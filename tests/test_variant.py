@@ -14,8 +14,9 @@ import pytest
 from filelock import FileLock
 from onnx import TensorProto, numpy_helper
 
+from edgesplit._types import Float32
 from edgesplit.backbone.attention import fuse_attention
-from edgesplit.backbone.backends import Floats, FunctionBackend, OrtBackend
+from edgesplit.backbone.backends import FunctionBackend, OrtBackend
 from edgesplit.backbone.fp16 import Halved, to_fp16
 from edgesplit.backbone.identity import feature_space
 from edgesplit.backbone.int8 import to_int8
@@ -28,7 +29,7 @@ from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from edgesplit.runtime.backends import variants
-from edgesplit.runtime.backends.calibration import MIN_CLIPS
+from edgesplit.runtime.backends.calibration import MIN_JUDGING_CLIPS
 from edgesplit.runtime.backends.variants import (
     BARS,
     VARIANTS,
@@ -77,7 +78,7 @@ def lab(tmp_path: Path) -> Bundle:
 # 8 bits
 
 
-def features(backbone: bytes, given: Floats) -> Floats:
+def features(backbone: bytes, given: Float32) -> Float32:
     return OrtBackend(backbone).run(given)
 
 
@@ -333,7 +334,7 @@ def test_what_float16_cannot_hold_stays_in_float32_and_is_told(tmp_path: Path) -
 def test_fp16_is_judged_as_float16_computes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def blind(backbone: bytes, given: Sequence[Floats]) -> Halved:
+    def blind(backbone: bytes, given: Sequence[Float32]) -> Halved:
         return to_fp16(backbone, [np.zeros_like(clip) for clip in given])
 
     bundle = make_bundle(tmp_path / "massive.bundle", massive(199_000))
@@ -361,17 +362,17 @@ def test_a_variant_of_another_backbone_is_another_variant(lab: Bundle, tmp_path:
 
 
 def test_too_few_clips_are_refused_with_the_number(lab: Bundle) -> None:
-    with pytest.raises(VariantError, match=f"9 clips are too few .*: {MIN_CLIPS} at least"):
+    with pytest.raises(VariantError, match=f"9 clips are too few .*: {MIN_JUDGING_CLIPS} at least"):
         add_variant(lab, "int8", clips=clips(9))
     assert not VARIANTS.folder.exists()
 
 
 @pytest.mark.parametrize(("wrong", "passes"), [(0.0, True), (0.003, True), (0.02, False)])
 def test_kernels_that_compute_something_else_are_refused(wrong: float, passes: bool) -> None:
-    def features(clips: Floats) -> Floats:
+    def features(clips: Float32) -> Float32:
         return np.tile(np.array([1.0, 0.0, 0.0, 0.0], np.float32), (len(clips), 1))
 
-    def others(clips: Floats) -> Floats:
+    def others(clips: Float32) -> Float32:
         return features(clips) + np.array([0.0, wrong, wrong, 0.0], np.float32)
 
     backend, plain = FunctionBackend(others), FunctionBackend(features)
@@ -396,16 +397,16 @@ def test_an_int8_file_is_checked_by_its_float32_kernels(
 def test_int8_is_never_judged_on_clips_that_calibrated_it(
     lab: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calibrated: list[Floats] = []
+    calibrated: list[Float32] = []
 
-    def watch(backbone: bytes, given: Sequence[Floats]) -> bytes:
+    def watch(backbone: bytes, given: Sequence[Float32]) -> bytes:
         calibrated.extend(given)
         return to_int8(backbone, calibrated)
 
-    judged: list[Floats] = []
+    judged: list[Float32] = []
     own_run = OrtBackend.run
 
-    def run_and_note(backend: OrtBackend, batch: Floats) -> Floats:
+    def run_and_note(backend: OrtBackend, batch: Float32) -> Float32:
         judged.extend(batch)
         return own_run(backend, batch)
 
@@ -424,7 +425,7 @@ def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
     kept = add_variant(lab, "int8", clips=clips(12)).variant
     before = contents(VARIANTS.folder)
 
-    def coarse(backbone: bytes, given: Sequence[Floats]) -> bytes:
+    def coarse(backbone: bytes, given: Sequence[Float32]) -> bytes:
         return to_int8(
             backbone, [clip / np.float32(50) for clip in given]
         )  # ranges of all but black clips

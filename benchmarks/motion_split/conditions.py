@@ -17,7 +17,6 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -27,6 +26,7 @@ from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, misspell, wordings
 from benchmarks.results import write_result
+from edgesplit._types import Float32, Float64
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
@@ -49,7 +49,7 @@ class Made(TextEncoder):
         super().__init__(Path(), digest="", dim=DIM, max_tokens=128)
         self.parts = parts
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> Float32:
         """`(len(texts), DIM)` float32, rows of length 1."""
         rows = np.array([np.sum([_vector(part) for part in self.parts(text)], 0) for text in texts])
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
@@ -60,9 +60,9 @@ class Reference(TextEncoder):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, digest="", dim=DIM, max_tokens=128)
-        self.known: dict[str, npt.NDArray[np.float32]] = {}
+        self.known: dict[str, Float32] = {}
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> Float32:
         """`(len(texts), DIM)` float32, rows of length 1."""
         from edgesplit.export.text_encoder import reference_embeddings
 
@@ -73,7 +73,7 @@ class Reference(TextEncoder):
         return np.stack([self.known[text] for text in texts])
 
 
-def _vector(part: str) -> npt.NDArray[np.float64]:
+def _vector(part: str) -> Float64:
     return np.random.default_rng(zlib.crc32(part.encode())).standard_normal(DIM)
 
 

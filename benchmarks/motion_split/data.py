@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
 
 from benchmarks.motion_split.classes import (
@@ -20,6 +19,7 @@ from benchmarks.motion_split.classes import (
     mirrored,
 )
 from benchmarks.motion_split.render import render_clip
+from edgesplit._types import Int64, UInt8
 
 CACHE = Path(__file__).parent / "cache"
 _CHUNK = 85
@@ -34,8 +34,8 @@ class Clips:
         fine: ``(n,)`` int64 index into ``FINE_LABELS``.
     """
 
-    frames: npt.NDArray[np.uint8]
-    fine: npt.NDArray[np.int64]
+    frames: UInt8
+    fine: Int64
 
 
 def load_clips(split: Split, seed: int, n_clips: int, *, size: int, n_frames: int) -> Clips:
@@ -51,20 +51,18 @@ def load_clips(split: Split, seed: int, n_clips: int, *, size: int, n_frames: in
     return Clips(np.load(path, mmap_mode="r"), fine)
 
 
-def label_indices(half: Half) -> npt.NDArray[np.int64]:
+def label_indices(half: Half) -> Int64:
     """For each fine class, the index of its class in head ``half``."""
     labels = head_labels(half)
     return np.array([labels.index(head_label(fine, half)) for fine in FINE_CLASSES])
 
 
-def mirror_indices() -> npt.NDArray[np.int64]:
+def mirror_indices() -> Int64:
     """For each fine class, the index of the fine class that its mirrored clips show."""
     return np.array([FINE_LABELS.index(mirrored(fine)) for fine in FINE_CLASSES])
 
 
-def _render_all(
-    split: Split, seed: int, n_clips: int, size: int, n_frames: int
-) -> npt.NDArray[np.uint8]:
+def _render_all(split: Split, seed: int, n_clips: int, size: int, n_frames: int) -> UInt8:
     frames = np.empty((n_clips, n_frames, size, size, 3), np.uint8)
     starts = range(0, n_clips, _CHUNK)
     jobs = [
@@ -81,7 +79,7 @@ def _render_all(
     return frames
 
 
-def _render_some(job: tuple[Split, int, range, int, int]) -> npt.NDArray[np.uint8]:
+def _render_some(job: tuple[Split, int, range, int, int]) -> UInt8:
     split, seed, indices, size, n_frames = job
     return np.stack(
         [

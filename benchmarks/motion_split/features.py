@@ -10,8 +10,6 @@ import json
 from pathlib import Path
 
 import click
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from benchmarks.motion_split.classes import FINE_LABELS, Split
@@ -24,6 +22,7 @@ from benchmarks.motion_split.model import (
     normalised_batches,
 )
 from benchmarks.motion_split.models import TRAINED, save_trained
+from edgesplit._types import Float32
 
 N_CLASSES = len(FINE_LABELS)
 # Part, split, first clip, clips: the same number of each fine class. Shots are taken from
@@ -44,11 +43,11 @@ def load_model(directory: Path) -> Classifier:
     return model.eval()
 
 
-def extract_features(model: Classifier, clips: Clips) -> npt.NDArray[np.float32]:
+def extract_features(model: Classifier, clips: Clips) -> Float32:
     """``(n, FEATURE_DIM)`` float32, one row per clip."""
     with torch.inference_mode():
         parts = [model.features(pictures) for pictures in normalised_batches(clips.frames)]
-    features: npt.NDArray[np.float32] = torch.cat(parts).numpy()
+    features: Float32 = torch.cat(parts).numpy()
     return features
 
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -26,6 +25,7 @@ from rich.table import Table
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, wordings
 from benchmarks.results import write_result
+from edgesplit._types import Float64
 from edgesplit.edits.checks import MIN_GAIN, MIN_TRUST
 from edgesplit.edits.estimate import INTERCEPT, PER_PRECEDENT, PER_SPREAD
 from edgesplit.edits.matching import CHANCE, SURE
@@ -38,8 +38,6 @@ SURES = tuple(percent / 100 for percent in range(25, 80, 5))
 BOUNDS = tuple(percent / 100 for percent in range(0, 41, 2))
 TRUST_BOUNDS = tuple(percent / 100 for percent in range(0, 101, 5))
 TOLERANCE = 0.01
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,12 @@ class Fit:
     trust_bound: float
     """Of the trust, without clips."""
 
-    def trust(self, cases: Sequence[Case]) -> Floats:
+    def trust(self, cases: Sequence[Case]) -> Float64:
         """In the texts."""
         likeness = np.array([case.likeness for case in cases])
         return np.asarray(np.clip((likeness - CHANCE) / (self.sure - CHANCE), 0, 1))
 
-    def expect(self, cases: Sequence[Case]) -> Floats:
+    def expect(self, cases: Sequence[Case]) -> Float64:
         """Gain."""
         return np.asarray(self.trust(cases) * (_design(cases) @ np.array(self.line)))
 
@@ -117,12 +115,12 @@ def find_cases(model: Trained) -> list[Case]:
     return found
 
 
-def _design(cases: Sequence[Case]) -> Floats:
+def _design(cases: Sequence[Case]) -> Float64:
     """`(cases, 3)`."""
     return np.array([[1.0, np.log(max(case.spread, 1e-3)), case.precedent] for case in cases])
 
 
-def _gains(cases: Sequence[Case]) -> Floats:
+def _gains(cases: Sequence[Case]) -> Float64:
     return np.array([case.gain for case in cases])
 
 
@@ -144,7 +142,7 @@ def fit(cases: Sequence[Case]) -> Fit:
     )
 
 
-def _best_bound(bounds: Sequence[float], values: Floats, gains: Floats) -> float:
+def _best_bound(bounds: Sequence[float], values: Float64, gains: Float64) -> float:
     """The bound below which most of the failed and fewest of the others are.
 
     The middle one of all that are as good to `TOLERANCE`.
@@ -162,14 +160,14 @@ def rmse(constants: Fit, cases: Sequence[Case]) -> float:
     return float(np.sqrt(np.mean((constants.expect(cases) - _gains(cases)) ** 2)))
 
 
-def _below(values: Floats, bound: float, gains: Floats) -> tuple[float, float]:
+def _below(values: Float64, bound: float, gains: Float64) -> tuple[float, float]:
     """Share of the splits that failed which are below a bound, and of the others."""
     return float(np.mean(values[gains < FAILED] < bound)), float(
         np.mean(values[gains >= FAILED] < bound)
     )
 
 
-def rank_correlation(left: Floats, right: Floats) -> float:
+def rank_correlation(left: Float64, right: Float64) -> float:
     """Spearman's; the numbers are all different, nearly."""
     ranks = np.stack([np.argsort(np.argsort(values)) for values in (left, right)])
     matrix = np.atleast_2d(np.corrcoef(ranks))

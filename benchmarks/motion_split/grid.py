@@ -16,12 +16,12 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
 
 from benchmarks.baselines import BASELINES, find_rule
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.results import write_result
+from edgesplit._types import Float64
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.edits.split import split_class
@@ -33,8 +33,6 @@ N_CLIPS = (0, 100, 200, 400, 800, 1400, 2040)
 """Unlabelled clips of the curve."""
 N_BINS = 10
 N_RESAMPLES = 10_000
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -222,7 +220,7 @@ def by_category(rows: Sequence[Row], way: Way) -> dict[str, float]:
     return {category: float(np.mean(values)) for category, values in found.items()}
 
 
-def interval(differences: Floats) -> tuple[float, float, float]:
+def interval(differences: Float64) -> tuple[float, float, float]:
     """Mean and 95 % bootstrap interval over categories."""
     rng = np.random.default_rng(0)
     means = rng.choice(differences, (N_RESAMPLES, len(differences))).mean(axis=1)

@@ -6,11 +6,11 @@ edgesplit export benchmarks.motion_split.model:cnn --checkpoint DIR/checkpoint.p
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from benchmarks.motion_split.classes import Family
+from edgesplit._types import UInt8
 
 N_FRAMES = 8
 SIZE = 40
@@ -152,7 +152,7 @@ def from_uint8(frames: Tensor) -> Tensor:
     return frames.permute(0, 4, 1, 2, 3).float() / 255
 
 
-def normalised_batches(frames: npt.NDArray[np.uint8], size: int = 256) -> Iterator[Tensor]:
+def normalised_batches(frames: UInt8, size: int = 256) -> Iterator[Tensor]:
     """Clips ``(n, T, H, W, 3)`` uint8, some at a time, as the model takes them."""
     for start in range(0, len(frames), size):
         yield normalise(from_uint8(torch.from_numpy(np.array(frames[start : start + size]))))

@@ -22,6 +22,7 @@ from benchmarks.motion_split.classes import (
     head_label,
     taxonomy,
 )
+from edgesplit._types import Float32, Int64
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
 
@@ -29,10 +30,6 @@ TRAINED = Path(__file__).parent / "trained"
 PARTS = ("heldout", "unlabelled", "labelled")
 SPACE = hashlib.sha256(b"motion split").hexdigest()
 """Stands for a feature space; nothing here is exported."""
-
-Floats = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
-"""Into `classes.FINE_CLASSES`."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +73,12 @@ class Trained:
             arrays["weight"], arrays["bias"], arrays["labels"].tolist(), feature_space=SPACE
         )
 
-    def _part(self, name: str) -> tuple[Floats, Indices]:
+    def _part(self, name: str) -> tuple[Float32, Int64]:
         features, fine = self._arrays[name], self._arrays[f"{name}_fine"]
         return features.astype(np.float32), fine.astype(np.int64)
 
     @cached_property
-    def unlabelled(self) -> Floats:
+    def unlabelled(self) -> Float32:
         """`(clips, dim)`, shuffled: the clips were made class by class."""
         features, _ = self._part("unlabelled")
         return features[np.random.default_rng(0).permutation(len(features))]
@@ -91,12 +88,12 @@ class Trained:
         return Statistics.from_features(self.head, self.unlabelled[:n_clips])
 
     @cached_property
-    def heldout(self) -> tuple[Floats, Indices]:
+    def heldout(self) -> tuple[Float32, Int64]:
         """Features `(clips, dim)` and their fine classes."""
         return self._part("heldout")
 
     @cached_property
-    def labelled(self) -> dict[str, Floats]:
+    def labelled(self) -> dict[str, Float32]:
         """Features by fine label, of the collapsed categories; neither unlabelled nor held out."""
         features, fine = self._part("labelled")
         return {FINE_CLASSES[index].label: features[fine == index] for index in np.unique(fine)}
@@ -119,8 +116,8 @@ def find_trained(paths: tuple[Path, ...] = ()) -> Iterator[Trained]:
 
 def save_trained(
     path: Path,
-    head: tuple[Floats, Floats, list[str]],
-    parts: dict[str, tuple[Floats, Indices]],
+    head: tuple[Float32, Float32, list[str]],
+    parts: dict[str, tuple[Float32, Int64]],
     about: dict[str, Any],
 ) -> None:
     """Writes a file for `Trained`: weight, bias and labels, `PARTS`, and what `train` recorded."""

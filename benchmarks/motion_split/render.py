@@ -7,16 +7,16 @@ the picture that an item can touch is computed, for all frames at once, in float
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.motion_split.classes import FineClass
 from benchmarks.motion_split.programs import PROGRAMS
 from benchmarks.motion_split.scene import Array, Item, Paint, Shape, Stage, Surroundings, Track
+from edgesplit._types import UInt8
 
 _Distance = Callable[[Array, Array, float, float], Array]
 
 
-def render_clip(fine: FineClass, seed: int, *, size: int, n_frames: int) -> npt.NDArray[np.uint8]:
+def render_clip(fine: FineClass, seed: int, *, size: int, n_frames: int) -> UInt8:
     """The clip of one class with one seed.
 
     Args:
@@ -34,7 +34,7 @@ def render_clip(fine: FineClass, seed: int, *, size: int, n_frames: int) -> npt.
     return render(stage, size)
 
 
-def render(stage: Stage, size: int) -> npt.NDArray[np.uint8]:
+def render(stage: Stage, size: int) -> UInt8:
     """Paint a stage; ``(n_frames, size, size, 3)`` uint8."""
     view = _View(stage, size)
     canvas = _paint_background(view, stage.surroundings)
@@ -167,7 +167,7 @@ def _float32(colour: tuple[float, float, float]) -> Array:
     return np.array(colour, np.float32)
 
 
-def _expose(canvas: Array, stage: Stage) -> npt.NDArray[np.uint8]:
+def _expose(canvas: Array, stage: Stage) -> UInt8:
     """Light, contrast, colour cast and sensor noise."""
     around, size = stage.surroundings, canvas.shape[1]
     line = np.linspace(-1, 1, size, dtype=np.float32)

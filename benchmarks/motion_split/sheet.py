@@ -8,15 +8,13 @@ from pathlib import Path
 import av
 import click
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.motion_split.classes import CATEGORIES, FINE_CLASSES, FineClass, clip_seed
 from benchmarks.motion_split.render import render_clip
+from edgesplit._types import UInt8
 
 
-def contact_sheet(
-    classes: list[FineClass], *, seed: int, size: int, n_frames: int
-) -> npt.NDArray[np.uint8]:
+def contact_sheet(classes: list[FineClass], *, seed: int, size: int, n_frames: int) -> UInt8:
     """One row of frames per class, ``(height, width, 3)`` uint8."""
     rows = [
         np.concatenate(render_clip(fine, seed + row, size=size, n_frames=n_frames), axis=1)
@@ -25,7 +23,7 @@ def contact_sheet(
     return np.concatenate(rows)
 
 
-def write_png(picture: npt.NDArray[np.uint8], path: Path) -> None:
+def write_png(picture: UInt8, path: Path) -> None:
     """Write one RGB picture."""
     with av.open(str(path), "w", format="image2") as container:
         stream = container.add_stream("png", rate=1)

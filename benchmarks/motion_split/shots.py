@@ -14,7 +14,6 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -24,6 +23,7 @@ from scipy.special import log_softmax
 from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.results import write_result
+from edgesplit._types import Float32, Float64, Int64
 from edgesplit.edits.split import split_class
 from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import score_split
@@ -35,8 +35,6 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 N_FOLDS = 5
 N_DRAWS = 3
 
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 Row = tuple[str, str, str, int, float]
 """Seeds, category, start, clips, generality."""
@@ -74,7 +72,7 @@ def generality(model: Trained, coarse: str, head: Head) -> float:
     return score_split(model.head, head, coarse, model.heldout[0], model.truth(coarse)).generality
 
 
-def probed(split: Head, pools: dict[str, npt.NDArray[np.float32]]) -> Head:
+def probed(split: Head, pools: dict[str, Float32]) -> Head:
     """The split's rows exchanged for those of the probe."""
     features = np.concatenate([*pools.values()]).astype(np.float64)
     truth = np.repeat(np.arange(len(pools)), [len(pool) for pool in pools.values()])
@@ -98,11 +96,11 @@ def probed(split: Head, pools: dict[str, npt.NDArray[np.float32]]) -> Head:
     return replace(split, weight=weight, bias=bias)
 
 
-def regression(features: Floats, truth: Indices, n: int, penalty: float) -> Floats:
+def regression(features: Float64, truth: Int64, n: int, penalty: float) -> Float64:
     """`(n, dim + 1)`: rows of a logistic regression, the bias last and free of the penalty."""
     wanted = np.eye(n)[truth]
 
-    def loss(flat: Floats) -> tuple[float, Floats]:
+    def loss(flat: Float64) -> tuple[float, Float64]:
         rows = flat.reshape(n, -1)
         logs = log_softmax(_scores(features, rows), axis=1)
         apart = np.exp(logs) - wanted
@@ -115,7 +113,7 @@ def regression(features: Floats, truth: Indices, n: int, penalty: float) -> Floa
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x).reshape(n, -1)
 
 
-def _scores(features: Floats, rows: Floats) -> Floats:
+def _scores(features: Float64, rows: Float64) -> Float64:
     return np.asarray(features @ rows[:, :-1].T + rows[:, -1])
 
 

@@ -16,7 +16,6 @@ from typing import get_args
 
 import click
 import numpy as np
-import numpy.typing as npt
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
@@ -32,6 +31,7 @@ from benchmarks.motion_split.model import (
     normalise,
     normalised_batches,
 )
+from edgesplit._types import Int64
 
 BATCH = 64
 N_HELDOUT = 3400
@@ -62,11 +62,11 @@ def train(clips: Clips, half: Half, family: Family, *, seed: int, epochs: int) -
     return model.eval()
 
 
-def predict(model: Classifier, clips: Clips) -> npt.NDArray[np.int64]:
+def predict(model: Classifier, clips: Clips) -> Int64:
     """The class index of each clip."""
     with torch.inference_mode():
         parts = [model(pictures).argmax(1) for pictures in normalised_batches(clips.frames)]
-    indices: npt.NDArray[np.int64] = torch.cat(parts).numpy()
+    indices: Int64 = torch.cat(parts).numpy()
     return indices
 
 

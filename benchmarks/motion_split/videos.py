@@ -7,18 +7,17 @@ from pathlib import Path
 
 import av
 import click
-import numpy as np
-import numpy.typing as npt
 
 from benchmarks.motion_split.classes import FINE_CLASSES, FINE_LABELS, FineClass, clip_seed
 from benchmarks.motion_split.render import render_clip
+from edgesplit._types import UInt8
 
 SIZE = 192
 N_FRAMES = 24
 FPS = 12
 
 
-def heldout_video(fine: FineClass, index: int, *, seed: int = 0) -> npt.NDArray[np.uint8]:
+def heldout_video(fine: FineClass, index: int, *, seed: int = 0) -> UInt8:
     """Held-out clip ``index`` of a class as it is filmed: ``(N_FRAMES, SIZE, SIZE, 3)`` uint8.
 
     The same scene as clip ``index * 85 + class`` of ``data.load_clips("heldout", seed, ...)``.
@@ -27,7 +26,7 @@ def heldout_video(fine: FineClass, index: int, *, seed: int = 0) -> npt.NDArray[
     return render_clip(fine, clip_seed("heldout", seed, position), size=SIZE, n_frames=N_FRAMES)
 
 
-def write_video(frames: npt.NDArray[np.uint8], path: Path) -> None:
+def write_video(frames: UInt8, path: Path) -> None:
     """Write an MP4; the same frames give the same bytes with the same libx264."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         # One thread: x264's rate control depends on the number of threads. No macroblock tree:

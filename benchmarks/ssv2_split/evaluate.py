@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks.baselines import BASELINES, find_rule
 from benchmarks.ssv2_split.layout import Category, Clip, Layout, LayoutError
-from edgesplit.backbone.features import Features, Floats
+from edgesplit._types import Float32
+from edgesplit.backbone.features import Features
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.edits.groups import Taxonomy
 from edgesplit.edits.rules import DEFAULT_RULE, RULES
@@ -129,7 +130,7 @@ def _first_differences(found: Sequence[str], wanted: Sequence[str]) -> str:
     return f"{first}. Export the model with the labels of labels.json, or try the other --half."
 
 
-def readable(clips: Sequence[Clip], features: Features) -> tuple[Floats, list[str]]:
+def readable(clips: Sequence[Clip], features: Features) -> tuple[Float32, list[str]]:
     """Features `(clips, dim)` and true labels of the clips whose video could be read."""
     there = [clip for clip in clips if clip.video in features.places]
     return features.pick(clip.video for clip in there), [clip.label for clip in there]
@@ -197,7 +198,7 @@ class Splitter:
                 for seed in range(n_seeds):
                     yield self.row(category, way, n_shots, seed)
 
-    def _shots(self, category: Category, n_shots: int, seed: int) -> dict[str, Floats]:
+    def _shots(self, category: Category, n_shots: int, seed: int) -> dict[str, Float32]:
         features, labels = readable(draw_shots(category, n_shots, seed), self.features)
         names = np.array(labels, dtype=object)
         return {label: features[names == label] for label in category.fine}

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
+from edgesplit._types import Float32
 from edgesplit.backbone.features import Extract, Features
 from edgesplit.errors import ClipError
 from edgesplit.storage.files import Store, map_os_errors, read_bytes
@@ -31,8 +31,6 @@ __all__ = ["CHUNK", "extract_all", "space_folder"]
 
 CHUNK = 64
 """Videos in a file: what a kill can cost."""
-
-Floats = npt.NDArray[np.float32]
 
 
 def space_folder(root: Path | None, space: str, videos: Path) -> Path:
@@ -77,7 +75,7 @@ def extract_all(
     missing: dict[str, str] = {}
     if todo:
         extract = open_model()
-        fresh: dict[str, Floats] = {}
+        fresh: dict[str, Float32] = {}
         try:
             for name in track(todo, what, console=Console(stderr=True)):
                 try:
@@ -104,7 +102,7 @@ def _find(videos: Path, name: str) -> Path:
     return next((other for other in others if other.is_file()), path)
 
 
-def _checked(feature: Floats, dim: int) -> Floats:
+def _checked(feature: Float32, dim: int) -> Float32:
     if feature.shape != (dim,):  # the model and its folder of features do not belong together
         raise ValueError(f"a feature has shape {feature.shape}, want ({dim},)")
     if not np.isfinite(feature).all():
@@ -112,7 +110,7 @@ def _checked(feature: Floats, dim: int) -> Floats:
     return feature
 
 
-def _saved(folder: Path, features: Mapping[str, Floats]) -> Mapping[str, Floats]:
+def _saved(folder: Path, features: Mapping[str, Float32]) -> Mapping[str, Float32]:
     """Writes one file, named after its content so that two runs at once do not meet."""
     if features:
         buffer = io.BytesIO()
@@ -124,8 +122,8 @@ def _saved(folder: Path, features: Mapping[str, Floats]) -> Mapping[str, Floats]
     return features
 
 
-def _load(folder: Path, dim: int) -> dict[str, Floats]:
-    known: dict[str, Floats] = {}
+def _load(folder: Path, dim: int) -> dict[str, Float32]:
+    known: dict[str, Float32] = {}
     for path in sorted(folder.glob("*.npz")):
         data = read_bytes(path)
         try:

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from benchmarks.ssv2_split.evaluate import Row, Splitter, Way
 from benchmarks.ssv2_split.layout import Category, LayoutError
-from edgesplit.backbone.features import Features, Floats
+from edgesplit._types import Float32
+from edgesplit.backbone.features import Features
 from edgesplit.errors import MissingExtraError
 from edgesplit.heads.head import Head
 from edgesplit.video.clips import read_clip
@@ -67,7 +68,7 @@ def gate_rows(
     splitter: Splitter,
     categories: Sequence[Category],
     images: Features,
-    texts: Callable[[Sequence[str]], Floats],
+    texts: Callable[[Sequence[str]], Float32],
 ) -> Iterator[Row]:
     """The gate's row for every category.
 
@@ -137,7 +138,7 @@ class LocalClip:
         self._mean, self._std = (np.array(x, np.float32)[:, None, None] for x in (mean, std))
         self.dim: int = config.projection_dim
 
-    def image(self, video: Path) -> Floats:
+    def image(self, video: Path) -> Float32:
         """`(dim,)`: mean over frames of their embeddings of length 1.
 
         Raises:
@@ -147,10 +148,10 @@ class LocalClip:
         model = self._model
         with self._torch.inference_mode():
             pooled = model.vision_model(self._torch.from_numpy(frames)).pooler_output
-            embedded: Floats = model.visual_projection(pooled).numpy()
+            embedded: Float32 = model.visual_projection(pooled).numpy()
         return np.asarray(_normalised(embedded).mean(axis=0), np.float32)
 
-    def texts(self, labels: Sequence[str]) -> Floats:
+    def texts(self, labels: Sequence[str]) -> Float32:
         """`(labels, dim)`: embeddings of length 1; long labels are cut."""
         rows = []
         with self._torch.inference_mode():
@@ -194,5 +195,5 @@ def _mean_and_std(folder: Path) -> tuple[list[float], list[float]]:
     )
 
 
-def _normalised(rows: Floats) -> Floats:
+def _normalised(rows: Float32) -> Float32:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)

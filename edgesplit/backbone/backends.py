@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.backbone.identity import Backbone
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import BackendError
@@ -16,13 +16,11 @@ __all__ = ["Backend", "FunctionBackend", "OrtBackend"]
 
 CLOSED = "The backend is closed. Open a new one."
 
-Floats = npt.NDArray[np.float32]
-
 
 class Backend(Protocol):
     """Runs the backbone. Several threads may call `run` at once."""
 
-    def run(self, clips: Floats) -> Floats:
+    def run(self, clips: Float32) -> Float32:
         """Features `(batch, dim)` float32 of clips `(batch, *clip_shape)` float32 in 0..1.
 
         The result is an own array, valid for good.
@@ -72,7 +70,7 @@ class OrtBackend:
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         """The execution providers that were really obtained, the preferred one first."""
 
-    def run(self, clips: Floats) -> Floats:
+    def run(self, clips: Float32) -> Float32:
         """See `Backend.run`."""
         session = self._session
         if session is None:
@@ -91,11 +89,11 @@ class OrtBackend:
 class FunctionBackend:
     """A backend made from a function, for tests and for backbones of your own."""
 
-    def __init__(self, function: Callable[[Floats], Floats]) -> None:
+    def __init__(self, function: Callable[[Float32], Float32]) -> None:
         """Args: function: `(batch, *clip_shape)` -> `(batch, dim)`."""
-        self._function: Callable[[Floats], Floats] | None = function
+        self._function: Callable[[Float32], Float32] | None = function
 
-    def run(self, clips: Floats) -> Floats:
+    def run(self, clips: Float32) -> Float32:
         """See `Backend.run`."""
         function = self._function
         if function is None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.backbone.identity import Backbone
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import CacheError, ClipError
@@ -33,8 +33,7 @@ __all__ = [
     "open_backbone",
 ]
 
-Floats = npt.NDArray[np.float32]
-Extract = Callable[[Path], Floats]
+Extract = Callable[[Path], Float32]
 """A video file to its feature, `(dim,)`; a ClipError where there is none."""
 
 Video = TypeVar("Video")
@@ -51,14 +50,14 @@ class Features:
 
     places: Mapping[str, int]
     """Rows of the matrix."""
-    matrix: Floats
+    matrix: Float32
     """`(videos, dim)`."""
     missing: Mapping[str, str]
     """Videos that have none, and why."""
 
-    def pick(self, videos: Iterable[str]) -> Floats:
+    def pick(self, videos: Iterable[str]) -> Float32:
         """`(clips, dim)`: of videos that are all there."""
-        picked: Floats = self.matrix[[self.places[video] for video in videos]]
+        picked: Float32 = self.matrix[[self.places[video] for video in videos]]
         return picked
 
     def to_bytes(self, feature_space: str) -> bytes:
@@ -73,14 +72,14 @@ class Features:
         return buffer.getvalue()
 
 
-def open_backbone(backbone: Backbone) -> Callable[[Floats], Floats]:
+def open_backbone(backbone: Backbone) -> Callable[[Float32], Float32]:
     """Takes a clip to its feature, `(dim,)`.
 
     One at a time, as a device does: in a batch, a feature's last bits may depend on the others.
     """
     session = open_session(backbone, threads=0)
 
-    def run(clip: Floats) -> Floats:
+    def run(clip: Float32) -> Float32:
         (features,) = session.run(["features"], {"clip": clip[None]})
         return np.asarray(features[0], np.float32)
 
@@ -111,7 +110,7 @@ def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extrac
         warn_of_cache(error)
         keep = False
 
-    def extract(video: Path) -> Floats:
+    def extract(video: Path) -> Float32:
         nonlocal keep
         name = _name_of(video) if keep else None
         path = find_cached(*folder, name) if name else None
@@ -146,7 +145,7 @@ def _name_of(video: Path) -> str | None:
     return f"{name}.npz"
 
 
-def _read(path: Path, dim: int) -> Floats | None:
+def _read(path: Path, dim: int) -> Float32 | None:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             feature = arrays["feature"]
@@ -155,7 +154,7 @@ def _read(path: Path, dim: int) -> Floats | None:
     return feature if feature.shape == (dim,) and feature.dtype == np.float32 else None
 
 
-def _write(path: Path, feature: Floats) -> None:
+def _write(path: Path, feature: Float32) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, feature=feature)  # a zip archive's checksum finds a damaged one
     Store().replace_file(path, buffer.getvalue())
@@ -163,7 +162,7 @@ def _write(path: Path, feature: Floats) -> None:
 
 def extract_all(
     videos: Mapping[str, Video],
-    extract: Callable[[Video], Floats],
+    extract: Callable[[Video], Float32],
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
     """Features of all videos that have one, in their order.
@@ -176,7 +175,7 @@ def extract_all(
     Raises:
         ClipError: not a single video can be read.
     """
-    rows: dict[str, Floats] = {}
+    rows: dict[str, Float32] = {}
     missing: dict[str, str] = {}
     for done, (name, path) in enumerate(videos.items(), start=1):
         try:

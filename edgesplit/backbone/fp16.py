@@ -18,13 +18,13 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
+from edgesplit._types import Float32
 from edgesplit.backbone.graph import open_flat, replace_nodes
 from edgesplit.backbone.ranges import Ranges, measure_ranges
 from edgesplit.errors import ExportError
 
 __all__ = ["HIGHEST", "LOWEST", "Halved", "RangeReport", "round_halves", "to_fp16"]
 
-Floats = npt.NDArray[np.float32]
 
 FLOAT16_MAX = 65504.0
 
@@ -91,7 +91,7 @@ class Halved:
     ranges: RangeReport
 
 
-def to_fp16(backbone: bytes, clips: Iterable[Floats]) -> Halved:
+def to_fp16(backbone: bytes, clips: Iterable[Float32]) -> Halved:
     """Writes the backbone with float16 inside; the same input gives the same bytes.
 
     LayerNorm and softmax, as one operator or taken apart, and all other reductions stay in
@@ -291,7 +291,7 @@ class _Halving:
         return name + self.suffix if half else name
 
 
-def _halved(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+def _halved(values: Float32) -> npt.NDArray[np.float16]:
     with np.errstate(over="ignore"):  # what overflows is looked for afterwards
         return values.astype(np.float16)
 

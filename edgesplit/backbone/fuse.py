@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import version_converter
 
@@ -31,8 +30,6 @@ LARGEST_BYTES = 2**31 - 2**20
 
 _PREFIX = "head/"
 _N_CLIPS = 4
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgesplit._types import Float32
 from edgesplit.backbone.graph import open_flat, replace_nodes
 from edgesplit.backbone.ranges import Ranges, measure_ranges
 from edgesplit.errors import ExportError
@@ -34,10 +35,8 @@ _TINY = float(np.finfo(np.float32).tiny)
 _MOST_BIAS = 2.0**30
 """A bias stays below this many steps, so that the 32-bit sum that it begins has room."""
 
-Floats = npt.NDArray[np.float32]
 
-
-def to_int8(backbone: bytes, clips: Iterable[Floats], *, signed: bool = False) -> bytes:
+def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) -> bytes:
     """Returns the backbone with Q/DQ pairs, as ONNX bytes.
 
     Args:
@@ -127,7 +126,7 @@ def _channel_axis(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> int 
 
 
 def _find_ranges(
-    model: onnx.ModelProto, layers: dict[str, _Layer], clips: Iterable[Floats]
+    model: onnx.ModelProto, layers: dict[str, _Layer], clips: Iterable[Float32]
 ) -> Ranges:
     """Lowest and highest of every value that is to be rounded, over all clips.
 
@@ -206,7 +205,7 @@ class _Rounding:
             )
 
     def _stored(
-        self, name: str, whole: npt.NDArray[np.signedinteger], steps: Floats, axis: int
+        self, name: str, whole: npt.NDArray[np.signedinteger], steps: Float32, axis: int
     ) -> str:
         """Adds whole numbers and what reads them as float32; returns the latter's name."""
         zeros = np.zeros_like(whole, shape=steps.shape)

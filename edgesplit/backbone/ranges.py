@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import BackendError
 
 __all__ = ["Ranges", "measure_ranges"]
 
-Floats = npt.NDArray[np.float32]
 Ranges = dict[str, tuple[float, float]]
 """Lowest and highest number by the name of the value."""
 
@@ -28,7 +27,7 @@ _REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceSum")
 def measure_ranges(
     model: onnx.ModelProto,
     names: Collection[str],
-    clips: Iterable[Floats],
+    clips: Iterable[Float32],
     *,
     halves: Collection[str] = (),
 ) -> Ranges:

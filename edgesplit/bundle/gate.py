@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import GateError
 from edgesplit.heads.diff import HeadDiff, diff_heads, match_nodes
@@ -23,8 +24,6 @@ MAX_GOLDEN = 256
 N_MADE = 64
 """Features made up for the gate when there are no golden ones."""
 
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -35,7 +34,7 @@ class Gate:
     """Root classes whose logits were compared, bit for bit."""
 
 
-def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
+def pass_gate(before: Head, after: Head, golden: Float32 | None) -> Gate:
     """Lets `after` pass if it changes nothing that both heads have.
 
     Nodes of both must have the same row, parent and provenance, and a split of both the same
@@ -82,7 +81,7 @@ def pass_gate(before: Head, after: Head, golden: Floats | None) -> Gate:
     return Gate(n_features=len(features), n_untouched=len(untouched))
 
 
-def _run(before: Head, after: Head, features: Floats) -> list[list[Floats]]:
+def _run(before: Head, after: Head, features: Float32) -> list[list[Float32]]:
     """Logits and probabilities of both heads in ONNX Runtime."""
     outputs = ["logits", "probabilities"]
     return [
@@ -139,5 +138,5 @@ def _changed_labels(
     return [*difference.changed, *resplit, *grown]
 
 
-def _made(dim: int) -> Floats:
+def _made(dim: int) -> Float32:
     return np.random.default_rng(0).standard_normal((N_MADE, dim), np.float32)

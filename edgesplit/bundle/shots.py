@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.bundle.videos import open_extractor
 from edgesplit.errors import ClipError
 from edgesplit.video.clips import VIDEO_SUFFIXES
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["read_shots"]
 
-Floats = npt.NDArray[np.float32]
 
 _SAVED = (".npy", ".npz")
 
 
 def read_shots(
     folder: Path, bundle: Bundle, progress: Callable[[int, int], None] | None = None
-) -> dict[str, Floats]:
+) -> dict[str, Float32]:
     """Features `(clips, dim)` of the files in each sub-folder, by its name.
 
     Args:
@@ -64,7 +63,7 @@ def read_shots(
             "Name each sub-folder after a subcategory and put its clips there."
         )
     extract = open_extractor(bundle)
-    shots: dict[str, Floats] = {}
+    shots: dict[str, Float32] = {}
     done = 0
     for name, part in found.items():
         features = []
@@ -84,7 +83,7 @@ def read_shots(
     return shots
 
 
-def _load(file: Path, feature_space: str) -> Floats:
+def _load(file: Path, feature_space: str) -> Float32:
     try:
         loaded = np.load(file, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):

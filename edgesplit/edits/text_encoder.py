@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import BundleError, CacheError, LabelError
 from edgesplit.storage.files import check_digest
@@ -59,8 +59,6 @@ _LOCK_TIMEOUT_S = 2.0  # a write takes milliseconds; whoever holds the lock long
 _CREATE = f"""CREATE TABLE IF NOT EXISTS {_CACHE_TABLE}
     (encoder TEXT, text TEXT, vector BLOB, digest BLOB, PRIMARY KEY (encoder, text))
     WITHOUT ROWID"""
-
-_Array = npt.NDArray[np.float32]
 
 
 @lru_cache(maxsize=1)
@@ -124,7 +122,7 @@ class TextEncoder:
             message = f"{path} does not describe a text encoder ({error!r}). "
             raise BundleError(message + _REMEDY) from error
 
-    def encode(self, texts: Sequence[str]) -> _Array:
+    def encode(self, texts: Sequence[str]) -> Float32:
         """Return the embeddings of the texts, from the cache where it has them.
 
         A cache that cannot be read or written is done without; it never fails a call. A cached
@@ -149,7 +147,7 @@ class TextEncoder:
         rows = [known[text] for text in normal]
         return np.array(rows, np.float32).reshape(len(rows), self.dim)
 
-    def compute(self, texts: Sequence[str]) -> _Array:
+    def compute(self, texts: Sequence[str]) -> Float32:
         """Return what `encode` does, without looking into the cache or adding to it."""
         ids = [self._tokenize(normalize_text(text)) for text in texts]
         rows = np.empty((len(ids), self.dim))
@@ -242,7 +240,7 @@ def _read_files(folder: Path, digest: str) -> tuple[bytes, bytes]:
     return encoder, tokenizer
 
 
-def _is_embedding(vector: _Array) -> bool:
+def _is_embedding(vector: Float32) -> bool:
     """Whether a vector is finite, of length 1, and on the grid."""
     length = float(np.linalg.norm(vector.astype(np.float64)))
     if not abs(length - 1) <= _LENGTH_TOLERANCE:  # NaN and infinity give no finite length
@@ -256,9 +254,9 @@ def _row_digest(encoder: str, text: str, vector: bytes) -> bytes:
     return hashlib.sha256(f"{encoder}\0{text}\0".encode() + vector).digest()
 
 
-def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, _Array]:
+def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, Float32]:
     """Return the sound embeddings that the cache holds; none when it cannot be read."""
-    found: dict[str, _Array] = {}
+    found: dict[str, Float32] = {}
 
     def read(connection: sqlite3.Connection) -> None:
         for start in range(0, len(texts), _QUERY_TEXTS):
@@ -282,7 +280,7 @@ def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, _Arra
     return found
 
 
-def _write_cache(encoder: str, vectors: Mapping[str, _Array]) -> None:
+def _write_cache(encoder: str, vectors: Mapping[str, Float32]) -> None:
     """Add embeddings in one short transaction; a cache that refuses them stays as it was."""
     blobs = {text: row.astype("<f4").tobytes() for text, row in vectors.items()}
     rows = [(encoder, text, blob, _row_digest(encoder, text, blob)) for text, blob in blobs.items()]

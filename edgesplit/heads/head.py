@@ -25,14 +25,13 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._types import Float32, Int64
 from edgesplit.errors import HeadError
 from edgesplit.heads.labels import LabelTree
 from edgesplit.storage.files import is_digest
 
 __all__ = ["Evaluation", "Head", "Level", "PathStep", "head_digest", "levels"]
 
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 
 PADDING = np.float32(-1e30)
 """Score of the columns that pad a level's splits to one width: exp of it is 0."""
@@ -52,15 +51,15 @@ def head_digest(data: bytes) -> str:
 class Level:
     """All splits whose children have the same depth, padded to one width."""
 
-    parents: Integers
+    parents: Int64
     """`(splits,)`: column of the node that was split."""
-    first_child: Integers
+    first_child: Int64
     """`(splits,)`: column of its first child; the others follow it."""
-    columns: Integers
+    columns: Int64
     """`(splits, width)`: the children's columns, -1 where padded."""
     flat: npt.NDArray[np.bool_]
     """`(splits,)`: True for composition flat."""
-    temperature: Floats
+    temperature: Float32
     """`(splits,)`."""
 
 
@@ -98,11 +97,11 @@ def _level(tree: LabelTree, parents: Sequence[int]) -> Level:
 class Evaluation:
     """What a head says about a batch of features; column = node of the label tree."""
 
-    logits: Floats
+    logits: Float32
     """`(batch, nodes)`."""
-    probabilities: Floats
+    probabilities: Float32
     """`(batch, nodes)`: an inner node's is the sum over its leaves."""
-    class_index: Integers
+    class_index: Int64
     """`(batch,)`: column of the decided class. This, not argmax over leaves, is the decision."""
 
 
@@ -130,8 +129,8 @@ class Head:
     """
 
     tree: LabelTree
-    weight: Floats
-    bias: Floats
+    weight: Float32
+    bias: Float32
     feature_space: str = ""
     parent: str = ""
 
@@ -180,8 +179,8 @@ class Head:
         """
         return cls(
             tree=LabelTree.from_labels(labels),
-            weight=cast(Floats, weight),
-            bias=cast(Floats, bias),
+            weight=cast("Float32", weight),
+            bias=cast("Float32", bias),
             feature_space=feature_space,
         )
 
@@ -247,7 +246,7 @@ class Head:
             class_index=self._walk(current, relative),
         )
 
-    def _logits(self, batch: Floats) -> tuple[Floats, Floats]:
+    def _logits(self, batch: Float32) -> tuple[Float32, Float32]:
         """Logits of all nodes, and the children's relative scores u."""
         # The root classes are computed by themselves, as in the graph: BLAS may round a column
         # differently when the matrix grows.
@@ -268,7 +267,7 @@ class Head:
             logits[:, column] = _log_sum_exp(logits[:, below])
         return logits, relative
 
-    def _walk(self, current: Integers, relative: Floats) -> Integers:
+    def _walk(self, current: Int64, relative: Float32) -> Int64:
         """From the winner at the root level down to a leaf, by the largest relative score.
 
         The relative scores decide, not the logits: adding the parent's logit rounds, and a
@@ -288,7 +287,7 @@ class Head:
         """The decided label of each feature; `features` as in `evaluate`."""
         return [self.tree[int(column)].label for column in self.evaluate(features).class_index]
 
-    def path(self, class_index: int, probabilities: Floats) -> tuple[PathStep, ...]:
+    def path(self, class_index: int, probabilities: Float32) -> tuple[PathStep, ...]:
         """The decision level by level.
 
         Args:
@@ -301,12 +300,12 @@ class Head:
         )
 
 
-def _log_softmax(scores: Floats) -> Floats:
+def _log_softmax(scores: Float32) -> Float32:
     shifted = scores - scores.max(axis=-1, keepdims=True)
-    return cast(Floats, shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+    return cast("Float32", shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
-def _log_sum_exp(scores: Floats) -> Floats:
+def _log_sum_exp(scores: Float32) -> Float32:
     top = scores.max(axis=-1, keepdims=True)
     total: npt.NDArray[Any] = np.log(np.exp(scores - top).sum(axis=-1)) + top[..., 0]
-    return cast(Floats, total)
+    return cast("Float32", total)

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._types import Float32, Int64
 from edgesplit.errors import EditError
 from edgesplit.heads.head import Head
 
 __all__ = ["Score", "count_flips", "score_split"]
-
-Columns = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def count_flips(before: Head, after: Head, features: npt.ArrayLike) -> int:
     return _count_flips(before, after, *decided)
 
 
-def _count_flips(before: Head, after: Head, old: Columns, new: Columns) -> int:
+def _count_flips(before: Head, after: Head, old: Int64, new: Int64) -> int:
     flips = 0
     for pair, count in Counter(zip(old.tolist(), new.tolist(), strict=True)).items():
         was, is_now = (
@@ -118,21 +117,19 @@ def _count_flips(before: Head, after: Head, old: Columns, new: Columns) -> int:
     return flips
 
 
-def _names(head: Head, columns: Columns) -> npt.NDArray[Any]:
+def _names(head: Head, columns: Int64) -> npt.NDArray[Any]:
     labels: npt.NDArray[Any] = np.array([node.label for node in head.tree], dtype=object)[columns]
     return labels
 
 
-def _among(head: Head, column: int, logits: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+def _among(head: Head, column: int, logits: Float32) -> npt.NDArray[Any]:
     """The best child of a split for every row, as if nothing else could win."""
     children = head.tree.children(column)
     best = logits[:, children.start : children.stop].argmax(axis=1)
     return _names(head, children.start + best)
 
 
-def _masked(
-    head: Head, label: str, batch: npt.NDArray[np.float32], decided: Columns
-) -> npt.NDArray[Any]:
+def _masked(head: Head, label: str, batch: Float32, decided: Int64) -> npt.NDArray[Any]:
     """The head's decisions when it may not answer `label`; others stay as they are."""
     column = head.tree.find(label)
     inside = np.array([column in head.tree.path(leaf) for leaf in range(len(head.tree))])[decided]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgesplit._types import Float32, Int64
 from edgesplit.errors import EdgesplitError, HeadError
 from edgesplit.heads.head import PADDING, Head, Level, levels
 from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
@@ -200,9 +201,7 @@ def _read_node(content: Mapping[str, Any]) -> Node:
 # --- rows -----------------------------------------------------------------------------------
 
 
-def _read_rows(
-    tree: LabelTree, model: onnx.ModelProto
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _read_rows(tree: LabelTree, model: onnx.ModelProto) -> tuple[Float32, Float32]:
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     root = _floats(tensors, "weight", 2)
     if root.shape[0] != len(tree.roots):  # before an array of the claimed size is made
@@ -240,9 +239,7 @@ def _least_size(tree: LabelTree, dim: int) -> int:
     return 4 * dim * rows + walk + roll_up
 
 
-def _floats(
-    tensors: Mapping[str, onnx.TensorProto], name: str, rank: int
-) -> npt.NDArray[np.float32]:
+def _floats(tensors: Mapping[str, onnx.TensorProto], name: str, rank: int) -> Float32:
     tensor = tensors.get(name)
     if tensor is None:
         raise HeadError(f"The head file has no initializer {name!r}: it was edited or damaged.")
@@ -255,9 +252,9 @@ def _floats(
 
 
 def _place(
-    target: npt.NDArray[np.float32],
-    rows: npt.NDArray[np.float32],
-    columns: npt.NDArray[np.int64],
+    target: Float32,
+    rows: Float32,
+    columns: Int64,
     name: str,
 ) -> None:
     if rows.shape != (len(columns), *target.shape[1:]):
@@ -409,8 +406,8 @@ class _GraphWriter:
     def _gemm(
         self,
         output: str,
-        weight: npt.NDArray[np.float32],
-        bias: npt.NDArray[np.float32],
+        weight: Float32,
+        bias: Float32,
         prefix: str,
     ) -> str:
         inputs = [

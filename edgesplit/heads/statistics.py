@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._types import Float32, Int64
 from edgesplit.errors import BundleError, TooFewClipsError
 from edgesplit.heads.head import Head
 
@@ -29,15 +30,15 @@ class Statistics:
 
     labels: tuple[str, ...]
     """The root classes at the time, in column order; a root class never leaves its column."""
-    means: npt.NDArray[np.float32]
+    means: Float32
     """`(classes, dim)`; zeros where no clip was decided for the class."""
-    counts: npt.NDArray[np.int64]
+    counts: Int64
     """`(classes,)`: clips decided for each class."""
-    covariance: npt.NDArray[np.float32]
+    covariance: Float32
     """`(dim, dim)`: of the features around their class means, shared by all classes."""
-    sample: npt.NDArray[np.float32]
+    sample: Float32
     """`(clips, dim)`: some of the features, spread evenly; the gate's golden features, too."""
-    decided: npt.NDArray[np.int64]
+    decided: Int64
     """`(clips,)`: column of the root class that each feature of the sample was decided for."""
     feature_space: str
 
@@ -81,9 +82,9 @@ class Statistics:
             feature_space=head.feature_space,
         )
 
-    def of_class(self, column: int) -> npt.NDArray[np.float32]:
+    def of_class(self, column: int) -> Float32:
         """`(clips, dim)`: the sample's features that were decided for a root class."""
-        found: npt.NDArray[np.float32] = self.sample[self.decided == column]
+        found: Float32 = self.sample[self.decided == column]
         return found
 
     def check_counts(self) -> None:
@@ -144,6 +145,6 @@ class Statistics:
             raise BundleError("stats.npz is damaged. Restore it from a copy.") from error
 
 
-def spread(n: int, n_wanted: int) -> npt.NDArray[np.int64]:
+def spread(n: int, n_wanted: int) -> Int64:
     """At most so many of n places, evenly over all: clips are often sorted by class."""
     return np.arange(0, n, max(1, -(-n // n_wanted)))

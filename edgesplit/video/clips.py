@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32, UInt8
 from edgesplit.errors import ClipError
 from edgesplit.video.preprocessing import Preprocessing, sample_frames, scaled_size
 from edgesplit.video.resize import resize_picture
@@ -42,7 +42,6 @@ __all__ = [
     "stack_clip",
 ]
 
-Pixels = npt.NDArray[np.uint8]
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"))
 
@@ -79,13 +78,13 @@ def find_videos(folder: Path) -> list[Path]:
 class VideoClip:
     """A clip, and whether the video was long enough for it."""
 
-    pixels: npt.NDArray[np.float32]
+    pixels: Float32
     """Of shape `preprocessing.clip_shape`, in 0..1."""
     n_repeated: int
     """Frames of the clip that repeat the one before, as the video has too few."""
 
 
-def read_clip(path: str | Path, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+def read_clip(path: str | Path, preprocessing: Preprocessing) -> Float32:
     """One clip from a video file, float32 in 0..1, of shape `preprocessing.clip_shape`.
 
     Raises:
@@ -109,7 +108,7 @@ def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
     return VideoClip(clip, n_repeated=len(indices) - len(set(indices)))
 
 
-def stack_clip(pictures: Sequence[Pixels], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+def stack_clip(pictures: Sequence[UInt8], preprocessing: Preprocessing) -> Float32:
     """The clip of pictures that `scale_frame` made: float32 in 0..1, `preprocessing.clip_shape`."""
     order = (3, 0, 1, 2) if preprocessing.layout == "ncthw" else (0, 3, 1, 2)
     clip = np.ascontiguousarray(np.stack(pictures).transpose(order), np.float32)
@@ -157,10 +156,10 @@ def decode_video(path: Path) -> Iterator[av.VideoFrame]:
 
 def _read_frames(
     path: Path, preprocessing: Preprocessing, n_frames: int
-) -> tuple[dict[int, Pixels], int]:
+) -> tuple[dict[int, UInt8], int]:
     """The frames to sample from a video of `n_frames`, and how many frames it really has."""
     wanted: Collection[int] = set(sample_frames(n_frames, preprocessing)) if n_frames else ()
-    frames: dict[int, Pixels] = {}
+    frames: dict[int, UInt8] = {}
     count = 0
     for count, frame in enumerate(decode_video(path), start=1):
         if count - 1 in wanted:
@@ -171,7 +170,7 @@ def _read_frames(
     return frames, count
 
 
-def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> Pixels:
+def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
     """The frame upright, scaled and cropped: `(height, width, 3)` uint8.
 
     Colours are converted as the frame's tags say (BT.601 or BT.709, limited or full range).
@@ -227,7 +226,7 @@ def _reformat(frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
 _kept = threading.local()
 
 
-def _to_pixels(frame: av.VideoFrame) -> Pixels:
+def _to_pixels(frame: av.VideoFrame) -> UInt8:
     return frame.to_ndarray().astype(np.uint8, copy=False)
 
 
@@ -242,7 +241,7 @@ class _Turn(NamedTuple):
         """Height and width of the other one: of the upright picture or the stored one."""
         return (width, height) if self.swap else (height, width)
 
-    def apply(self, picture: Pixels) -> Pixels:
+    def apply(self, picture: UInt8) -> UInt8:
         """A view of the picture, upright."""
         turned = picture.swapaxes(0, 1) if self.swap else picture
         return turned[:: -1 if self.reverse_rows else 1, :: -1 if self.reverse_columns else 1]

@@ -13,12 +13,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from edgesplit._types import Float32, Float64, Int64, UInt8
 
 __all__ = ["RESAMPLINGS", "resize_picture"]
 
-Bytes = npt.NDArray[np.uint8]
-Taps = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+Taps = tuple[Int64, Float32]
 """Of each line that is made: the first line that goes into it, and the weights of that one and the
 next ones, `(lines, taps)`."""
 
@@ -26,14 +26,12 @@ _UNIT = 1 << 15
 """Weights are whole numbers of this part. Times bytes they add up to less than 2 ** 24, which
 float32 holds exactly: in whatever order a machine adds, the result is the same."""
 
-Doubles = npt.NDArray[np.float64]
 
-
-def _triangle(distance: Doubles) -> Doubles:
+def _triangle(distance: Float64) -> Float64:
     return np.maximum(0, 1 - distance)
 
 
-def _cubic(distance: Doubles) -> Doubles:
+def _cubic(distance: Float64) -> Float64:
     """Keys' with a = -1/2, as Pillow's and torch's with antialias; OpenCV's is another."""
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
@@ -41,7 +39,7 @@ def _cubic(distance: Doubles) -> Doubles:
 
 
 class _Resampling(NamedTuple):
-    kernel: Callable[[Doubles], Doubles]
+    kernel: Callable[[Float64], Float64]
     """Weights by the distance from the centre, not normalised."""
     radius: int
     """From where on they are 0."""
@@ -57,14 +55,14 @@ RESAMPLINGS: Mapping[str, _Resampling] = {
 
 
 def resize_picture(
-    picture: Bytes,
+    picture: UInt8,
     height: int,
     width: int,
     *,
     rows: slice,
     columns: slice,
     resampling: str = "antialias",
-) -> Bytes:
+) -> UInt8:
     """A part of the picture that is scaled to height x width.
 
     Like Pillow it rounds to bytes after either axis.
@@ -111,7 +109,7 @@ def _taps(n: int, n_made: int, resampling: str) -> Taps:
     return first, whole.astype(np.float32)
 
 
-def _mix(lines: Bytes, taps: Taps) -> Bytes:
+def _mix(lines: UInt8, taps: Taps) -> UInt8:
     """Mixes lines along the first axis."""
     first, weights = taps
     flat = np.ascontiguousarray(lines).reshape(len(lines), -1)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from edgesplit._types import Float32
 from edgesplit.errors import ExportError
 from edgesplit.export.graph.hooks import (
     Call,
@@ -42,7 +42,6 @@ from edgesplit.export.graph.tail import (
 
 __all__ = ["Cut", "find_cut"]
 
-Floats = npt.NDArray[np.float32]
 
 _DRIFT = 1e-4
 """Largest difference between the tail and the output on clips that did not find the tail."""
@@ -71,10 +70,10 @@ class Cut:
     layer: str
     """Dotted name of the head inside the model."""
 
-    weight: Floats
+    weight: Float32
     """`(C, D)`, one row per class; the layer's, times the tail's factor."""
 
-    bias: Floats
+    bias: Float32
     """`(C,)`, the layer's times that factor; zeros when the layer has none."""
 
     averaged: bool
@@ -219,7 +218,7 @@ def _linear_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: part for name, part in model.named_modules() if is_linear(part)}
 
 
-def _copy_rows(head: nn.Module) -> tuple[Floats, Floats]:
+def _copy_rows(head: nn.Module) -> tuple[Float32, Float32]:
     weight = cast("Tensor", head.weight).numpy()  # (C, D), or (C, D, 1, 1, 1) of a convolution
     bias = cast("Tensor | None", head.bias)
     zeros = np.zeros(len(weight), np.float32)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from edgesplit._types import Float32
 from edgesplit.backbone.identity import Backbone
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
@@ -41,8 +41,6 @@ FP32_BAR = 1e-4
 
 _TINY = float(np.finfo(np.float32).tiny)  # keeps 0 / 0 at 0
 
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class Parity:
@@ -62,7 +60,7 @@ def measure_parity(
     *,
     backbone: Backbone,
     head: bytes,
-    batches: Iterable[Floats],
+    batches: Iterable[Float32],
     preprocessing: Preprocessing,
 ) -> Parity:
     """Returns the differences between torch and the exported pair in ONNX Runtime on the CPU.
@@ -80,8 +78,8 @@ def measure_parity(
         ValueError: No batches.
     """
     backbone_session, head_session = (open_session(model, threads=0) for model in (backbone, head))
-    torch_side: list[tuple[Floats, Floats]] = []
-    exported: list[tuple[Floats, Floats]] = []
+    torch_side: list[tuple[Float32, Float32]] = []
+    exported: list[tuple[Float32, Float32]] = []
     for batch in batches:
         features, logits = cut.run(normalize_clips(torch.from_numpy(batch), preprocessing))
         torch_side.append((features.numpy(), logits.numpy()))
@@ -120,7 +118,7 @@ def check_parity(parity: Parity, *, bar: float = FP32_BAR) -> None:
     )
 
 
-def random_clips(clip_shape: Sequence[int]) -> list[Floats]:
+def random_clips(clip_shape: Sequence[int]) -> list[Float32]:
     """Returns seeded clips in 0..1, a batch of 1 and one of 4: the free batch axis is tried too.
 
     Noise of full range alone would excite only what responds to noise; every clip gets its own
@@ -130,24 +128,24 @@ def random_clips(clip_shape: Sequence[int]) -> list[Floats]:
     return [_random_batch(rng, n_clips, clip_shape) for n_clips in (1, 4)]
 
 
-def _random_batch(rng: np.random.Generator, n_clips: int, clip_shape: Sequence[int]) -> Floats:
+def _random_batch(rng: np.random.Generator, n_clips: int, clip_shape: Sequence[int]) -> Float32:
     *outer, height, width = clip_shape
     blocks = rng.random((n_clips, *outer, -(-height // 8), -(-width // 8)), np.float32)
     coarse = blocks.repeat(8, -2).repeat(8, -1)[..., :height, :width]
     noise = rng.random((n_clips, *clip_shape), np.float32)
     share, low, high = rng.random((3, n_clips, *[1] * len(clip_shape)), np.float32)
-    mixed: Floats = low + (high - low) * (share * coarse + (1 - share) * noise)
+    mixed: Float32 = low + (high - low) * (share * coarse + (1 - share) * noise)
     return mixed
 
 
-def run_session(session: onnxruntime.InferenceSession, **inputs: Floats) -> Floats:
+def run_session(session: onnxruntime.InferenceSession, **inputs: Float32) -> Float32:
     """Returns the first output.
 
     Raises:
         ExportError: ONNX Runtime fails on these inputs.
     """
     try:
-        output: Floats = session.run([session.get_outputs()[0].name], inputs)[0]
+        output: Float32 = session.run([session.get_outputs()[0].name], inputs)[0]
     except Exception as error:  # its exceptions have no common base of their own
         shapes = ", ".join(f"{name} {array.shape}" for name, array in inputs.items())
         raise ExportError(
@@ -156,11 +154,11 @@ def run_session(session: onnxruntime.InferenceSession, **inputs: Floats) -> Floa
     return output
 
 
-def _stack(results: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+def _stack(results: list[tuple[Float32, Float32]]) -> tuple[Float32, Float32]:
     features, logits = zip(*results, strict=True)
     return np.concatenate(features), np.concatenate(logits)
 
 
-def _relative(values: Floats, reference: Floats) -> float:
+def _relative(values: Float32, reference: Float32) -> float:
     largest = float(np.abs(values - reference).max())
     return largest / max(float(np.abs(reference).max()), _TINY)

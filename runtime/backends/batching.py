@@ -8,14 +8,12 @@ from collections import deque
 from concurrent.futures import Future
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.backbone.backends import CLOSED, Backend
 from edgesplit.errors import BackendError
 
 __all__ = ["BatchingBackend"]
-
-Floats = npt.NDArray[np.float32]
 
 
 class BatchingBackend:
@@ -38,15 +36,15 @@ class BatchingBackend:
         self._backend = backend
         self._most = most
         self._wait_s = wait_ms / 1000
-        self._waiting: deque[tuple[Floats, Future[Floats]]] = deque()
+        self._waiting: deque[tuple[Float32, Future[Float32]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._worker = threading.Thread(target=self._work, name="edgesplit-batch", daemon=True)
         self._worker.start()
 
-    def run(self, clips: Floats) -> Floats:
+    def run(self, clips: Float32) -> Float32:
         """See `Backend.run`; waits for the batch that the clips go into."""
-        future: Future[Floats] = Future()
+        future: Future[Float32] = Future()
         with self._changed:
             if self._closed:
                 raise BackendError(CLOSED)
@@ -79,7 +77,7 @@ class BatchingBackend:
             for future, part in zip(futures, parts, strict=True):
                 future.set_result(part.copy())  # an own array, not a view that keeps the batch
 
-    def _run_alone(self, batch: list[tuple[Floats, Future[Floats]]]) -> None:
+    def _run_alone(self, batch: list[tuple[Float32, Future[Float32]]]) -> None:
         """One thread's bad clip must not cost the others theirs."""
         for clips, future in batch:
             try:
@@ -87,7 +85,7 @@ class BatchingBackend:
             except BaseException as error:  # it belongs to the thread that waits
                 future.set_exception(error)
 
-    def _next(self) -> list[tuple[Floats, Future[Floats]]]:
+    def _next(self) -> list[tuple[Float32, Future[Float32]]]:
         """The next batch; empty when closed and nothing waits. A run too large goes alone."""
         with self._changed:
             while not self._waiting:

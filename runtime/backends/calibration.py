@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import VariantError
 from edgesplit.video.clips import read_clip
 
-__all__ = ["MIN_CLIPS", "Clips", "Progress", "check_clips", "read_clips"]
+__all__ = ["MIN_JUDGING_CLIPS", "Clips", "Progress", "check_clips", "read_clips"]
 
-Floats = npt.NDArray[np.float32]
-Clips = Sequence[str | Path | Floats] | Floats
+Clips: TypeAlias = "Sequence[str | Path | Float32] | Float32"
 """Video files, or clips as the backbone takes them: float32 in 0..1, `preprocessing.clip_shape`."""
 Progress = Callable[[str], None]
 
-MIN_CLIPS = 10
+MIN_JUDGING_CLIPS = 10
 """Fewer say too little, of the ranges of values as of the answers."""
 
 
@@ -29,15 +29,15 @@ def check_clips(clips: Clips) -> None:
     Raises:
         VariantError: there are not; with the numbers.
     """
-    if len(clips) < MIN_CLIPS:
+    if len(clips) < MIN_JUDGING_CLIPS:
         raise VariantError(
-            f"{len(clips)} clips are too few to calibrate and judge with: {MIN_CLIPS} at least, "
-            "100 or more to see one wrong answer in a hundred. Give videos like those that the "
-            "device sees; no labels are needed."
+            f"{len(clips)} clips are too few to calibrate and judge with: {MIN_JUDGING_CLIPS} at "
+            "least, 100 or more to see one wrong answer in a hundred. Give videos like those that "
+            "the device sees; no labels are needed."
         )
 
 
-def read_clips(bundle: Bundle, clips: Clips, what: str, progress: Progress) -> Iterator[Floats]:
+def read_clips(bundle: Bundle, clips: Clips, what: str, progress: Progress) -> Iterator[Float32]:
     """The clips, read one at a time; `progress` is told what is done with which.
 
     Raises:

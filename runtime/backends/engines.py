@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from edgesplit._isolated import run_apart
+from edgesplit._types import Float32
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fp16 import RangeReport, to_fp16
 from edgesplit.backbone.identity import inline
@@ -75,8 +75,6 @@ _N_CLIPS = 8
 
 _TINY = float(np.finfo(np.float32).tiny)
 
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class Here:
@@ -116,8 +114,8 @@ class TensorRT:
         return run_apart(build_plan, *arguments, every_s=PROGRESS_S, on_wait=on_wait)
 
     def run(
-        self, engine: bytes, clips: Floats, sizes: tuple[int, ...], *, progress: Progress
-    ) -> Floats:
+        self, engine: bytes, clips: Float32, sizes: tuple[int, ...], *, progress: Progress
+    ) -> Float32:
         """See `trt.run_plan`; says every `PROGRESS_S` how it is going."""
         on_wait = _going_on(progress, "running the engine")
         return run_apart(run_plan, engine, clips, sizes, every_s=PROGRESS_S, on_wait=on_wait)
@@ -350,7 +348,7 @@ class _Source:
     """What an engine is built from."""
 
     backbone: bytes
-    judging: Floats
+    judging: Float32
     """Clips that the engine is compared on, `(n, *clip_shape)`."""
     n_given: int
     ranges: RangeReport | None = None
@@ -383,7 +381,7 @@ def _prepare(
 def _compare(
     backbone: bytes,
     engine: bytes,
-    clips: Floats,
+    clips: Float32,
     batch: Batch,
     tensorrt: TensorRT,
     progress: Progress,
@@ -412,7 +410,7 @@ def _compare(
     return Agreement(float(cosines.min()), float(distances.max()), n_clips=len(places))
 
 
-def _made_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Floats:
+def _made_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Float32:
     """Clips of blocks and noise, between dark and bright, as unlike each other as clips are."""
     rng = np.random.default_rng(0)
     *outer, height, width = clip_shape

@@ -19,8 +19,8 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.backbone.backends import CLOSED
 from edgesplit.backbone.identity import check_self_contained
 from edgesplit.errors import BackendError, EngineError, MissingExtraError
@@ -36,7 +36,6 @@ a GPU, so the tests build with it."""
 N_MESSAGES = 5
 """Of TensorRT's last complaints: the most that an error repeats."""
 
-Floats = npt.NDArray[np.float32]
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ def build_plan(
     return Plan(engine=bytes(built), timing_cache=bytes(learned.serialize()) if learned else b"")
 
 
-def run_plan(engine: bytes, clips: Floats, sizes: tuple[int, ...]) -> Floats:
+def run_plan(engine: bytes, clips: Float32, sizes: tuple[int, ...]) -> Float32:
     """Features of batches of several sizes, one after another.
 
     Args:
@@ -188,7 +187,7 @@ class EngineBackend:
         resources.callback(call, self._cuda.cudaFree, pointer)
         return pointer
 
-    def run(self, clips: Floats) -> Floats:
+    def run(self, clips: Float32) -> Float32:
         """See `Backend.run`; takes the batch sizes that the engine was built for."""
         given = np.ascontiguousarray(clips, np.float32)
         n_clips = len(given)

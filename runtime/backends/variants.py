@@ -15,8 +15,8 @@ from datetime import datetime, timezone
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.backbone.fp16 import RangeReport, round_halves, to_fp16
@@ -50,7 +50,6 @@ __all__ = [
 Recipe = Literal["fp16", "int8", "ort"]
 """float16 or 8 bits inside; or float32 with ONNX Runtime's fused transformer operators."""
 
-Floats = npt.NDArray[np.float32]
 
 _VERSIONS: dict[Recipe, int] = {"fp16": 3, "int8": 2, "ort": 2}
 """Raised when a recipe makes another file of the same backbone, or refuses one that it kept."""
@@ -281,7 +280,7 @@ def check_guard(guard: Guard, recipe: Recipe) -> None:
     )
 
 
-def check_kernels(backend: Backend, plain: Backend, clip: Floats) -> None:
+def check_kernels(backend: Backend, plain: Backend, clip: Float32) -> None:
     """Lets 8-bit kernels pass that compute what the file says.
 
     Args:
@@ -306,7 +305,7 @@ def check_kernels(backend: Backend, plain: Backend, clip: Floats) -> None:
 
 
 def compare_backends(
-    full: Backend, other: Backend, *, head: Head, clips: Iterable[Floats]
+    full: Backend, other: Backend, *, head: Head, clips: Iterable[Float32]
 ) -> Guard:
     """Runs two backbones clip by clip; the speed is not measured and is NaN.
 
@@ -331,7 +330,7 @@ def compare_backends(
     )
 
 
-def measure_speed(full: Backend, other: Backend, clip: Floats, *, blocks: int = _BLOCKS) -> float:
+def measure_speed(full: Backend, other: Backend, clip: Float32, *, blocks: int = _BLOCKS) -> float:
     """How many times as fast `other` is, one clip at a time: the median over alternating blocks.
 
     Of a block the fastest run counts, as what else the machine does only ever adds to one; and a
@@ -345,7 +344,7 @@ def measure_speed(full: Backend, other: Backend, clip: Floats, *, blocks: int = 
     return float(np.median(ratios))
 
 
-def _fastest_s(backend: Backend, batch: Floats) -> float:
+def _fastest_s(backend: Backend, batch: Float32) -> float:
     backend.run(batch)  # threads of the other session spin for a while before they sleep
     fastest, spent, runs = float("inf"), 0.0, 0
     while spent < _BLOCK_S or runs < _MIN_RUNS:
@@ -364,7 +363,7 @@ def _share(clips: Clips, recipe: Recipe) -> tuple[Clips, Clips]:
 
 
 def _make(
-    backbone: bytes, recipe: Recipe, clips: Iterable[Floats]
+    backbone: bytes, recipe: Recipe, clips: Iterable[Float32]
 ) -> tuple[bytes, RangeReport | None]:
     if recipe == "fp16":
         halved = to_fp16(backbone, clips)
@@ -378,7 +377,7 @@ def _judge(
     *,
     exact: Backend,
     head: Head,
-    clips: Iterator[Floats],
+    clips: Iterator[Float32],
     progress: Progress,
 ) -> Guard:
     """Compares `exact`, which computes what the file of `other` says; the speed is `other`'s."""
@@ -388,7 +387,7 @@ def _judge(
     return Guard(**{**found, "speed": measure_speed(full, other, first)})
 
 
-def _chain(first: Floats, rest: Iterator[Floats]) -> Iterator[Floats]:
+def _chain(first: Float32, rest: Iterator[Float32]) -> Iterator[Float32]:
     yield first
     yield from rest
 

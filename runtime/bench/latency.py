@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgesplit._isolated import run_apart
+from edgesplit._types import Float32
 from edgesplit.backbone.backends import Backend
 from edgesplit.runtime.bench.timing import (
     BLOCKS,
@@ -108,7 +108,7 @@ class _Watched:
     def __init__(self, backend: Backend) -> None:
         self._backend, self.ms = backend, 0.0
 
-    def run(self, clips: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def run(self, clips: Float32) -> Float32:
         start = time.perf_counter()
         features = self._backend.run(clips)
         self.ms = 1e3 * (time.perf_counter() - start)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.labels import COMPOSITIONS
@@ -52,7 +52,7 @@ def answer(job: Job, say: Say) -> Answer:
     return Answer((), {"features": what, "n_features": len(features), "splits": rows})
 
 
-def _features(bundle: Bundle) -> tuple[npt.NDArray[np.float32], str]:
+def _features(bundle: Bundle) -> tuple[Float32, str]:
     statistics = bundle.statistics
     if statistics is not None and len(statistics.sample):
         return statistics.sample, "the bundle's own sample of clips"

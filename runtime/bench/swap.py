@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench.sandbox import copied_bundle, find_splits
@@ -119,7 +119,7 @@ def answer(job: Job, say: Say) -> Answer:
     )
 
 
-def _still(runtime: Runtime) -> npt.NDArray[np.float32]:
+def _still(runtime: Runtime) -> Float32:
     return np.full(runtime.clip_shape, 0.5, np.float32)
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from edgesplit._isolated import run_apart
+from edgesplit._types import Float32
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.backbone.session import import_onnxruntime, open_session
 from edgesplit.bundle.bundle import open_bundle
@@ -157,7 +157,7 @@ def _speed_of(what: str, on: str, times_ms: list[float], head_ms: float | None) 
     )
 
 
-def _timed(backend: Backend, clip: npt.NDArray[np.float32]) -> float:
+def _timed(backend: Backend, clip: Float32) -> float:
     start = time.perf_counter()
     backend.run(clip)
     return 1000 * (time.perf_counter() - start)

@@ -6,9 +6,7 @@ import itertools
 import logging
 import threading
 
-import numpy as np
-import numpy.typing as npt
-
+from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Evaluation, Head
@@ -58,7 +56,7 @@ class Probation:
         self,
         live: LiveHead,
         serving: ServingHead,
-        features: npt.NDArray[np.float32],
+        features: Float32,
         decided: Evaluation,
     ) -> None:
         """Counts a decision as `Shadow.observe` does; at the bar, rolls back in a thread."""

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgesplit._threads import single_threaded_blas
+from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, BundleError
@@ -58,7 +58,7 @@ class ServingHead:
         self.build_ms = 1000 * (time.perf_counter() - start)
         """How long building, checking and warming took."""
 
-    def evaluate(self, features: npt.NDArray[np.float32]) -> Evaluation:
+    def evaluate(self, features: Float32) -> Evaluation:
         """What the head says about `(batch, dim)` float32 features.
 
         Raises:

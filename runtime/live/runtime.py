@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.bundle.bundle import Bundle, check_space, open_bundle
 from edgesplit.errors import BackendError
@@ -143,7 +144,7 @@ class Runtime:
         feature = self.extract(clip)
         return self.decide(feature, backbone_ms=1000 * (time.perf_counter() - start))
 
-    def extract(self, clip: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    def extract(self, clip: npt.ArrayLike) -> Float32:
         """The feature of one clip, `(dim,)` float32; arguments and errors as in `predict`."""
         given = np.asarray(clip)
         if given.dtype.kind != "f":
@@ -159,7 +160,7 @@ class Runtime:
                 f"The backbone gave {features.shape} values, want (1, {self.bundle.dim}). The "
                 "backend runs another model than the bundle's."
             )
-        feature: npt.NDArray[np.float32] = features[0]
+        feature: Float32 = features[0]
         if not np.isfinite(feature).all():
             raise BackendError(
                 "The backbone gave a feature that is not finite. Check the clip for NaN, and run "
@@ -168,7 +169,7 @@ class Runtime:
             )
         return feature
 
-    def decide(self, feature: npt.NDArray[np.float32], *, backbone_ms: float = 0.0) -> Prediction:
+    def decide(self, feature: Float32, *, backbone_ms: float = 0.0) -> Prediction:
         """The decision about one feature, `(dim,)` float32, by the head that serves now.
 
         For several windows of one event, decide on the mean of their features: scores are linear
@@ -190,9 +191,7 @@ class Runtime:
         """
         return self._decide(np.asarray(features, np.float32), 0.0, observed=False)
 
-    def _decide(
-        self, batch: npt.NDArray[np.float32], backbone_ms: float, *, observed: bool
-    ) -> list[Prediction]:
+    def _decide(self, batch: Float32, backbone_ms: float, *, observed: bool) -> list[Prediction]:
         if batch.ndim != 2 or batch.shape[1] != self.bundle.dim or not np.isfinite(batch).all():
             raise ValueError(f"a feature must be {self.bundle.dim} finite numbers")
         serving = self._live.serving  # taken once: a swap meanwhile does not touch this call

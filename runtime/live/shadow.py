@@ -16,8 +16,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.diff import match_nodes
 from edgesplit.heads.head import Evaluation
@@ -42,7 +42,6 @@ MAX_CHANGES = 10
 Z = 3.0
 """Standard errors that a share must be above a bar: it is looked at after every window."""
 
-Floats = npt.NDArray[np.float32]
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +135,7 @@ class Shadow:
         self._children: dict[int, Counter[int]] = {}
         self._margins: dict[int, float] = {}
 
-    def observe(self, live: ServingHead, features: Floats, decided: Evaluation) -> None:
+    def observe(self, live: ServingHead, features: Float32, decided: Evaluation) -> None:
         """Lets the candidate decide what the live head decided. Never raises.
 
         Args:

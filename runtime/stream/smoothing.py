@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from edgesplit._types import Float32
 from edgesplit.runtime.live.runtime import Runtime
 from edgesplit.runtime.stream.events import Decision, Rescored
 
 __all__ = ["Recent"]
-
-Floats = npt.NDArray[np.float32]
 
 
 class Recent:
@@ -33,11 +31,11 @@ class Recent:
         """
         if smooth < 1 or n_windows < 0:
             raise ValueError(f"smooth must be from 1, n_windows from 0: {smooth}, {n_windows}")
-        self._features: deque[Floats] = deque(maxlen=smooth)
-        self._decided: deque[tuple[Decision, Floats]] = deque(maxlen=n_windows)
+        self._features: deque[Float32] = deque(maxlen=smooth)
+        self._decided: deque[tuple[Decision, Float32]] = deque(maxlen=n_windows)
         self._segment = 0
 
-    def add(self, feature: Floats, segment: int) -> Floats:
+    def add(self, feature: Float32, segment: int) -> Float32:
         """The mean of this `(dim,)` float32 feature and those before it in its segment."""
         if segment != self._segment:
             self._features.clear()
@@ -45,7 +43,7 @@ class Recent:
         self._features.append(feature)
         return np.asarray(np.mean(self._features, axis=0, dtype=np.float64), np.float32)
 
-    def remember(self, decision: Decision, mean: Floats) -> None:
+    def remember(self, decision: Decision, mean: Float32) -> None:
         """Keeps a decision, and the `(dim,)` float32 mean that it was made on."""
         self._decided.append((decision, mean))
 

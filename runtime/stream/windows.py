@@ -15,9 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from edgesplit._types import Float32, UInt8
 from edgesplit.errors import ClipError
 from edgesplit.runtime.stream.accounting import Fate, Ledger, Ticket
 from edgesplit.runtime.stream.events import Gap
@@ -26,7 +24,6 @@ from edgesplit.video.preprocessing import Preprocessing, sample_frames
 
 __all__ = ["Frame", "Grid", "Window", "Windower"]
 
-Pixels = npt.NDArray[np.uint8]
 
 TOLERANCE = 0.1
 """Of a grid step: how much later than its time a picture may come and still be shown then. Matroska
@@ -121,7 +118,7 @@ class Frame:
     """When it was decoded, by a clock that never jumps."""
     wall: float
     """The same by the wall clock, in seconds since 1970; for people, never reckoned with."""
-    scale: Callable[[], Pixels]
+    scale: Callable[[], UInt8]
     """Gives the picture as `scale_frame` does."""
 
 
@@ -136,7 +133,7 @@ class Window:
     start: float
     """In seconds of the stream, that go on over gaps; its first frame is at 0."""
     end: float
-    clip: npt.NDArray[np.float32]
+    clip: Float32
     """As `read_clip` gives it."""
     arrived: float
     """When the last frame that it shows arrived; see `Frame`."""
@@ -151,7 +148,7 @@ class _Open:
 
     def __init__(self, first: int) -> None:
         self.first = first
-        self.pictures: dict[int, Pixels] = {}
+        self.pictures: dict[int, UInt8] = {}
         self.tickets: list[Ticket] = []
 
 
@@ -270,7 +267,7 @@ class Windower:
     def _show(self, frame: Frame, *, until: float) -> Iterator[Window]:
         """The frame is what is shown from the next of the grid's frames on, until then."""
         grid, ticket = self.grid, Ticket()
-        picture: Pixels | None = None
+        picture: UInt8 | None = None
         fate: Fate | None = "unfinished"  # unless it gets to its end
         end = math.ceil((until - self._start) * grid.fps - TOLERANCE)
         try:

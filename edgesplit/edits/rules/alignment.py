@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgesplit.edits.rules.base import Floats, Transfer, TransferProblem, cosines, members_of
+from edgesplit._types import Float64
+from edgesplit.edits.rules.base import Transfer, TransferProblem, cosines, members_of
 
 __all__ = ["alignment", "leave_groups_out"]
 
@@ -22,14 +23,14 @@ def alignment(problem: TransferProblem) -> Transfer:
     return Transfer(rows=weights @ problem.vectors, weights=weights, similarities=similarities)
 
 
-def leave_groups_out(problem: TransferProblem) -> Floats:
+def leave_groups_out(problem: TransferProblem) -> Float64:
     """Rows of the known labels, each group's as if only the others were known: `(known, dim)`.
 
     With P the inverse of K + 0.1 I, the regression without group g misses g's own vectors by
     P_gg^-1 (P vectors)_g: one inverse serves all groups.
     """
     fitted = problem.ridge.times(problem.vectors)
-    rows: Floats = problem.vectors.copy()
+    rows: Float64 = problem.vectors.copy()
     for members in members_of(problem.known.siblings):
         rows[members] -= np.linalg.solve(problem.ridge.block(members), fitted[members])
     return rows

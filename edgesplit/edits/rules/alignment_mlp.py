@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from edgesplit._threads import single_threaded_blas
-from edgesplit.edits.rules.base import Floats, Transfer, TransferProblem, cosines
+from edgesplit._types import Float64, Int64
+from edgesplit.edits.rules.base import Transfer, TransferProblem, cosines
 from edgesplit.errors import EditError
 
 __all__ = ["AdamW", "EarlyStop", "Network", "alignment_mlp"]
@@ -67,7 +67,7 @@ def _trained(texts: bytes, targets: bytes, dim_text: int, dim: int) -> Network:
 
 
 @single_threaded_blas
-def train(texts: Floats, targets: Floats) -> Network:
+def train(texts: Float64, targets: Float64) -> Network:
     """A network trained on pairs, `(n, text dim)` and `(n, dim)`."""
     rng = np.random.default_rng(0)
     network = Network.start(rng, texts.shape[1], targets.shape[1])
@@ -89,13 +89,13 @@ def cosine_rate(epoch: int) -> float:
     return 0.5 * RATE * (1 + math.cos(math.pi * epoch / EPOCHS))
 
 
-def _batches(rng: np.random.Generator, n: int) -> Iterator[npt.NDArray[np.int64]]:
+def _batches(rng: np.random.Generator, n: int) -> Iterator[Int64]:
     order = rng.permutation(n)
     for start in range(0, n, BATCH):
         yield order[start : start + BATCH]
 
 
-def _cosine(outputs: Floats, targets: Floats) -> Floats:
+def _cosine(outputs: Float64, targets: Float64) -> Float64:
     lengths = np.linalg.norm(outputs, axis=-1) * np.linalg.norm(targets, axis=-1)
     return np.asarray((outputs * targets).sum(axis=-1) / np.maximum(lengths, 1e-8))
 
@@ -104,12 +104,12 @@ def _cosine(outputs: Floats, targets: Floats) -> Floats:
 class Network:
     """Linear, GELU, linear. Parameters: weight `(out, in)`, bias `(out,)`, weight, bias."""
 
-    parameters: list[Floats]
+    parameters: list[Float64]
 
     @classmethod
     def start(cls, rng: np.random.Generator, dim_text: int, dim: int) -> Network:
         """Uniform within 1/sqrt(inputs), weights and biases, as torch starts linear layers."""
-        parameters: list[Floats] = []
+        parameters: list[Float64] = []
         for n_in, n_out in ((dim_text, HIDDEN), (HIDDEN, dim)):
             bound = 1 / math.sqrt(n_in)
             parameters += [
@@ -118,14 +118,14 @@ class Network:
             ]
         return cls(parameters)
 
-    def forward(self, texts: Floats) -> tuple[Floats, Floats, Floats]:
+    def forward(self, texts: Float64) -> tuple[Float64, Float64, Float64]:
         """Outputs `(n, dim)`; what is between the layers, x, and P(x): the GELU is x P(x)."""
         first, first_bias, second, second_bias = self.parameters
         inner = texts @ first.T + first_bias
         normal = _normal(inner)
         return (inner * normal) @ second.T + second_bias, inner, normal
 
-    def gradients(self, texts: Floats, targets: Floats) -> tuple[Floats, list[Floats]]:
+    def gradients(self, texts: Float64, targets: Float64) -> tuple[Float64, list[Float64]]:
         """Outputs, and the gradients of the mean squared error, in the order of parameters."""
         outputs, inner, normal = self.forward(texts)
         error = 2 * (outputs - targets) / outputs.size
@@ -135,7 +135,7 @@ class Network:
         return outputs, [back.T @ texts, back.sum(axis=0), outer, error.sum(axis=0)]
 
 
-def _normal(values: Floats) -> Floats:
+def _normal(values: Float64) -> Float64:
     """The normal distribution function, of which GELU is x times."""
     return np.asarray(0.5 + 0.5 * np.asarray(_erf(values / math.sqrt(2)), np.float64))
 
@@ -144,18 +144,18 @@ def _normal(values: Floats) -> Floats:
 class AdamW:
     """Adam with decoupled weight decay; changes the parameters in place."""
 
-    parameters: list[Floats]
+    parameters: list[Float64]
     steps: int = 0
-    first: list[Floats] = field(init=False)
-    second: list[Floats] = field(init=False)
-    scratch: list[Floats] = field(init=False)
+    first: list[Float64] = field(init=False)
+    second: list[Float64] = field(init=False)
+    scratch: list[Float64] = field(init=False)
 
     def __post_init__(self) -> None:
         self.first = [np.zeros_like(parameter) for parameter in self.parameters]
         self.second = [np.zeros_like(parameter) for parameter in self.parameters]
         self.scratch = [np.empty_like(parameter) for parameter in self.parameters]
 
-    def step(self, gradients: list[Floats], rate: float) -> None:
+    def step(self, gradients: list[Float64], rate: float) -> None:
         """One step, with torch's constants; gradients are overwritten.
 
         All in place: making new arrays of the parameters' size takes longer than reckoning.

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
+
+from edgesplit._types import Float32, Float64, Int64
 
 __all__ = [
-    "Floats",
     "Ridge",
     "Rule",
     "Texts",
@@ -33,37 +33,34 @@ __all__ = [
 _GRID_BITS = 16
 _RIDGE = 0.1
 
-Floats = npt.NDArray[np.float64]
-"""What rules reckon with."""
-
 
 @dataclass(frozen=True, eq=False)
 class Texts:
     """Embeddings of some subcategories' texts, one row each, normalised to length 1."""
 
-    modifiers: Floats
+    modifiers: Float64
     """`(n, text dim)`."""
-    labels: Floats
+    labels: Float64
     """`(n, text dim)`: of the full labels."""
-    siblings: npt.NDArray[np.int64]
+    siblings: Int64
     """`(n,)`: equal numbers are siblings (members of one group)."""
-    in_order: Floats | None = None
+    in_order: Float64 | None = None
     """`(n, text dim)`: of the modifiers as `groups.words_in_order` and then
     `matching.in_known_words` give them; None where that is how they are written. The paper's rules
     do without."""
 
     @property
-    def told_apart(self) -> Floats:
+    def told_apart(self) -> Float64:
         """`(n, text dim)`: what differences between siblings are taken of."""
         return self.modifiers if self.in_order is None else self.in_order
 
-    def part(self, chosen: npt.NDArray[np.int64]) -> Texts:
+    def part(self, chosen: Int64) -> Texts:
         """Some of the rows."""
         in_order = None if self.in_order is None else self.in_order[chosen]
         return Texts(self.modifiers[chosen], self.labels[chosen], self.siblings[chosen], in_order)
 
     @cached_property
-    def centred(self) -> Floats:
+    def centred(self) -> Float64:
         """`(n, text dim)`: modifiers, in order, minus their siblings' mean, normalised.
 
         The text-side twin of a modifier vector: what the siblings share ("it is a direction")
@@ -82,19 +79,19 @@ class Ridge:
     needs only a matrix of the dimensions' size.
     """
 
-    def __init__(self, texts: Floats) -> None:
+    def __init__(self, texts: Float64) -> None:
         self.texts = texts
         self.of_texts = len(texts) <= texts.shape[1]
         square = texts @ texts.T if self.of_texts else texts.T @ texts
         self.matrix = np.linalg.inv(square + _RIDGE * np.eye(len(square)))
 
-    def times(self, right: Floats) -> Floats:
+    def times(self, right: Float64) -> Float64:
         """P times `(known, n)`."""
         if self.of_texts:
             return np.asarray(self.matrix @ right)
         return np.asarray((right - self.texts @ (self.matrix @ (self.texts.T @ right))) / _RIDGE)
 
-    def block(self, members: npt.NDArray[np.int64]) -> Floats:
+    def block(self, members: Int64) -> Float64:
         """Rows and columns of P."""
         if self.of_texts:
             return np.asarray(self.matrix[np.ix_(members, members)])
@@ -110,14 +107,14 @@ class TransferProblem:
     """The new subcategories, all siblings of one another."""
     known: Texts
     """The known labels that belong to a group."""
-    vectors: Floats
+    vectors: Float64
     """`(known, dim)`: each known label's row minus the mean of its group's rows."""
-    means: Floats | None = None
+    means: Float64 | None = None
     """`(known, dim)`: the same of the mean features of clips decided for each known label; None
     without statistics. Zeros where `n_clips` says that there are too few."""
-    n_clips: npt.NDArray[np.int64] | None = None
+    n_clips: Int64 | None = None
     """`(known,)`: how many clips each mean is of."""
-    context: tuple[Floats, Floats] | None = None
+    context: tuple[Float64, Float64] | None = None
     """Texts `(n, text dim)` and what belongs to them, `(n, dim)`: every label with its row, in a
     group or not, and every group's name with its members' mean row. Only `alignment-mlp`
     wants it."""
@@ -132,11 +129,11 @@ class TransferProblem:
 class Transfer:
     """What a rule answers."""
 
-    rows: Floats
+    rows: Float64
     """`(wanted, dim)`: rows relative to the class that is split."""
-    weights: Floats
+    weights: Float64
     """`(wanted, known)`: how much of each known vector went into each row."""
-    similarities: Floats
+    similarities: Float64
     """`(wanted, known)`: cosines as the rule compares the texts."""
     notices: tuple[str, ...] = ()
     """What the user should know of how the rows came about, in sentences."""
@@ -145,19 +142,19 @@ class Transfer:
 Rule = Callable[[TransferProblem], Transfer]
 
 
-def cosines(left: Floats, right: Floats) -> Floats:
+def cosines(left: Float64, right: Float64) -> Float64:
     """`(n, m)` cosines of rows that have length 1 already."""
     return np.asarray(left @ right.T)
 
 
-def members_of(siblings: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+def members_of(siblings: Int64) -> list[Int64]:
     """The places of each group's members, groups in ascending order; in linear time, nearly."""
     order = np.argsort(siblings, kind="stable")
     _, starts = np.unique(siblings[order], return_index=True)
     return np.split(order, starts[1:])
 
 
-def settled(values: Floats) -> Floats:
+def settled(values: Float64) -> Float64:
     """Values to compare and to order by: rounding errors become ties, won by the first.
 
     Ties are common. "Moving something up" and "pulling something up" are equally good sources for
@@ -166,7 +163,7 @@ def settled(values: Floats) -> Floats:
     return np.round(values, 6) + 0.0  # -0.0 becomes 0.0
 
 
-def on_grid(rows: Floats) -> npt.NDArray[np.float32]:
+def on_grid(rows: Float64) -> Float32:
     """Rows to store: multiples of 2**-16 of the power of two above their largest entry.
 
     The last bits of float64 move one number in a billion to another multiple. The step is 1e-5 of
@@ -176,7 +173,7 @@ def on_grid(rows: Floats) -> npt.NDArray[np.float32]:
     return np.asarray(np.rint(rows / step) * step + 0.0, np.float32)  # -0.0 becomes 0.0
 
 
-def match_one_to_one(similarities: Floats) -> npt.NDArray[np.int64]:
+def match_one_to_one(similarities: Float64) -> Int64:
     """The column that each row of `(n, m)` gets, n <= m; greedy, the most alike first.
 
     The largest similarity of all is assigned, its row and column are removed, and so on.
@@ -190,7 +187,7 @@ def match_one_to_one(similarities: Floats) -> npt.NDArray[np.int64]:
     return columns
 
 
-def _normalise(rows: Floats) -> Floats:
+def _normalise(rows: Float64) -> Float64:
     # A lone or duplicate sibling is centred to zero and stays zero: it is like nothing.
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(length, 1e-6))

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgesplit._types import Float64
 from edgesplit.edits.rules.alignment import alignment
-from edgesplit.edits.rules.base import Floats, Transfer, TransferProblem, members_of
+from edgesplit.edits.rules.base import Transfer, TransferProblem, members_of
 from edgesplit.errors import TooFewClipsError
 from edgesplit.heads.statistics import MIN_CLIPS
 
@@ -48,5 +49,5 @@ def prototype(problem: TransferProblem) -> Transfer:
     return Transfer(part.rows, weights, similarities, notices=notices if thin else ())
 
 
-def _length(rows: Floats) -> float:
+def _length(rows: Float64) -> float:
     return float(np.linalg.norm(rows, axis=1).mean())
