@@ -76,7 +76,7 @@ def split_class(
     fitted = fit_rows(problem, zero_shot, estimate, decision.start)
     edited = _grow(problem, zero_shot, fitted)
     report = report_split(problem, zero_shot, decision, fitted, edited)
-    into = ", ".join(map(repr, problem.modifiers))
+    into = ", ".join(repr(modifier) for _, modifier in problem.subcategories)
     action = f"split {report.label!r} into {into} ({request.composition})"
     return Edit(head, edited, report, action)
 

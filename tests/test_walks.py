@@ -1,0 +1,97 @@
+"""An edit, a prediction and a publish walk through the packages as docs/architecture.md says."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.cli import main
+from edgesplit.cli.demo import unpack_demo
+from edgesplit.edits.split import split_class
+from edgesplit.runtime import Runtime
+from tests.walks import Walk, trace
+
+PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
+
+STAGES = ("request", "problem", "transfer", "estimate", "checks", "fitting", "report", "edit")
+PARTS = {"naming": "problem", "groups": "problem", "text_encoder": "problem"}
+"""Modules of edits/ that are not entered from the pipeline, and the stage that enters each."""
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Bundle:
+    return unpack_demo(tmp_path)
+
+
+def test_an_edit_enters_each_stage_once(demo: Bundle) -> None:
+    head, statistics = demo.head(), demo.statistics
+    shots = {"left": np.zeros((1, head.dim)), "right": np.ones((1, head.dim))}
+    walk = trace(
+        lambda: split_class(
+            head, "pushing", into=["left", "right"], statistics=statistics, shots=shots
+        )
+    )
+    entered = {
+        callee: count
+        for (caller, callee), count in walk.calls.items()
+        if caller == "edits.split" and callee.startswith("edits.")
+    }
+    assert entered == dict.fromkeys((f"edits.{stage}" for stage in STAGES), 1)
+    assert list(entered) == [f"edits.{stage}" for stage in STAGES]
+    # What makes the stages' parts is entered by one stage alone.
+    for part, owner in PARTS.items():
+        callers = {caller for caller, callee in walk.calls if callee == f"edits.{part}" and caller}
+        assert callers - {f"edits.{part}"} <= {f"edits.{owner}"}, part
+
+
+def test_a_prediction_knows_nothing_of_edits(demo: Bundle) -> None:
+    with Runtime(demo) as runtime:
+        clip = np.zeros(runtime.clip_shape, np.float32)
+        walk = trace(lambda: runtime.predict(clip))
+    packages = {module.partition(".")[0] for module in walk.entered}
+    assert packages <= {"runtime", "backbone", "heads"}
+
+
+def test_a_publish_passes_the_gate_once_and_learns_nothing(demo: Bundle) -> None:
+    edit = demo.split_class("pushing", into=["left", "right"])
+    walk = trace(lambda: demo.publish(edit))
+    assert not any(module.startswith("edits.") for module in walk.entered)
+    assert sum(n for (_, callee), n in walk.calls.items() if callee == "bundle.gate") == 1
+
+
+def written(title: str) -> list[str]:
+    """The modules of a walk of the page, in order."""
+    part = PAGE.read_text().split(f"### `{title}`")[1].split("###")[0]
+    return re.findall(r"^\d+\. `([\w.]+)`", part, re.MULTILINE)
+
+
+def walked(demo: Bundle, command: list[str]) -> Walk:
+    return trace(lambda: main([*command, "--bundle", str(demo.path)], standalone_mode=False))
+
+
+CLIP = "clips/poking-something-so-that-it-falls-over-1.mp4"
+
+
+@pytest.mark.parametrize(
+    ("title", "command"),
+    [
+        ("edit --class", ["edit", "--class", "pushing", "--into", "left,right"]),
+        ("predict CLIP", ["predict", CLIP]),
+    ],
+)
+def test_the_page_tells_each_stop_of_a_command(
+    demo: Bundle, title: str, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(demo.path.parent)
+    assert written(title) == walked(demo, command).entered
+
+
+def test_the_page_tells_each_stop_of_a_stream(
+    demo: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two threads walk, so the order is not one.
+    monkeypatch.chdir(demo.path.parent)
+    command = ["run", "--source", CLIP, "--window", "1.5"]
+    assert sorted(written("run --source")) == sorted(set(walked(demo, command).entered))
