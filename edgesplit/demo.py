@@ -25,7 +25,7 @@ from edgesplit.clips import read_clip
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.metrics import Score, score_split
 from edgesplit.split import split_class
-from edgesplit.store import map_os_errors, read_bytes
+from edgesplit.store import Store, map_os_errors, read_bytes
 
 if TYPE_CHECKING:
     from edgesplit.report import Report
@@ -120,11 +120,12 @@ def unpack_demo(folder: Path, *, force: bool = False) -> Bundle:
 
 def _copy_files(source: Path, target: Path) -> None:
     # Not shutil.copytree, which copies the installed files' modes and wraps errors in a list.
+    store = Store()
     for path in sorted(source.rglob("*")):
         if path.is_file():
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
+            store.replace_file(copy, path.read_bytes())
 
 
 def _is_ours(part: Path) -> bool:

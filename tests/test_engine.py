@@ -351,6 +351,18 @@ def test_engines_of_earlier_versions_are_still_read(bundle: Bundle, fake: FakeTe
     assert Engine.from_json(content) == engine
 
 
+def test_an_fp16_engine_of_before_is_not_used(bundle: Bundle, fake: FakeTensorRT) -> None:
+    engine = build_engine(bundle, precision="fp16", tensorrt=fake).engine
+    description = ENGINES.folder / f"{engine.key}.json"
+    content = json.loads(description.read_bytes())
+    del content["ranges"]  # as 0.1 wrote it, which looked at weights alone
+    description.write_text(json.dumps(content))
+    assert ENGINES.list() == ()
+    with pytest.raises(BackendError, match="no fp16 engine"):
+        open_engine(bundle, precision="fp16", tensorrt=fake)
+    assert build_engine(bundle, precision="fp16", tensorrt=fake).new
+
+
 # The comparison
 
 
