@@ -44,7 +44,7 @@ from edgesplit.edits.text_encoder import (
 )
 from edgesplit.errors import BundleError, ExportError, MissingExtraError
 from edgesplit.export.models.huggingface import use_transformers
-from edgesplit.storage.files import PART, Store, lock, map_os_errors, part_path
+from edgesplit.storage.files import Store, lock, map_os_errors, part_path
 
 __all__ = [
     "EncoderReport",
@@ -220,9 +220,12 @@ def write_text_encoder(folder: Path, *, destination: Path, model: str) -> Encode
     sizes = {"dim": source.dim, "max_tokens": source.max_tokens}
     manifest = {"digest": digest, **sizes, "model": model}
     destination.mkdir(parents=True, exist_ok=True)
-    (destination / ENCODER_FILE).write_bytes(encoder)
-    (destination / TOKENIZER_FILE).write_bytes(tokenizer)
-    (destination / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
+    described = f"{json.dumps(manifest, indent=2)}\n".encode()
+    store = Store()
+    files = {ENCODER_FILE: encoder, TOKENIZER_FILE: tokenizer, MANIFEST_FILE: described}
+    with map_os_errors("write a text encoder to", destination):
+        for name, data in files.items():
+            store.replace_file(destination / name, data)
     return EncoderReport(
         path=destination,
         digest=digest,
@@ -265,8 +268,7 @@ def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> EncoderRepo
 
 def _put(store: Store, made: Path, target: Path) -> None:
     """Copies the files of `made` into the new folder `target`, by way of a hidden one."""
-    for left in target.parent.glob(f".{target.name}.*{PART}"):
-        shutil.rmtree(left, ignore_errors=True)  # of a killed process: whoever is here has the lock
+    store.remove_parts(target.parent)
     part = part_path(target)
     try:
         store.make_folder(part)

@@ -906,7 +906,7 @@ def busy(bundle: Bundle) -> Bundle:
 def test_prune_keeps_the_heads_that_were_live_last(busy: Bundle) -> None:
     before = busy.history()
     newest = [version.digest for version in before]
-    (busy.path / "heads" / ".x.onnx.17.part").touch()
+    (busy.path / "heads" / f".{newest[0]}.onnx.17.part").touch()
     assert set(busy.prune(2, dry_run=True)) == set(newest[:3])
     assert {path.stem for path in (busy.path / "heads").glob("*.onnx")} == set(newest)
     gone = busy.prune(2)
@@ -955,7 +955,7 @@ def test_prune_removes_what_crashes_left(busy: Bundle) -> None:
     (encoder / "encoder.onnx").touch()
     outside = busy.path.parent / "outside"
     outside.mkdir()
-    (busy.path / ".link.part").symlink_to(outside)
+    (busy.path / ".HEAD.18.part").symlink_to(outside)
     busy.prune(1)
     assert list(busy.path.rglob("*.part")) == []
     assert outside.is_dir()

@@ -62,12 +62,16 @@ def test_looking_makes_nothing(cache: Path) -> None:
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("write", [0o777, 0o775, 0o1777])
-def test_a_folder_that_others_can_write_to_is_not_trusted(cache: Path, write: int) -> None:
+@pytest.mark.parametrize(
+    ("write", "mend"), [(0o777, "chmod -R go-w"), (0o775, "chmod -R go-w"), (0o1777, "Set EDGE")]
+)
+def test_a_folder_that_others_can_write_to_is_not_trusted(
+    cache: Path, write: int, mend: str
+) -> None:
     cache.mkdir()
     cache.chmod(write)
     for use in (cache_path, make_cache):
-        with pytest.raises(CacheError, match=f"Other users can write to .*mode {write:o}.*chmod"):
+        with pytest.raises(CacheError, match=f"Other users can write to .*mode {write:o}.*{mend}"):
             use("engines")
     assert find_cached("engines") is None
     assert list(cache.iterdir()) == []
@@ -129,7 +133,7 @@ def test_who_must_write_says_how_to_mend_it(cache: Path, bundle: Bundle) -> None
     cache.mkdir()
     cache.chmod(0o777)
     clips = [bundle.preprocessing] * 12  # not looked at
-    with pytest.raises(VariantError, match=r"can write to .*chmod go-w .*EDGESPLIT_CACHE"):
+    with pytest.raises(VariantError, match=r"can write to .*chmod -R go-w .*EDGESPLIT_CACHE"):
         add_variant(bundle, "fp16", clips=clips)  # type: ignore[arg-type]
     with pytest.raises(EngineError, match="EDGESPLIT_CACHE"), ENGINES.lock("a"):
         pass
@@ -144,7 +148,33 @@ def test_doctor_tells_of_a_cache_that_is_not_used(cache: Path, bundle: Bundle) -
     (found,) = [one for one in checkup.findings if one.topic == "cache"]
     assert found.status == "note"
     assert "made every time" in found.text
-    assert f"chmod go-w {cache}" in found.todo
+    assert f"chmod -R go-w {cache}" in found.todo
+
+
+def test_one_command_mends_a_cache_that_an_earlier_umask_made(cache: Path) -> None:
+    for path in (cache, cache / "variants"):
+        path.mkdir()
+        path.chmod(0o775)
+    (cache / "variants" / "a.json").touch()
+    (cache / "variants" / "a.json").chmod(0o664)
+    with pytest.raises(CacheError) as refused:
+        cache_path("variants", "a.json")
+    command = str(refused.value).split("`")[1]
+    subprocess.run(command, shell=True, check=True)
+    assert cache_path("variants", "a.json").is_file()
+
+
+def test_a_user_without_a_home_has_no_cache_and_no_trouble(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("EDGESPLIT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    assert (ENGINES.list(), VARIANTS.list(), VARIANTS.find("a")) == ((), (), None)
+    assert "Set EDGESPLIT_CACHE" in caplog.text
 
 
 # Homes that are not this user's
@@ -239,11 +269,15 @@ def test_without_a_home_everything_runs(public: Path, home: str) -> None:
     assert "EDGESPLIT_CACHE" in doctor
 
 
-@as_root
 def test_in_a_home_that_cannot_be_read_everything_runs(public: Path) -> None:
-    (public / "home" / ".cache").mkdir(parents=True)
-    (public / "home").chmod(0o700)
-    counts, doctor = work(public, public / "home", SOMEBODY)
+    home = public / "home"
+    (home / ".cache").mkdir(parents=True)
+    root = os.getuid() == 0  # who may look everywhere, but not as somebody else
+    home.chmod(0o700 if root else 0)
+    try:
+        counts, doctor = work(public, home, SOMEBODY if root else 0)
+    finally:
+        home.chmod(0o700)
     assert counts == dict.fromkeys((*READ, *WRITE, "doctor"), 1)
     assert "Permission denied" in doctor
 

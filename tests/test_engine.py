@@ -27,7 +27,7 @@ from click.testing import Result
 
 import edgesplit
 from edgesplit._isolated import run_apart
-from edgesplit.backbone.backends import OrtBackend
+from edgesplit.backbone.backends import OrtBackend, cuda, engines
 from edgesplit.backbone.fp16 import to_fp16
 from edgesplit.backbone.identity import feature_space, inline
 from edgesplit.backbone.int8 import to_int8
@@ -43,7 +43,6 @@ from edgesplit.errors import (
 )
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
-from edgesplit.runtime.backends import cuda, engines
 from edgesplit.runtime.backends import tensorrt as trt
 from edgesplit.runtime.backends.engines import (
     ENGINES,
@@ -351,6 +350,18 @@ def test_engines_of_earlier_versions_are_still_read(bundle: Bundle, fake: FakeTe
     content = asdict(engine)
     assert (content.pop("ranges"), content.pop("n_given")) == (None, 0)
     assert Engine.from_json(content) == engine
+
+
+def test_an_fp16_engine_of_before_is_not_used(bundle: Bundle, fake: FakeTensorRT) -> None:
+    engine = build_engine(bundle, precision="fp16", tensorrt=fake).engine
+    description = ENGINES.folder / f"{engine.key}.json"
+    content = json.loads(description.read_bytes())
+    del content["ranges"]  # as 0.1 wrote it, which looked at weights alone
+    description.write_text(json.dumps(content))
+    assert ENGINES.list() == ()
+    with pytest.raises(BackendError, match="no fp16 engine"):
+        open_engine(bundle, precision="fp16", tensorrt=fake)
+    assert build_engine(bundle, precision="fp16", tensorrt=fake).new
 
 
 # The comparison

@@ -76,3 +76,13 @@ def test_difference_is_told_relative_to_the_range_of_the_logits(rows: Tensor) ->
         0.01, rel=0.5
     )
     assert Tail(2).difference(rows, 2.02 * rows) == pytest.approx(0.01, rel=0.02)
+
+
+@pytest.mark.parametrize("factor", [14.3, 0.5, 100.0])
+@pytest.mark.parametrize("softmax", [False, True])
+def test_a_factor_that_is_a_short_decimal_is_found_to_the_bit(factor: float, softmax: bool) -> None:
+    rows = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+    output = (rows * factor).softmax(1) if softmax and factor < 50 else rows * factor
+    tail = find_tail(rows, output)
+    assert tail is not None
+    assert tail.scale == factor

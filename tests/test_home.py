@@ -119,9 +119,10 @@ def type_command(text: str, laid: Path, home: Path) -> subprocess.CompletedProce
 
 
 def foreign(home: Path) -> list[str]:
-    """Files in a home that are not edgesplit's."""
-    files = [path.relative_to(home) for path in home.rglob("*") if path.is_file()]
-    return sorted(str(file) for file in files if CACHE not in file.parents)
+    """All in a home that is not edgesplit's: files, folders, links, sockets."""
+    paths = [path.relative_to(home) for path in home.rglob("*")]
+    ours = {CACHE, *CACHE.parents}
+    return sorted(str(path) for path in paths if path not in ours and CACHE not in path.parents)
 
 
 def test_every_command_is_tried() -> None:

@@ -183,7 +183,7 @@ def test_what_is_no_file_is_neither_read_nor_appended_to(
     make(tmp_path / "log")
     with pytest.raises(OSError, match=r"regular file|directory"):
         Store().append_line(tmp_path / "log", "new")
-    with pytest.raises(BundleError, match=r"not a regular file. Restore the file from a copy"):
+    with pytest.raises(BundleError, match=r"not a regular file\. Remove it, or restore"):
         store.read_regular(tmp_path / "log")
 
 
@@ -315,3 +315,20 @@ def test_lock_in_a_missing_folder_is_a_bundle_error(tmp_path: Path) -> None:
         store.lock(tmp_path / "gone"),
     ):
         pass
+
+
+def test_only_what_edgesplit_was_writing_is_a_leftover(tmp_path: Path) -> None:
+    ours = [f".{'a' * 64}.onnx.{'0' * 16}.part", ".HEAD.17.part", f".text.{'1' * 16}.part"]
+    others = [".mydownload.part", ".notes.part", f".backup.{'0' * 16}.part", "HEAD.17.part"]
+    for name in ours + others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "precious").touch()
+    Store().remove_parts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may look everywhere")
+def test_a_folder_that_cannot_be_searched_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "heads").mkdir(mode=0o600)
+    with pytest.raises(BundleError, match=r"Cannot look at .*heads"):
+        store.is_regular(tmp_path / "heads" / "a.onnx")

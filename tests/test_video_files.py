@@ -90,8 +90,12 @@ def write_streams(
     path: Path,
     *videos: tuple[str, Disposition, npt.NDArray[np.uint8]],
     sound: bool = False,
+    without: int | None = None,
 ) -> Path:
-    """A file with a stream of each (codec, disposition, picture), shown four times."""
+    """A file with a stream of each (codec, disposition, picture), shown four times.
+
+    The stream at the place `without` gets no picture.
+    """
     with av.open(str(path), "w") as container:
         streams: list[Any] = []
         for codec, disposition, picture in videos:
@@ -108,11 +112,16 @@ def write_streams(
             silence.sample_rate = 8000
             streams.append(audio)
             container.mux(audio.encode(silence))
-        for stream, (_, disposition, picture) in zip(streams, videos, strict=False):
+        for place, (stream, (_, disposition, picture)) in enumerate(
+            zip(streams, videos, strict=False)
+        ):
+            if place == without:
+                continue
             for _ in range(1 if disposition & Disposition.attached_pic else 4):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        for stream in streams:
-            container.mux(stream.encode(None))
+        for place, stream in enumerate(streams):
+            if place != without:
+                container.mux(stream.encode(None))
     return path
 
 
@@ -172,14 +181,22 @@ def test_sound_alone_has_no_video(tmp_path: Path, covers: list[Any]) -> None:
         ((DEFAULT, grey(80)), (OTHER, grey(160, 96, 128)), 80),
         ((DEFAULT, grey(80)), (DEFAULT, grey(160, 96, 128)), 160),
         ((DEFAULT, grey(80)), (DEFAULT, grey(160)), 80),
+        ((DEFAULT, grey(80)), (OTHER, grey(160, 2160, 3840)), 160),
     ],
-    ids=["second is default", "first is default", "second is larger", "equal"],
+    ids=["second is default", "first is default", "second is larger", "equal", "4K beats default"],
 )
 def test_of_several_videos_ffmpegs_choice_is_taken(
     tmp_path: Path, first: Any, second: Any, level: int
 ) -> None:
     path = write_streams(tmp_path / "a.mkv", ("libx264", *first), ("libx264", *second))
     assert level_of(path) == pytest.approx(level, abs=3)
+
+
+def test_a_default_stream_without_a_packet_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    empty = ("libx264", DEFAULT, grey(80))
+    write_streams(path, empty, ("libx264", OTHER, grey(160)), without=0)
+    assert 255 * float(read_clip(path, PREPROCESSING).mean()) == pytest.approx(160, abs=3)
 
 
 # What no file may do

@@ -41,7 +41,7 @@ def trace(call: Callable[[], Any]) -> Walk:
         call()
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # as the documentation says
+        threading.setprofile(None)
     return walk
 
 

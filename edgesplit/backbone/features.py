@@ -151,7 +151,8 @@ def _read(path: Path, dim: int) -> Float32 | None:
             feature = arrays["feature"]
     except Exception:  # numpy and zipfile raise many kinds on a damaged file
         return None
-    return feature if feature.shape == (dim,) and feature.dtype == np.float32 else None
+    sound = feature.shape == (dim,) and feature.dtype == np.float32
+    return feature if sound and np.isfinite(feature).all() else None
 
 
 def _write(path: Path, feature: Float32) -> None:

@@ -7,14 +7,13 @@ crash leaves the old head live or the new one, with a log that says how it went 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
 from edgesplit.bundle.history import Version, append_version, new_version
 from edgesplit.errors import BundleError
 from edgesplit.heads.head import Head, head_digest
-from edgesplit.storage.files import PART, Store, is_digest, is_regular, read_regular
+from edgesplit.storage.files import Store, is_digest, is_regular, read_regular
 
 __all__ = ["go_live", "has_head", "head_file", "head_files", "prune", "read_live"]
 
@@ -38,7 +37,7 @@ def has_head(folder: Path, digest: str) -> bool:
 
 
 def head_files(folder: Path) -> dict[str, Path]:
-    """The head files there are, by digest, in order of digest; of other files nothing is said.
+    """The head files there are, by digest, in order of digest; other files are ignored.
 
     Raises:
         BundleError: as `head_file`.
@@ -100,13 +99,11 @@ def prune(store: Store, folder: Path, digests: Collection[str], *, live: str) ->
     action = f"prune {len(digests)} head{'s' * (len(digests) != 1)}"
     version = new_version(live, before=live, action=action, pruned=sorted(digests))
     append_version(store, folder, version)
-    leftovers = (*folder.glob(f".*{PART}"), *_heads(folder).glob(f".*{PART}"))
-    for path in (*(head_file(folder, digest) for digest in version.pruned), *leftovers):
-        if path.is_dir() and not path.is_symlink():  # a text encoder that was being added
-            shutil.rmtree(path, ignore_errors=True)
-            continue
+    for digest in version.pruned:
         with contextlib.suppress(FileNotFoundError):
-            store.remove_file(path)
+            store.remove_file(head_file(folder, digest))
+    for place in (folder, _heads(folder)):
+        store.remove_parts(place)
     return version
 
 

@@ -24,7 +24,7 @@ from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.edits.split import split_class
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.heads.metrics import Score, score_split
-from edgesplit.storage.files import map_os_errors, read_bytes
+from edgesplit.storage.files import Store, map_os_errors, read_bytes
 from edgesplit.video.clips import read_clip
 
 if TYPE_CHECKING:
@@ -120,11 +120,12 @@ def unpack_demo(folder: Path, *, force: bool = False) -> Bundle:
 
 def _copy_files(source: Path, target: Path) -> None:
     # Not shutil.copytree, which copies the installed files' modes and wraps errors in a list.
+    store = Store()
     for path in sorted(source.rglob("*")):
         if path.is_file():
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
+            store.replace_file(copy, path.read_bytes())
 
 
 def _is_ours(part: Path) -> bool:

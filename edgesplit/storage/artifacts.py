@@ -78,11 +78,16 @@ class Shelf(Generic[AnyEntry]):
     @property
     def folder(self) -> Path:
         """Where the files lie; it need not exist yet. `EDGESPLIT_CACHE` is read on every call."""
-        return cache_folder() / f"{self.noun}s"
+        return cache_folder() / self.name
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return f"{self.noun}s"
 
     def list(self) -> tuple[AnyEntry, ...]:
         """The entries, the newest first; none, with a warning, where the cache cannot be used."""
-        folder = find_cached(self.folder.name)
+        folder = find_cached(self.name)
         found = (self.find(path.stem) for path in folder.glob("*.json")) if folder else ()
         return tuple(sorted(filter(None, found), key=lambda entry: entry.made, reverse=True))
 
@@ -99,7 +104,7 @@ class Shelf(Generic[AnyEntry]):
         return entry if whole and entry.key == key else None
 
     def _find(self, name: str) -> Path | None:
-        return find_cached(self.folder.name, name)
+        return find_cached(self.name, name)
 
     def read(self, entry: AnyEntry, *, again: str) -> bytes:
         """The file, checked against its digest.
@@ -113,7 +118,7 @@ class Shelf(Generic[AnyEntry]):
         """
         file = self._file(entry.key)
         with self._map_os_errors("read", file):
-            data = cache_path(self.folder.name, file.name).read_bytes()
+            data = cache_path(self.name, file.name).read_bytes()
         if hashlib.sha256(data).hexdigest() != entry.digest:
             raise self.error(f"{file} is damaged. Make it again: {again}.")
         return data
@@ -157,7 +162,7 @@ class Shelf(Generic[AnyEntry]):
             BackendError: `error`: no key starts so, or several do, or a file cannot be removed.
         """
         with self._map_os_errors("read", self.folder):
-            cache_path(self.folder.name)
+            cache_path(self.name)
         known = sorted(entry.key for entry in self.list())
         if key is None:
             kinds = ("*.json", f"*.{self.kind}", f".*{PART}", *self.besides)
@@ -183,7 +188,7 @@ class Shelf(Generic[AnyEntry]):
             BackendError: `error`: another process is at it, or the folder cannot be written to.
         """
         with self._map_os_errors("write to", self.folder):
-            make_cache(self.folder.name)
+            make_cache(self.name)
             guard = FileLock(self.folder / f".{key}.lock", timeout=0)
             try:
                 guard.acquire()

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ __all__ = [
     "Disk",
     "Store",
     "check_digest",
+    "find_parts",
     "is_digest",
     "is_regular",
     "lock",
@@ -59,7 +61,7 @@ def map_os_errors(what: str, path: Path) -> Iterator[None]:
             errno.ENOSPC: "The disk is full: free some space and try again.",
             errno.ENOENT: "Check the path, or restore the file from a copy.",
             errno.ELOOP: "A link is not followed here: put the file itself in its place.",
-            errno.ENXIO: "Restore the file from a copy.",
+            errno.ENXIO: "Remove it, or restore the file from a copy.",
         }
         hint = hints.get(error.errno or 0, "Check the disk and try again.")
         raise BundleError(f"Cannot {what} {path}: {error.strerror or error}. {hint}") from error
@@ -82,8 +84,16 @@ def read_regular(path: Path) -> bytes:
 
 
 def is_regular(path: Path) -> bool:
-    """True for a regular file; a link to one is none."""
-    return path.is_file() and not path.is_symlink()
+    """True for a regular file, False for a link and where nothing is.
+
+    Raises:
+        BundleError: a folder above cannot be searched.
+    """
+    with map_os_errors("look at", path):
+        try:
+            return stat.S_ISREG(path.lstat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
 
 def _open_regular(path: str, flags: int) -> int:
@@ -123,6 +133,17 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.urandom(8).hex()}{PART}")
 
 
+_PART_NAME = re.compile(
+    r"\.(?:HEAD|bundle\.json|log\.jsonl|stats\.npz|text|[0-9a-f]{64}\.onnx)"
+    r"\.(?:[0-9a-f]{16}|\d+)\.part"  # a number of a process: before 0.1's last days
+)
+
+
+def find_parts(folder: Path) -> list[Path]:
+    """What a crash left half written in a folder of a bundle; files of other names are not ours."""
+    return [path for path in folder.glob(f".*{PART}") if _PART_NAME.fullmatch(path.name)]
+
+
 class Disk:
     """The system calls that change files; nothing else in a bundle changes one.
 
@@ -158,6 +179,10 @@ class Disk:
     def remove(self, path: Path) -> None:
         """Removes a file's name; whoever has the file open can go on reading."""
         path.unlink()
+
+    def remove_folder(self, path: Path) -> None:
+        """Removes a folder with all that is in it, as far as that can be done."""
+        shutil.rmtree(path, ignore_errors=True)
 
     def sync(self, path: Path) -> None:
         """Makes a file's content durable, or the names in a folder."""
@@ -236,6 +261,15 @@ class Store:
         """Removes a file. Not durably: after a power cut it may be there again."""
         self.disk.remove(path)
 
+    def remove_parts(self, folder: Path) -> None:
+        """Removes what crashes left half written in a folder; whoever calls holds the lock."""
+        for path in find_parts(folder):
+            if path.is_dir() and not path.is_symlink():  # a text encoder that was being added
+                self.disk.remove_folder(path)
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                self.disk.remove(path)
+
 
 def _ends_a_line(path: Path) -> bool:
     """Whether the file is empty or its last byte ends a line."""
@@ -282,6 +316,7 @@ def _restrict(path: Path, mode: int) -> None:
     with (
         contextlib.suppress(FileNotFoundError, PermissionError),
         open(path, "rb", opener=_open_regular) as file,
+        contextlib.suppress(OSError),  # a file system without modes
     ):
         os.fchmod(file.fileno(), mode)
 

@@ -11,6 +11,9 @@ from edgesplit.errors import EdgesplitError
 
 __all__ = ["decode_text"]
 
+_SHOWN = 60
+"""Characters of a line that a message repeats, around the first that is not ASCII."""
+
 _LATIN = ("WINDOWS-1252", "cp1252", "Latin-1 or Windows-1252")
 _CHINESE = ("GBK", "gb18030", "GBK")
 _UTF_16 = ("UTF-16", "utf-16", "UTF-16")
@@ -47,11 +50,13 @@ def _refusal(data: bytes, path: Path) -> str:
             continue
         if not lines or not all(line.replace("\t", " ").isprintable() for line in lines):
             continue
-        shown = next((line for line in lines if not line.isascii()), lines[0])
+        line = next((line for line in lines if not line.isascii()), lines[0]).strip()
+        first = next((i for i, letter in enumerate(line) if not letter.isascii()), 0)
+        shown = line[max(0, first - _SHOWN // 2) :][:_SHOWN]
         target = path.with_name(f"{path.stem}-utf8{path.suffix}")
         command = f"iconv -f {charset} -t UTF-8 {shlex.quote(str(path))}"
         return (
-            f"{path} is not UTF-8 but probably {name}, in which one line reads {shown.strip()!r}. "
+            f"{path} is not UTF-8 but probably {name}, in which one line reads {shown!r}. "
             f"Save it as UTF-8: {command} > {shlex.quote(str(target))}"
         )
     return (

@@ -131,9 +131,11 @@ def _check(steps: list[Path]) -> None:
                 f"models answer. Set EDGESPLIT_CACHE to a folder of your own. {_OPT_IN}"
             )
         if about.st_mode & _OTHERS_WRITE and not sealed:
+            shared = about.st_mode & stat.S_ISVTX  # such as /tmp, which has to stay as it is
+            mend = f"If none has, run `chmod -R go-w {shlex.quote(str(steps[0]))}`; else set"
             raise CacheError(
                 f"Other users can write to {step} (mode {stat.S_IMODE(about.st_mode):o}), and so "
-                f"change what models answer. If none has, run `chmod go-w {shlex.quote(str(step))}`"
-                f"; else set EDGESPLIT_CACHE to another folder. {_OPT_IN}"
+                f"change what models answer. {'Set' if shared else mend} EDGESPLIT_CACHE to a "
+                f"folder of your own. {_OPT_IN}"
             )
         sealed = sealed or not about.st_mode & _OTHERS_ENTER

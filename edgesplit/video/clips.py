@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -51,7 +52,7 @@ FORMATS = (
     *("nut", "ogg"),
     # Video without a container, as cameras and programs write it to a pipe.
     *("h264", "hevc", "m4v", "mjpeg", "mpegvideo", "mpjpeg", "obu", "yuv4mpegpipe"),
-    # Sound, to say that there is no video in it.
+    # Sound: opened only to say that it holds no video.
     *("aac", "flac", "mp3", "wav"),
 )
 """FFmpeg's names of the formats that are opened, whatever a file is called. Each holds its pictures
@@ -59,7 +60,10 @@ itself. Formats that name other files (playlists, lists of parts, SDP, picture s
 among them: with those a video could make FFmpeg read files, ask hosts, or wait for ever."""
 
 MAX_PIXELS = 8192 * 8192
-"""Of a picture, as it is stored and as it is scaled."""
+"""The largest picture, in pixels, before and after scaling."""
+
+_PROBED_PACKETS = 1000
+"""How many packets of all video streams are read to see which of them have any."""
 
 
 def find_videos(folder: Path) -> list[Path]:
@@ -149,7 +153,7 @@ def decode_video(path: Path) -> Iterator[av.VideoFrame]:
                 yield frame
         except av.FFmpegError as error:
             if not found:
-                raise ClipError(f"{path} cannot be decoded: {error.strerror}.") from error
+                raise ClipError(f"{path} cannot be decoded: {failure_reason(error)}.") from error
     if not found:
         raise ClipError(f"{path} holds no video frame. Check that the file is complete.")
 
@@ -269,8 +273,6 @@ def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]
     Raises:
         ClipError: it is missing, empty or no video.
     """
-    import av
-
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise ClipError(
@@ -278,17 +280,43 @@ def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]
         )
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")
-    # `container_options`: with `options`, PyAV 17 frees memory that it never got (MPEG, FLV).
+    container = _open_file(path)
+    empty = _find_empty(container)
+    if empty is not None:  # packets were read: begin again
+        container.close()
+        container = _open_file(path)
+    return container, choose_stream(container, str(path), empty=empty or frozenset())
+
+
+def _open_file(path: Path) -> av.container.InputContainer:
+    import av
+
+    # `container_options`: passing `options` crashes PyAV 17 on MPEG and FLV.
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
     try:
         # "file:" keeps a name like 10:30.mp4 from being read as a protocol.
-        container = av.open(f"file:{path}", container_options=options)
+        return av.open(f"file:{path}", container_options=options)
     except (av.FFmpegError, ValueError) as error:
         raise ClipError(
             f"{path} is not a video that FFmpeg can open ({opening_reason(error)}). "
             "Convert or copy it."
         ) from error
-    return container, choose_stream(container, str(path))
+
+
+def _find_empty(container: av.container.InputContainer) -> frozenset[int] | None:
+    """Indices of video streams without a packet; None where there is no choice between streams."""
+    import av
+
+    streams = _candidates(container)
+    if len(streams) < 2:
+        return None
+    best, seen = max(streams, key=_preference).index, set[int]()
+    with contextlib.suppress(av.FFmpegError):
+        for packet in islice(container.demux(*streams), _PROBED_PACKETS):
+            seen |= {packet.stream.index} if packet.size else set()
+            if best in seen:
+                break
+    return frozenset(stream.index for stream in streams) - seen if seen else frozenset()
 
 
 def failure_reason(error: Exception) -> str:
@@ -305,22 +333,28 @@ def opening_reason(error: Exception) -> str:
     import av
 
     invalid = isinstance(error, av.error.ArgumentError)  # FFmpeg's name for it
-    more = "; playlists and single pictures are not read" if invalid else ""
+    more = "; single pictures are not read, and playlists only by --playlist" if invalid else ""
     return f"{failure_reason(error)}{more}"
 
 
-def choose_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
+def choose_stream(
+    container: av.container.InputContainer, name: str, *, empty: Collection[int] = ()
+) -> av.VideoStream:
     """The video stream that the `ffmpeg` program would take; closes a container without one.
 
-    That is the one marked as default, or else the one of the largest picture, or else the first.
-    Cover art is no video.
+    That is the one with the most pixels, where being marked as default counts as five million
+    more, and the first of equals. Cover art is no video.
+
+    Args:
+        container: the file or source, opened.
+        name: of it, for errors.
+        empty: indices of streams that have no packet, which `ffmpeg` takes last.
 
     Raises:
         ClipError: there is no video, or its codec is unknown or its picture too large.
     """
-    from av.stream import Disposition
-
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    streams = _candidates(container)
+    streams = [stream for stream in streams if stream.index not in empty] or streams
     try:
         if not streams:
             raise ClipError(f"{name} has no video stream. Give a source with pictures.")
@@ -338,6 +372,12 @@ def choose_stream(container: av.container.InputContainer, name: str) -> av.Video
     # The size may change on the way; the decoder refuses what is larger.
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream
+
+
+def _candidates(container: av.container.InputContainer) -> list[av.VideoStream]:
+    from av.stream import Disposition
+
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def _n_pixels(stream: av.VideoStream) -> int:

@@ -107,7 +107,7 @@ class Cut:
             features, rows, output = self.backbone.run(inputs)
             scores = tensors_of(output)[self.output].reshape(rows.shape).float()
             difference = self.tail.difference(rows, scores)
-        if difference > _DRIFT:  # NaN is parity's to refuse
+        if not difference <= _DRIFT:  # so that NaN is refused, too
             raise ExportError(
                 f"What follows {self.layer!r} is not the same for all clips: by "
                 f"{difference:.1e} of the largest, the model's output is something else than the "

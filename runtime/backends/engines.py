@@ -157,7 +157,7 @@ class Engine:
     made: str
     """When, ISO 8601 in UTC."""
     ranges: RangeReport | None = None
-    """For fp16: what the ranges decided; None if an older edgesplit built it, without looking."""
+    """For fp16: what the ranges decided."""
     n_given: int = 0
     """The user's clips that the ranges come from; 0 if they come from made clips, or there are
     none."""
@@ -184,6 +184,8 @@ class Engine:
         for name in ("feature_space", "backbone", "digest"):
             check_digest(content[name])
         ranges = content.get("ranges")
+        if content["precision"] == "fp16" and not ranges:
+            raise ValueError("it was built before ranges were measured, and may overflow")
         nested = {
             "batch": Batch(**content["batch"]),
             "agreement": Agreement(**content["agreement"]),

@@ -197,8 +197,6 @@ def _advice(source: Source) -> str:
         return "Is the camera plugged in, and not used by another program?"
     if source.kind == "pipe":
         return "Pipe MPEG-TS or Matroska; an MP4 file must be given by its name."
-    if source.target.lower().startswith("http") and not source.playlist:
-        return "Check the address, and that the camera is on. An HLS playlist needs --playlist."
     return "Check the address, and that the camera is on."
 
 
