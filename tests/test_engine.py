@@ -27,7 +27,7 @@ from click.testing import Result
 
 import edgesplit
 from edgesplit._isolated import run_apart
-from edgesplit.backbone.backends import OrtBackend, cuda, engines
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fp16 import to_fp16
 from edgesplit.backbone.identity import feature_space, inline
 from edgesplit.backbone.int8 import to_int8
@@ -43,6 +43,7 @@ from edgesplit.errors import (
 )
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
+from edgesplit.runtime.backends import cuda, engines
 from edgesplit.runtime.backends import tensorrt as trt
 from edgesplit.runtime.backends.engines import (
     ENGINES,
