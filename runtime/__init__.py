@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         Decision,
         Ended,
         Event,
-        Gap,
+        Interrupted,
         Reconnecting,
         Refused,
         Rescored,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         Started,
         Swapped,
     )
-    from edgesplit.runtime.stream.smoothing import Recent
+    from edgesplit.runtime.stream.smoothing import RecentFeatures
     from edgesplit.runtime.stream.sources import Feed, Source, parse_source
     from edgesplit.runtime.stream.stream import Stream
     from edgesplit.runtime.stream.windows import Frame
@@ -66,11 +66,11 @@ __all__ = [
     "Feed",
     "Frame",
     "FunctionBackend",
-    "Gap",
+    "Interrupted",
     "OrtBackend",
     "PowerSampler",
     "Prediction",
-    "Recent",
+    "RecentFeatures",
     "Reconnecting",
     "Refused",
     "Rescored",
@@ -108,7 +108,7 @@ _HOMES = {
         "Decision",
         "Ended",
         "Event",
-        "Gap",
+        "Interrupted",
         "Reconnecting",
         "Refused",
         "Rescored",
@@ -120,7 +120,7 @@ _HOMES = {
     ),
     "edgesplit.runtime.stream.accounting": ("Accounting",),
     "edgesplit.runtime.device.power": ("PowerSampler",),
-    "edgesplit.runtime.stream.smoothing": ("Recent",),
+    "edgesplit.runtime.stream.smoothing": ("RecentFeatures",),
     "edgesplit.runtime.live.runtime": ("Prediction", "Runtime", "Timings"),
     "edgesplit.runtime.live.shadow": ("Shadow", "ShadowReport"),
     "edgesplit.runtime.stream.stream": ("Stream",),

@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgesplit.runtime import (
-        Decision,
-        Ended,
-        Event,
-        Rescored,
-        Shadowed,
-        Started,
-    )
+    from edgesplit.runtime.stream import Decision, Ended, Event, Rescored, Shadowed, Started
 
 __all__ = ["decision_text", "event_text"]
 
@@ -28,7 +21,7 @@ def decision_text(event: Decision | Rescored) -> str:
 
 def event_text(event: Event) -> str:
     """What a stream tells that is no decision, in a line; more about it in further ones."""
-    from edgesplit.runtime import Ended, Rescored, Shadowed, Started
+    from edgesplit.runtime.stream import Ended, Rescored, Shadowed, Started
 
     match event:
         case Started():
@@ -44,14 +37,21 @@ def event_text(event: Event) -> str:
 
 def _trouble_text(event: Event) -> str:
     from edgesplit.cli.screen import SHORT
-    from edgesplit.runtime import Gap, Reconnecting, Refused, RolledBack, Stalled, Swapped
+    from edgesplit.runtime.stream import (
+        Interrupted,
+        Reconnecting,
+        Refused,
+        RolledBack,
+        Stalled,
+        Swapped,
+    )
 
     match event:
         case Swapped():
             return f"head {event.before[:SHORT]} -> {event.after[:SHORT]}"
         case Refused() | RolledBack():
             return event.reason
-        case Gap():
+        case Interrupted():
             return f"{event.at_s:.1f} s  gap of {event.lost_s:.1f} s: {event.reason}"
         case Stalled():
             return f"no frame for {event.silent_s:.1f} s"
