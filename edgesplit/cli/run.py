@@ -26,9 +26,9 @@ from edgesplit.cli.options import (
 
 if TYPE_CHECKING:
     from edgesplit.heads.head import Head
-    from edgesplit.runtime import Event
     from edgesplit.runtime.backends.select import Choice, Kind
     from edgesplit.runtime.backends.variants import Recipe
+    from edgesplit.runtime.stream import Event
 
 __all__ = ["run"]
 
@@ -122,7 +122,8 @@ def run(
         edgesplit run --source rtsp://camera/1 --window 2.5 --json
     """
     from edgesplit.errors import EdgesplitError
-    from edgesplit.runtime import Runtime, Stream, parse_source
+    from edgesplit.runtime import Runtime, Stream
+    from edgesplit.runtime.stream import parse_source
 
     parsed = parse_source(source, live=live, playlist=playlist)
     bundle = open_bundle(bundle_path)
@@ -166,7 +167,7 @@ def _find_head(named: str) -> str | Head:
 
 def _json_printer(chosen: Choice) -> Callable[[Event], None]:
     """Prints each event as a line of JSON; the first says which backend runs, and why."""
-    from edgesplit.runtime import Started
+    from edgesplit.runtime.stream import Started
 
     def show(event: Event) -> None:
         content = event.to_json()
@@ -180,7 +181,7 @@ def _json_printer(chosen: Choice) -> Callable[[Event], None]:
 def _printer(every: bool) -> Callable[[Event], None]:
     """Prints decisions, and on standard error what else happens."""
     from edgesplit.cli.events import decision_text, event_text
-    from edgesplit.runtime import Decision, Rescored
+    from edgesplit.runtime.stream import Decision, Rescored
 
     label = ""
 
