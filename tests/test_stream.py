@@ -440,6 +440,21 @@ def test_source_that_gives_nothing_is_given_up_when_that_is_asked(runtime: Runti
     assert of(events, Reconnecting)
 
 
+def test_source_that_opens_and_stays_silent_is_given_up_too(runtime: Runtime) -> None:
+    opened: list[int] = []
+
+    def open_silent() -> FakeFeed:
+        opened.append(1)
+        assert len(opened) < 100, "never given up"
+        time.sleep(0.05)  # ends, as a network does, a little after the stall was noticed
+        return FakeFeed(frames(0), live=True)
+
+    stream = stream_of(runtime, CAMERA, open_source=open_silent, stall_s=0.02, give_up_s=0.3)
+    events = until_trouble(stream, "gave no frame for .* s; given up as --give-up")
+    assert len(of(events, Stalled)) > 1
+    assert of(events, Ended)[0].lasted_s < 5
+
+
 def test_file_that_breaks_off_is_an_error_after_what_was_read(runtime: Runtime) -> None:
     events = until_trouble(
         stream_of(runtime, FILE, FakeFeed(vanishing(50), live=False)), "broke off"

@@ -95,7 +95,6 @@ class Watchdog:
                 if self._may_reopen and connection.abandon("no frame came"):
                     self._stuck.append(connection.thread)
                     self._leave()
-                    self._heard_at = now
                     yield self._retry(f"no frame for {now - since:.1f} s")
         if self._give_up_s is not None and now - self._heard_at > self._give_up_s:
             raise ClipError(
