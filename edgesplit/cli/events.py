@@ -1,4 +1,4 @@
-"""What a stream tells, in words for a terminal."""
+"""Texts for the terminal about the events of a stream."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["decision_text", "event_text"]
 
 
 def decision_text(event: Decision | Rescored) -> str:
-    """One line about a window of a stream."""
+    """Return one line about a window of a stream."""
     from edgesplit.cli import screen
 
     path = screen.path_text(event.prediction).plain
@@ -20,7 +20,7 @@ def decision_text(event: Decision | Rescored) -> str:
 
 
 def event_text(event: Event) -> str:
-    """What a stream tells that is no decision, in a line; more about it in further ones."""
+    """Return the text of an event that is no decision; details follow in further lines."""
     from edgesplit.runtime.stream import Ended, Rescored, Shadowed, Started
 
     match event:
@@ -29,7 +29,7 @@ def event_text(event: Event) -> str:
         case Ended():
             return _ended_text(event)
         case Rescored():
-            return f"{decision_text(event)}  (was told otherwise)"
+            return f"{decision_text(event)}  (reported differently before)"
         case Shadowed():
             return _shadow_text(event)
     return _trouble_text(event)

