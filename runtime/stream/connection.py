@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 
 from edgesplit.errors import ClipError
 from edgesplit.runtime.stream.accounting import FrameAccounting
-from edgesplit.runtime.stream.queue import Closed, Opened, Policy, WindowQueue
+from edgesplit.runtime.stream.queue import Closed, Opened, WindowQueue
 from edgesplit.runtime.stream.sources import Feed, Source
 from edgesplit.runtime.stream.windows import Frame, Gap, Grid, Window, Windower
 from edgesplit.video.preprocessing import Preprocessing
@@ -27,28 +27,24 @@ class Capture:
         self,
         source: Source,
         preprocessing: Preprocessing,
-        *,
-        window_s: float | None = None,
-        stride_s: float | None = None,
-        fps: float | None = None,
+        plan_grid: Callable[[float], Grid],
+        fps: float | None,
     ) -> None:
-        """See `Stream` for the arguments.
+        """Start without a feed.
 
-        Raises:
-            ClipError: if the model cannot have windows of this length.
+        Args:
+            source: the source of all feeds.
+            preprocessing: the layout of clips.
+            plan_grid: returns the grid of windows for a frame rate.
+            fps: frame rate that windows are made at; by default the source's.
         """
         self.accounting = FrameAccounting()
         self.queue = WindowQueue(self.accounting)
+        self.source = source
         self.live = source.live
         """True if the source goes on while nobody reads it; None until that is known."""
-        self._name, self._preprocessing = source.name, preprocessing
-        self._window_s, self._stride_s, self._fps = window_s, stride_s, fps
+        self._preprocessing, self._plan_grid, self._fps = preprocessing, plan_grid, fps
         self._windower: Windower | None = None
-        if window_s is None or fps is not None:  # what can be checked before the source is open
-            self._plan_grid(fps or 1.0)
-
-    def _plan_grid(self, fps: float) -> Grid:
-        return Grid.plan(self._preprocessing, fps, window_s=self._window_s, stride_s=self._stride_s)
 
     def begin(self, feed: Feed) -> None:
         """Begin with the frames of a feed; the first feed settles how windows are made.
@@ -61,10 +57,9 @@ class Capture:
             return
         fps = self._fps or feed.rate
         if fps is None:
-            raise ClipError(f"{self._name} does not say its frame rate. Give --fps.")
+            raise ClipError(f"{self.source.name} does not say its frame rate. Give --fps.")
         grid = self._plan_grid(fps)
-        policy: Policy = "latest" if feed.live else "block"
-        self.live, self.queue.policy = feed.live, policy
+        self.live, self.queue.policy = feed.live, "latest" if feed.live else "block"
         self._windower = Windower(
             grid,
             self._preprocessing,
@@ -72,7 +67,7 @@ class Capture:
             live=feed.live,
             period_s=1 / (feed.rate or fps),
         )
-        self.queue.put(Opened(feed.live, policy, feed.rate, grid))
+        self.queue.put(Opened(grid, feed.rate))
 
     def add(self, frame: Frame) -> bool:
         """Queue the windows that a frame completes; return True if further frames are wanted."""
@@ -105,8 +100,6 @@ class Connection:
         capture: Capture,
         open_source: Callable[[], Feed],
         clock: Callable[[], float],
-        *,
-        daemon: bool,
     ) -> None:
         """Start to read.
 
@@ -114,7 +107,6 @@ class Connection:
             capture: takes the frames.
             open_source: opens the source; called on the connection's thread.
             clock: returns seconds, and never jumps.
-            daemon: False if Python must wait for the thread before it ends.
         """
         self._capture, self._open_source, self._clock = capture, open_source, clock
         self._lock = threading.Lock()
@@ -125,6 +117,10 @@ class Connection:
         self.waiting_since: float | None = clock()
         """Since when the reader has waited for the source; None while windows are made and queued,
         and when the connection is over."""
+        # A pipe may hang for good. FFmpeg's network code asks PyAV again and again whether to go
+        # on, which may crash while Python ends (one end in three with PyAV 18.1 on Python 3.11);
+        # it has a timeout, so Python can wait for its thread.
+        daemon = capture.source.kind != "url"
         self.thread = threading.Thread(target=self._read, name="edgesplit-capture", daemon=daemon)
         self.thread.start()
 
@@ -143,7 +139,9 @@ class Connection:
             feed = self._open_source()
             try:
                 final = True  # an error here would be met again
-                self._begin(feed)
+                with self._lock:
+                    if not self._over:
+                        self._capture.begin(feed)
                 final = False
                 for frame in feed:
                     final = True  # and so would one of a picture that cannot be scaled
@@ -159,11 +157,6 @@ class Connection:
         reason = f"the source ended ({error})" if error else "the source ended"
         if self.abandon(reason):
             self._capture.queue.put(Closed(reason, error, final))
-
-    def _begin(self, feed: Feed) -> None:
-        with self._lock:
-            if not self._over:
-                self._capture.begin(feed)
 
     def _take(self, feed: Feed, frame: Frame) -> bool:
         """Make windows of a frame; return True if further frames are wanted."""

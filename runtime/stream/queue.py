@@ -25,12 +25,11 @@ ABANDONED_POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """The source was opened for the first time, so its rate and the grid of windows are known."""
+    """The source was opened for the first time, so the grid of windows is known."""
 
-    live: bool
-    policy: Policy
-    source_fps: float | None
     grid: Grid
+    source_fps: float | None
+    """Frame rate that the source states."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

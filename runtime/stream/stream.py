@@ -15,14 +15,14 @@ from functools import partial
 
 from edgesplit.runtime.live.runtime import Runtime
 from edgesplit.runtime.stream.accounting import Accounting
-from edgesplit.runtime.stream.connection import Capture
+from edgesplit.runtime.stream.connection import Capture, Connection
 from edgesplit.runtime.stream.decisions import Decider
 from edgesplit.runtime.stream.events import Ended, Event, Interrupted, Started
 from edgesplit.runtime.stream.queue import Closed, Opened
 from edgesplit.runtime.stream.smoothing import RecentFeatures
 from edgesplit.runtime.stream.sources import Feed, Source, open_feed, parse_source
 from edgesplit.runtime.stream.watchdog import Watchdog
-from edgesplit.runtime.stream.windows import Gap, Window
+from edgesplit.runtime.stream.windows import Gap, Grid, Window
 
 __all__ = ["Stream"]
 
@@ -80,20 +80,18 @@ class Stream:
                 raise ValueError(f"{name} must be above 0, got {value}")
         self.source = parse_source(source) if isinstance(source, str) else source
         preprocessing = runtime.bundle.preprocessing
-        self._capture = Capture(
-            self.source, preprocessing, window_s=window_s, stride_s=stride_s, fps=fps
-        )
+        plan_grid = partial(Grid.plan, preprocessing, window_s=window_s, stride_s=stride_s)
+        if window_s is None or fps is not None:  # what can be checked before the source is open
+            plan_grid(fps or 1.0)
+        if open_source is None:
+            # The watchdog notices a silent network first; the reader it leaves behind ends later.
+            open_source = partial(open_feed, self.source, preprocessing, timeout_s=stall_s + 1)
+        self._capture = Capture(self.source, preprocessing, plan_grid, fps)
         recent_features = RecentFeatures(smooth=smooth, n_windows=recent)
         self._decider = Decider(runtime, recent_features, self._capture.accounting, clock)
+        connect = partial(Connection, self._capture, open_source, clock)
         self._watchdog = Watchdog(
-            self.source,
-            self._capture,
-            # The watchdog notices a silent network first; the reader it leaves behind ends later.
-            open_source or partial(open_feed, self.source, preprocessing, timeout_s=stall_s + 1),
-            clock,
-            stall_s=stall_s,
-            give_up_s=give_up_s,
-            retry_s=retry_s,
+            self._capture, connect, clock, stall_s=stall_s, give_up_s=give_up_s, retry_s=retry_s
         )
         self._smooth, self._clock = smooth, clock
         self._stopping = False
@@ -162,8 +160,8 @@ class Stream:
         grid = opened.grid
         return Started(
             source=self.source.name,
-            live=opened.live,
-            policy=opened.policy,
+            live=bool(self._capture.live),
+            policy=self._capture.queue.policy,
             source_fps=opened.source_fps,
             fps=grid.fps,
             window_s=grid.window_s,

@@ -10,7 +10,6 @@ from edgesplit.errors import ClipError
 from edgesplit.runtime.stream.connection import Capture, Connection
 from edgesplit.runtime.stream.events import Event, Reconnecting, Stalled
 from edgesplit.runtime.stream.queue import Closed
-from edgesplit.runtime.stream.sources import Feed, Source
 
 __all__ = ["MAX_STUCK", "Watchdog", "retry_pauses"]
 
@@ -26,18 +25,16 @@ class Watchdog:
 
     def __init__(
         self,
-        source: Source,
         capture: Capture,
-        open_source: Callable[[], Feed],
+        connect: Callable[[], Connection],
         clock: Callable[[], float],
         *,
         stall_s: float,
         give_up_s: float | None,
         retry_s: tuple[float, float],
     ) -> None:
-        """See `Stream` for the arguments."""
-        self._source, self._capture = source, capture
-        self._open_source, self._clock = open_source, clock
+        """Keep a capture connected by `connect`; see `Stream` for the other arguments."""
+        self._capture, self._connect, self._clock = capture, connect, clock
         self._stall_s, self._give_up_s, self._retry_s = stall_s, give_up_s, retry_s
         self._connection: Connection | None = None
         self._stuck: list[threading.Thread] = []
@@ -54,7 +51,7 @@ class Watchdog:
     def start(self) -> None:
         """Connect for the first time."""
         self._heard_at = self._clock()
-        self._connect()
+        self._connection = self._connect()
 
     def shut(self) -> None:
         """Abandon the connection. A reader that is stuck ends with the process."""
@@ -98,13 +95,13 @@ class Watchdog:
                     yield self._retry(f"no frame for {now - since:.1f} s")
         if self._give_up_s is not None and now - self._heard_at > self._give_up_s:
             raise ClipError(
-                f"{self._source.name} gave no frame for {now - self._heard_at:.1f} s; "
+                f"{self._capture.source.name} gave no frame for {now - self._heard_at:.1f} s; "
                 "given up as --give-up asks."
             )
 
     @property
     def _may_reopen(self) -> bool:
-        return bool(self._capture.live) and self._source.returns
+        return bool(self._capture.live) and self._capture.source.returns
 
     def _retry(self, reason: str) -> Reconnecting:
         attempt, pause = next(self._retries)
@@ -122,14 +119,7 @@ class Watchdog:
             yield self._retry(f"{len(self._stuck)} readers of it still hang")
             return
         self._capture.accounting.count("reconnects")
-        self._connect()
-
-    def _connect(self) -> None:
-        # A pipe may hang for good. FFmpeg's network code asks PyAV again and again whether to go
-        # on, which may crash while Python ends (one end in three with PyAV 18.1 on Python 3.11);
-        # it has a timeout, so Python can wait for its thread.
-        daemon = self._source.kind != "url"
-        self._connection = Connection(self._capture, self._open_source, self._clock, daemon=daemon)
+        self._connection = self._connect()
 
 
 def retry_pauses(shortest: float, longest: float) -> Iterator[float]:
