@@ -96,10 +96,7 @@ class Connection:
     """
 
     def __init__(
-        self,
-        capture: Capture,
-        open_source: Callable[[], Feed],
-        clock: Callable[[], float],
+        self, capture: Capture, open_source: Callable[[], Feed], clock: Callable[[], float]
     ) -> None:
         """Start to read.
 

@@ -7,14 +7,7 @@ from collections.abc import Callable, Iterator
 
 from edgesplit.runtime.live.runtime import Runtime
 from edgesplit.runtime.stream.accounting import FrameAccounting
-from edgesplit.runtime.stream.events import (
-    Decision,
-    Event,
-    Refused,
-    RolledBack,
-    Shadowed,
-    Swapped,
-)
+from edgesplit.runtime.stream.events import Decision, Event, Refused, RolledBack, Shadowed, Swapped
 from edgesplit.runtime.stream.smoothing import RecentFeatures
 from edgesplit.runtime.stream.windows import Window
 
