@@ -25,17 +25,8 @@ from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.heads.head import Head
-from edgesplit.runtime import (
-    Decision,
-    Frame,
-    FunctionBackend,
-    OrtBackend,
-    Prediction,
-    Runtime,
-    Source,
-    Stream,
-    Swapped,
-)
+from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, Stream
+from edgesplit.runtime.stream import Decision, Frame, Source, Swapped
 
 FPS = 30.0
 WINDOW_S = 0.5

@@ -18,7 +18,8 @@ import click
 import numpy as np
 
 from edgesplit.cli.demo import unpack_demo
-from edgesplit.runtime import Decision, Frame, Runtime, Source, Stream
+from edgesplit.runtime import Runtime, Stream
+from edgesplit.runtime.stream import Decision, Frame, Source
 from edgesplit.runtime.stream.sources import open_feed, parse_source
 from edgesplit.video.preprocessing import Preprocessing
 
@@ -28,7 +29,7 @@ PART_S = 60
 
 
 class _Hour:
-    """A file that is decoded again and again, with timestamps that go on. See `runtime.Feed`."""
+    """A `Feed` that decodes a file again and again, with timestamps that go on."""
 
     rate: float | None = FPS
     damaged = 0

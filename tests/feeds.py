@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from edgesplit.runtime import Feed, Frame, Source
+from edgesplit.runtime.stream import Feed, Frame, Source
 
 CAMERA = Source("rtsp://fake", "url", "rtsp://fake", live=True)
 FILE = Source("fake.mp4", "file", "fake.mp4", live=False)
@@ -25,7 +25,7 @@ def frames(n: int, *, rate: float = 10.0, start: float = 0.0, size: int = 4) -> 
 
 
 class FakeFeed:
-    """See `edgesplit.runtime.Feed`."""
+    """See `edgesplit.runtime.stream.Feed`."""
 
     rate: float | None = 10.0
     damaged = 0

@@ -226,6 +226,7 @@ def test_every_module_lists_its_public_names() -> None:
     [
         ("import edgesplit", ("numpy", "onnx", "onnxruntime", "av", "torch")),
         ("import edgesplit.runtime", ("onnx", "onnxruntime", "torch", "transformers")),
+        ("import edgesplit.runtime.stream", ("onnx", "onnxruntime", "av", "torch", "transformers")),
         (
             "from edgesplit import Bundle, Head, read_clip, split_class",
             ("onnxruntime", "av", "torch", "transformers", "tokenizers"),

@@ -14,7 +14,6 @@ from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError, VariantError
 from edgesplit.runtime import (
     Backend,
-    BatchingBackend,
     FunctionBackend,
     OrtBackend,
     Runtime,
@@ -22,6 +21,7 @@ from edgesplit.runtime import (
     open_backend,
     open_engine,
 )
+from edgesplit.runtime.backends.batching import BatchingBackend
 from edgesplit.runtime.backends.engines import TensorRT
 from edgesplit.runtime.backends.select import Kind
 from tests.fake_gpu import HERE, FakeCuda, FakeTensorRT, fake_module

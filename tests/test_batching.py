@@ -9,7 +9,8 @@ import pytest
 
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError
-from edgesplit.runtime import BatchingBackend, FunctionBackend, OrtBackend, Runtime
+from edgesplit.runtime import FunctionBackend, OrtBackend, Runtime
+from edgesplit.runtime.backends.batching import BatchingBackend
 
 Floats = npt.NDArray[np.float32]
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from benchmarks import bench_swap
 from edgesplit.heads.head import Head
-from edgesplit.runtime import Prediction, Timings
+from edgesplit.runtime import Prediction
+from edgesplit.runtime.live.runtime import Timings
 
 
 def test_swaps_during_a_stream_lose_and_mix_nothing() -> None:

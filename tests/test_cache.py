@@ -21,7 +21,9 @@ from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import CacheError, EngineError, VariantError
-from edgesplit.runtime import ENGINES, VARIANTS, add_variant
+from edgesplit.runtime import add_variant
+from edgesplit.runtime.backends.engines import ENGINES
+from edgesplit.runtime.backends.variants import VARIANTS
 from edgesplit.runtime.device.doctor import examine
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache
 from tests.test_doctor import MadeProbes

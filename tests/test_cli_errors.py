@@ -21,7 +21,7 @@ from edgesplit.cli.options import print_json
 from edgesplit.edits.text_encoder import encoder_digest, packaged_encoder
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Head
-from edgesplit.runtime import parse_source
+from edgesplit.runtime.stream import parse_source
 from tests.test_cli import run, write_video
 
 

@@ -12,7 +12,8 @@ import pytest
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, ConflictError, EditError
 from edgesplit.heads.head import Head
-from edgesplit.runtime import BatchingBackend, OrtBackend, Prediction, Runtime
+from edgesplit.runtime import OrtBackend, Prediction, Runtime
+from edgesplit.runtime.backends.batching import BatchingBackend
 
 ROUNDS = int(os.environ.get("EDGESPLIT_ROUNDS", "30"))
 N_FEATURES = 32

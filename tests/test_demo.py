@@ -15,7 +15,7 @@ from edgesplit.edits.plan import Plan
 from edgesplit.edits.rules import RULES
 from edgesplit.errors import BundleError, DoubtfulSplitError
 from edgesplit.heads.metrics import score_split
-from edgesplit.runtime import ServingHead
+from edgesplit.runtime.live.live_head import ServingHead
 from edgesplit.video.clips import read_clip
 
 

@@ -12,7 +12,8 @@ import pytest
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import BackendError, BundleError
 from edgesplit.heads.head import Head
-from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, ServingHead
+from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime
+from edgesplit.runtime.live.live_head import ServingHead
 from edgesplit.storage.files import Store
 from tests.waiting import wait_until
 

@@ -12,7 +12,8 @@ from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.history import Version
 from edgesplit.errors import BackendError, BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
-from edgesplit.runtime import Runtime, ServingHead
+from edgesplit.runtime import Runtime
+from edgesplit.runtime.live.live_head import ServingHead
 from edgesplit.runtime.live.shadow import MIN_WINDOWS, Shadow, lowest_share
 from tests.waiting import wait_until
 

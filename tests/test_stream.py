@@ -18,30 +18,28 @@ from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.errors import BackendError, ClipError
 from edgesplit.heads.head import Head
-from edgesplit.runtime import (
+from edgesplit.runtime import FunctionBackend, Runtime, Stream
+from edgesplit.runtime.stream import (
     Accounting,
     Decision,
     Ended,
     Event,
     Frame,
-    FunctionBackend,
-    Gap,
-    Recent,
+    Interrupted,
     Reconnecting,
     Refused,
     Rescored,
     RolledBack,
-    Runtime,
     Shadowed,
     Source,
     Stalled,
     Started,
-    Stream,
     Swapped,
 )
-from edgesplit.runtime.stream.accounting import Ledger
-from edgesplit.runtime.stream.queue import Inbox
-from edgesplit.runtime.stream.stream import STUCK, _pauses
+from edgesplit.runtime.stream.accounting import FrameAccounting
+from edgesplit.runtime.stream.queue import WindowQueue
+from edgesplit.runtime.stream.smoothing import RecentFeatures
+from edgesplit.runtime.stream.watchdog import MAX_STUCK, retry_pauses
 from edgesplit.runtime.stream.windows import Window
 from tests.feeds import CAMERA, FILE, LIVE_PIPE, FakeFeed, frames, in_turn
 from tests.waiting import wait_until
@@ -85,7 +83,7 @@ def of(events: list[Event], kind: type[Any]) -> list[Any]:
 
 
 def settled(events: list[Event]) -> Accounting:
-    """The last event's account, in which every frame and window has its fate."""
+    """The last event's account, in which every frame and window has its outcome."""
     assert isinstance(events[-1], Ended)
     n = events[-1].accounting
     assert n.frames == n.used + n.unsampled + n.late + n.unfinished
@@ -228,7 +226,7 @@ def test_smoothing_decides_on_the_mean_of_features_and_begins_anew_after_a_gap(
             wanted = runtime.decide(np.mean(made[first : index + 1], axis=0)[0])
             assert decision.prediction.label == wanted.label
             assert decision.prediction.score == pytest.approx(wanted.score, rel=1e-5)
-    assert len(of(events, Gap)) == 1
+    assert len(of(events, Interrupted)) == 1
     assert 3 < gap < len(decisions) - 3
 
 
@@ -277,7 +275,7 @@ def test_no_recent_window_is_kept_when_none_is_wanted(runtime: Runtime) -> None:
 def test_shadow_is_reported_now_and_then_and_at_the_end(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgesplit.runtime.stream.stream.SHADOW_EVERY", 4)
+    monkeypatch.setattr("edgesplit.runtime.stream.decisions.SHADOW_EVERY", 4)
     candidate = runtime.bundle.split_class("pushing", into=["left", "right"]).head
     runtime.start_shadow(candidate)
     told = list(stream_of(runtime, FILE, FakeFeed(frames(60), live=False)))
@@ -336,7 +334,7 @@ def in_time(content: Iterator[Frame]) -> Iterator[Frame]:
 
 def test_smoothing_over_no_window_is_refused() -> None:
     with pytest.raises(ValueError, match="smooth must be from 1"):
-        Recent(smooth=0)
+        RecentFeatures(smooth=0)
 
 
 # Faults
@@ -356,12 +354,12 @@ def test_camera_that_vanishes_is_opened_again_until_it_is_back(runtime: Runtime)
         FakeFeed(frames(34, start=7000), live=True),
     )
     stream = stream_of(runtime, CAMERA, *feeds)
-    events = run_until(stream, lambda e: bool(of(e, Gap)) and isinstance(e[-1], Decision))
+    events = run_until(stream, lambda e: bool(of(e, Interrupted)) and isinstance(e[-1], Decision))
     again = of(events, Reconnecting)[:3]
     assert [event.attempt for event in again] == [1, 2, 3]
     assert "broke off" in again[0].reason
     assert "no route to host" in again[1].reason
-    (gap,) = of(events, Gap)
+    (gap,) = of(events, Interrupted)
     assert gap.at_s == pytest.approx(3.4)
     assert of(events, Decision)[-1].segment == 1
     n = settled(events)
@@ -389,7 +387,7 @@ def test_frames_that_stop_are_noticed_and_the_stuck_reader_is_left_alone(runtime
     stream = stream_of(
         runtime, CAMERA, stuck, FakeFeed(hanging(24, release), live=True), stall_s=0.05
     )
-    events = run_until(stream, lambda e: bool(of(e, Gap)) and isinstance(e[-1], Decision))
+    events = run_until(stream, lambda e: bool(of(e, Interrupted)) and isinstance(e[-1], Decision))
     kinds = [event.kind for event in events]
     assert kinds.index("stalled") < kinds.index("reconnect") < kinds.index("gap")
     assert of(events, Stalled)[0].silent_s >= 0.05
@@ -413,7 +411,7 @@ def test_no_more_readers_are_started_than_may_hang(runtime: Runtime) -> None:
         stream, lambda e: sum("still hang" in one.reason for one in of(e, Reconnecting)) == 3
     )
     release.set()
-    assert len(opened) == STUCK
+    assert len(opened) == MAX_STUCK
     assert settled(events).frames == 0
 
 
@@ -440,6 +438,21 @@ def test_source_that_gives_nothing_is_given_up_when_that_is_asked(runtime: Runti
     events = until_trouble(stream, r"rtsp://fake gave no frame for .* s; given up as --give-up")
     assert of(events, Ended)[0].reason == "error"
     assert of(events, Reconnecting)
+
+
+def test_source_that_opens_and_stays_silent_is_given_up_too(runtime: Runtime) -> None:
+    opened: list[int] = []
+
+    def open_silent() -> FakeFeed:
+        opened.append(1)
+        assert len(opened) < 100, "never given up"
+        time.sleep(0.05)  # ends, as a network does, a little after the stall was noticed
+        return FakeFeed(frames(0), live=True)
+
+    stream = stream_of(runtime, CAMERA, open_source=open_silent, stall_s=0.02, give_up_s=0.3)
+    events = until_trouble(stream, "gave no frame for .* s; given up as --give-up")
+    assert len(of(events, Stalled)) > 1
+    assert of(events, Ended)[0].lasted_s < 5
 
 
 def test_file_that_breaks_off_is_an_error_after_what_was_read(runtime: Runtime) -> None:
@@ -604,7 +617,7 @@ def test_source_that_does_not_say_its_rate_wants_fps(runtime: Runtime) -> None:
 
 
 def test_pauses_grow_by_chance_and_have_an_end() -> None:
-    many = [list(islice(_pauses(0.5, 30.0), 12)) for _ in range(200)]
+    many = [list(islice(retry_pauses(0.5, 30.0), 12)) for _ in range(200)]
     assert {pauses[0] for pauses in many} == {0.5}
     assert all(0.5 <= pause <= 30 for pauses in many for pause in pauses)
     middle = np.median(many, axis=0)
@@ -613,15 +626,15 @@ def test_pauses_grow_by_chance_and_have_an_end() -> None:
 
 
 def test_a_reader_whose_taker_has_ended_ends_too() -> None:
-    inbox = Inbox(Ledger())
+    queue = WindowQueue(FrameAccounting())
 
     def take() -> None:
-        inbox.get(0.01)
+        queue.get(0.01)
 
     taker = threading.Thread(target=take)
     taker.start()
     taker.join()
-    assert inbox.abandoned
+    assert queue.abandoned
     made = [
         Window(
             number=number,
@@ -631,11 +644,11 @@ def test_a_reader_whose_taker_has_ended_ends_too() -> None:
             clip=np.zeros((1,), np.float32),
             arrived=0,
             wall=0,
-            tickets=(),
+            frames=(),
         )
         for number in range(4)
     ]
-    assert [inbox.put(window) for window in made[:2]] == [True, True]
-    reader = threading.Thread(target=inbox.put, args=(made[2],), daemon=True)
+    assert [queue.put(window) for window in made[:2]] == [True, True]
+    reader = threading.Thread(target=queue.put, args=(made[2],), daemon=True)
     reader.start()
     wait_until(lambda: not reader.is_alive())

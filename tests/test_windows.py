@@ -1,4 +1,4 @@
-"""Windows are what a file of that stretch would give, and every frame has one fate."""
+"""Windows are what a file of that stretch would give, and every frame has one outcome."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -15,10 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesplit.errors import ClipError
-from edgesplit.runtime.stream.accounting import Fate, Ledger
-from edgesplit.runtime.stream.events import Gap
+from edgesplit.runtime.stream.accounting import FrameAccounting, Outcome
 from edgesplit.runtime.stream.sources import open_feed, parse_source
-from edgesplit.runtime.stream.windows import TOLERANCE, Frame, Grid, Window, Windower
+from edgesplit.runtime.stream.windows import TOLERANCE, Frame, Gap, Grid, Window, Windower
 from edgesplit.video.clips import read_clip
 from edgesplit.video.preprocessing import Preprocessing, sample_frames
 from tests.videos import encode, waves
@@ -39,10 +38,15 @@ def numbers(window: Window) -> list[int]:
 
 
 def windower(
-    fps: float, *, window_s: float, ledger: Ledger | None = None, live: bool = False, **more: Any
+    fps: float,
+    *,
+    window_s: float,
+    accounting: FrameAccounting | None = None,
+    live: bool = False,
+    **more: Any,
 ) -> Windower:
     grid = Grid.plan(SMALL, fps, window_s=window_s, stride_s=more.pop("stride_s", None))
-    return Windower(grid, SMALL, ledger or Ledger(), live=live, **more)
+    return Windower(grid, SMALL, accounting or FrameAccounting(), live=live, **more)
 
 
 def feed(made: Windower, times: Sequence[float]) -> list[Window | Gap]:
@@ -71,7 +75,7 @@ def test_window_of_a_whole_file_is_its_clip_bit_for_bit(
     assert opened.rate is not None
     window_s = None if sampling == "dense" else n / float(rate)
     grid = Grid.plan(preprocessing, opened.rate, window_s=window_s)
-    made = Windower(grid, preprocessing, Ledger(), live=False, period_s=1 / opened.rate)
+    made = Windower(grid, preprocessing, FrameAccounting(), live=False, period_s=1 / opened.rate)
     found = [*(item for one in opened for item in made.add(one)), *made.cut("the end")]
     opened.close()
     (window,) = only_windows(found)
@@ -108,11 +112,11 @@ def test_a_frame_is_scaled_once_and_only_if_it_is_sampled() -> None:
 
         return Frame(seconds=number / 10, arrived=0, wall=0, scale=scale)
 
-    ledger = Ledger()
-    made = windower(10, window_s=2, stride_s=0.5, ledger=ledger)
+    accounting = FrameAccounting()
+    made = windower(10, window_s=2, stride_s=0.5, accounting=accounting)
     found = [*(item for n in range(100) for item in made.add(counted(n))), *made.cut("the end")]
-    assert len(scaled) == len(set(scaled)) == 100 - ledger.accounting().unsampled
-    assert ledger.accounting().unsampled > 0
+    assert len(scaled) == len(set(scaled)) == 100 - accounting.totals().unsampled
+    assert accounting.totals().unsampled > 0
     assert len(only_windows(found)) * SMALL.frames > len(scaled)  # so some were shared
 
 
@@ -137,18 +141,18 @@ def test_a_picture_is_held_until_the_next_but_not_for_long() -> None:
 
 
 def test_a_window_is_made_when_it_is_asked_for() -> None:
-    ledger = Ledger()
-    made = windower(30, window_s=2, stride_s=1 / 30, ledger=ledger, period_s=8)
+    accounting = FrameAccounting()
+    made = windower(30, window_s=2, stride_s=1 / 30, accounting=accounting, period_s=8)
     assert not list(made.add(frame(0, 0)))
     found = made.add(frame(1, 8))
     for n in range(1, 4):
         assert isinstance(next(found), Window)
-        assert ledger.accounting().windows == n
+        assert accounting.totals().windows == n
 
 
 def test_what_is_not_asked_for_is_unfinished_and_accounted_for() -> None:
-    ledger = Ledger()
-    made = windower(30, window_s=2, stride_s=1 / 30, ledger=ledger, period_s=8)
+    accounting = FrameAccounting()
+    made = windower(30, window_s=2, stride_s=1 / 30, accounting=accounting, period_s=8)
     assert not list(made.add(frame(0, 0)))
     found = made.add(frame(1, 8))
     windows = only_windows(islice(found, 3))
@@ -156,10 +160,10 @@ def test_what_is_not_asked_for_is_unfinished_and_accounted_for() -> None:
     rest = made.cut("stopped")
     windows += only_windows(islice(rest, 1))
     rest.close()
-    assert ledger.accounting().pending == 2  # the first frame in three windows, the second in one
+    assert accounting.totals().pending == 2  # the first frame in three windows, the second in one
     for window in windows:
-        ledger.settle(window.tickets, "used")
-    n = ledger.accounting()
+        accounting.end_window(window.frames, "used")
+    n = accounting.totals()
     assert (n.frames, n.used, n.pending) == (2, 2, 0)
     assert (n.windows, n.predicted) == (4, 4)
     assert not list(made.cut("again"))
@@ -169,8 +173,8 @@ def test_after_a_picture_that_cannot_be_scaled_the_account_is_exact() -> None:
     def fail() -> npt.NDArray[np.uint8]:
         raise ClipError("cannot be scaled")
 
-    ledger = Ledger()
-    made = windower(10, window_s=2, stride_s=0.1, ledger=ledger)
+    accounting = FrameAccounting()
+    made = windower(10, window_s=2, stride_s=0.1, accounting=accounting)
     found: list[Window | Gap] = []
     for n in range(40):
         one = Frame(n / 10, 0, 0, fail) if n in (12, 30) else frame(n, n / 10)
@@ -178,24 +182,24 @@ def test_after_a_picture_that_cannot_be_scaled_the_account_is_exact() -> None:
             found += made.add(one)
     found += made.cut("the end")
     for window in only_windows(found):
-        ledger.settle(window.tickets, "used")
+        accounting.end_window(window.frames, "used")
         assert not {12, 30} & set(numbers(window))
-    account = ledger.accounting()
+    account = accounting.totals()
     assert account.frames == 40 == account.used + account.unsampled + account.unfinished
     assert account.pending == account.waiting == 0
 
 
 def test_a_frame_counts_once_when_its_windows_are_settled_while_others_are_made() -> None:
-    ledger = Ledger()
-    made = windower(10, window_s=2, stride_s=0.1, ledger=ledger, period_s=4)
+    accounting = FrameAccounting()
+    made = windower(10, window_s=2, stride_s=0.1, accounting=accounting, period_s=4)
     for n, time in enumerate([0, 4, 8, 12]):
         for item in made.add(frame(n, time)):
             assert isinstance(item, Window)
-            ledger.settle(item.tickets, "used")
+            accounting.end_window(item.frames, "used")
     for item in made.cut("the end"):
         assert isinstance(item, Window)
-        ledger.settle(item.tickets, "used")
-    account = ledger.accounting()
+        accounting.end_window(item.frames, "used")
+    account = accounting.totals()
     assert (account.frames, account.used) == (4, 4)
     assert account.pending == account.waiting == 0
 
@@ -245,8 +249,8 @@ def test_window_of_too_few_frames_says_how_many_are_repeated() -> None:
 def test_jump_begins_a_new_segment_and_no_window_reaches_over_it(
     jump: float, live: bool, lost_s: float
 ) -> None:
-    ledger = Ledger()
-    made = windower(10, window_s=1, live=live, ledger=ledger)
+    accounting = FrameAccounting()
+    made = windower(10, window_s=1, live=live, accounting=accounting)
     found: list[Window | Gap] = []
     for n in range(60):
         found += made.add(frame(n, n / 10 + (jump if n >= 33 else 0), arrived=n / 10))
@@ -262,7 +266,7 @@ def test_jump_begins_a_new_segment_and_no_window_reaches_over_it(
     after = next(w for w in only_windows(found) if w.segment == 1)
     assert after.start == pytest.approx(3.3 + lost_s)
     assert numbers(after)[0] == 33 + sample_frames(10, SMALL)[0]
-    assert ledger.accounting().lost_s == gap.lost_s
+    assert accounting.totals().lost_s == gap.lost_s
 
 
 def test_frames_out_of_order_by_a_little_are_no_gap() -> None:
@@ -288,12 +292,12 @@ STEPS = st.lists(
     seed=st.integers(0, 2**32 - 1),
     cuts=st.sets(st.integers(0, 60), max_size=3),
 )
-def test_every_frame_has_exactly_one_fate(
+def test_every_frame_has_exactly_one_outcome(
     steps: list[float], fps: float, window_s: float, stride_s: float, seed: int, cuts: set[int]
 ) -> None:
-    ledger, rng = Ledger(), np.random.default_rng(seed)
-    made = windower(fps, window_s=window_s, stride_s=stride_s, ledger=ledger)
-    fates: dict[int, set[Fate]] = {}
+    accounting, rng = FrameAccounting(), np.random.default_rng(seed)
+    made = windower(fps, window_s=window_s, stride_s=stride_s, accounting=accounting)
+    outcomes: dict[int, set[Outcome]] = {}
     n_windows = 0
     sampled: set[int] = set()
 
@@ -302,10 +306,10 @@ def test_every_frame_has_exactly_one_fate(
         for window in only_windows(found):
             assert window.number == n_windows
             n_windows += 1
-            fate: Fate = rng.choice(["used", "late", "unfinished"])
-            ledger.settle(window.tickets, fate)
+            outcome: Outcome = rng.choice(["used", "late", "unfinished"])
+            accounting.end_window(window.frames, outcome)
             for number in numbers(window):
-                fates.setdefault(number, set()).add(fate)
+                outcomes.setdefault(number, set()).add(outcome)
 
     times = np.cumsum([0.0, *steps])
     for number, time in enumerate(times):
@@ -321,11 +325,11 @@ def test_every_frame_has_exactly_one_fate(
             settle(made.cut("cut"))
     settle(made.cut("the end"))
 
-    n = ledger.accounting()
+    n = accounting.totals()
     assert n.frames == len(times)
     assert n.pending == n.waiting == 0
-    assert n.used == sum("used" in each for each in fates.values())
-    assert n.late == sum("late" in each and "used" not in each for each in fates.values())
+    assert n.used == sum("used" in each for each in outcomes.values())
+    assert n.late == sum("late" in each and "used" not in each for each in outcomes.values())
     assert n.unfinished == len(sampled) - n.used - n.late
     assert n.unsampled == len(times) - len(sampled)
     assert n.windows == n_windows == n.predicted + n.dropped
@@ -335,7 +339,7 @@ def test_every_frame_has_exactly_one_fate(
 def test_each_sampled_frame_is_the_one_that_is_shown_then(steps: list[float], fps: float) -> None:
     times = [float(time) for time in np.cumsum([0.0, *steps])]
     grid = Grid.plan(SMALL, fps, window_s=1, stride_s=0.4)
-    for window in only_windows(feed(Windower(grid, SMALL, Ledger(), live=False), times)):
+    for window in only_windows(feed(Windower(grid, SMALL, FrameAccounting(), live=False), times)):
         first = round(window.start * fps)
         for place, number in zip(grid.sampled, numbers(window), strict=True):
             shown_at = (first + place) / fps

@@ -148,7 +148,7 @@ def list_command(as_json: bool) -> None:
 
 
 def _shelf() -> Shelf[Any]:
-    from edgesplit.runtime import ENGINES
+    from edgesplit.runtime.backends.engines import ENGINES
 
     return ENGINES
 

@@ -1,24 +1,17 @@
-"""What a stream tells, in words for a terminal."""
+"""Texts for the terminal about the events of a stream."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgesplit.runtime import (
-        Decision,
-        Ended,
-        Event,
-        Rescored,
-        Shadowed,
-        Started,
-    )
+    from edgesplit.runtime.stream import Decision, Ended, Event, Rescored, Shadowed, Started
 
 __all__ = ["decision_text", "event_text"]
 
 
 def decision_text(event: Decision | Rescored) -> str:
-    """One line about a window of a stream."""
+    """Return one line about a window of a stream."""
     from edgesplit.cli import screen
 
     path = screen.path_text(event.prediction).plain
@@ -27,8 +20,8 @@ def decision_text(event: Decision | Rescored) -> str:
 
 
 def event_text(event: Event) -> str:
-    """What a stream tells that is no decision, in a line; more about it in further ones."""
-    from edgesplit.runtime import Ended, Rescored, Shadowed, Started
+    """Return the text of an event that is no decision; details follow in further lines."""
+    from edgesplit.runtime.stream import Ended, Rescored, Shadowed, Started
 
     match event:
         case Started():
@@ -36,7 +29,7 @@ def event_text(event: Event) -> str:
         case Ended():
             return _ended_text(event)
         case Rescored():
-            return f"{decision_text(event)}  (was told otherwise)"
+            return f"{decision_text(event)}  (reported differently before)"
         case Shadowed():
             return _shadow_text(event)
     return _trouble_text(event)
@@ -44,14 +37,21 @@ def event_text(event: Event) -> str:
 
 def _trouble_text(event: Event) -> str:
     from edgesplit.cli.screen import SHORT
-    from edgesplit.runtime import Gap, Reconnecting, Refused, RolledBack, Stalled, Swapped
+    from edgesplit.runtime.stream import (
+        Interrupted,
+        Reconnecting,
+        Refused,
+        RolledBack,
+        Stalled,
+        Swapped,
+    )
 
     match event:
         case Swapped():
             return f"head {event.before[:SHORT]} -> {event.after[:SHORT]}"
         case Refused() | RolledBack():
             return event.reason
-        case Gap():
+        case Interrupted():
             return f"{event.at_s:.1f} s  gap of {event.lost_s:.1f} s: {event.reason}"
         case Stalled():
             return f"no frame for {event.silent_s:.1f} s"

@@ -26,9 +26,9 @@ from edgesplit.cli.options import (
 
 if TYPE_CHECKING:
     from edgesplit.heads.head import Head
-    from edgesplit.runtime import Event
     from edgesplit.runtime.backends.select import Choice, Kind
     from edgesplit.runtime.backends.variants import Recipe
+    from edgesplit.runtime.stream import Event
 
 __all__ = ["run"]
 
@@ -45,16 +45,21 @@ __all__ = ["run"]
     "--window",
     "window_s",
     type=SECONDS,
-    help="Seconds that an event lasts. Needed where frames are spread over the whole event "
-    "(sampling uniform); follows from the model where they are dense.",
+    help="Length of an event in seconds. Required for models that sample frames uniformly over "
+    "an event; follows from the model for others.",
 )
-@click.option("--stride", "stride_s", type=SECONDS, help="From window to window; half a window.")
-@click.option("--fps", type=SECONDS, help="Frames a second for the model; as many as come.")
-@click.option("--smooth", default=1, type=click.IntRange(min=1), help="Decide over N windows.")
+@click.option(
+    "--stride",
+    "stride_s",
+    type=SECONDS,
+    help="Seconds between window starts (default: half a window).",
+)
+@click.option("--fps", type=SECONDS, help="Frame rate for sampling (default: the source's).")
+@click.option("--smooth", default=1, type=click.IntRange(min=1), help="Average the last N windows.")
 @click.option(
     "--live/--no-live",
     default=None,
-    help="When windows come too fast: drop all but the newest, or read more slowly. By default "
+    help="When windows come too fast, drop all but the newest, or read more slowly. By default "
     "streams and cameras are live, files and standard input are not.",
 )
 @click.option(
@@ -69,13 +74,13 @@ __all__ = ["run"]
     default=10.0,
     show_default=True,
     type=SECONDS,
-    help="A live source without a frame for so many seconds is opened again.",
+    help="Open a live source again after so many seconds without a frame.",
 )
 @click.option(
     "--give-up",
     "give_up_s",
     type=SECONDS,
-    help="End with an error after so many seconds without a frame. By default never.",
+    help="End with an error after so many seconds without a frame (default: never).",
 )
 @click.option("--every", is_flag=True, help="Print every window, not only when the class changes.")
 @click.option(
@@ -83,7 +88,7 @@ __all__ = ["run"]
     default=10,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Windows that are decided once more when a head goes live.",
+    help="Recent windows to re-score after a head swap.",
 )
 @click.option(
     "--shadow",
@@ -112,17 +117,19 @@ def run(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Say what happens in a stream, window after window; with --json one event a line.
+    """Predict a video stream, window by window.
 
     A head that is published meanwhile goes live between two windows. A source that breaks off is
-    opened again. Interrupt it to end it: the last event accounts for every frame.
+    opened again. With --json, each line is one event; the last one, also after an interrupt,
+    accounts for every frame.
 
     \b
     Example:
         edgesplit run --source rtsp://camera/1 --window 2.5 --json
     """
     from edgesplit.errors import EdgesplitError
-    from edgesplit.runtime import Runtime, Stream, parse_source
+    from edgesplit.runtime import Runtime, Stream
+    from edgesplit.runtime.stream import parse_source
 
     parsed = parse_source(source, live=live, playlist=playlist)
     bundle = open_bundle(bundle_path)
@@ -149,14 +156,14 @@ def run(
 
 
 def _exit(code: int) -> NoReturn:
-    """Ends at once: Python would wait until a network's timeout is over."""
+    """End the process at once; Python itself would wait until the network's timeout is over."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def _find_head(named: str) -> str | Head:
-    """The head in a file, or the digest of one of the bundle's."""
+    """Return the head in the file of that name, or the text itself, a digest, if there is none."""
     from edgesplit.heads.head import Head
     from edgesplit.storage.files import read_bytes
 
@@ -165,8 +172,8 @@ def _find_head(named: str) -> str | Head:
 
 
 def _json_printer(chosen: Choice) -> Callable[[Event], None]:
-    """Prints each event as a line of JSON; the first says which backend runs, and why."""
-    from edgesplit.runtime import Started
+    """Return what prints an event as a line of JSON; `start` also states the backend, and why."""
+    from edgesplit.runtime.stream import Started
 
     def show(event: Event) -> None:
         content = event.to_json()
@@ -178,9 +185,9 @@ def _json_printer(chosen: Choice) -> Callable[[Event], None]:
 
 
 def _printer(every: bool) -> Callable[[Event], None]:
-    """Prints decisions, and on standard error what else happens."""
+    """Return what prints decisions, and other events to standard error."""
     from edgesplit.cli.events import decision_text, event_text
-    from edgesplit.runtime import Decision, Rescored
+    from edgesplit.runtime.stream import Decision, Rescored
 
     label = ""
 
@@ -199,7 +206,7 @@ def _printer(every: bool) -> Callable[[Event], None]:
 
 @contextmanager
 def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM end what is inside in an orderly way; a second one ends it at once."""
+    """Let the first SIGINT or SIGTERM call `stop`, and a second one end the process at once."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def handle(number: int, frame: object) -> None:
@@ -217,9 +224,9 @@ def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def _closed_pipe_ends() -> Iterator[None]:
-    """A reader that has enough (`| head -n 3`) ends the stream, and that is no error."""
+    """End the stream without an error when standard output is closed (`| head -n 3`)."""
     try:
         yield
     except BrokenPipeError:
-        # What is still buffered must go somewhere when Python closes standard output.
+        # Python flushes what is still buffered when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -80,7 +80,7 @@ def list_command(as_json: bool) -> None:
         edgesplit variant list
     """
     from edgesplit.cli import screen
-    from edgesplit.runtime import VARIANTS
+    from edgesplit.runtime.backends.variants import VARIANTS
 
     variants = VARIANTS.list()
     if as_json:
@@ -90,7 +90,7 @@ def list_command(as_json: bool) -> None:
 
 
 def _shelf() -> Shelf[Any]:
-    from edgesplit.runtime import VARIANTS
+    from edgesplit.runtime.backends.variants import VARIANTS
 
     return VARIANTS
 

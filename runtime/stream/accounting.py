@@ -1,4 +1,4 @@
-"""An exact account of what becomes of every frame and window of a stream."""
+"""An exact count of what became of every frame and window of a stream."""
 
 from __future__ import annotations
 
@@ -8,122 +8,126 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-__all__ = ["Accounting", "Fate", "Ledger", "Ticket"]
+__all__ = ["Accounting", "FrameAccounting", "FrameUse", "Outcome"]
 
-Fate = Literal["used", "late", "unfinished"]
-FATES: tuple[Fate, ...] = get_args(Fate)
-"""A frame of several windows has the first of these that any of them has."""
+Outcome = Literal["used", "late", "unfinished"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+"""A frame of several windows counts under the first of these that any of its windows has."""
 
 
-class Ticket:
-    """A frame, until it is known what became of it and of all windows that show it."""
+class FrameUse:
+    """The windows that show a frame, until the outcome of all of them is known."""
 
-    __slots__ = ("fates", "pending")
+    __slots__ = ("outcomes", "pending")
 
     def __init__(self) -> None:
         self.pending = 1
-        """Who may still decide its fate: windows that show it, and the windower until it is past
-        the frame. Changed by `Ledger` alone."""
-        self.fates: set[Fate] = set()
+        """Number of windows without an outcome that show the frame, and one more until the
+        windower is past the frame. Only `FrameAccounting` changes it."""
+        self.outcomes: set[Outcome] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """What became of everything that came in, exactly.
+    """Counts of all frames and windows of a stream so far.
 
     `frames = used + unsampled + late + unfinished + pending`; `windows = predicted + dropped +
-    waiting`. At the end nothing is pending or waiting.
+    waiting`. At the end `pending` and `waiting` are 0.
     """
 
     frames: int
-    """Decoded."""
+    """Decoded frames."""
     used: int
-    """In some window that was predicted."""
+    """Frames in a window that was predicted."""
     unsampled: int
-    """Between the times that windows sample."""
+    """Frames between the times that windows sample."""
     late: int
-    """Only in windows that gave way to newer ones."""
+    """Frames only in windows that were replaced by newer ones."""
     unfinished: int
-    """Only in windows that were not complete, or not predicted yet, when the stream broke off."""
+    """Frames only in windows that were incomplete, or not predicted yet, when the stream ended or
+    was interrupted."""
     pending: int
+    """Frames without an outcome yet."""
     damaged: int
-    """Packets that do not decode, or that are marked as corrupt or make such a picture. The first
-    are no frames, the others are counted as frames, too."""
+    """Packets that do not decode (those are no frames), that are marked as corrupt, or that decode
+    to a picture marked as corrupt (those are also counted as frames)."""
     windows: int
-    """Made."""
+    """Complete windows."""
     predicted: int
     dropped: int
     waiting: int
     gaps: int
     reconnects: int
     lost_s: float
-    """Seconds of the stream that the gaps took."""
+    """Total length of the gaps, in seconds."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {**asdict(self), "lost_s": round(self.lost_s, 3)}
 
 
-class Ledger:
-    """Counts what becomes of frames and windows. Safe from several threads."""
+class FrameAccounting:
+    """Counts frames and windows, and what becomes of them. Safe from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._lost_s = 0.0
 
-    def count(self, what: str, n: int = 1) -> None:
-        """Adds to one of `Accounting`'s counts."""
+    def count(self, name: str, n: int = 1) -> None:
+        """Add `n` to one of the fields of `Accounting`."""
         with self._lock:
-            self._counts[what] += n
+            self._counts[name] += n
 
     def count_gap(self, lost_s: float) -> None:
-        """A gap, and how long it was."""
+        """Count a gap of so many seconds."""
         with self._lock:
             self._counts["gaps"] += 1
             self._lost_s += lost_s
 
-    def hold(self, ticket: Ticket) -> None:
-        """One more window shows the frame."""
+    def add_window(self, frame: FrameUse) -> None:
+        """Note that one more window shows the frame."""
         with self._lock:
-            ticket.pending += 1
+            frame.pending += 1
 
-    def release(self, ticket: Ticket, fate: Fate | None = None) -> None:
-        """No more windows will show the frame; one that none shows is unsampled, or has this fate.
+    def end_frame(self, frame: FrameUse, outcome: Outcome | None = None) -> None:
+        """Note that no further window will show the frame.
 
         Args:
-            ticket: the frame's.
-            fate: of the frame by itself, when something went wrong.
+            frame: the frame; it is unsampled when no window shows it and it has no outcome.
+            outcome: the frame's own outcome, when it could not be put into all its windows.
         """
         with self._lock:
-            ticket.fates |= {fate} if fate else set()
-            self._let_go(ticket)
+            frame.outcomes |= {outcome} if outcome else set()
+            self._release(frame)
 
-    def _let_go(self, ticket: Ticket) -> None:
-        ticket.pending -= 1
-        if not ticket.pending:
-            self._counts[next((one for one in FATES if one in ticket.fates), "unsampled")] += 1
-
-    def settle(self, tickets: Sequence[Ticket], fate: Fate, *, made: bool = True) -> None:
-        """What became of a window: it was used, was too late, or was not waited for.
+    def end_window(
+        self, frames: Sequence[FrameUse], outcome: Outcome, *, complete: bool = True
+    ) -> None:
+        """Note the outcome of a window.
 
         Args:
-            tickets: the window's.
-            fate: see above.
-            made: whether it was complete, and so counted as a window.
+            frames: the frames that the window shows.
+            outcome: `used` when it was predicted.
+            complete: False for a window that lacks frames, and so was never counted as a window.
         """
         with self._lock:
-            if made:
-                self._counts["predicted" if fate == "used" else "dropped"] += 1
-            for ticket in tickets:
-                ticket.fates.add(fate)
-                self._let_go(ticket)
+            if complete:
+                self._counts["predicted" if outcome == "used" else "dropped"] += 1
+            for frame in frames:
+                frame.outcomes.add(outcome)
+                self._release(frame)
 
-    def accounting(self) -> Accounting:
-        """The counts now."""
+    def _release(self, frame: FrameUse) -> None:
+        frame.pending -= 1
+        if not frame.pending:
+            self._counts[next((o for o in OUTCOMES if o in frame.outcomes), "unsampled")] += 1
+
+    def totals(self) -> Accounting:
+        """Return the counts so far."""
         with self._lock:
             n, lost_s = self._counts.copy(), self._lost_s
         counted: dict[str, Any] = {field.name: n[field.name] for field in fields(Accounting)}
-        counted["pending"] = n["frames"] - n["unsampled"] - sum(n[fate] for fate in FATES)
+        counted["pending"] = n["frames"] - n["unsampled"] - sum(n[one] for one in OUTCOMES)
         counted["waiting"] = n["windows"] - n["predicted"] - n["dropped"]
         return Accounting(**{**counted, "lost_s": lost_s})

@@ -1,8 +1,8 @@
-"""What a stream tells; each event is one line of `edgesplit run --json` (docs/stream.md)."""
+"""What a stream reports; each event is one line of `edgesplit run --json` (docs/stream.md)."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,13 +11,13 @@ from edgesplit.runtime.stream.accounting import Accounting
 if TYPE_CHECKING:
     from edgesplit.runtime.live.runtime import Prediction
     from edgesplit.runtime.live.shadow import ShadowReport
+    from edgesplit.runtime.stream.queue import Policy
 
 __all__ = [
     "Decision",
     "Ended",
     "Event",
-    "Gap",
-    "Policy",
+    "Interrupted",
     "Reconnecting",
     "Refused",
     "Rescored",
@@ -28,85 +28,80 @@ __all__ = [
     "Swapped",
 ]
 
-Policy = Literal["latest", "block"]
-"""What happens to windows that come faster than they are predicted: the newest takes the place of
-the one that waits, or reading waits."""
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something to tell. `kind` is the line's `event`."""
+    """Something that happened in a stream."""
 
     kind: ClassVar[str]
+    """The `event` of its line."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; seconds are rounded to milliseconds."""
-        content = {
-            key: round(value, 3) if isinstance(value, float) and key.endswith("_s") else value
-            for key, value in asdict(self).items()
-        }
-        return {"event": self.kind, **content}
+        """Return a JSON object; times are rounded to milliseconds."""
+        content: dict[str, Any] = {"event": self.kind}
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            is_time = name in ("start", "end", "lag_ms") or name.endswith("_s")
+            content[name] = round(value, 3) if is_time else value
+        return content
+
+
+def _merge(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the content with the fields of one of its records in place of the record."""
+    record = content.pop(name)
+    return {**content, **record.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
-    """The source is open, and it is settled how windows are made of it; comes once."""
+    """The source is open, and how windows are made is settled; comes once."""
 
     kind: ClassVar[str] = "start"
 
     source: str
-    """Without the password."""
+    """Name of the source, without its password."""
     live: bool
     policy: Policy
     source_fps: float | None
-    """Frames a second, as far as the source says."""
+    """Frame rate that the source states; None when it states none."""
     fps: float
-    """Frames a second that windows are made of."""
+    """Frame rate that windows are made at."""
     window_s: float
     stride_s: float
     n_repeated: int
-    """Frames of each clip that repeat the one before, as a window has too few."""
+    """Frames of each clip that repeat the one before, since a window has too few."""
     smooth: int
     head_digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class Decision(Event):
-    """What happens in a window."""
+    """The prediction for a window."""
 
     kind: ClassVar[str] = "window"
 
     number: int
-    """One that is missing was dropped."""
+    """Counts windows from 0; a missing number was dropped."""
     segment: int
-    """Windows and smoothing do not reach from one segment into the next."""
+    """Counts segments from 0; windows and smoothing stay within one segment."""
     start: float
-    """In seconds of the stream, as `end`."""
+    """Seconds of the stream, as is `end`."""
     end: float
     wall: float
     """When the last frame that it shows arrived, in seconds since 1970."""
     lag_ms: float
-    """From then to the decision."""
+    """Milliseconds from that arrival to the decision."""
     prediction: Prediction
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; the wall clock as ISO 8601 in UTC."""
+        """Return a JSON object; `wall` is ISO 8601 in UTC."""
         wall = datetime.fromtimestamp(self.wall, timezone.utc).isoformat(timespec="milliseconds")
-        return {
-            "event": self.kind,
-            "number": self.number,
-            "segment": self.segment,
-            "start": round(self.start, 3),
-            "end": round(self.end, 3),
-            "wall": wall,
-            "lag_ms": round(self.lag_ms, 3),
-            **self.prediction.to_json(),
-        }
+        return _merge(Event.to_json(self) | {"wall": wall}, "prediction")
 
 
 @dataclass(frozen=True, slots=True)
 class Swapped(Event):
-    """Another head decides from here on."""
+    """Another head decides the windows that follow."""
 
     kind: ClassVar[str] = "swap"
 
@@ -117,7 +112,7 @@ class Swapped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Rescored(Event):
-    """What the head that has just gone live makes of a window of before; the backbone rests."""
+    """The new head's prediction for a window from before the swap, without the backbone."""
 
     kind: ClassVar[str] = "rescored"
 
@@ -125,24 +120,17 @@ class Rescored(Event):
     start: float
     end: float
     changed: bool
-    """Whether the label is another than the one that was told."""
+    """True if the label differs from the one that was reported before."""
     prediction: Prediction
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {
-            "event": self.kind,
-            "number": self.number,
-            "start": round(self.start, 3),
-            "end": round(self.end, 3),
-            "changed": self.changed,
-            **self.prediction.to_json(),
-        }
+        """Return a JSON object."""
+        return _merge(Event.to_json(self), "prediction")
 
 
 @dataclass(frozen=True, slots=True)
 class Refused(Event):
-    """HEAD names a head that is not served; the one before goes on."""
+    """HEAD names a head that cannot be served; the one before stays live."""
 
     kind: ClassVar[str] = "refused"
 
@@ -151,7 +139,7 @@ class Refused(Event):
 
 @dataclass(frozen=True, slots=True)
 class RolledBack(Event):
-    """An edit was taken back: it changed more outside its splits than `rollback_above` allows."""
+    """An edit was rolled back: it changed more outside its splits than `rollback_above` allows."""
 
     kind: ClassVar[str] = "rollback"
 
@@ -160,27 +148,27 @@ class RolledBack(Event):
 
 @dataclass(frozen=True, slots=True)
 class Shadowed(Event):
-    """What a shadow head makes of the windows so far."""
+    """How a shadow head's decisions differ from the live head's so far."""
 
     kind: ClassVar[str] = "shadow"
 
     report: ShadowReport
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {"event": self.kind, **self.report.to_json()}
+        """Return a JSON object."""
+        return _merge(Event.to_json(self), "report")
 
 
 @dataclass(frozen=True, slots=True)
-class Gap(Event):
-    """The stream goes on, but not where it was: no window reaches over this place."""
+class Interrupted(Event):
+    """The stream continues after a gap, which no window reaches over."""
 
     kind: ClassVar[str] = "gap"
 
     at_s: float
-    """Where it broke off, in seconds of the stream."""
+    """Where the gap begins, in seconds of the stream."""
     lost_s: float
-    """What is missing; seconds of the stream go on behind it."""
+    """Length of the gap, in seconds; the stream's time includes it."""
     reason: str
 
 
@@ -195,12 +183,12 @@ class Stalled(Event):
 
 @dataclass(frozen=True, slots=True)
 class Reconnecting(Event):
-    """The source broke off, or could not be opened, and will be opened again."""
+    """The source ended or could not be opened, and will be opened again."""
 
     kind: ClassVar[str] = "reconnect"
 
     attempt: int
-    """Since the last frame, from 1."""
+    """Counts attempts since the last frame, from 1."""
     delay_s: float
     reason: str
 
@@ -217,11 +205,5 @@ class Ended(Event):
     accounting: Accounting
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {
-            "event": self.kind,
-            "reason": self.reason,
-            "error": self.error,
-            "lasted_s": round(self.lasted_s, 3),
-            "accounting": self.accounting.to_json(),
-        }
+        """Return a JSON object."""
+        return Event.to_json(self) | {"accounting": self.accounting.to_json()}

@@ -1,82 +1,89 @@
-"""Where windows and events wait for the thread that predicts."""
+"""The queue between the thread that reads a source and the thread that predicts."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from edgesplit.runtime.stream.accounting import Ledger
-from edgesplit.runtime.stream.events import Event, Policy
-from edgesplit.runtime.stream.windows import Window
+from edgesplit.runtime.stream.accounting import FrameAccounting
+from edgesplit.runtime.stream.windows import Gap, Grid, Window
 
-__all__ = ["Closed", "Inbox"]
+__all__ = ["Closed", "Item", "Opened", "Policy", "WindowQueue"]
 
-WAITING = 2
-"""Windows that may wait when none is to be lost: one to be taken, one to be finished meanwhile."""
+Policy = Literal["latest", "block"]
+"""What happens when windows come faster than they are predicted: with `latest` the newest replaces
+the one that waits, with `block` reading waits."""
+
+MAX_WAITING = 2
+"""Windows that may wait under `block`: one to be taken, and one that is finished meanwhile."""
+
+ABANDONED_POLL_S = 0.5
+"""Seconds between checks, while `put` waits, that the thread that takes items still lives."""
 
 
-LOOK_S = 0.5
-"""How often who waits for room looks whether there is still somebody to make it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """The source was opened for the first time, so the grid of windows is known."""
+
+    grid: Grid
+    source_fps: float | None
+    """Frame rate that the source states."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Closed:
-    """A connection ended by itself; `final`: opening it again would change nothing."""
+    """A connection ended without having been abandoned."""
 
-    def __init__(self, reason: str, error: Exception | None, final: bool) -> None:
-        self.reason, self.error, self.final = reason, error, final
+    reason: str
+    error: Exception | None
+    final: bool
+    """True if opening the source again would meet the same error."""
 
 
-class Inbox:
-    """What the capture thread has for the one that predicts, in order; few windows wait."""
+Item: TypeAlias = "Opened | Window | Gap | Closed"
+
+
+class WindowQueue:
+    """A queue in which few windows wait. Safe from several threads.
+
+    The lock belongs to the queue alone: no other lock is taken while it is held, except that of
+    `FrameAccounting`.
+    """
 
     policy: Policy = "block"
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._items: deque[Window | Event | Closed] = deque()
+    def __init__(self, accounting: FrameAccounting) -> None:
+        self._accounting = accounting
+        self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._taker: threading.Thread | None = None
 
     @property
     def abandoned(self) -> bool:
-        """Whether the thread that took items has ended, and nobody will take more."""
+        """True if the thread that took items has ended, so that nobody will take more."""
         return self._taker is not None and not self._taker.is_alive()
 
-    def put(self, item: Window | Event | Closed) -> bool:
-        """Hands over; a window too many takes the place of the one that waits, or waits itself.
+    def put(self, item: Item) -> bool:
+        """Append an item; for a window, first replace the one that waits, or wait for a place.
 
         Returns:
-            whether windows are still taken.
+            True if further windows are wanted.
         """
         with self._changed:
             if isinstance(item, Window):
                 self._make_room()
                 if self._closed:
-                    self._ledger.settle(item.tickets, "unfinished")
+                    self._accounting.end_window(item.frames, "unfinished")
                     return False
             self._items.append(item)
             self._changed.notify_all()
             return not self._closed
 
-    def _make_room(self) -> None:
-        if self.policy == "latest":
-            for waiting in self._windows():
-                self._items.remove(waiting)
-                self._ledger.settle(waiting.tickets, "late")
-            return
-        while not self._changed.wait_for(self._has_room, LOOK_S):
-            if self.abandoned:
-                self._closed = True
-
-    def _has_room(self) -> bool:
-        return self._closed or len(self._windows()) < WAITING
-
-    def _windows(self) -> list[Window]:
-        return [item for item in self._items if isinstance(item, Window)]
-
-    def get(self, timeout_s: float) -> Window | Event | Closed | None:
-        """The next item; None when none came in time."""
+    def get(self, timeout_s: float) -> Item | None:
+        """Return the next item, or None if none came within `timeout_s` seconds."""
         self._taker = threading.current_thread()
         with self._changed:
             if not self._changed.wait_for(lambda: bool(self._items), timeout_s):
@@ -86,10 +93,27 @@ class Inbox:
             return item
 
     def close(self) -> None:
-        """Windows that wait, and all that come, are not predicted any more."""
+        """Drop the windows that wait and all that come; wake the thread that waits in `put`."""
         with self._changed:
             self._closed = True
-            for waiting in self._windows():
-                self._items.remove(waiting)
-                self._ledger.settle(waiting.tickets, "unfinished")
+            self._drop_waiting("unfinished")
             self._changed.notify_all()
+
+    def _make_room(self) -> None:
+        if self.policy == "latest":
+            self._drop_waiting("late")
+            return
+        while not self._changed.wait_for(self._has_room, ABANDONED_POLL_S):
+            if self.abandoned:
+                self._closed = True
+
+    def _has_room(self) -> bool:
+        return self._closed or len(self._windows()) < MAX_WAITING
+
+    def _windows(self) -> list[Window]:
+        return [item for item in self._items if isinstance(item, Window)]
+
+    def _drop_waiting(self, outcome: Literal["late", "unfinished"]) -> None:
+        for waiting in self._windows():
+            self._items.remove(waiting)
+            self._accounting.end_window(waiting.frames, outcome)

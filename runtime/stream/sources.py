@@ -1,7 +1,7 @@
-"""Opening and reading what a stream comes from: a file, a URL, a camera, standard input.
+"""Opens and reads the source of a stream: a file, a URL, a camera or standard input.
 
-What comes of it is a `Feed`: frames with timestamps. Decoding and scaling are FFmpeg's and numpy's,
-which leave Python's lock to others meanwhile.
+An open source is a `Feed`: frames with timestamps. FFmpeg decodes and numpy scales them, both
+without Python's lock, so that other threads run meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Feed", "Source", "open_feed", "parse_source"]
 
-Kind = Literal["file", "url", "device", "pipe"]
+SourceKind = Literal["file", "url", "device", "pipe"]
 
 PROTOCOLS = {
     "http": "http,https,httpproxy,tcp,tls",
@@ -45,71 +45,75 @@ PROTOCOLS = {
     "udp": "udp",
     "rtp": "rtp,udp",
 }
-"""What FFmpeg may use for a URL. Never `file`: a playlist from elsewhere must not read files."""
+"""Protocols that FFmpeg may use for a URL, by its scheme. None has `file`, since a playlist from
+elsewhere must not read files."""
 
 MAX_RATE = 500
-"""Frames a second; more than any camera gives that is watched live."""
+"""Highest frame rate that is believed; no camera that is watched live has more."""
 
-UNTIMED = ("h264", "hevc", "m4v", "mjpeg", "mpjpeg")
-"""Formats without timestamps: FFmpeg numbers their frames, at a rate it guesses."""
+FORMATS_WITHOUT_TIMES = ("h264", "hevc", "m4v", "mjpeg", "mpjpeg")
+"""Formats without timestamps. FFmpeg numbers their frames, at a rate that it guesses."""
 
-DAMAGES_IN_A_ROW = 100
-"""After so many packets that cannot even be read, the rest of a source is given up."""
+MAX_UNREADABLE = 100
+"""Packets in a row that cannot be read, after which the rest of a source is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read, and how."""
+    """A source of video that is not open yet."""
 
     target: str
     """A path or URL; it may hold a password."""
-    kind: Kind
+    kind: SourceKind
     name: str
-    """To be shown and logged: without the password."""
+    """The target without its password, to be shown and logged."""
     live: bool | None
-    """Whether it goes on without us. None: known when it is open (a URL may be of a file)."""
+    """True if it goes on while nobody reads it. None: known once it is open (a URL may be of a
+    file)."""
     playlist: bool = False
-    """Whether it may be an HLS playlist, which makes FFmpeg ask the hosts that it names."""
+    """True if it may be an HLS playlist, which makes FFmpeg ask the hosts that it names."""
 
     @property
     def returns(self) -> bool:
-        """Whether it can be opened again when it breaks off."""
+        """True if it can be opened again after it broke off."""
         return self.kind in ("url", "device")
 
 
 class Feed(Protocol):
-    """Frames of an open source. Made, iterated and closed by one thread."""
+    """The frames of an open source. One thread opens, iterates and closes it."""
 
     rate: float | None
-    """Frames a second, as far as the source says."""
+    """Frame rate per second that the source states; None when it states none."""
     live: bool
+    """True if the source goes on while nobody reads it."""
     damaged: int
-    """Packets so far that did not decode, or that are marked as corrupt or make such a picture."""
+    """Packets so far that did not decode, are marked as corrupt, or decode to such a picture."""
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames up to the end of the source.
+        """Yield the frames up to the end of the source.
 
         Raises:
-            ClipError: the source broke off.
+            ClipError: if the source breaks off.
         """
         ...
 
     def close(self) -> None:
-        """Lets go of the source."""
+        """Close the source."""
         ...
 
 
 def parse_source(text: str, *, live: bool | None = None, playlist: bool = False) -> Source:
-    """What `--source` means: `-` is standard input, then URLs, devices and files.
+    """Return the source that a text names: `-` for standard input, a URL, a device or a file.
 
     Args:
-        text: as it is typed.
-        live: whether the source goes on without us; by default URLs of streams and cameras do.
-        playlist: whether an http or https URL may be of an HLS playlist. Its server then chooses
+        text: the source as it is typed for `--source`.
+        live: True if the source goes on while nobody reads it; by default URLs of streams and
+            cameras do.
+        playlist: True if an http or https URL may be of an HLS playlist. Its server then chooses
             which hosts this machine asks, and may choose this machine or its network.
 
     Raises:
-        ClipError: it is a URL of a kind that is not read, or no URL that can be a playlist.
+        ClipError: if a URL has a scheme that is not read, or cannot be that of a playlist.
     """
     if playlist and not re.match(r"https?://", text, re.IGNORECASE):
         raise ClipError("Only http:// and https:// sources are read as playlists.")
@@ -136,9 +140,9 @@ def parse_source(text: str, *, live: bool | None = None, playlist: bool = False)
 
 
 def _without_secrets(url: str) -> str:
-    """The URL without password, and without its query, where cameras take theirs.
+    """Return the URL without its password, and without its query, where cameras take theirs.
 
-    Not by `urlsplit`: a password with a slash in it would be taken for host and path.
+    `urlsplit` would take a password with a slash in it for host and path.
     """
     scheme, _, rest = url.partition("://")
     user, at, host = rest.rpartition("@")
@@ -148,15 +152,15 @@ def _without_secrets(url: str) -> str:
 
 
 def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float) -> Feed:
-    """Opens a source.
+    """Open a source.
 
     Args:
-        source: what to open.
-        preprocessing: how its frames are scaled.
-        timeout_s: how long a network may be silent; reading a camera or pipe cannot be bounded.
+        source: the source.
+        preprocessing: says how its frames are scaled.
+        timeout_s: seconds that a network may be silent; there is no limit for cameras and pipes.
 
     Raises:
-        ClipError: it cannot be opened.
+        ClipError: if it cannot be opened.
     """
     import av
 
@@ -173,7 +177,7 @@ def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float)
 
 
 def _how_to_open(source: Source) -> tuple[str, str | None, dict[str, str]]:
-    """What FFmpeg opens, the name of its format where it must be told, and its options."""
+    """Return what FFmpeg opens, its format if FFmpeg must be given that, and FFmpeg's options."""
     target, formats = source.target, list(FORMATS)
     if source.kind == "device":
         return target, "v4l2", {}
@@ -201,7 +205,7 @@ def _advice(source: Source) -> str:
 
 
 class _AvFeed:
-    """See `Feed`."""
+    """A `Feed` of an FFmpeg container."""
 
     def __init__(
         self,
@@ -213,16 +217,13 @@ class _AvFeed:
         self._name, self._preprocessing = source.name, preprocessing
         self._container, self._stream = container, stream
         rate = stream.average_rate or stream.guessed_rate
-        # Where nothing is known, FFmpeg takes the clock's ticks for frames.
+        # Of a source without a rate, FFmpeg takes the clock's ticks for frames.
         self.rate = float(rate) if rate and rate <= MAX_RATE else None
         self.damaged = 0
-        self._broke: Exception | None = None
-        if source.live is None:
-            self.live = container.duration is None and container.size < 0
-        else:
-            self.live = source.live
-        self._by_arrival = self.live and container.format.name in UNTIMED
-        # Several frames at once is fastest, and makes a live picture late by as many.
+        endless = source.live is None and container.duration is None and container.size < 0
+        self.live = source.live or endless
+        self._by_arrival = self.live and container.format.name in FORMATS_WITHOUT_TIMES
+        # Decoding several frames at once is fastest, but makes a live picture late by as many.
         stream.thread_type = "SLICE" if self.live else "AUTO"
 
     def __iter__(self) -> Iterator[Frame]:
@@ -238,30 +239,33 @@ class _AvFeed:
             self.damaged += marked
             for frame in frames:
                 yield self._frame(frame)
-        if self._broke is not None:
-            raise ClipError(
-                f"{self._name} broke off ({failure_reason(self._broke)})."
-            ) from self._broke
 
     def _packets(self) -> Iterator[av.Packet[av.VideoStream] | None]:
-        """All packets, then None: the decoder gives what it still holds."""
+        """Yield all packets, then None, at which the decoder returns the frames it still holds.
+
+        Raises:
+            ClipError: if the source broke off, after the None.
+        """
         import av
 
         in_a_row = 0
-        while in_a_row < DAMAGES_IN_A_ROW:
+        broke: Exception | None = None
+        while in_a_row < MAX_UNREADABLE:
             try:
                 for packet in self._container.demux(self._stream):
                     in_a_row = 0
                     if packet.size:
                         yield packet
                 break
-            except av.error.InvalidDataError:  # what follows may be sound again
+            except av.error.InvalidDataError:  # later packets may be readable
                 in_a_row += 1
                 self.damaged += 1
             except av.FFmpegError as error:
-                self._broke = error
+                broke = error
                 break
         yield None
+        if broke is not None:
+            raise ClipError(f"{self._name} broke off ({failure_reason(broke)}).") from broke
 
     def _frame(self, frame: av.VideoFrame) -> Frame:
         # The stream's time base: the frames that a decoder still holds at the end have none.
@@ -276,5 +280,5 @@ class _AvFeed:
         )
 
     def close(self) -> None:
-        """See `Feed.close`."""
+        """Close the container."""
         self._container.close()

@@ -1,10 +1,10 @@
-"""From frames with timestamps to windows.
+"""Windows made of frames with timestamps.
 
-A stretch of a stream becomes what `read_clip` would make of a video file that holds just that
-stretch: on a grid of `fps` frames a second, each frame is the picture that is shown then, and the
-preprocessing says which of them make the clip. So a stream of 60 frames a second and one of 15
-give the same windows. Which times are sampled is known beforehand, so a picture is scaled once,
-when some window wants it, and shared by windows that overlap.
+The clip of a window is the one that `read_clip` would make of a video file with only that part of
+the stream. Windows lie on a grid of `fps` frames per second. Each frame of the grid is the picture
+that is shown at that time, and the preprocessing chooses which of them make the clip, so sources of
+60 and of 15 frames per second give the same windows. The sampled times are known beforehand, so a
+picture is scaled at most once, and windows that overlap share it.
 """
 
 from __future__ import annotations
@@ -17,37 +17,35 @@ from typing import NamedTuple
 
 from edgesplit._types import Float32, UInt8
 from edgesplit.errors import ClipError
-from edgesplit.runtime.stream.accounting import Fate, Ledger, Ticket
-from edgesplit.runtime.stream.events import Gap
+from edgesplit.runtime.stream.accounting import FrameAccounting, FrameUse, Outcome
 from edgesplit.video.clips import stack_clip
 from edgesplit.video.preprocessing import Preprocessing, sample_frames
 
-__all__ = ["Frame", "Grid", "Window", "Windower"]
-
+__all__ = ["Frame", "Gap", "Grid", "Window", "Windower"]
 
 TOLERANCE = 0.1
-"""Of a grid step: how much later than its time a picture may come and still be shown then. Matroska
-rounds to milliseconds, three hundredths of a step at 30 frames a second."""
+"""Share of a grid step by which a picture may come late and still be shown at that time. Matroska
+rounds to milliseconds, which is 0.03 steps at 30 frames per second."""
 HOLD_S = 2.0
-"""A picture is held no longer than this (or four frames, where frames are rarer): what comes later
-than that comes after a gap. A frame counts as no longer than this or a window, whatever the source
-claims: of frames that are days apart, few windows are made."""
+"""Seconds to the next frame from which on there is a gap (or four frames, if frames are rarer). A
+frame is shown for at most this or the length of a window, whichever is longer, so that few windows
+are made of frames that are days apart."""
 BACK_S = 0.25
-"""Timestamps that go back by less than this are a disorder, by more a new beginning."""
+"""Timestamps that go back by less than this are out of order; by more, they start anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where windows lie on the grid of frames; a segment's first frame is at 0."""
+    """The times that windows lie at; the first frame of a segment is at 0."""
 
     fps: float
-    """Frames of the grid in a second."""
+    """Frames of the grid per second."""
     n_frames: int
-    """In a window."""
+    """Frames of a window."""
     n_stride: int
-    """From the start of a window to the start of the next."""
+    """Frames from the start of a window to the start of the next."""
     sampled: tuple[int, ...]
-    """The frames of a window that make its clip; repeated when there are too few."""
+    """Indices of the frames of a window that make its clip; repeated if there are too few."""
 
     @classmethod
     def plan(
@@ -58,17 +56,18 @@ class Grid:
         window_s: float | None = None,
         stride_s: float | None = None,
     ) -> Grid:
-        """The grid for a bundle's preprocessing.
+        """Return the grid for a bundle's preprocessing.
 
         Args:
-            preprocessing: says which frames of a window make the clip.
-            fps: frames of the grid in a second.
-            window_s: length of a window; needed where frames are spread evenly over the video,
-                follows from the preprocessing where they are dense.
-            stride_s: from window to window; half a window by default. Both are rounded to frames.
+            preprocessing: chooses which frames of a window make the clip.
+            fps: frames of the grid per second.
+            window_s: length of a window in seconds; required for uniform sampling, follows from
+                the preprocessing for dense sampling.
+            stride_s: seconds between window starts; half a window by default. Both are rounded to
+                frames.
 
         Raises:
-            ClipError: the length of a window is missing or is another than the model's.
+            ClipError: if the length of a window is missing, or is not the model's.
         """
         n_frames = preprocessing.frames * preprocessing.stride
         if preprocessing.sampling == "uniform":
@@ -94,124 +93,136 @@ class Grid:
 
     @property
     def window_s(self) -> float:
-        """Length of a window in seconds."""
+        """The length of a window in seconds."""
         return self.n_frames / self.fps
 
     @property
     def stride_s(self) -> float:
-        """From the start of a window to the start of the next, in seconds."""
+        """The seconds between window starts."""
         return self.n_stride / self.fps
 
     @property
     def n_repeated(self) -> int:
-        """Frames of a clip that repeat the one before, as the window has too few."""
+        """The number of frames of a clip that repeat another, since the window has too few."""
         return len(self.sampled) - len(set(self.sampled))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A decoded picture, scaled when a window wants it."""
+    """A decoded picture, scaled only if a window samples it."""
 
     seconds: float | None
-    """When it is shown, by the source's clock; None: a frame after the one before."""
+    """When it is shown, by the source's clock; None: one frame after the frame before."""
     arrived: float
-    """When it was decoded, by a clock that never jumps."""
+    """When it was decoded, by a monotonic clock, in seconds."""
     wall: float
-    """The same by the wall clock, in seconds since 1970; for people, never reckoned with."""
+    """The same by the wall clock, in seconds since 1970; only ever shown to people."""
     scale: Callable[[], UInt8]
-    """Gives the picture as `scale_frame` does."""
+    """Returns the picture as `scale_frame` does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A clip for the backbone, and the stretch of the stream that it comes from."""
+    """A clip for the backbone, and where in the stream it lies."""
 
     number: int
-    """Windows are numbered as they are made, from 0; one that is missing was dropped."""
+    """Counts windows as they are made, from 0; a missing number was dropped."""
     segment: int
-    """Counts stretches without a gap, from 0."""
+    """Counts the parts of the stream between gaps, from 0."""
     start: float
-    """In seconds of the stream, that go on over gaps; its first frame is at 0."""
+    """Seconds of the stream, gaps included; the first frame of the stream is at 0."""
     end: float
     clip: Float32
-    """As `read_clip` gives it."""
+    """A clip as `read_clip` returns it."""
     arrived: float
     """When the last frame that it shows arrived; see `Frame`."""
     wall: float
-    tickets: tuple[Ticket, ...]
+    frames: tuple[FrameUse, ...]
 
 
-class _Open:
-    """A window that still wants frames."""
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A place in the stream that no window reaches over."""
 
-    __slots__ = ("first", "pictures", "tickets")
+    at_s: float
+    """Where it begins, in seconds of the stream."""
+    lost_s: float
+    """Its length in seconds."""
+    reason: str
+
+
+class _OpenWindow:
+    """A window that still lacks frames."""
+
+    __slots__ = ("first", "frames", "pictures")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.pictures: dict[int, UInt8] = {}
-        self.tickets: list[Ticket] = []
+        self.frames: list[FrameUse] = []
 
 
-class _Break(NamedTuple):
-    """Where a segment ended."""
-
+class _SegmentEnd(NamedTuple):
     seconds: float
-    """By the source's clock."""
+    """Time by the source's clock."""
     arrived: float
     reason: str
 
 
 class Windower:
-    """Makes windows of frames. For one thread at a time."""
+    """Makes windows of frames. For one thread at a time.
+
+    `add` and `cut` are generators, so that few windows are alive at a time. Iterate each to its
+    end, or close it and call `cut`, before the next call.
+    """
 
     def __init__(
         self,
         grid: Grid,
         preprocessing: Preprocessing,
-        ledger: Ledger,
+        accounting: FrameAccounting,
         *,
         live: bool,
         period_s: float | None = None,
     ) -> None:
-        """Starts at the beginning of a stream.
+        """Start at the beginning of a stream.
 
         Args:
-            grid: where the windows lie.
+            grid: the times of windows.
             preprocessing: the layout of clips.
-            ledger: is told of every frame and window.
-            live: gaps are measured by arrival, not by timestamps: a camera's clock may jump.
-            period_s: how long one frame of the source is shown; by default a step of the grid.
+            accounting: counts every frame and window.
+            live: measure gaps by arrival instead of timestamps, since a camera's clock may jump.
+            period_s: seconds that one frame of the source is shown; by default a step of the grid.
         """
         self.grid, self._preprocessing = grid, preprocessing
-        self._ledger, self._live = ledger, live
+        self._accounting, self._live = accounting, live
         self.set_period(period_s or 1 / grid.fps)
         self._sampled, self._last = frozenset(grid.sampled), grid.sampled[-1]
-        self._open: deque[_Open] = deque()
-        self._held: Frame | None = None  # shown until the next frame is
+        self._open: deque[_OpenWindow] = deque()
+        self._held: Frame | None = None  # shown until the next frame is known
         self._number = self._segment = 0
         self._at = self._start = 0.0  # of the held frame and the segment, by the source's clock
         self._offset = 0.0  # of the segment, in seconds of the stream
-        self._next = 0  # frame of the grid that is not known yet
-        self._broke: _Break | None = None
+        self._next = 0  # first frame of the grid without a picture
+        self._ended: _SegmentEnd | None = None
 
     def set_period(self, period_s: float) -> None:
-        """How long one frame of the source is shown, within what windows can use (`HOLD_S`)."""
+        """Set how long one frame of the source is shown, up to what windows can use (`HOLD_S`)."""
         self._period_s = min(period_s, max(HOLD_S, self.grid.window_s))
 
     def add(self, frame: Frame) -> Generator[Window | Gap, None, None]:
-        """The next frame; makes the windows that it completes, and the gap it comes after.
+        """Add the next frame; yield the windows that it completes, and the gap before it.
 
-        Each is made when it is asked for, so few are alive at a time. Iterate it to the end, or
-        close it and `cut`, before anything else. What is shown at a time is known when the next
-        frame comes, so a window is complete one frame after the last that it samples. When a
-        picture cannot be scaled, what that raises comes through, and the account stays exact.
+        Only the next frame tells how long a picture is shown, so a window is complete one frame
+        after the last that it samples. An exception of `Frame.scale` is passed on; the counts stay
+        exact.
         """
-        self._ledger.count("frames")
+        self._accounting.count("frames")
         try:
             yield from self._add(frame)
-        except BaseException:  # of a generator that is closed, too
+        except BaseException:  # GeneratorExit, too
             if self._held is not frame:
-                self._ledger.count("unfinished")
+                self._accounting.count("unfinished")
             raise
 
     def _add(self, frame: Frame) -> Iterator[Window | Gap]:
@@ -230,16 +241,15 @@ class Windower:
         yield from self._show(held, until=self._at)
 
     def cut(self, reason: str) -> Generator[Window | Gap, None, None]:
-        """The stream broke off: makes the windows that are complete, the others are given up.
+        """End the segment: yield the windows that are complete, and give up the others.
 
-        As with `add`, iterate it or close it. The last frame is shown for as long as frames usually
-        are.
+        The last frame counts as shown for as long as frames usually are.
         """
         if self._held is None:
             return
         held, self._held = self._held, None
         end = self._at + self._period_s
-        self._broke = _Break(end, held.arrived + self._period_s, reason)
+        self._ended = _SegmentEnd(end, held.arrived + self._period_s, reason)
         try:
             yield from self._show(held, until=end)
         finally:
@@ -247,52 +257,52 @@ class Windower:
             self._offset += end - self._start
 
     def _give_up(self) -> None:
-        """Windows that still want frames will not get them."""
+        """Give up the windows that still lack frames."""
         for window in self._open:
-            self._ledger.settle(window.tickets, "unfinished", made=False)
+            self._accounting.end_window(window.frames, "unfinished", complete=False)
         self._open.clear()
 
     def _begin(self, frame: Frame, at: float) -> Iterator[Gap]:
-        """The first frame of a segment."""
-        broke = self._broke
+        """Begin a segment with its first frame; yield the gap before it."""
+        ended = self._ended
         self._held, self._at, self._start, self._next = frame, at, at, 0
-        if broke is not None:
-            lost_s = frame.arrived - broke.arrived if self._live else at - broke.seconds
-            gap = Gap(at_s=self._offset, lost_s=max(0.0, lost_s), reason=broke.reason)
-            self._ledger.count_gap(gap.lost_s)
+        if ended is not None:
+            lost_s = frame.arrived - ended.arrived if self._live else at - ended.seconds
+            gap = Gap(at_s=self._offset, lost_s=max(0.0, lost_s), reason=ended.reason)
+            self._accounting.count_gap(gap.lost_s)
             self._offset += gap.lost_s
             self._segment += 1
             yield gap
 
     def _show(self, frame: Frame, *, until: float) -> Iterator[Window]:
-        """The frame is what is shown from the next of the grid's frames on, until then."""
-        grid, ticket = self.grid, Ticket()
+        """Show the frame from the grid's next frame until then; yield the completed windows."""
+        grid, use = self.grid, FrameUse()
         picture: UInt8 | None = None
-        fate: Fate | None = "unfinished"  # unless it gets to its end
+        outcome: Outcome | None = "unfinished"  # unless the loop is completed
         end = math.ceil((until - self._start) * grid.fps - TOLERANCE)
         try:
             for index in range(self._next, end):
                 self._next = index + 1
                 if index % grid.n_stride == 0:
-                    self._open.append(_Open(index))
+                    self._open.append(_OpenWindow(index))
                 for window in tuple(self._open):
                     if (place := index - window.first) not in self._sampled:
                         continue
                     picture = frame.scale() if picture is None else picture
-                    if window.tickets[-1:] != [ticket]:
-                        window.tickets.append(ticket)
-                        self._ledger.hold(ticket)
+                    if window.frames[-1:] != [use]:
+                        window.frames.append(use)
+                        self._accounting.add_window(use)
                     window.pictures[place] = picture
                     if place == self._last:
                         self._open.remove(window)
                         yield self._make(window, frame)
-            fate = None
+            outcome = None
         finally:
-            if fate is not None:  # some windows may lack this picture
+            if outcome is not None:  # some windows may lack this picture
                 self._give_up()
-            self._ledger.release(ticket, fate)
+            self._accounting.end_frame(use, outcome)
 
-    def _make(self, window: _Open, last: Frame) -> Window:
+    def _make(self, window: _OpenWindow, last: Frame) -> Window:
         grid = self.grid
         start = self._offset + window.first / grid.fps
         pictures = [window.pictures[index] for index in grid.sampled]
@@ -304,8 +314,8 @@ class Windower:
             clip=stack_clip(pictures, self._preprocessing),
             arrived=last.arrived,
             wall=last.wall,
-            tickets=tuple(window.tickets),
+            frames=tuple(window.frames),
         )
         self._number += 1
-        self._ledger.count("windows")
+        self._accounting.count("windows")
         return made
