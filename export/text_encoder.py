@@ -33,6 +33,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgesplit._data import load_json
 from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.edits.text_encoder import (
@@ -616,7 +617,7 @@ def _read_json(path: Path, absent: Any) -> Any:
     if not path.is_file():
         return absent
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path.read_bytes())
     except ValueError as error:
         raise ExportError(f"{path} is damaged ({error}). Fetch the model folder again.") from error
     if not isinstance(content, type(absent)):

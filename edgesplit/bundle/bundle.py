@@ -14,7 +14,6 @@ Only HEAD and log.jsonl are ever written twice; `publish` writes them. Readers t
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from edgesplit._data import check_digest, load_json
 from edgesplit.backbone.identity import Backbone, check_self_contained, read_backbone
 from edgesplit.bundle.gate import Gate, pass_gate
 from edgesplit.bundle.history import Version, read_history
@@ -46,7 +46,6 @@ from edgesplit.heads.head import Head, head_digest
 from edgesplit.heads.statistics import Statistics
 from edgesplit.storage.files import (
     Store,
-    check_digest,
     is_regular,
     lock,
     map_os_errors,
@@ -104,7 +103,7 @@ def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
         what = "does not exist" if not folder.exists() else "is not a bundle (no bundle.json in it)"
         raise BundleError(f"{folder} {what}. `edgesplit export` makes a bundle.")
     try:
-        content = json.loads(read_bytes(file))
+        content = load_json(read_bytes(file))
         version = content["format"]
         if version != FORMAT_VERSION:
             raise BundleError(

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from edgesplit._data import is_digest, load_json
 from edgesplit.errors import BundleError
-from edgesplit.storage.files import Store, is_digest, read_regular
+from edgesplit.storage.files import Store, read_regular
 
 __all__ = [
     "LOG",
@@ -101,8 +102,8 @@ def _entries(content: bytes) -> Sequence[Version]:
     entries = []
     for line in content.splitlines():
         try:
-            entries.append(_read_version(json.loads(line)))
-        except (ValueError, KeyError, TypeError, RecursionError):
+            entries.append(_read_version(load_json(line)))
+        except (ValueError, KeyError, TypeError):
             continue  # torn by a crash, so what it was to record never happened; or not ours
     return entries
 

@@ -11,10 +11,11 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from edgesplit._data import is_digest
 from edgesplit.bundle.history import Version, append_version, new_version
 from edgesplit.errors import BundleError
 from edgesplit.heads.head import Head, head_digest
-from edgesplit.storage.files import PART, Store, is_digest, is_regular, read_regular
+from edgesplit.storage.files import PART, Store, is_regular, read_regular
 
 __all__ = ["go_live", "has_head", "head_file", "head_files", "prune", "read_live"]
 

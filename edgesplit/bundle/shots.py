@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
+from edgesplit._data import load_arrays
 from edgesplit._types import Float32
 from edgesplit.bundle.videos import open_extractor
 from edgesplit.errors import ClipError
@@ -85,16 +85,15 @@ def read_shots(
 
 def _load(file: Path, feature_space: str) -> Float32:
     try:
-        loaded = np.load(file, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            return np.atleast_2d(np.asarray(loaded, np.float32))
-        with loaded:
-            space, features = str(loaded["feature_space"]), loaded["features"]
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        arrays = load_arrays(file.read_bytes(), "feature_space", "features")
+        if "" in arrays:
+            return np.atleast_2d(np.asarray(arrays[""], np.float32))
+        space, features = str(arrays["feature_space"]), np.asarray(arrays["features"], np.float32)
+    except (OSError, ValueError, TypeError) as error:
         raise ClipError(f"{file} is no file of saved features ({error}).") from error
     if space != feature_space:
         raise ClipError(
             f"{file} holds features of another backbone ({space[:12]}, the bundle's is "
             f"{feature_space[:12]}). Make it again: edgesplit features."
         )
-    return np.asarray(features, np.float32)
+    return features

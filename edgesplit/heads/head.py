@@ -25,10 +25,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._data import is_digest
 from edgesplit._types import Float32, Int64
 from edgesplit.errors import HeadError
 from edgesplit.heads.labels import LabelTree
-from edgesplit.storage.files import is_digest
 
 __all__ = ["Evaluation", "Head", "Level", "PathStep", "head_digest", "levels"]
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgesplit._data import load_json
 from edgesplit._types import Float32, Int64
 from edgesplit.errors import EdgesplitError, HeadError
 from edgesplit.heads.head import PADDING, Head, Level, levels
@@ -127,7 +128,7 @@ def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
             "FILE` writes one."
         )
     try:
-        metadata = json.loads(entries[_METADATA_KEY])
+        metadata = load_json(entries[_METADATA_KEY])
         version = metadata["format"]
         nodes = metadata["nodes"]
     except _NOT_VALID as error:

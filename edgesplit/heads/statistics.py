@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._data import load_arrays, save_arrays
 from edgesplit._types import Float32, Int64
 from edgesplit.errors import BundleError, TooFewClipsError
 from edgesplit.heads.head import Head
@@ -110,18 +110,7 @@ class Statistics:
 
     def to_bytes(self) -> bytes:
         """The statistics as an npz file."""
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            labels=np.array(self.labels),
-            means=self.means,
-            counts=self.counts,
-            covariance=self.covariance,
-            sample=self.sample,
-            decided=self.decided,
-            feature_space=np.array(self.feature_space),
-        )
-        return buffer.getvalue()
+        return save_arrays(**{field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Statistics:
@@ -131,17 +120,17 @@ class Statistics:
             BundleError: the bytes are not a statistics file.
         """
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                return cls(
-                    labels=tuple(str(label) for label in arrays["labels"]),
-                    means=arrays["means"].astype(np.float32),
-                    counts=arrays["counts"].astype(np.int64),
-                    covariance=arrays["covariance"].astype(np.float32),
-                    sample=arrays["sample"].astype(np.float32),
-                    decided=arrays["decided"].astype(np.int64),
-                    feature_space=str(arrays["feature_space"]),
-                )
-        except Exception as error:  # numpy raises many kinds on a damaged file
+            arrays = load_arrays(data, *(field.name for field in fields(cls)))
+            return cls(
+                labels=tuple(map(str, arrays["labels"])),
+                means=arrays["means"].astype(np.float32),
+                counts=arrays["counts"].astype(np.int64),
+                covariance=arrays["covariance"].astype(np.float32),
+                sample=arrays["sample"].astype(np.float32),
+                decided=arrays["decided"].astype(np.int64),
+                feature_space=str(arrays["feature_space"]),
+            )
+        except (ValueError, TypeError, KeyError) as error:
             raise BundleError("stats.npz is damaged. Restore it from a copy.") from error
 
 

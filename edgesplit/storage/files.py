@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,8 +22,6 @@ __all__ = [
     "Data",
     "Disk",
     "Store",
-    "check_digest",
-    "is_digest",
     "is_regular",
     "lock",
     "map_os_errors",
@@ -93,25 +90,6 @@ def _open_regular(path: str, flags: int) -> int:
         os.close(descriptor)
         raise OSError(errno.ENXIO, "It is not a regular file")
     return descriptor
-
-
-_DIGEST = re.compile("[0-9a-f]{64}")
-
-
-def is_digest(value: object) -> bool:
-    """True for a sha256 in lower-case hex, which is safe as a part of a file's name."""
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
-
-
-def check_digest(value: object) -> str:
-    """`value`, which must be a digest.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    if isinstance(value, str) and is_digest(value):
-        return value
-    raise ValueError("a digest is 64 lower-case hex digits")
 
 
 def part_path(path: Path) -> Path:

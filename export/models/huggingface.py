@@ -7,7 +7,6 @@ scale pictures, and what it does is a few numbers.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgesplit._data import load_json
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
 from edgesplit.export.models.checkpoint import first_line
 from edgesplit.export.models.classifier import Classifier, Setting
@@ -280,7 +280,7 @@ def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
         if path is None:
             continue
         try:
-            content = json.loads(Path(path).read_bytes())
+            content = load_json(Path(path).read_bytes())
         except ValueError as error:
             raise ExportError(f"{path} is damaged ({error}). Fetch the model again.") from error
         return file, content

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from edgesplit._data import load_json
 from edgesplit.errors import LabelError
 from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
@@ -34,8 +34,8 @@ def load_labels(path: Path) -> list[str]:
     """
     text = decode_text(read_bytes(path), path, LabelError)
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
+        content = load_json(text)
+    except ValueError:
         labels: object = _read_lines(text, path)
     else:
         pairs = _index_pairs(content) if isinstance(content, dict) else None
