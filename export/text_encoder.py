@@ -45,7 +45,7 @@ from edgesplit.edits.text_encoder import (
 )
 from edgesplit.errors import BundleError, ExportError, MissingExtraError
 from edgesplit.export.models.huggingface import use_transformers
-from edgesplit.storage.files import PART, Store, lock, map_os_errors, part_path
+from edgesplit.storage.files import PART, lock, map_os_errors
 
 __all__ = [
     "EncoderReport",
@@ -260,23 +260,12 @@ def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> EncoderRepo
             if target.exists():
                 _check_same(TextEncoder.open(target), report.digest)
             else:
-                _put(bundle.store, made, target)
+                for left in bundle.path.glob(f".{target.name}.*{PART}"):  # of a killed process
+                    shutil.rmtree(left, ignore_errors=True)
+                with bundle.store.write_folder(target) as part:
+                    for file in sorted(made.iterdir()):
+                        bundle.store.replace_file(part / file.name, file.read_bytes())
     return replace(report, path=target)
-
-
-def _put(store: Store, made: Path, target: Path) -> None:
-    """Copies the files of `made` into the new folder `target`, by way of a hidden one."""
-    for left in target.parent.glob(f".{target.name}.*{PART}"):
-        shutil.rmtree(left, ignore_errors=True)  # of a killed process: whoever is here has the lock
-    part = part_path(target)
-    try:
-        store.make_folder(part)
-        for file in sorted(made.iterdir()):
-            store.replace_file(part / file.name, file.read_bytes())
-        store.rename_folder(part, target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _check_same(present: TextEncoder, digest: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from edgesplit.backbone.identity import Backbone, backbone_files, feature_space
@@ -14,7 +12,7 @@ from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
-from edgesplit.storage.files import Data, Store, map_os_errors, part_path
+from edgesplit.storage.files import Data, Store, map_os_errors
 from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["create_bundle"]
@@ -63,20 +61,10 @@ def create_bundle(
     }
     if statistics is not None:
         files["stats.npz"] = statistics.to_bytes()
-    with map_os_errors("create", target):
-        _write(target, files, head, store or Store())
-    return open_bundle(target, store=store)
-
-
-def _write(target: Path, files: Mapping[str, Data], head: Head, store: Store) -> None:
-    part = part_path(target)
-    try:
-        store.make_folder(part)
-        store.make_folder(part / "heads")
+    writer = store or Store()
+    with map_os_errors("create", target), writer.write_folder(target) as part:
+        writer.make_folder(part / "heads")
         for name, data in files.items():
-            store.replace_file(part / name, data)
-        go_live(store, part, head, before="", action="export")
-        store.rename_folder(part, target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+            writer.replace_file(part / name, data)
+        go_live(writer, part, head, before="", action="export")
+    return open_bundle(target, store=store)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -200,15 +201,26 @@ class Store:
         self.disk.make_folder(path)
         self.disk.sync(path.parent)
 
-    def rename_folder(self, source: Path, target: Path) -> None:
-        """Renames a folder durably; everything in it must be durable already.
+    @contextlib.contextmanager
+    def write_folder(self, target: Path) -> Iterator[Path]:
+        """Give a hidden folder to fill, which becomes `target`, durably, when it is complete.
+
+        What is put into it must be durable, as this store's own writes are. Nothing is left of it
+        after an error.
 
         Raises:
-            OSError: nothing was renamed; or, when only the sync failed, the folder has its new name
-                but may have the old one after a power cut.
+            OSError: there is no `target`; or, when only the last sync failed, it is there but may
+                not survive a power cut.
         """
-        self.disk.rename(source, target)
-        self.disk.sync(target.parent)
+        part = part_path(target)
+        try:
+            self.make_folder(part)
+            yield part
+            self.disk.rename(part, target)
+            self.disk.sync(target.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
 
     def remove_file(self, path: Path) -> None:
         """Removes a file. Not durably: after a power cut it may be there again."""
@@ -233,26 +245,24 @@ def lock(folder: Path) -> Iterator[None]:
         ConflictError: another process holds it for longer than `LOCK_TIMEOUT_S`.
         BundleError: the lock file cannot be made.
     """
-    from filelock import FileLock, Timeout  # imports asyncio, and readers need no lock
+    from filelock import FileLock  # imports asyncio, and readers need no lock
 
+    path = folder / ".lock"
     with map_os_errors("write to", folder):
         if not folder.is_dir():  # FileLock would make it
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         writers = folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         mode = 0o600 | writers | writers << 1  # who may write reads, too
-        _restrict(folder / ".lock", mode)
-        guard = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_S, mode=mode)
+        _restrict(path, mode)
         try:
-            guard.acquire()
-        except Timeout as error:
+            held = FileLock(path, timeout=LOCK_TIMEOUT_S, mode=mode).acquire()
+        except TimeoutError as error:
             raise ConflictError(
-                f"Another process{_holder(folder / '.lock')} has been publishing to {folder} for "
+                f"Another process{_holder(path)} has been publishing to {folder} for "
                 f"{LOCK_TIMEOUT_S:.0f} s. Try again when it is done."
             ) from error
-    try:
+    with held:
         yield
-    finally:
-        guard.release()
 
 
 def _restrict(path: Path, mode: int) -> None:
