@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 from edgesplit.backbone.identity import Backbone, backbone_files, feature_space
-from edgesplit.bundle.bundle import FORMAT_VERSION, Bundle, check_space, open_bundle
+from edgesplit.bundle.bundle import FORMAT_VERSION, Bundle, open_bundle
+from edgesplit.bundle.calibration import STATISTICS_FILE
+from edgesplit.bundle.head_files import check_space
 from edgesplit.bundle.publishing import go_live
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import BundleError, FeatureSpaceError
@@ -27,7 +29,7 @@ def create_bundle(
     statistics: Statistics | None = None,
     store: Store | None = None,
 ) -> Bundle:
-    """Makes a bundle with `head` live; all of it appears at once or not at all.
+    """Make a bundle with `head` live; all of it appears at once or not at all.
 
     Args:
         path: a folder that does not exist yet.
@@ -60,7 +62,7 @@ def create_bundle(
         **backbone_files(backbone),
     }
     if statistics is not None:
-        files["stats.npz"] = statistics.to_bytes()
+        files[STATISTICS_FILE] = statistics.to_bytes()
     writer = store or Store()
     with map_os_errors("create", target), writer.write_folder(target) as part:
         writer.make_folder(part / "heads")

@@ -16,7 +16,7 @@ from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree
 from edgesplit.heads.statistics import spread
 
-__all__ = ["Gate", "pass_gate"]
+__all__ = ["GateReport", "check_locality"]
 
 MAX_GOLDEN = 256
 """Features that are compared at most."""
@@ -26,7 +26,7 @@ N_MADE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateReport:
     """What was compared before a head went live."""
 
     n_features: int
@@ -34,8 +34,8 @@ class Gate:
     """Root classes whose logits were compared, bit for bit."""
 
 
-def pass_gate(before: Head, after: Head, golden: Float32 | None) -> Gate:
-    """Lets `after` pass if it changes nothing that both heads have.
+def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateReport:
+    """Raise GateError if `after` changes anything that both heads have.
 
     Nodes of both must have the same row, parent and provenance, and a split of both the same
     composition and temperature and no further children. Root logits, computed by ONNX Runtime on
@@ -55,7 +55,7 @@ def pass_gate(before: Head, after: Head, golden: Float32 | None) -> Gate:
     old, new = before.tree, after.tree
     pairs = match_nodes(before, after)
     _check_roots(before, after, pairs)
-    difference = diff_heads(before, after)
+    difference = diff_heads(before, after, pairs)
     _check_renames(difference)
     untouched = [
         column
@@ -78,7 +78,7 @@ def pass_gate(before: Head, after: Head, golden: Float32 | None) -> Gate:
             f"The head would change {len(labels)} labels that its edit must leave alone: {listed}. "
             "Nothing was published; make the edit again."
         )
-    return Gate(n_features=len(features), n_untouched=len(untouched))
+    return GateReport(n_features=len(features), n_untouched=len(untouched))
 
 
 def _run(before: Head, after: Head, features: Float32) -> list[list[Float32]]:
@@ -102,7 +102,7 @@ def _check_roots(before: Head, after: Head, pairs: Mapping[int, int]) -> None:
     """Root classes are the same nodes in the same columns."""
     old, new = before.tree, after.tree
     if len(old.roots) != len(new.roots) or not pairs.keys() >= set(old.roots):
-        raise GateError("The head has other root classes than the live one: it is no edit of it.")
+        raise GateError("This head was not made from the live head: its original classes differ.")
     for column in old.roots:
         if pairs[column] != column:
             raise GateError(

@@ -53,15 +53,20 @@ class HeadDiff:
         return asdict(self)
 
 
-def diff_heads(old: Head, new: Head) -> HeadDiff:
-    """Compares two heads node by node.
+def diff_heads(old: Head, new: Head, pairs: Mapping[int, int] | None = None) -> HeadDiff:
+    """Compare two heads node by node.
+
+    Args:
+        old: the first head.
+        new: the second head.
+        pairs: what `match_nodes` gives for them; found here by default.
 
     Raises:
         ValueError: their features differ in size.
     """
     if old.dim != new.dim:
         raise ValueError(f"features of {old.dim} and of {new.dim} values cannot be compared")
-    pairs = match_nodes(old, new)
+    pairs = match_nodes(old, new) if pairs is None else pairs
     labels = {column: new.tree[pair].label for column, pair in pairs.items()}
     renamed = [c for c, label in labels.items() if old.tree[c].label != label]
     changed = [
