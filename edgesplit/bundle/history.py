@@ -8,11 +8,10 @@ line of a prune names the live head twice.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
 from edgesplit._data import is_digest, load_json
@@ -25,7 +24,6 @@ __all__ = [
     "append_version",
     "live_at",
     "new_version",
-    "parse_moment",
     "read_history",
 ]
 
@@ -141,23 +139,3 @@ def live_at(history: Sequence[Version], moment: datetime) -> tuple[Version, ...]
         if live:
             found.append(version)
     return tuple(found)
-
-
-def parse_moment(text: str) -> datetime:
-    """A moment as people write it: `14:03`, `2026-11-22`, `2026-11-22 14:03`, ISO 8601; UTC.
-
-    A time alone is the last such time that has passed. A text with an offset says its own zone.
-
-    Raises:
-        ValueError: the text is none of these.
-    """
-    now = datetime.now(timezone.utc)
-    text = text.strip().upper().replace("Z", "+00:00")
-    if text[4:5] == "-":
-        moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    if not re.match(r"\d\d:\d\d", text):
-        raise ValueError(f"{text!r} is no time of day")
-    moment = datetime.fromisoformat(f"{now.date()}T{text}")
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return moment if moment <= now else moment - timedelta(days=1)
