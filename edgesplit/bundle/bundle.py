@@ -318,12 +318,12 @@ class Bundle:
         """
         return publishing.prune(self, keep, dry_run=dry_run)
 
-    def calibrate(self, features: npt.ArrayLike, *, force: bool = False) -> Statistics:
+    def calibrate(self, features: npt.ArrayLike, *, accept_few: bool = False) -> Statistics:
         """Give a bundle without statistics those of unlabelled clips, durably and for good.
 
         Args:
             features: `(clips, dim)`, from this bundle's backbone.
-            force: accept too few clips of some classes.
+            accept_few: accept too few clips of some classes.
 
         Raises:
             BundleError: it has statistics already, or the folder cannot be written.
@@ -331,7 +331,7 @@ class Bundle:
             ConflictError: another process holds the bundle's lock.
             ValueError: there is no feature, or its size does not fit the head.
         """
-        return calibrate(self, features, force=force)
+        return calibrate(self, features, accept_few=accept_few)
 
     def verify(self) -> list[str]:
         """Check every file; return what is wrong, in sentences. Empty when nothing is."""

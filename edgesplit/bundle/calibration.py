@@ -42,10 +42,10 @@ def check_uncalibrated(folder: Path) -> None:
         )
 
 
-def calibrate(bundle: Bundle, features: npt.ArrayLike, *, force: bool) -> Statistics:
+def calibrate(bundle: Bundle, features: npt.ArrayLike, *, accept_few: bool) -> Statistics:
     """Give a bundle the statistics of unlabelled clips; see `Bundle.calibrate`."""
     statistics = Statistics.from_features(bundle.head(), features)
-    if not force:
+    if not accept_few:
         statistics.check_counts()
     with lock(bundle.path):
         check_uncalibrated(bundle.path)

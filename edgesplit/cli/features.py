@@ -94,7 +94,7 @@ def calibrate(clips: Path, force: bool, bundle_path: Path | None, as_json: bool)
     check_uncalibrated(bundle.path)
     with screen.progress("videos") as progress:
         found = extract_folder(clips, bundle, progress)
-    statistics = bundle.calibrate(found.matrix, force=force)
+    statistics = bundle.calibrate(found.matrix, accept_few=force)
     counts = dict(zip(statistics.labels, statistics.counts.tolist(), strict=True))
     if as_json:
         print_json(
