@@ -1,0 +1,126 @@
+"""Video containers: the formats that are opened, and the stream that is decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgesplit.errors import ClipError
+
+if TYPE_CHECKING:
+    import av
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "choose_stream",
+    "failure_reason",
+    "open_video",
+    "opening_reason",
+]
+
+FORMATS = (
+    # Files of video.
+    *("asf", "avi", "flv", "gif", "ivf", "live_flv", "matroska", "mov", "mpeg", "mpegts", "mxf"),
+    *("nut", "ogg"),
+    # Video without a container, as cameras and programs write it to a pipe.
+    *("h264", "hevc", "m4v", "mjpeg", "mpegvideo", "mpjpeg", "obu", "yuv4mpegpipe"),
+    # Sound, to say that there is no video in it.
+    *("aac", "flac", "mp3", "wav"),
+)
+"""FFmpeg's names of the formats that are opened, whatever a file is called. Each holds its pictures
+itself. Formats that name other files (playlists, lists of parts, SDP, picture sequences) are not
+among them: with those a video could make FFmpeg read files, ask hosts, or wait for ever."""
+
+MAX_PIXELS = 8192 * 8192
+"""Of a picture, as it is stored and as it is scaled."""
+
+
+def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
+    """The file, opened, and its video stream, which can be decoded. No other file is opened.
+
+    Raises:
+        ClipError: it is missing, empty or no video.
+    """
+    import av
+
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        raise ClipError(
+            f"{path} {what}. Give a video file; `edgesplit run` takes URLs and cameras."
+        )
+    if path.stat().st_size == 0:
+        raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")
+    # `container_options`: with `options`, PyAV 17 frees memory that it never got (MPEG, FLV).
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+    try:
+        # "file:" keeps a name like 10:30.mp4 from being read as a protocol.
+        container = av.open(f"file:{path}", container_options=options)
+    except (av.FFmpegError, ValueError) as error:
+        raise ClipError(
+            f"{path} is not a video that FFmpeg can open ({opening_reason(error)}). "
+            "Convert or copy it."
+        ) from error
+    return container, choose_stream(container, str(path))
+
+
+def failure_reason(error: Exception) -> str:
+    """What FFmpeg says, without the path or URL that it would add."""
+    import av
+
+    if isinstance(error, av.error.ExitError):
+        return "no answer in time"
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def opening_reason(error: Exception) -> str:
+    """As `failure_reason`, of what cannot be opened: it may be of a format that is not read."""
+    import av
+
+    invalid = isinstance(error, av.error.ArgumentError)  # FFmpeg's name for it
+    more = "; playlists and single pictures are not read" if invalid else ""
+    return f"{failure_reason(error)}{more}"
+
+
+def choose_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
+    """The video stream that the `ffmpeg` program would take; closes a container without one.
+
+    That is the one marked as default, or else the one of the largest picture, or else the first.
+    Cover art is no video.
+
+    Raises:
+        ClipError: there is no video, or its codec is unknown or its picture too large.
+    """
+    from av.stream import Disposition
+
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    try:
+        if not streams:
+            raise ClipError(f"{name} has no video stream. Give a source with pictures.")
+        stream = max(streams, key=_preference)
+        if stream.codec_context is None:  # PyAV before 18 crashes on decoding it
+            raise ClipError(f"{name} holds video of a codec that this FFmpeg does not know.")
+        if _n_pixels(stream) > MAX_PIXELS:
+            size = f"{stream.codec_context.width}x{stream.codec_context.height}"
+            raise ClipError(
+                f"{name} has pictures of {size}; 8192x8192 pixels are the most. Scale it down."
+            )
+    except ClipError:
+        container.close()
+        raise
+    # The size may change on the way; the decoder refuses what is larger.
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
+
+
+def _n_pixels(stream: av.VideoStream) -> int:
+    """Of a picture; 0 when the codec is unknown."""
+    codec: Any = stream.codec_context  # typed as if it were never None
+    return 0 if codec is None else codec.width * codec.height
+
+
+def _preference(stream: av.VideoStream) -> int:
+    """As the `ffmpeg` program reckons: being the default is worth five million pixels."""
+    from av.stream import Disposition
+
+    return _n_pixels(stream) + 5_000_000 * bool(stream.disposition & Disposition.default)
