@@ -23,13 +23,13 @@ __all__ = [
 
 Layout = Literal["ncthw", "ntchw"]
 Sampling = Literal["uniform", "dense"]
-Interpolation = Literal[
-    "antialias", "antialias-bicubic", "no-antialias", "bilinear", "bicubic", "area"
-]
+Interpolation = Literal["antialias", "antialias-bicubic", "no-antialias", "area"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
 _CHOICES = {"layout": LAYOUTS, "sampling": SAMPLINGS, "interpolation": INTERPOLATIONS}
+_NOT_OFFERED = (("interpolation", "bilinear"), ("interpolation", "bicubic"))
+"""FFmpeg's (swscale): earlier exports offered them, and their bundles are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class Preprocessing:
     interpolation: Interpolation = "antialias"
     """How frames are scaled. `antialias` is bilinear as Pillow, torchvision and Hugging Face's
     processors do it, `antialias-bicubic` their bicubic; `no-antialias` is bilinear as OpenCV and
-    torch's `interpolate` do it when not told else. The others are FFmpeg's (swscale), faster for
-    large frames and no training's to the pixel."""
+    torch's `interpolate` do it by default. `area` is FFmpeg's (swscale): faster for large frames,
+    and not what a training computes, to the pixel."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Already folded into the backbone; recorded for the reader."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -66,7 +66,7 @@ class Preprocessing:
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
         for name, choices in _CHOICES.items():
             got = getattr(self, name)
-            if got not in choices:
+            if got not in choices and (name, got) not in _NOT_OFFERED:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {got!r}")
         if self.resize is not None:
             if not isinstance(self.resize, int):
