@@ -628,9 +628,9 @@ MUTANTS = {
     "live before its file": ("go_live", HEAD, LIVE),
     "live before its log line": ("go_live", LOG, LIVE),
     "no log line": ("go_live", LOG),
-    "HEAD not settled": ("go_live", "_settle("),
+    "HEAD not settled": ("go_live", "_sync_live("),
     "a copied head not settled": ("go_live", "store.sync_file(path)"),
-    "HEAD not settled before a prune": ("remove_heads", "_settle("),
+    "HEAD not settled before a prune": ("remove_heads", "_sync_live("),
     "no log line of a prune": ("remove_heads", LOG),
     "pruned before its log line": ("remove_heads", LOG, "for path in"),
 }

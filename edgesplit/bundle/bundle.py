@@ -1,4 +1,4 @@
-"""The bundle: a folder with one backbone, every head there ever was, and which one is live.
+"""The bundle: a folder with one backbone, all its heads, and the name of the live one.
 
     lab.bundle/
       bundle.json          format version, feature space, preprocessing, text encoder digest
@@ -124,7 +124,7 @@ class Bundle:
     dim: int
     preprocessing: Preprocessing
     text_encoder_digest: str
-    """Of the text encoder that the bundle was exported beside."""
+    """Digest of the packaged text encoder at the time of the export."""
     store: Store = field(default_factory=Store, repr=False, compare=False)
 
     # --- reading

@@ -1,4 +1,4 @@
-"""stats.npz: what unlabelled clips say about a bundle's features. It is written once."""
+"""stats.npz: statistics of unlabelled clips. The file is written once and never changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a bundle: all of it appears at once or not at all."""
+"""How a bundle is made: all of it appears at once or not at all."""
 
 from __future__ import annotations
 

@@ -19,15 +19,15 @@ from edgesplit.heads.statistics import spread
 __all__ = ["GateReport", "check_locality"]
 
 MAX_GOLDEN = 256
-"""Features that are compared at most."""
+"""Most features that are compared."""
 
 N_MADE = 64
-"""Features made up for the gate when there are no golden ones."""
+"""Random features for a bundle without golden ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """What was compared before a head went live."""
+    """The extent of a comparison that found no difference."""
 
     n_features: int
     n_untouched: int
@@ -46,8 +46,8 @@ def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateRep
     Args:
         before: the live head.
         after: the head that would be live.
-        golden: `(clips, dim)` features of real clips, some of which are compared; made up
-            when there are none.
+        golden: `(clips, dim)` features of real clips, some of which are compared; random ones
+            by default.
 
     Raises:
         GateError: a root class is missing, new or moved, or something differs.
@@ -82,7 +82,7 @@ def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateRep
 
 
 def _run(before: Head, after: Head, features: Float32) -> list[list[Float32]]:
-    """Logits and probabilities of both heads in ONNX Runtime."""
+    """Return logits and probabilities of both heads in ONNX Runtime."""
     outputs = ["logits", "probabilities"]
     return [
         open_session(head.to_bytes(), optimize=False).run(outputs, {"features": features})
@@ -93,13 +93,13 @@ def _run(before: Head, after: Head, features: Float32) -> list[list[Float32]]:
 def _differing(
     tree: LabelTree, columns: list[int], values: list[npt.NDArray[np.int32]]
 ) -> list[str]:
-    """Labels of the columns whose values differ; as integers, so to the bit, NaN included."""
+    """Return the labels of the columns whose values differ in a bit, NaN included."""
     equal = (values[0] == values[1]).all(axis=0)
     return [tree[c].label for c, same in zip(columns, equal, strict=True) if not same]
 
 
 def _check_roots(before: Head, after: Head, pairs: Mapping[int, int]) -> None:
-    """Root classes are the same nodes in the same columns."""
+    """Raise GateError unless the root classes are the same nodes in the same columns."""
     old, new = before.tree, after.tree
     if len(old.roots) != len(new.roots) or not pairs.keys() >= set(old.roots):
         raise GateError("This head was not made from the live head: its original classes differ.")
@@ -113,7 +113,7 @@ def _check_roots(before: Head, after: Head, pairs: Mapping[int, int]) -> None:
 
 
 def _check_renames(difference: HeadDiff) -> None:
-    """A label that changes beside other things was damaged, or meant for another head."""
+    """Raise GateError if a label changes beside other things: damage, or another head's edit."""
     others = (*difference.added, *difference.removed, *difference.resplit)
     if difference.renamed and (others or len(difference.renamed) > 1):
         rename = difference.renamed[0]
@@ -126,7 +126,7 @@ def _check_renames(difference: HeadDiff) -> None:
 def _changed_labels(
     before: Head, after: Head, pairs: Mapping[int, int], difference: HeadDiff
 ) -> list[str]:
-    """Labels of nodes of both heads whose row differs, or whose split, if both have it split."""
+    """Return the labels of nodes whose row differs, or whose split, where both heads have one."""
     resplit = [split.label for split in difference.resplit if split.before and split.after]
     known = set(pairs.values())
     grown = [

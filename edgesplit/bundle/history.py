@@ -32,7 +32,7 @@ LOG = "log.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One entry of a bundle's history: a head that went live, or stayed so in a prune."""
+    """One entry of a bundle's history: a head that went live, or stayed live in a prune."""
 
     digest: str
     """The head that is live from then on."""
@@ -46,13 +46,13 @@ class Version:
     """Digests of heads that a prune removed."""
 
     def to_json(self) -> dict[str, str | list[str]]:
-        """A JSON object, as in log.jsonl."""
+        """Return a JSON object, as in log.jsonl."""
         fields = {"time": self.time, "from": self.before, "to": self.digest, "action": self.action}
         return {**fields, "pruned": [*self.pruned]} if self.pruned else {**fields}
 
     @property
     def moment(self) -> datetime:
-        """`time` to reckon with; the earliest there is when a damaged log has no time there."""
+        """`time` as a datetime; the earliest possible when a damaged log has no time there."""
         try:
             moment = datetime.fromisoformat(self.time.replace("Z", "+00:00"))
         except ValueError:
@@ -61,7 +61,7 @@ class Version:
 
 
 def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] = ()) -> Version:
-    """A version that goes live now."""
+    """Return a version that goes live now."""
     now = time.time()
     second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
     moment = f"{second}.{int(now * 1000) % 1000:03d}Z"
@@ -69,7 +69,7 @@ def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] 
 
 
 def append_version(store: Store, folder: Path, version: Version) -> None:
-    """Adds a line durably.
+    """Add a line durably.
 
     Raises:
         OSError: at most a torn line was added, which readers pass over.
@@ -78,7 +78,7 @@ def append_version(store: Store, folder: Path, version: Version) -> None:
 
 
 def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
-    """The heads that went live, oldest first, without attempts that did not happen.
+    """Return the heads that went live, oldest first, without attempts that did not happen.
 
     Args:
         folder: the bundle.
@@ -118,10 +118,10 @@ def _read_version(fields: dict[str, str | list[str]]) -> Version:
 
 
 def live_at(history: Sequence[Version], moment: datetime) -> tuple[Version, ...]:
-    """The versions that may have been live at a moment, oldest first.
+    """Return the versions that may have been live at a moment, oldest first.
 
-    There is one, or none before the first; several only where the clock of a publisher went back,
-    as on a device that starts without the time: nobody can tell when between the two it did.
+    There is one, or none before the first. There are several only where a publisher's clock went
+    back, as on a device that starts without the time: the log does not show when it did.
 
     Args:
         history: as from `read_history`.

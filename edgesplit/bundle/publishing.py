@@ -168,7 +168,7 @@ def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str)
         OSError: the head did not go live; what was written is passed over, and used again. Or,
             when only the last sync failed, it is live but may not be after a power cut.
     """
-    _settle(store, folder)
+    _sync_live(store, folder)
     path = head_file(folder, head.digest)
     # A file of that name is hashed: a power cut can leave it empty.
     if is_regular(path) and head_digest(read_regular(path)) == head.digest:
@@ -187,7 +187,7 @@ def remove_heads(store: Store, folder: Path, digests: Collection[str], *, live: 
     Raises:
         OSError: some files are still there; prune again.
     """
-    _settle(store, folder)
+    _sync_live(store, folder)
     action = f"prune {len(digests)} head{'s' * (len(digests) != 1)}"
     version = new_version(live, before=live, action=action, pruned=sorted(digests))
     append_version(store, folder, version)
@@ -201,7 +201,7 @@ def remove_heads(store: Store, folder: Path, digests: Collection[str], *, live: 
     return version
 
 
-def _settle(store: Store, folder: Path) -> None:
+def _sync_live(store: Store, folder: Path) -> None:
     """Make HEAD durable as it is: the next line of the log says that this head was live.
 
     Whoever wrote HEAD may have been killed before it was durable. After a power cut, the line would

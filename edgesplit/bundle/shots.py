@@ -31,7 +31,7 @@ _SAVED = (".npy", ".npz")
 def read_shots(
     folder: Path, bundle: Bundle, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Float32]:
-    """Features `(clips, dim)` of the files in each sub-folder, by its name.
+    """Return the features `(clips, dim)` of the files in each sub-folder, by its name.
 
     Args:
         folder: its sub-folders are named after subcategories, by modifier or in full.

@@ -31,14 +31,14 @@ IR_VERSION = 8
 
 _METADATA_KEY = "edgesplit"
 FUSED_KEY = "edgesplit.fused"
-"""Where a file of backbone and head in one (`edgesplit.backbone.fuse`) says what it holds."""
+"""Metadata key of a file with backbone and head in one (`edgesplit.backbone.fuse`)."""
 
 _MAX_QUOTED = 500
-"""Characters of a message that quotes a damaged file, whose words can be of any length."""
+"""Most characters of a message that quotes a damaged file, whose texts can have any length."""
 
 
 def write_head(head: Head) -> bytes:
-    """The head as an ONNX file; the same head gives the same bytes.
+    """Return the head as an ONNX file; the same head gives the same bytes.
 
     Its input is `features [N, dim]`; its outputs are `logits [N, nodes]`, `probabilities
     [N, nodes]` and `class_index [N]`, which is the decision.
@@ -54,7 +54,7 @@ def write_head(head: Head) -> bytes:
 
 
 def read_head(data: bytes) -> Head:
-    """The head in `data`.
+    """Return the head in `data`.
 
     Reading is rebuilding: labels and weights are parsed, the file is written anew from them, and
     the two must be equal to the byte. Whatever else a file might contain cannot pass.
@@ -90,11 +90,11 @@ def read_head(data: bytes) -> Head:
 
 
 _NOT_VALID = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
-"""What reading JSON of an unexpected shape raises."""
+"""Raised by reading JSON of an unexpected shape; texts of very deep values raise the last one."""
 
 
 def _cut(message: str) -> str:
-    """A message of bounded length; its end says what to do."""
+    """Return a message of bounded length; the end stays, which says what to do."""
     if len(message) <= _MAX_QUOTED:
         return message
     return f"{message[: _MAX_QUOTED - 200]} … {message[-200:]}"
@@ -178,7 +178,7 @@ def _write_node(node: Node) -> dict[str, Any]:
 
 
 def _read_node(content: Mapping[str, Any]) -> Node:
-    """The inverse of `_write_node`; what it lets pass wrongly, the rebuilt bytes do not."""
+    """Return the node that `_write_node` wrote; `read_head` finds errors that pass here."""
     sources = tuple(
         Source(str(s["label"]), float(s["similarity"]), float(s["weight"]))
         for s in content.get("sources", [])
@@ -220,7 +220,7 @@ def _read_rows(tree: LabelTree, model: onnx.ModelProto) -> tuple[Float32, Float3
 
 
 def _least_size(tree: LabelTree, dim: int) -> int:
-    """Bytes that a file with these labels has at least, found in linear time.
+    """Return the least size in bytes of a file with these labels, found in linear time.
 
     Rows, the walk and the roll-up of flat splits are products of what the labels count: a small
     hostile file must not make its reader build gigabytes before the two are compared.

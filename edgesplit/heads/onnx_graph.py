@@ -58,7 +58,7 @@ class _GraphWriter:
         return self._graph()
 
     def _logits(self, parts: list[str], offsets: dict[int, int], width: int) -> str:
-        """Writes `logits` and returns the scores that compete at the root level."""
+        """Write `logits` and return the scores that compete at the root level."""
         tree = self.head.tree
         flat = tree.flat_splits
         if not self.head.levels:
@@ -76,7 +76,7 @@ class _GraphWriter:
         return self._node("Gather", [logits, competitors], "competitors.logits", axis=1)
 
     def _flat_roll_up(self, every: str, offsets: dict[int, int]) -> str:
-        """Log-sum-exp of the competitors below every flat split, `(batch, flat splits)`."""
+        """Write the log-sum-exp of what competes below each flat split, `(batch, flat splits)`."""
         below = [competitors for _, competitors in self.head.tree.flat_splits]
         width = max(map(len, below))
         index = np.array([[offsets[c] for c in row] + [0] * (width - len(row)) for row in below])
@@ -92,7 +92,7 @@ class _GraphWriter:
     def _level(
         self, name: str, level: Level, above: str, above_offsets: Mapping[int, int]
     ) -> tuple[str, str]:
-        """Writes one depth of splits.
+        """Write one depth of splits.
 
         Returns its padded logits `(batch, splits * width)`, and the column of every split's best
         child `(batch, splits)`.
@@ -138,7 +138,7 @@ class _GraphWriter:
         self._node("Exp", [log], "probabilities")
 
     def _decision(self, competitors: str, choices: Sequence[str]) -> None:
-        """Walks the tree: the winner at the root level, then the best child until a leaf."""
+        """Write the walk from the winner at the root level to the best child, until a leaf."""
         tree = self.head.tree
         if not choices:
             self._node("ArgMax", [competitors], "class_index", axis=1, keepdims=0)

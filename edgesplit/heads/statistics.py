@@ -1,4 +1,4 @@
-"""What unlabelled clips say about a feature space: class means, covariance, a sample."""
+"""Statistics of unlabelled clips in a feature space: class means, covariance, a sample."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from edgesplit.heads.head import Head
 __all__ = ["MAX_SAMPLE", "MIN_CLIPS", "Statistics", "spread"]
 
 MAX_SAMPLE = 2048
-"""Features that are kept one by one."""
+"""Most features in the sample."""
 
 MIN_CLIPS = 5
-"""Clips of a class whose mean is better than none (docs/method.md has the curve)."""
+"""Fewest clips of a class whose mean is better than none (docs/method.md has the curve)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,7 @@ class Statistics:
     counts: Int64
     """`(classes,)`: clips decided for each class."""
     covariance: Float32
-    """`(dim, dim)`: of the features around their class means, shared by all classes."""
+    """`(dim, dim)`: covariance of the features around their class means, shared by all classes."""
     sample: Float32
     """`(clips, dim)`: some of the features, spread evenly; the gate's golden features, too."""
     decided: Int64
@@ -44,7 +44,7 @@ class Statistics:
 
     @classmethod
     def from_features(cls, head: Head, features: npt.ArrayLike) -> Statistics:
-        """Statistics of `(clips, dim)` features under `head`.
+        """Return the statistics of `(clips, dim)` features under `head`.
 
         Raises:
             ValueError: there is no feature, or its size does not fit the head.
@@ -83,16 +83,12 @@ class Statistics:
         )
 
     def of_class(self, column: int) -> Float32:
-        """`(clips, dim)`: the sample's features that were decided for a root class."""
+        """Return the sample's features `(clips, dim)` that were decided for a root class."""
         found: Float32 = self.sample[self.decided == column]
         return found
 
     def check_counts(self) -> None:
-        """Whether every class has the clips that its mean wants.
-
-        Raises:
-            TooFewClipsError: some have not; how many are wanted and how many there are.
-        """
+        """Raise TooFewClipsError if a class has fewer than MIN_CLIPS clips."""
         thin = {
             label: count
             for label, count in zip(self.labels, self.counts.tolist(), strict=True)
@@ -109,12 +105,12 @@ class Statistics:
             )
 
     def to_bytes(self) -> bytes:
-        """The statistics as an npz file."""
+        """Return the statistics as an npz file."""
         return save_arrays(**{field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Statistics:
-        """The inverse of `to_bytes`.
+        """Return the statistics that `to_bytes` wrote.
 
         Raises:
             BundleError: the bytes are not a statistics file.
@@ -135,5 +131,5 @@ class Statistics:
 
 
 def spread(n: int, n_wanted: int) -> Int64:
-    """At most so many of n places, evenly over all: clips are often sorted by class."""
+    """Return at most `n_wanted` of n places, spread evenly: clips are often sorted by class."""
     return np.arange(0, n, max(1, -(-n // n_wanted)))

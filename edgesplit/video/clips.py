@@ -1,8 +1,8 @@
 """From a video file to the clip that a backbone takes.
 
-Decoding is PyAV's (FFmpeg), and scaling, where it is not done as in training; which frames, which
-size and which layout is the bundle's `Preprocessing`. Pictures are turned as the video says they
-are shown. Mean and standard deviation are folded into the backbone, so a clip is float32 in 0..1.
+PyAV (FFmpeg) decodes, and scales where `resize` does not; frames, size and layout are those of the
+bundle's `Preprocessing`. Pictures are turned as the video's metadata says. Mean and standard
+deviation are folded into the backbone, so a clip is float32 in 0..1.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """The video files in a folder and below it, by their suffix, sorted.
+    """Return the video files in a folder and below it, by their suffix, sorted.
 
     Raises:
         ClipError: there is none.
@@ -55,16 +55,16 @@ def find_videos(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoClip:
-    """A clip, and whether the video was long enough for it."""
+    """A clip, and how many of its frames are repeated."""
 
     pixels: Float32
-    """Of shape `preprocessing.clip_shape`, in 0..1."""
+    """A clip of shape `preprocessing.clip_shape`, in 0..1."""
     n_repeated: int
-    """Frames of the clip that repeat the one before, as the video has too few."""
+    """Frames of the clip that repeat the one before, because the video has too few."""
 
 
 def read_clip(path: str | Path, preprocessing: Preprocessing) -> Float32:
-    """One clip from a video file, float32 in 0..1, of shape `preprocessing.clip_shape`.
+    """Return one clip of a video file, float32 in 0..1, of shape `preprocessing.clip_shape`.
 
     Raises:
         ClipError: the file is missing, not a video, or holds no frame.
@@ -73,7 +73,7 @@ def read_clip(path: str | Path, preprocessing: Preprocessing) -> Float32:
 
 
 def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
-    """As `read_clip`, and says of a video that is shorter than the clip that it is."""
+    """Return the clip, and how many frames a video repeats that is too short; see `read_clip`."""
     path = Path(path)
     expected = count_packets(path)
     frames, n_frames = _read_frames(path, preprocessing, expected)
@@ -88,7 +88,7 @@ def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
 
 
 def stack_clip(pictures: Sequence[UInt8], preprocessing: Preprocessing) -> Float32:
-    """The clip of pictures that `scale_frame` made: float32 in 0..1, `preprocessing.clip_shape`."""
+    """Return the clip of scaled pictures: float32 in 0..1, `preprocessing.clip_shape`."""
     order = (3, 0, 1, 2) if preprocessing.layout == "ncthw" else (0, 3, 1, 2)
     clip = np.ascontiguousarray(np.stack(pictures).transpose(order), np.float32)
     clip /= 255
@@ -96,7 +96,7 @@ def stack_clip(pictures: Sequence[UInt8], preprocessing: Preprocessing) -> Float
 
 
 def count_packets(path: Path) -> int:
-    """Number of video packets up to the end or the first damage, without decoding.
+    """Return the number of video packets up to the end or the first damage, without decoding.
 
     Raises:
         ClipError: as `open_video`.
@@ -112,7 +112,7 @@ def count_packets(path: Path) -> int:
 
 
 def decode_video(path: Path) -> Iterator[av.VideoFrame]:
-    """The pictures of a video file, up to its end or to damage that nothing can be read behind.
+    """Yield the pictures of a video file, up to its end or to damage that cannot be passed.
 
     Raises:
         ClipError: as `open_video`, or there is not one picture.
@@ -136,7 +136,7 @@ def decode_video(path: Path) -> Iterator[av.VideoFrame]:
 def _read_frames(
     path: Path, preprocessing: Preprocessing, n_frames: int
 ) -> tuple[dict[int, UInt8], int]:
-    """The frames to sample from a video of `n_frames`, and how many frames it really has."""
+    """Return the frames to sample from a video of `n_frames`, and its real number of frames."""
     wanted: Collection[int] = set(sample_frames(n_frames, preprocessing)) if n_frames else ()
     frames: dict[int, UInt8] = {}
     count = 0
@@ -150,7 +150,7 @@ def _read_frames(
 
 
 def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
-    """The frame upright, scaled and cropped: `(height, width, 3)` uint8.
+    """Return the frame upright, scaled and cropped: `(height, width, 3)` uint8.
 
     Colours are converted as the frame's tags say (BT.601 or BT.709, limited or full range).
 
@@ -186,10 +186,11 @@ def _scaling_error(frame: av.VideoFrame, height: int, width: int, reason: str) -
 
 
 def _reformat(frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
-    """As the frame's own `reformat`, which prepares FFmpeg's scaler anew for every frame.
+    """Convert a frame with a scaler that is kept for each thread.
 
-    That takes longer than scaling a small picture. One is kept for each thread; it prepares itself
-    again when sizes, formats or colours change.
+    The frame's own `reformat` prepares FFmpeg's scaler anew for every frame, which takes longer
+    than scaling a small picture. A kept one prepares itself again when sizes, formats or colours
+    change.
     """
     from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 
@@ -217,17 +218,17 @@ class _Turn(NamedTuple):
     reverse_columns: bool = False
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the other one: of the upright picture or the stored one."""
+        """Return height and width of the upright picture from the stored one's, or the reverse."""
         return (width, height) if self.swap else (height, width)
 
     def apply(self, picture: UInt8) -> UInt8:
-        """A view of the picture, upright."""
+        """Return a view of the picture, upright."""
         turned = picture.swapaxes(0, 1) if self.swap else picture
         return turned[:: -1 if self.reverse_rows else 1, :: -1 if self.reverse_columns else 1]
 
 
 def _read_turn(frame: av.VideoFrame) -> _Turn:
-    """What the video's display matrix says: a phone stores pictures as its sensor lies."""
+    """Return the turn in the video's display matrix: a phone stores pictures as its sensor lies."""
     from av.sidedata.sidedata import SideDataContainer
 
     # `frame.side_data` would keep the frame, and its megabytes, until a garbage collection.

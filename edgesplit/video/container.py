@@ -33,11 +33,11 @@ itself. Formats that name other files (playlists, lists of parts, SDP, picture s
 among them: with those a video could make FFmpeg read files, ask hosts, or wait for ever."""
 
 MAX_PIXELS = 8192 * 8192
-"""Of a picture, as it is stored and as it is scaled."""
+"""Most pixels of a picture, as it is stored and as it is scaled."""
 
 
 def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
-    """The file, opened, and its video stream, which can be decoded. No other file is opened.
+    """Open a file, and no other; return it and its video stream, which can be decoded.
 
     Raises:
         ClipError: it is missing, empty or no video.
@@ -65,7 +65,7 @@ def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]
 
 
 def failure_reason(error: Exception) -> str:
-    """What FFmpeg says, without the path or URL that it would add."""
+    """Return FFmpeg's reason, without the path or URL that it would add."""
     import av
 
     if isinstance(error, av.error.ExitError):
@@ -74,7 +74,7 @@ def failure_reason(error: Exception) -> str:
 
 
 def opening_reason(error: Exception) -> str:
-    """As `failure_reason`, of what cannot be opened: it may be of a format that is not read."""
+    """Return why a source cannot be opened; it may have a format that is not read."""
     import av
 
     invalid = isinstance(error, av.error.ArgumentError)  # FFmpeg's name for it
@@ -83,7 +83,7 @@ def opening_reason(error: Exception) -> str:
 
 
 def choose_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
-    """The video stream that the `ffmpeg` program would take; closes a container without one.
+    """Return the video stream that the `ffmpeg` program would take; close a container without one.
 
     That is the one marked as default, or else the one of the largest picture, or else the first.
     Cover art is no video.
@@ -114,13 +114,13 @@ def choose_stream(container: av.container.InputContainer, name: str) -> av.Video
 
 
 def _n_pixels(stream: av.VideoStream) -> int:
-    """Of a picture; 0 when the codec is unknown."""
+    """Return the number of pixels in a picture; 0 when the codec is unknown."""
     codec: Any = stream.codec_context  # typed as if it were never None
     return 0 if codec is None else codec.width * codec.height
 
 
 def _preference(stream: av.VideoStream) -> int:
-    """As the `ffmpeg` program reckons: being the default is worth five million pixels."""
+    """Return the rank in the `ffmpeg` program: the default counts five million pixels more."""
     from av.stream import Disposition
 
     return _n_pixels(stream) + 5_000_000 * bool(stream.disposition & Disposition.default)
