@@ -543,7 +543,7 @@ def is_sync(node: ast.stmt) -> bool:
 
 
 def syncs() -> list[int]:
-    """The lines of store.py that sync something."""
+    """The lines of files.py that sync something."""
     return [
         statement.lineno
         for body in bodies(parsed(store))

@@ -62,7 +62,10 @@ def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateRep
         for column in old.roots
         if "flat" not in (old[column].composition, new[column].composition)
     ]
-    features = _made(before.dim) if golden is None else golden[spread(len(golden), MAX_GOLDEN)]
+    if golden is None:
+        features = np.random.default_rng(0).standard_normal((N_MADE, before.dim), np.float32)
+    else:
+        features = golden[spread(len(golden), MAX_GOLDEN)]
     results = _run(before, after, features)
     logits, probabilities = (
         [np.ascontiguousarray(result[kind][:, untouched]).view(np.int32) for result in results]
@@ -136,7 +139,3 @@ def _changed_labels(
         and not known.issuperset(after.tree.children(pair))
     ]
     return [*difference.changed, *resplit, *grown]
-
-
-def _made(dim: int) -> Float32:
-    return np.random.default_rng(0).standard_normal((N_MADE, dim), np.float32)

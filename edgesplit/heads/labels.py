@@ -8,6 +8,7 @@ classes first, then the children of each split as one block.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -279,10 +280,8 @@ class LabelTree:
         try:
             return self.find(name, among=first)
         except LabelError:
-            try:
+            with contextlib.suppress(LabelError):
                 return self.find(name, among=second)
-            except LabelError:
-                pass
             raise
 
     def _unknown(self, name: str, columns: Sequence[int]) -> str:

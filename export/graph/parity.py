@@ -112,9 +112,9 @@ def check_parity(parity: Parity, *, tolerance: float = FP32_TOLERANCE) -> None:
     raise ExportError(
         f"The exported model does not agree with torch on {parity.n_clips} clips: features differ "
         f"by {parity.features:.1e} of the largest, logits by {parity.logits:.1e} (allowed "
-        f"{tolerance:.0e}), the same class wins on {parity.top1_agreement:.0%}. Nothing was written."
-        " Usual causes: a layer that still behaves as in training, something that mixes the clips "
-        "of a batch, a custom operation."
+        f"{tolerance:.0e}), the same class wins on {parity.top1_agreement:.0%}. "
+        "Nothing was written. Usual causes: a layer that still behaves as in training, something "
+        "that mixes the clips of a batch, a custom operation."
     )
 
 

@@ -1,8 +1,8 @@
 """MVD's video transformer (Masked Video Distillation), for its authors' fine-tuned checkpoints.
 
 The weights carry the names that VideoMAE's authors gave theirs, so no key distinguishes the two,
-and one loaded as the other runs and is wrong. What differs from Hugging Face's VideoMAE is not in the
-file: the table of positions is separable in time, width and height (one sequence of positions
+and one loaded as the other runs and is wrong. What differs from Hugging Face's VideoMAE is not in
+the file: the table of positions is separable in time, width and height (one sequence of positions
 there), and every layer norm has an epsilon of 1e-6.
 """
 
