@@ -12,12 +12,12 @@ from edgesplit._types import Float32, Int64
 from edgesplit.errors import BundleError, TooFewClipsError
 from edgesplit.heads.head import Head
 
-__all__ = ["MAX_SAMPLE", "MIN_CLIPS", "Statistics", "spread"]
+__all__ = ["MAX_SAMPLE", "MIN_CLASS_CLIPS", "Statistics", "spread"]
 
 MAX_SAMPLE = 2048
 """Most features in the sample."""
 
-MIN_CLIPS = 5
+MIN_CLASS_CLIPS = 5
 """Fewest clips of a class whose mean is better than none (docs/method.md has the curve)."""
 
 
@@ -88,18 +88,18 @@ class Statistics:
         return found
 
     def check_counts(self) -> None:
-        """Raise TooFewClipsError if a class has fewer than MIN_CLIPS clips."""
+        """Raise TooFewClipsError if a class has fewer than MIN_CLASS_CLIPS clips."""
         thin = {
             label: count
             for label, count in zip(self.labels, self.counts.tolist(), strict=True)
-            if count < MIN_CLIPS
+            if count < MIN_CLASS_CLIPS
         }
         if thin:
             fewest = sorted(thin.items(), key=lambda item: item[1])[:5]
             listed = ", ".join(f"{label!r} {count}" for label, count in fewest)
             raise TooFewClipsError(
-                f"{self.counts.sum()} clips are too few: {MIN_CLIPS} of each class are wanted, and "
-                f"{len(thin)} of {len(self.labels)} classes have fewer ({listed}"
+                f"{self.counts.sum()} clips are too few: {MIN_CLASS_CLIPS} of each class are "
+                f"wanted, and {len(thin)} of {len(self.labels)} classes have fewer ({listed}"
                 f"{', …' if len(thin) > len(fewest) else ''}). Statistics are made only once: add "
                 "clips of these, or accept with --force that their splits will not be centred."
             )
