@@ -25,13 +25,7 @@ from edgesplit.errors import CacheError, ClipError
 from edgesplit.storage.files import Store
 from edgesplit.storage.user_cache import find_cached, make_cache, warn_of_cache
 
-__all__ = [
-    "Extract",
-    "Features",
-    "cached",
-    "extract_all",
-    "open_backbone",
-]
+__all__ = ["Extract", "Features", "cached", "extract_all", "open_backbone"]
 
 Extract = Callable[[Path], Float32]
 """A video file to its feature, `(dim,)`; a ClipError where there is none."""

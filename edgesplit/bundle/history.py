@@ -18,14 +18,7 @@ from edgesplit._data import is_digest, load_json
 from edgesplit.errors import BundleError
 from edgesplit.storage.files import Store, read_regular
 
-__all__ = [
-    "LOG",
-    "Version",
-    "append_version",
-    "live_at",
-    "new_version",
-    "read_history",
-]
+__all__ = ["LOG", "Version", "append_version", "live_at", "new_version", "read_history"]
 
 LOG = "log.jsonl"
 

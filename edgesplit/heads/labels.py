@@ -19,14 +19,7 @@ from typing import Literal, get_args
 from edgesplit.errors import EditError, HeadError, LabelError
 from edgesplit.heads.label_text import check_label, words
 
-__all__ = [
-    "COMPOSITIONS",
-    "Composition",
-    "LabelTree",
-    "Node",
-    "Provenance",
-    "Source",
-]
+__all__ = ["COMPOSITIONS", "Composition", "LabelTree", "Node", "Provenance", "Source"]
 
 Composition = Literal["gated", "flat"]
 COMPOSITIONS: tuple[Composition, ...] = get_args(Composition)
