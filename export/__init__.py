@@ -3,7 +3,7 @@
     cut        where the model ends in a linear layer: backbone | head
     tail       what the model does to the outputs of that layer: a constant factor, a softmax
     backbone   the part before it as ONNX, canonical bytes
-    parity     how far torch and the exported pair are apart
+    parity     the differences between torch and the exported pair
     labels     a label file -> class names in class order
     models     MODEL, as one names it -> a trained classifier, by one of
       huggingface   a Hugging Face video classifier, by folder or hub id

@@ -76,7 +76,7 @@ def export_model(
     features: npt.ArrayLike | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
-    """Writes the bundle of a trained classifier and returns what was measured on the way.
+    """Write the bundle of a trained classifier and return what was measured on the way.
 
     Args:
         model: Takes a batch of normalised clips, returns logits; copied, left as it is.
@@ -153,7 +153,7 @@ def _probe_clips(preprocessing: Preprocessing) -> Tensor:
 
 
 def _label_rows(cut: Cut, labels: Sequence[str]) -> Head:
-    """Returns the head without a feature space; labels are checked before the slow steps."""
+    """Return the head without a feature space; labels are checked before the slow steps."""
     if len(labels) != cut.n_classes:
         raise ExportError(
             f"There are {len(labels)} labels, but {cut.layer!r} has {cut.n_classes} classes. "
@@ -188,7 +188,7 @@ def _compare(
 
 
 def _spread(clips: Sequence[Clip], preprocessing: Preprocessing) -> Iterator[Float32]:
-    """Batches of one, evenly over all clips: files are often sorted by class."""
+    """Return batches of one clip, spread evenly: files are often sorted by class."""
     for clip in clips[:: -(-len(clips) // _PARITY_CLIPS) or 1]:
         with suppress(ClipError):  # it is listed when features are made of all
             yield _load_clip(clip, preprocessing)[np.newaxis]
@@ -201,7 +201,7 @@ def _extract_features(
     preprocessing: Preprocessing,
     say: Callable[[str], None],
 ) -> Features:
-    """Returns what ONNX Runtime makes: the features that the device will see."""
+    """Return what ONNX Runtime makes: the features that the device will see."""
     if not clips:
         raise ExportError("No clips were given for the statistics. Leave them out, or name some.")
     run = open_backbone(backbone)

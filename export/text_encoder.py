@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgesplit._data import load_json
 from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.edits.text_encoder import (
@@ -44,7 +44,7 @@ from edgesplit.edits.text_encoder import (
 )
 from edgesplit.errors import BundleError, ExportError, MissingExtraError
 from edgesplit.export.models.huggingface import use_transformers
-from edgesplit.storage.files import Store, lock, map_os_errors, part_path
+from edgesplit.storage.files import Store, lock, map_os_errors
 
 __all__ = [
     "EncoderReport",
@@ -262,22 +262,11 @@ def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> EncoderRepo
             if target.exists():
                 _check_same(TextEncoder.open(target), report.digest)
             else:
-                _put(bundle.store, made, target)
+                bundle.store.remove_parts(bundle.path)
+                with bundle.store.write_folder(target) as part:
+                    for file in sorted(made.iterdir()):
+                        bundle.store.replace_file(part / file.name, file.read_bytes())
     return replace(report, path=target)
-
-
-def _put(store: Store, made: Path, target: Path) -> None:
-    """Copies the files of `made` into the new folder `target`, by way of a hidden one."""
-    store.remove_parts(target.parent)
-    part = part_path(target)
-    try:
-        store.make_folder(part)
-        for file in sorted(made.iterdir()):
-            store.replace_file(part / file.name, file.read_bytes())
-        store.rename_folder(part, target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _check_same(present: TextEncoder, digest: str) -> None:
@@ -618,7 +607,7 @@ def _read_json(path: Path, absent: Any) -> Any:
     if not path.is_file():
         return absent
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path.read_bytes())
     except ValueError as error:
         raise ExportError(f"{path} is damaged ({error}). Fetch the model folder again.") from error
     if not isinstance(content, type(absent)):

@@ -17,6 +17,7 @@ import pytest
 from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle.bundle import Bundle, find_bundle, open_bundle
 from edgesplit.bundle.create import create_bundle
+from edgesplit.bundle.head_files import HeadFiles
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.plan import Plan
 from edgesplit.edits.request import SplitRequest
@@ -745,7 +746,7 @@ def test_too_few_clips_are_refused_with_their_numbers(bundle: Bundle, head: Head
     assert f"{(counts < 5).sum()} of {len(counts)} classes have fewer" in said
     assert f"{head.labels[int(counts.argmin())]!r} {counts.min()}" in said
     assert not (bundle.path / "stats.npz").exists()
-    bundle.calibrate(few, force=True)
+    bundle.calibrate(few, accept_few=True)
     assert bundle.verify() == []
 
 
@@ -883,14 +884,16 @@ def test_a_walk_through_parents_ends(bundle: Bundle, monkeypatch: pytest.MonkeyP
         digest * 64: SimpleNamespace(digest=digest * 64, parent=parent * 64)
         for digest, parent in ("ab", "bc", "ca")
     }
-    monkeypatch.setattr("edgesplit.bundle.bundle.has_head", lambda folder, digest: digest in around)
-    monkeypatch.setattr(Bundle, "_read_head", lambda self, digest: around[digest])
+    monkeypatch.setattr(
+        "edgesplit.bundle.head_files.has_head", lambda folder, digest: digest in around
+    )
+    monkeypatch.setattr(HeadFiles, "read", lambda self, digest: around[digest])
     first = cast(Head, around["a" * 64])
-    assert [head.digest[0] for head in bundle.ancestors(first)] == ["b", "c"]
+    assert [head.digest[0] for head in bundle.heads.ancestors(first)] == ["b", "c"]
     around["b" * 64].parent = "b" * 64
-    assert [head.digest[0] for head in bundle.ancestors(first)] == ["b"]
+    assert [head.digest[0] for head in bundle.heads.ancestors(first)] == ["b"]
     around["b" * 64].parent = ""
-    assert [head.digest[0] for head in bundle.ancestors(first)] == ["b"]
+    assert [head.digest[0] for head in bundle.heads.ancestors(first)] == ["b"]
 
 
 @pytest.fixture

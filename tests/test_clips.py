@@ -20,6 +20,9 @@ from tests.videos import Matrix, show_as
 
 Frames = list[npt.NDArray[np.uint8]]
 
+READ = (*INTERPOLATIONS, "bilinear", "bicubic")
+"""Of bundles; the last two are not offered any more."""
+
 CODEC_ERROR = 8
 """Of 255. What H.264 and MPEG-4 at their best quality, and the way to YUV 4:2:0 and back, leave of
 a frame of one grey: 1 or 2 levels; neighbouring frames below differ by 10."""
@@ -200,7 +203,7 @@ def test_resize_always_leaves_enough_to_crop(tmp_path: Path, height: int, width:
         assert read_clip(video, Preprocessing(1, size, size, resize=size)).shape[2:] == (size, size)
 
 
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("interpolation", READ)
 @pytest.mark.parametrize("size", [(12, 16), (96, 128)], ids=["down", "up"])
 def test_every_interpolation_scales(
     tmp_path: Path, interpolation: Any, size: tuple[int, int]
@@ -229,7 +232,7 @@ MATRICES: list[Matrix] = [
 ]
 
 
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("interpolation", READ)
 @pytest.mark.parametrize("matrix", MATRICES, ids=str)
 def test_pictures_are_turned_as_they_are_shown(
     tmp_path: Path, matrix: Matrix, interpolation: Any
@@ -433,6 +436,15 @@ def test_impossible_preprocessing_is_refused(change: dict[str, Any], message: st
     content = Preprocessing(4, 10, 12).to_json() | change
     with pytest.raises(BundleError, match=rf"preprocessing is not valid: .*{message}"):
         Preprocessing.from_json(content)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_an_interpolation_of_an_earlier_export_is_read_and_not_offered(interpolation: str) -> None:
+    content = Preprocessing(4, 10, 12).to_json() | {"interpolation": interpolation}
+    assert Preprocessing.from_json(content).to_json() == content
+    assert interpolation not in INTERPOLATIONS
+    with pytest.raises(BundleError, match="antialias, antialias-bicubic, no-antialias, area, got"):
+        Preprocessing.from_json(content | {"interpolation": "nearest"})
 
 
 @pytest.mark.parametrize(

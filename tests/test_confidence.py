@@ -25,7 +25,7 @@ from edgesplit.edits.transfer import ZeroShot, transfer_rows
 from edgesplit.errors import DoubtfulSplitError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition
-from edgesplit.heads.statistics import MIN_CLIPS, Statistics
+from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
 ACTIONS = ("pulling", "moving", "sliding", "carrying", "turning")
 N_CLIPS = 40
@@ -138,7 +138,7 @@ def test_precedents_count_by_the_likeness_of_their_names(encoder: TextEncoder) -
 
 def test_too_few_clips_say_nothing(encoder: TextEncoder) -> None:
     world = World()
-    few = Statistics.from_features(world.head, world.features[: -2 * N_CLIPS + MIN_CLIPS - 1])
+    few = Statistics.from_features(world.head, world.features[: -2 * N_CLIPS + MIN_CLASS_CLIPS - 1])
     some = Statistics.from_features(world.head, world.features[: -2 * N_CLIPS + MIN_SEEN - 1])
     problem, zero_shot = world.pose(encoder, few)
     assert estimate_accuracy(problem, zero_shot) is None
@@ -184,7 +184,7 @@ def test_rows_are_centred_on_the_class(encoder: TextEncoder, composition: Compos
     assert np.mean([got == want for got, want in zip(decided, wanted, strict=True)]) > 0.97
 
 
-@pytest.mark.parametrize("n_right", [N_CLIPS, MIN_CLIPS, MIN_CLIPS - 1])
+@pytest.mark.parametrize("n_right", [N_CLIPS, MIN_CLASS_CLIPS, MIN_CLASS_CLIPS - 1])
 def test_a_nested_split_is_centred_on_the_nearest_class_with_clips_enough(
     encoder: TextEncoder, n_right: int
 ) -> None:
@@ -212,7 +212,7 @@ def test_a_nested_split_is_centred_on_the_nearest_class_with_clips_enough(
         encoder=encoder,
         accept_doubt=True,
     )
-    near = right if n_right >= MIN_CLIPS else pushing
+    near = right if n_right >= MIN_CLASS_CLIPS else pushing
     assert edit.report.n_clips == len(near)
     relative = near.mean(axis=0) @ edit.head.weight[13:].T + edit.head.bias[13:]
     np.testing.assert_allclose(relative, 0, atol=1e-3)

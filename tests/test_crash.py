@@ -20,9 +20,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from edgesplit.bundle import publishing as publish
+from edgesplit.bundle import publishing
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.bundle.create import create_bundle
+from edgesplit.bundle.head_files import head_file
 from edgesplit.bundle.history import Version
 from edgesplit.edits.edit import Edit
 from edgesplit.errors import BundleError, EdgesplitError
@@ -165,7 +166,7 @@ def nothing(*_: object) -> None:
 
 
 def split_file(bundle: Bundle) -> Path:
-    return publish.head_file(bundle.path, split(bundle).head.digest)
+    return head_file(bundle.path, split(bundle).head.digest)
 
 
 def leave_attempt(act: Act) -> Act:
@@ -542,7 +543,7 @@ def is_sync(node: ast.stmt) -> bool:
 
 
 def syncs() -> list[int]:
-    """The lines of store.py that sync something."""
+    """The lines of files.py that sync something."""
     return [
         statement.lineno
         for body in bodies(parsed(store))
@@ -603,8 +604,8 @@ def test_the_cuts_find_every_sync_that_is_left_out(line: int, check_all: Check) 
 
 
 def changed(function: str, step: str, behind: str = "") -> ModuleType:
-    """publish.py, in whose function a step is left out, or comes behind another one."""
-    tree = parsed(publish)
+    """publishing.py, in whose function a step is left out, or comes behind another one."""
+    tree = parsed(publishing)
     (found,) = (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function)
 
     def find(start: str) -> tuple[list[ast.stmt], int]:
@@ -619,7 +620,7 @@ def changed(function: str, step: str, behind: str = "") -> ModuleType:
     if behind:
         body, place = find(behind)
         body.insert(place + 1, statement)
-    return compiled(publish, tree)
+    return compiled(publishing, tree)
 
 
 HEAD, LOG, LIVE = "if is_regular(path)", "append_version(", "store.replace_file(folder"
@@ -627,22 +628,21 @@ MUTANTS = {
     "live before its file": ("go_live", HEAD, LIVE),
     "live before its log line": ("go_live", LOG, LIVE),
     "no log line": ("go_live", LOG),
-    "HEAD not settled": ("go_live", "_settle("),
+    "HEAD not settled": ("go_live", "_sync_live("),
     "a copied head not settled": ("go_live", "store.sync_file(path)"),
-    "HEAD not settled before a prune": ("prune", "_settle("),
-    "no log line of a prune": ("prune", LOG),
-    "pruned before its log line": ("prune", LOG, "for path in"),
+    "HEAD not settled before a prune": ("remove_heads", "_sync_live("),
+    "no log line of a prune": ("remove_heads", LOG),
+    "pruned before its log line": ("remove_heads", LOG, "for path in"),
 }
 
 
 @pytest.fixture
 def go_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], None]:
-    """Lets bundles change as another publish.py says."""
+    """Lets bundles change as another publishing.py says."""
 
     def use(mutant: ModuleType) -> None:
         monkeypatch.setattr("edgesplit.bundle.create.go_live", mutant.go_live)
-        for name in ("go_live", "prune"):
-            monkeypatch.setattr(f"edgesplit.bundle.bundle.{name}", getattr(mutant, name))
+        monkeypatch.setattr("edgesplit.bundle.bundle.publishing", mutant)
 
     return use
 

@@ -17,7 +17,7 @@ pytest.importorskip("transformers")
 
 from benchmarks.bench_models import Subject, measure, save_folder, save_mvd
 from edgesplit.errors import ExportError
-from edgesplit.export.graph.parity import FP32_BAR
+from edgesplit.export.graph.parity import FP32_TOLERANCE
 from edgesplit.export.models import load_classifier, mvd
 from edgesplit.export.models.mvd import Architecture
 
@@ -52,7 +52,7 @@ def test_architecture_exports_with_parity_and_the_same_winners(
     assert row["features"] == 48
     for batch in ("1", "4"):
         parity = row["parity"][batch]
-        assert max(parity["features"], parity["logits"]) <= FP32_BAR
+        assert max(parity["features"], parity["logits"]) <= FP32_TOLERANCE
         assert parity["top1_agreement"] == 1
         assert parity["classes_that_win"] >= 5  # agreement on one class would say little
 

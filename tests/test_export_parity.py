@@ -19,7 +19,7 @@ from edgesplit.backbone.identity import inline
 from edgesplit.errors import ExportError
 from edgesplit.export.graph.cut import Cut, find_cut
 from edgesplit.export.graph.parity import (
-    FP32_BAR,
+    FP32_TOLERANCE,
     Parity,
     check_parity,
     measure_parity,
@@ -67,8 +67,8 @@ def _measure(cut: Cut, backbone: bytes, head: bytes) -> Parity:
 def test_faithful_export_is_far_below_the_bar(pair: tuple[Cut, bytes, bytes]) -> None:
     parity = _measure(*pair)
     # float32 has 24 bits, 6e-8; sums of a few hundred products lose a digit or so
-    assert parity.features < FP32_BAR / 10
-    assert parity.logits < FP32_BAR / 10
+    assert parity.features < FP32_TOLERANCE / 10
+    assert parity.logits < FP32_TOLERANCE / 10
     assert parity.top1_agreement == 1.0
     assert parity.n_clips == 5
     check_parity(parity)
@@ -119,7 +119,7 @@ def test_each_number_is_judged(parity: Parity) -> None:
 
 
 def test_bar_can_be_another() -> None:
-    check_parity(replace(GOOD, logits=5e-3), bar=1e-2)
+    check_parity(replace(GOOD, logits=5e-3), tolerance=1e-2)
 
 
 def test_random_clips_are_the_same_every_time_and_in_range() -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import ExportError, MissingExtraError
 from edgesplit.export.bundle import export_model
-from edgesplit.export.graph.parity import FP32_BAR
+from edgesplit.export.graph.parity import FP32_TOLERANCE
 from edgesplit.export.models import load_classifier
 from edgesplit.export.models.torchvision import MODELS
 from tests.stand_ins import BUILDERS, CATEGORIES, fake_torchvision
@@ -58,7 +58,7 @@ def test_stand_in_exports_with_parity(name: str, tmp_path: Path) -> None:
         output=tmp_path / "lab.bundle",
         preprocessing=choices.preprocessing,
     )
-    assert max(report.parity.features, report.parity.logits) <= FP32_BAR
+    assert max(report.parity.features, report.parity.logits) <= FP32_TOLERANCE
     assert report.parity.top1_agreement == 1
     assert report.head_layer == MODELS[name].head
     assert report.averaged == (name == "s3d")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.bundle.publishing import read_live
+from edgesplit.bundle.head_files import read_live
 from edgesplit.errors import BundleError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime

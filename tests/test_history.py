@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesplit.bundle.history import LOG, Version, live_at, new_version, parse_moment, read_history
+from edgesplit.bundle.history import LOG, Version, live_at, new_version, read_history
+from edgesplit.cli.moment import parse_moment
 from edgesplit.errors import BundleError
 
 

@@ -216,7 +216,7 @@ def test_a_head_that_is_its_own_parent_is_refused_and_the_next_is_followed(
     bundle: Bundle, windows: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "edgesplit.bundle.bundle.MIN_PREFIX", 1
+        "edgesplit.bundle.head_files.MIN_PREFIX", 1
     )  # four digits take a second to find
     made = own_parent(bundle.head())
     first = bundle.live

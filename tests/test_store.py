@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import edgesplit
+from edgesplit._data import check_digest, is_digest
 from edgesplit.errors import BundleError, ConflictError
 from edgesplit.storage import files as store
 from edgesplit.storage.files import Store
@@ -199,8 +200,8 @@ def test_a_link_is_not_read_where_a_file_is_wanted(tmp_path: Path, victim: Path)
 
 def test_a_digest_is_64_lower_case_hex_digits() -> None:
     digest = "0123456789abcdef" * 4
-    assert store.is_digest(digest)
-    assert store.check_digest(digest) == digest
+    assert is_digest(digest)
+    assert check_digest(digest) == digest
 
 
 @pytest.mark.parametrize(
@@ -212,9 +213,9 @@ def test_a_digest_is_64_lower_case_hex_digits() -> None:
     ids=repr,
 )
 def test_anything_else_is_no_digest(value: object) -> None:
-    assert not store.is_digest(value)
+    assert not is_digest(value)
     with pytest.raises(ValueError, match="64 lower-case hex digits"):
-        store.check_digest(value)
+        check_digest(value)
 
 
 # Errors

@@ -24,7 +24,8 @@ from edgesplit._isolated import run_apart
 from edgesplit.errors import ClipError
 from edgesplit.runtime.stream import parse_source
 from edgesplit.runtime.stream.sources import open_feed
-from edgesplit.video.clips import MAX_PIXELS, decode_video, read_clip, read_video, scale_frame
+from edgesplit.video.clips import decode_video, read_clip, read_video, scale_frame
+from edgesplit.video.container import MAX_PIXELS
 from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
 

@@ -9,7 +9,6 @@ second run may take at most; a moved video is done again.
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,20 +17,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from edgesplit._data import check_digest, load_arrays, save_arrays
 from edgesplit._types import Float32
 from edgesplit.backbone.identity import Backbone
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import CacheError, ClipError
-from edgesplit.storage.files import Store, check_digest
+from edgesplit.storage.files import Store
 from edgesplit.storage.user_cache import find_cached, make_cache, warn_of_cache
 
-__all__ = [
-    "Extract",
-    "Features",
-    "cached",
-    "extract_all",
-    "open_backbone",
-]
+__all__ = ["Extract", "Features", "cached", "extract_all", "open_backbone"]
 
 Extract = Callable[[Path], Float32]
 """A video file to its feature, `(dim,)`; a ClipError where there is none."""
@@ -62,14 +56,8 @@ class Features:
 
     def to_bytes(self, feature_space: str) -> bytes:
         """An npz file: names, features float32 `(clips, dim)`, feature_space."""
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            names=np.array([*self.places], np.str_),
-            features=self.matrix,
-            feature_space=np.array(feature_space),
-        )
-        return buffer.getvalue()
+        names = np.array([*self.places], np.str_)
+        return save_arrays(names=names, features=self.matrix, feature_space=feature_space)
 
 
 def open_backbone(backbone: Backbone) -> Callable[[Float32], Float32]:
@@ -125,7 +113,7 @@ def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extrac
             raise ClipError(f"The backbone makes no finite feature of {video}.")
         if path is not None:
             try:
-                _write(path, feature)
+                Store().replace_file(path, save_arrays(feature=feature))
             except OSError as error:
                 _log.warning("features are not kept from here on: %s", error)
                 keep = False
@@ -147,18 +135,11 @@ def _name_of(video: Path) -> str | None:
 
 def _read(path: Path, dim: int) -> Float32 | None:
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            feature = arrays["feature"]
-    except Exception:  # numpy and zipfile raise many kinds on a damaged file
+        feature = load_arrays(path.read_bytes(), "feature")["feature"]
+    except (OSError, ValueError, KeyError):
         return None
     sound = feature.shape == (dim,) and feature.dtype == np.float32
     return feature if sound and np.isfinite(feature).all() else None
-
-
-def _write(path: Path, feature: Float32) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, feature=feature)  # a zip archive's checksum finds a damaged one
-    Store().replace_file(path, buffer.getvalue())
 
 
 def extract_all(

@@ -1,9 +1,12 @@
-"""The bundle: a folder with one backbone, every head there ever was, and which one is live.
+"""The bundle: a folder with one backbone, all its heads, and the name of the live one.
 
-bundle      open, edit, publish, roll back, prune, verify
-publishing  the durable steps by which a head goes live, or goes
+bundle      open, read, edit; the methods of a bundle
+head_files  the heads by digest, and which one is live
+publishing  publish, roll back, prune: their checks and durable steps
+verify      checks of every file
+calibration stats.npz: statistics of unlabelled clips
 history     log.jsonl: what went live when
-gate        a head goes live only if it leaves alone what it must
+gate        refuses a head that changes more than its edit may
 create      a new bundle, all at once
 videos      videos through the bundle's backbone -> features
 shots       a folder of labelled clips -> features

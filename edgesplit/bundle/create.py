@@ -1,20 +1,20 @@
-"""Making a bundle: all of it appears at once or not at all."""
+"""How a bundle is made: all of it appears at once or not at all."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from edgesplit.backbone.identity import Backbone, backbone_files, feature_space
-from edgesplit.bundle.bundle import FORMAT_VERSION, Bundle, check_space, open_bundle
+from edgesplit.bundle.bundle import FORMAT_VERSION, Bundle, open_bundle
+from edgesplit.bundle.calibration import STATISTICS_FILE
+from edgesplit.bundle.head_files import check_space
 from edgesplit.bundle.publishing import go_live
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
-from edgesplit.storage.files import Data, Store, map_os_errors, part_path
+from edgesplit.storage.files import Data, Store, map_os_errors
 from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["create_bundle"]
@@ -29,7 +29,7 @@ def create_bundle(
     statistics: Statistics | None = None,
     store: Store | None = None,
 ) -> Bundle:
-    """Makes a bundle with `head` live; all of it appears at once or not at all.
+    """Make a bundle with `head` live; all of it appears at once or not at all.
 
     Args:
         path: a folder that does not exist yet.
@@ -62,21 +62,11 @@ def create_bundle(
         **backbone_files(backbone),
     }
     if statistics is not None:
-        files["stats.npz"] = statistics.to_bytes()
-    with map_os_errors("create", target):
-        _write(target, files, head, store or Store())
-    return open_bundle(target, store=store)
-
-
-def _write(target: Path, files: Mapping[str, Data], head: Head, store: Store) -> None:
-    part = part_path(target)
-    try:
-        store.make_folder(part)
-        store.make_folder(part / "heads")
+        files[STATISTICS_FILE] = statistics.to_bytes()
+    writer = store or Store()
+    with map_os_errors("create", target), writer.write_folder(target) as part:
+        writer.make_folder(part / "heads")
         for name, data in files.items():
-            store.replace_file(part / name, data)
-        go_live(store, part, head, before="", action="export")
-        store.rename_folder(part, target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+            writer.replace_file(part / name, data)
+        go_live(writer, part, head, before="", action="export")
+    return open_bundle(target, store=store)

@@ -16,26 +16,26 @@ from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree
 from edgesplit.heads.statistics import spread
 
-__all__ = ["Gate", "pass_gate"]
+__all__ = ["GateReport", "check_locality"]
 
 MAX_GOLDEN = 256
-"""Features that are compared at most."""
+"""Most features that are compared."""
 
 N_MADE = 64
-"""Features made up for the gate when there are no golden ones."""
+"""Random features for a bundle without golden ones."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """What was compared before a head went live."""
+class GateReport:
+    """The extent of a comparison that found no difference."""
 
     n_features: int
     n_untouched: int
     """Root classes whose logits were compared, bit for bit."""
 
 
-def pass_gate(before: Head, after: Head, golden: Float32 | None) -> Gate:
-    """Lets `after` pass if it changes nothing that both heads have.
+def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateReport:
+    """Raise GateError if `after` changes anything that both heads have.
 
     Nodes of both must have the same row, parent and provenance, and a split of both the same
     composition and temperature and no further children. Root logits, computed by ONNX Runtime on
@@ -46,8 +46,8 @@ def pass_gate(before: Head, after: Head, golden: Float32 | None) -> Gate:
     Args:
         before: the live head.
         after: the head that would be live.
-        golden: `(clips, dim)` features of real clips, some of which are compared; made up
-            when there are none.
+        golden: `(clips, dim)` features of real clips, some of which are compared; random ones
+            by default.
 
     Raises:
         GateError: a root class is missing, new or moved, or something differs.
@@ -55,14 +55,17 @@ def pass_gate(before: Head, after: Head, golden: Float32 | None) -> Gate:
     old, new = before.tree, after.tree
     pairs = match_nodes(before, after)
     _check_roots(before, after, pairs)
-    difference = diff_heads(before, after)
+    difference = diff_heads(before, after, pairs)
     _check_renames(difference)
     untouched = [
         column
         for column in old.roots
         if "flat" not in (old[column].composition, new[column].composition)
     ]
-    features = _made(before.dim) if golden is None else golden[spread(len(golden), MAX_GOLDEN)]
+    if golden is None:
+        features = np.random.default_rng(0).standard_normal((N_MADE, before.dim), np.float32)
+    else:
+        features = golden[spread(len(golden), MAX_GOLDEN)]
     results = _run(before, after, features)
     logits, probabilities = (
         [np.ascontiguousarray(result[kind][:, untouched]).view(np.int32) for result in results]
@@ -78,11 +81,11 @@ def pass_gate(before: Head, after: Head, golden: Float32 | None) -> Gate:
             f"The head would change {len(labels)} labels that its edit must leave alone: {listed}. "
             "Nothing was published; make the edit again."
         )
-    return Gate(n_features=len(features), n_untouched=len(untouched))
+    return GateReport(n_features=len(features), n_untouched=len(untouched))
 
 
 def _run(before: Head, after: Head, features: Float32) -> list[list[Float32]]:
-    """Logits and probabilities of both heads in ONNX Runtime."""
+    """Return logits and probabilities of both heads in ONNX Runtime."""
     outputs = ["logits", "probabilities"]
     return [
         open_session(head.to_bytes(), optimize=False).run(outputs, {"features": features})
@@ -93,16 +96,16 @@ def _run(before: Head, after: Head, features: Float32) -> list[list[Float32]]:
 def _differing(
     tree: LabelTree, columns: list[int], values: list[npt.NDArray[np.int32]]
 ) -> list[str]:
-    """Labels of the columns whose values differ; as integers, so to the bit, NaN included."""
+    """Return the labels of the columns whose values differ in a bit, NaN included."""
     equal = (values[0] == values[1]).all(axis=0)
     return [tree[c].label for c, same in zip(columns, equal, strict=True) if not same]
 
 
 def _check_roots(before: Head, after: Head, pairs: Mapping[int, int]) -> None:
-    """Root classes are the same nodes in the same columns."""
+    """Raise GateError unless the root classes are the same nodes in the same columns."""
     old, new = before.tree, after.tree
     if len(old.roots) != len(new.roots) or not pairs.keys() >= set(old.roots):
-        raise GateError("The head has other root classes than the live one: it is no edit of it.")
+        raise GateError("This head was not made from the live head: its original classes differ.")
     for column in old.roots:
         if pairs[column] != column:
             raise GateError(
@@ -113,7 +116,7 @@ def _check_roots(before: Head, after: Head, pairs: Mapping[int, int]) -> None:
 
 
 def _check_renames(difference: HeadDiff) -> None:
-    """A label that changes beside other things was damaged, or meant for another head."""
+    """Raise GateError if a label changes beside other things: damage, or another head's edit."""
     others = (*difference.added, *difference.removed, *difference.resplit)
     if difference.renamed and (others or len(difference.renamed) > 1):
         rename = difference.renamed[0]
@@ -126,7 +129,7 @@ def _check_renames(difference: HeadDiff) -> None:
 def _changed_labels(
     before: Head, after: Head, pairs: Mapping[int, int], difference: HeadDiff
 ) -> list[str]:
-    """Labels of nodes of both heads whose row differs, or whose split, if both have it split."""
+    """Return the labels of nodes whose row differs, or whose split, where both heads have one."""
     resplit = [split.label for split in difference.resplit if split.before and split.after]
     known = set(pairs.values())
     grown = [
@@ -136,7 +139,3 @@ def _changed_labels(
         and not known.issuperset(after.tree.children(pair))
     ]
     return [*difference.changed, *resplit, *grown]
-
-
-def _made(dim: int) -> Float32:
-    return np.random.default_rng(0).standard_normal((N_MADE, dim), np.float32)

@@ -8,32 +8,24 @@ line of a prune names the live head twice.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
+from edgesplit._data import is_digest, load_json
 from edgesplit.errors import BundleError
-from edgesplit.storage.files import Store, is_digest, read_regular
+from edgesplit.storage.files import Store, read_regular
 
-__all__ = [
-    "LOG",
-    "Version",
-    "append_version",
-    "live_at",
-    "new_version",
-    "parse_moment",
-    "read_history",
-]
+__all__ = ["LOG", "Version", "append_version", "live_at", "new_version", "read_history"]
 
 LOG = "log.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One entry of a bundle's history: a head that went live, or stayed so in a prune."""
+    """One entry of a bundle's history: a head that went live, or stayed live in a prune."""
 
     digest: str
     """The head that is live from then on."""
@@ -47,13 +39,13 @@ class Version:
     """Digests of heads that a prune removed."""
 
     def to_json(self) -> dict[str, str | list[str]]:
-        """A JSON object, as in log.jsonl."""
+        """Return a JSON object, as in log.jsonl."""
         fields = {"time": self.time, "from": self.before, "to": self.digest, "action": self.action}
         return {**fields, "pruned": [*self.pruned]} if self.pruned else {**fields}
 
     @property
     def moment(self) -> datetime:
-        """`time` to reckon with; the earliest there is when a damaged log has no time there."""
+        """`time` as a datetime; the earliest possible when a damaged log has no time there."""
         try:
             moment = datetime.fromisoformat(self.time.replace("Z", "+00:00"))
         except ValueError:
@@ -62,7 +54,7 @@ class Version:
 
 
 def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] = ()) -> Version:
-    """A version that goes live now."""
+    """Return a version that goes live now."""
     now = time.time()
     second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
     moment = f"{second}.{int(now * 1000) % 1000:03d}Z"
@@ -70,7 +62,7 @@ def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] 
 
 
 def append_version(store: Store, folder: Path, version: Version) -> None:
-    """Adds a line durably.
+    """Add a line durably.
 
     Raises:
         OSError: at most a torn line was added, which readers pass over.
@@ -79,7 +71,7 @@ def append_version(store: Store, folder: Path, version: Version) -> None:
 
 
 def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
-    """The heads that went live, oldest first, without attempts that did not happen.
+    """Return the heads that went live, oldest first, without attempts that did not happen.
 
     Args:
         folder: the bundle.
@@ -101,8 +93,8 @@ def _entries(content: bytes) -> Sequence[Version]:
     entries = []
     for line in content.splitlines():
         try:
-            entries.append(_read_version(json.loads(line)))
-        except (ValueError, KeyError, TypeError, RecursionError):
+            entries.append(_read_version(load_json(line)))
+        except (ValueError, KeyError, TypeError):
             continue  # torn by a crash, so what it was to record never happened; or not ours
     return entries
 
@@ -119,10 +111,10 @@ def _read_version(fields: dict[str, str | list[str]]) -> Version:
 
 
 def live_at(history: Sequence[Version], moment: datetime) -> tuple[Version, ...]:
-    """The versions that may have been live at a moment, oldest first.
+    """Return the versions that may have been live at a moment, oldest first.
 
-    There is one, or none before the first; several only where the clock of a publisher went back,
-    as on a device that starts without the time: nobody can tell when between the two it did.
+    There is one, or none before the first. There are several only where a publisher's clock went
+    back, as on a device that starts without the time: the log does not show when it did.
 
     Args:
         history: as from `read_history`.
@@ -140,23 +132,3 @@ def live_at(history: Sequence[Version], moment: datetime) -> tuple[Version, ...]
         if live:
             found.append(version)
     return tuple(found)
-
-
-def parse_moment(text: str) -> datetime:
-    """A moment as people write it: `14:03`, `2026-11-22`, `2026-11-22 14:03`, ISO 8601; UTC.
-
-    A time alone is the last such time that has passed. A text with an offset says its own zone.
-
-    Raises:
-        ValueError: the text is none of these.
-    """
-    now = datetime.now(timezone.utc)
-    text = text.strip().upper().replace("Z", "+00:00")
-    if text[4:5] == "-":
-        moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    if not re.match(r"\d\d:\d\d", text):
-        raise ValueError(f"{text!r} is no time of day")
-    moment = datetime.fromisoformat(f"{now.date()}T{text}")
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return moment if moment <= now else moment - timedelta(days=1)

@@ -1,7 +1,7 @@
 """How a head goes live and how old ones go: the one writer of heads/, log.jsonl and HEAD.
 
-Whoever calls holds the bundle's lock. Each step is durable before the next is begun, so that a
-crash leaves the old head live or the new one, with a log that says how it went live.
+Each step is durable before the next is begun, so that a crash leaves the old head live or the new
+one, with a log that says how it went live.
 """
 
 from __future__ import annotations
@@ -9,74 +9,165 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgesplit.bundle.history import Version, append_version, new_version
-from edgesplit.errors import BundleError
+from edgesplit.bundle.gate import GateReport, check_locality
+from edgesplit.bundle.head_files import (
+    check_space,
+    find_live,
+    has_head,
+    head_file,
+    head_files,
+    heads_folder,
+)
+from edgesplit.bundle.history import Version, append_version, new_version, read_history
+from edgesplit.edits.edit import Edit
+from edgesplit.errors import BundleError, ConflictError, EditError
+from edgesplit.heads.diff import diff_heads
 from edgesplit.heads.head import Head, head_digest
-from edgesplit.storage.files import Store, is_digest, is_regular, read_regular
+from edgesplit.storage.files import Store, is_regular, lock, map_os_errors, read_regular
 
-__all__ = ["go_live", "has_head", "head_file", "head_files", "prune", "read_live"]
+if TYPE_CHECKING:
+    from edgesplit.bundle.bundle import Bundle
 
-
-def head_file(folder: Path, digest: str) -> Path:
-    """Where a head's file is.
-
-    Raises:
-        BundleError: `heads` is a link, so that the file would lie outside the bundle.
-    """
-    return _heads(folder) / f"{digest}.onnx"
+__all__ = ["check_edit", "go_live", "prune", "publish", "roll_back"]
 
 
-def has_head(folder: Path, digest: str) -> bool:
-    """True if the head's file is there; a link or a pipe of its name is none.
-
-    Raises:
-        BundleError: as `head_file`.
-    """
-    return is_regular(head_file(folder, digest))
-
-
-def head_files(folder: Path) -> dict[str, Path]:
-    """The head files there are, by digest, in order of digest; other files are ignored.
-
-    Raises:
-        BundleError: as `head_file`.
-    """
-    files = {path.stem: path for path in sorted(_heads(folder).glob("*.onnx"))}
-    return {name: path for name, path in files.items() if is_digest(name) and is_regular(path)}
+def publish(bundle: Bundle, edit: Edit | Head, action: str | None) -> Version:
+    """Make a head live on top of the one it was made from; see `Bundle.publish`."""
+    head = edit.head if isinstance(edit, Edit) else edit
+    check_space(head, bundle.feature_space, bundle.dim)
+    if isinstance(edit, Edit):
+        parent, action = edit.before.digest, action or edit.action
+    else:
+        parent, action = head.parent, f"{action or 'publish'}: {_list_changes(bundle, head)}"
+    with lock(bundle.path):
+        live = bundle.live
+        _check_live(bundle, head, live, expect=parent)
+        _check_locality(bundle, bundle.head(live), head)
+        with map_os_errors("publish to", bundle.path):
+            return go_live(bundle.store, bundle.path, head, before=live, action=action)
 
 
-def _heads(folder: Path) -> Path:
-    heads = folder / "heads"
-    if heads.is_symlink():
-        raise BundleError(f"{heads} is a link, and leads out of the bundle: put a folder there.")
-    return heads
+def check_edit(bundle: Bundle, edit: Edit) -> GateReport:
+    """Run the gate that `publish` runs, and publish nothing; see `Bundle.check`."""
+    check_space(edit.head, bundle.feature_space, bundle.dim)
+    return _check_locality(bundle, edit.before, edit.head)
 
 
-def read_live(folder: Path) -> str:
-    """The digest in HEAD.
-
-    Raises:
-        BundleError: HEAD is missing, cannot be read, is a link or holds no digest.
-    """
-    path = folder / "HEAD"
-    text = read_regular(path).decode(errors="replace").strip()
-    if not is_digest(text):
+def roll_back(bundle: Bundle, digest: str | None, expect: str | None) -> Version:
+    """Make an earlier head live again; see `Bundle.rollback`."""
+    if digest is None:
+        seen: str | None = bundle.live
+        digest = _find_parent(bundle)
+    else:
+        seen = find_live(bundle.path)
+    head = bundle.head(digest)
+    if not _was_live(bundle, head.digest, seen):
         raise BundleError(
-            f"{path} does not hold a digest. `edgesplit log` lists the heads; "
-            "`edgesplit rollback DIGEST` makes one live."
+            f"{head.digest[:12]} was never live here, so it never passed the gate. "
+            f"`edgesplit publish {head_file(bundle.path, head.digest)}` makes it live if it does."
         )
-    return text
+    with lock(bundle.path):
+        live = find_live(bundle.path)  # a rollback to a named head repairs a damaged HEAD
+        _check_live(bundle, head, live, expect=expect or seen)
+        # A damaged HEAD most likely named the last head of the log.
+        before = live or read_history(bundle.path, None)[-1].digest
+        action = f"rollback to {head.digest[:12]}"
+        with map_os_errors("publish to", bundle.path):
+            return go_live(bundle.store, bundle.path, head, before=before, action=action)
+
+
+def prune(bundle: Bundle, keep: int, *, dry_run: bool) -> tuple[str, ...]:
+    """Remove the files of all heads but the last `keep`; see `Bundle.prune`."""
+    if keep < 1:
+        raise ValueError(f"keep must be at least 1, got {keep}")
+    if dry_run:
+        return _find_prunable(bundle, keep)
+    with lock(bundle.path):
+        digests = _find_prunable(bundle, keep)
+        if digests:
+            with map_os_errors("prune", bundle.path):
+                remove_heads(bundle.store, bundle.path, digests, live=bundle.live)
+    return digests
+
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+def _check_live(bundle: Bundle, head: Head, live: str | None, *, expect: str | None) -> None:
+    """Raise EditError if `head` is live already, ConflictError if another than `expect` is."""
+    if head.digest == live:
+        raise EditError(f"{head.digest[:12]} is live already; nothing was published.")
+    if live == expect:
+        return
+    if any(version.digest == head.digest for version in bundle.history()):
+        raise ConflictError(
+            f"{head.digest[:12]} was live in this bundle before. "
+            f"`edgesplit rollback {head.digest[:12]}` makes it live again."
+        )
+    raise ConflictError(
+        f"The head was made from {(expect or 'nothing')[:12]}, but {(live or 'nothing')[:12]} "
+        "is live: somebody published in between. Make the edit again on top of it."
+    )
+
+
+def _check_locality(bundle: Bundle, before: Head, after: Head) -> GateReport:
+    statistics = bundle.statistics
+    return check_locality(before, after, None if statistics is None else statistics.sample)
+
+
+def _list_changes(bundle: Bundle, head: Head) -> str:
+    difference = diff_heads(bundle.head(), head)
+    parts = [f"{rename.before!r} -> {rename.after!r}" for rename in difference.renamed]
+    parts += [f"+ {node.label!r}" for node in difference.added]
+    parts += [f"- {label!r}" for label in difference.removed]
+    return ", ".join(parts) or "the same labels"
+
+
+def _find_parent(bundle: Bundle) -> str:
+    """Return the digest of the head that the live one was made from, or raise BundleError."""
+    live = bundle.head()
+    if live.parent:
+        return live.parent
+    others = [one.digest[:12] for one in bundle.history() if one.digest != live.digest]
+    if not others:
+        raise BundleError("The first head is live, and no other was: nothing to roll back to.")
+    raise BundleError(
+        "The first head is live: there is nothing to roll back to. Another was live "
+        f"last: `edgesplit rollback {others[-1]}`; `edgesplit log` lists all."
+    )
+
+
+def _was_live(bundle: Bundle, digest: str, live: str | None) -> bool:
+    """Return True if a head is in the log, or an ancestor of the live one.
+
+    The live head's digest vouches for its ancestors.
+    """
+    if live and has_head(bundle.path, live):
+        ancestors = bundle.heads.ancestors(bundle.heads.read(live))
+        if any(ancestor.digest == digest for ancestor in ancestors):
+            return True
+    return any(version.digest == digest for version in bundle.history())
+
+
+def _find_prunable(bundle: Bundle, keep: int) -> tuple[str, ...]:
+    newest = [bundle.live, *(version.digest for version in reversed(bundle.history()))]
+    kept = list(dict.fromkeys(newest))[:keep]
+    return tuple(digest for digest in head_files(bundle.path) if digest not in kept)
+
+
+# --- steps; the caller holds the bundle's lock ------------------------------------------------
 
 
 def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str) -> Version:
-    """Head, log line, HEAD.
+    """Write the head's file, a line of the log, and HEAD, in this order.
 
     Raises:
         OSError: the head did not go live; what was written is passed over, and used again. Or,
             when only the last sync failed, it is live but may not be after a power cut.
     """
-    _settle(store, folder)
+    _sync_live(store, folder)
     path = head_file(folder, head.digest)
     # A file of that name is hashed: a power cut can leave it empty.
     if is_regular(path) and head_digest(read_regular(path)) == head.digest:
@@ -89,29 +180,29 @@ def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str)
     return version
 
 
-def prune(store: Store, folder: Path, digests: Collection[str], *, live: str) -> Version:
-    """Log line, then the heads' files, and what crashes left half written.
+def remove_heads(store: Store, folder: Path, digests: Collection[str], *, live: str) -> Version:
+    """Write a line of the log, then remove the heads' files and what crashes left half written.
 
     Raises:
         OSError: some files are still there; prune again.
     """
-    _settle(store, folder)
+    _sync_live(store, folder)
     action = f"prune {len(digests)} head{'s' * (len(digests) != 1)}"
     version = new_version(live, before=live, action=action, pruned=sorted(digests))
     append_version(store, folder, version)
     for digest in version.pruned:
         with contextlib.suppress(FileNotFoundError):
             store.remove_file(head_file(folder, digest))
-    for place in (folder, _heads(folder)):
+    for place in (folder, heads_folder(folder)):
         store.remove_parts(place)
     return version
 
 
-def _settle(store: Store, folder: Path) -> None:
-    """Makes HEAD durable as it is: a line of the log is about to say that this head was live.
+def _sync_live(store: Store, folder: Path) -> None:
+    """Make HEAD durable as it is: the next line of the log says that this head was live.
 
-    Whoever put it there may have been killed before it was; after a power cut the line would tell
-    of a head that never went live.
+    Whoever wrote HEAD may have been killed before it was durable. After a power cut, the line would
+    name a head that never went live.
     """
     path = folder / "HEAD"
     if is_regular(path):

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
+from edgesplit._data import load_arrays
 from edgesplit._types import Float32
 from edgesplit.bundle.videos import open_extractor
 from edgesplit.errors import ClipError
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["read_shots"]
 
-
 _SAVED = (".npy", ".npz")
 
 
 def read_shots(
     folder: Path, bundle: Bundle, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Float32]:
-    """Features `(clips, dim)` of the files in each sub-folder, by its name.
+    """Return the features `(clips, dim)` of the files in each sub-folder, by its name.
 
     Args:
         folder: its sub-folders are named after subcategories, by modifier or in full.
@@ -41,60 +40,51 @@ def read_shots(
     Raises:
         ClipError: there is no sub-folder with a clip, or a file cannot be read.
     """
-    found = {
-        part.name: sorted(
-            file for file in part.iterdir() if file.suffix.lower() in (*VIDEO_SUFFIXES, *_SAVED)
-        )
-        for part in sorted(folder.iterdir())
-        if part.is_dir() and not part.name.startswith(".")
-    }
-    for name, part in found.items():
-        strangers = [one for one in (folder / name).iterdir() if not one.name.startswith(".")]
-        if strangers and not part:
+    found: list[tuple[str, Path]] = []
+    for part in sorted(folder.iterdir()):
+        if part.name.startswith(".") or not part.is_dir():
+            continue
+        files = sorted(part.iterdir())
+        clips = [file for file in files if file.suffix.lower() in (*VIDEO_SUFFIXES, *_SAVED)]
+        strangers = [file.name for file in files if not file.name.startswith(".")]
+        if strangers and not clips:
             raise ClipError(
-                f"{folder / name} has no video or saved features ({', '.join(_SAVED)}), but "
-                f"{strangers[0].name}. Put its clips there."
+                f"{part} has no video or saved features ({', '.join(_SAVED)}), but "
+                f"{strangers[0]}. Put its clips there."
             )
-    found = {name: part for name, part in found.items() if part}
-    files = [file for part in found.values() for file in part]
-    if not files:
+        found += [(part.name, file) for file in clips]
+    if not found:
         raise ClipError(
             f"{folder} has no sub-folder with a video or saved features ({', '.join(_SAVED)}). "
             "Name each sub-folder after a subcategory and put its clips there."
         )
     extract = open_extractor(bundle)
-    shots: dict[str, Float32] = {}
-    done = 0
-    for name, part in found.items():
-        features = []
-        for file in part:
-            saved = file.suffix.lower() in _SAVED
-            loaded = _load(file, bundle.feature_space) if saved else extract(file)[None]
-            if loaded.ndim != 2 or loaded.shape[1] != bundle.dim or not np.isfinite(loaded).all():
-                raise ClipError(
-                    f"{file} gives features of shape {loaded.shape}, want finite numbers "
-                    f"(clips, {bundle.dim}) from this bundle's backbone."
-                )
-            features.append(loaded)
-            done += 1
-            if progress is not None:
-                progress(done, len(files))
-        shots[name] = np.concatenate(features)
-    return shots
+    shots: dict[str, list[Float32]] = {}
+    for done, (name, file) in enumerate(found, start=1):
+        saved = file.suffix.lower() in _SAVED
+        loaded = _load(file, bundle.feature_space) if saved else extract(file)[None]
+        if loaded.ndim != 2 or loaded.shape[1] != bundle.dim or not np.isfinite(loaded).all():
+            raise ClipError(
+                f"{file} gives features of shape {loaded.shape}, want finite numbers "
+                f"(clips, {bundle.dim}) from this bundle's backbone."
+            )
+        shots.setdefault(name, []).append(loaded)
+        if progress is not None:
+            progress(done, len(found))
+    return {name: np.concatenate(rows) for name, rows in shots.items()}
 
 
 def _load(file: Path, feature_space: str) -> Float32:
     try:
-        loaded = np.load(file, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            return np.atleast_2d(np.asarray(loaded, np.float32))
-        with loaded:
-            space, features = str(loaded["feature_space"]), loaded["features"]
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        arrays = load_arrays(file.read_bytes(), "feature_space", "features")
+        if "" in arrays:
+            return np.atleast_2d(np.asarray(arrays[""], np.float32))
+        space, features = str(arrays["feature_space"]), np.asarray(arrays["features"], np.float32)
+    except (OSError, ValueError, TypeError) as error:
         raise ClipError(f"{file} is no file of saved features ({error}).") from error
     if space != feature_space:
         raise ClipError(
             f"{file} holds features of another backbone ({space[:12]}, the bundle's is "
             f"{feature_space[:12]}). Make it again: edgesplit features."
         )
-    return np.asarray(features, np.float32)
+    return features

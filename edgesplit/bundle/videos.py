@@ -16,20 +16,20 @@ __all__ = ["backbone_of", "extract_folder", "open_extractor"]
 
 
 def backbone_of(bundle: Bundle) -> Extract:
-    """Takes a video through a bundle's preprocessing and backbone."""
+    """Return a function from a video file to its feature."""
     run = open_backbone(bundle.backbone())
     return lambda video: run(read_clip(video, bundle.preprocessing))
 
 
 def open_extractor(bundle: Bundle) -> Extract:
-    """As `backbone_of`, with the cache; the backbone is read when a video needs it."""
+    """Return `backbone_of(bundle)` with a cache; the backbone is read when a video needs it."""
     return cached(lambda: backbone_of(bundle), space=bundle.feature_space, dim=bundle.dim)
 
 
 def extract_folder(
     folder: Path, bundle: Bundle, progress: Callable[[int, int], None] | None = None
 ) -> Features:
-    """Features of the videos in a folder and below it, named by their paths from there.
+    """Return features of the videos in a folder and below it, named by their paths from there.
 
     Args:
         folder: is searched by `find_videos`.

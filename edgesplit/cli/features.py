@@ -86,14 +86,15 @@ def calibrate(clips: Path, force: bool, bundle_path: Path | None, as_json: bool)
     Example:
         edgesplit calibrate clips/
     """
+    from edgesplit.bundle.calibration import check_uncalibrated
     from edgesplit.bundle.videos import extract_folder
     from edgesplit.cli import screen
 
     bundle = open_bundle(bundle_path)
-    bundle.check_uncalibrated()
+    check_uncalibrated(bundle.path)
     with screen.progress("videos") as progress:
         found = extract_folder(clips, bundle, progress)
-    statistics = bundle.calibrate(found.matrix, force=force)
+    statistics = bundle.calibrate(found.matrix, accept_few=force)
     counts = dict(zip(statistics.labels, statistics.counts.tolist(), strict=True))
     if as_json:
         print_json(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgesplit.cli.moment import parse_moment
 from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
 
 if TYPE_CHECKING:
@@ -66,8 +67,6 @@ def _show_version(version: Version, as_json: bool) -> None:
 def _moment(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> datetime | None:
-    from edgesplit.bundle.history import parse_moment
-
     try:
         return None if text is None else parse_moment(text)
     except ValueError as error:

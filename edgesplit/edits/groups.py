@@ -8,13 +8,13 @@ on themselves.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
+from edgesplit._data import load_json
 from edgesplit.errors import EditError
 from edgesplit.heads.label_text import words
 from edgesplit.heads.labels import LabelTree
@@ -203,8 +203,8 @@ def load_taxonomy(path: str | Path) -> Taxonomy:
     form = 'Write {"coarse category": {"fine label": "modifier", …}, …}.'
     text = decode_text(read_bytes(Path(path)), Path(path), EditError)
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = load_json(text)
+    except ValueError as error:
         raise EditError(f"{path} is not JSON ({error}). {form}") from error
     if not isinstance(content, dict):
         raise EditError(f"{path} is not a taxonomy. {form}")

@@ -16,7 +16,7 @@ from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import EditError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node, Provenance
-from edgesplit.heads.statistics import MIN_CLIPS, Statistics
+from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
 __all__ = ["ClassClips", "SplitProblem", "pose_problem"]
 
@@ -28,7 +28,7 @@ class ClassClips:
     features: Float64
     """`(clips, dim)`; no row without statistics."""
     mean: Float64 | None
-    """`(dim,)`; None when it is of fewer than `MIN_CLIPS` clips."""
+    """`(dim,)`; None when it is of fewer than `MIN_CLASS_CLIPS` clips."""
     count: int
     """Clips that the mean is of, or would be; more than `features` has, which is a sample."""
 
@@ -166,10 +166,10 @@ def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassCl
         paths = {leaf: head.tree.path(leaf) for leaf in np.unique(decided).tolist()}
         for part in reversed(below):
             mine = clips[[part in paths[leaf] for leaf in decided.tolist()]]
-            if len(mine) >= MIN_CLIPS:
+            if len(mine) >= MIN_CLASS_CLIPS:
                 return ClassClips(mine, mine.mean(axis=0), len(mine))
     count = int(statistics.counts[root])
-    mean = statistics.means[root].astype(np.float64) if count >= MIN_CLIPS else None
+    mean = statistics.means[root].astype(np.float64) if count >= MIN_CLASS_CLIPS else None
     return ClassClips(clips, mean, count)
 
 
@@ -195,7 +195,7 @@ def _means(
     n_clips = np.where(inside, statistics.counts[place], 0)
     means = statistics.means[place].astype(np.float64)
     for members in members_of(owner):
-        if n_clips[members].min() < MIN_CLIPS:  # then the group says nothing
+        if n_clips[members].min() < MIN_CLASS_CLIPS:  # then the group says nothing
             n_clips[members] = 0
             means[members] = 0
     return _centred(means, owner), n_clips

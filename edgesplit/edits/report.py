@@ -15,7 +15,7 @@ from edgesplit.edits.transfer import ZeroShot
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Source
 from edgesplit.heads.metrics import count_flips
-from edgesplit.heads.statistics import MIN_CLIPS, Statistics
+from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
 __all__ = ["NewRow", "Report", "ShotReport", "report_split", "warn_of_flips"]
 
@@ -146,8 +146,8 @@ def _warn_of_clips(problem: SplitProblem, fitted: FittedRows) -> list[str]:
     """Too few unlabelled clips of the class, or a subcategory that gets hardly any of them."""
     if problem.statistics is not None and problem.clips.mean is None:
         return [
-            f"only {problem.clips.count} of the bundle's clips are of this class, {MIN_CLIPS} are "
-            "wanted: the new rows are not centred on it"
+            f"only {problem.clips.count} of the bundle's clips are of this class, "
+            f"{MIN_CLASS_CLIPS} are wanted: the new rows are not centred on it"
         ]
     return [
         f"{modifier!r} gets {share:.0%} of the class's clips in the bundle"

@@ -9,7 +9,6 @@ their digest, so that nothing heavy is read or imported when the cache holds eve
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgesplit._data import check_digest, load_json
 from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import BundleError, CacheError, LabelError
-from edgesplit.storage.files import check_digest
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache, warn_of_cache
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ class TextEncoder:
         """
         path = folder / MANIFEST_FILE
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest = load_json(path.read_text(encoding="utf-8"))
             digest, dim, limit = (manifest[key] for key in ("digest", "dim", "max_tokens"))
             return cls(folder, digest=check_digest(digest), dim=int(dim), max_tokens=int(limit))
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""What differs between two heads of one feature space."""
+"""The differences between two heads of one feature space."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Resplit:
     """A label of both heads whose split differs; empty texts where it is not split."""
 
     label: str
-    """As in the second head."""
+    """The label in the second head."""
     before: str
     """Composition and temperature in the first head, as "gated, temperature 1"."""
     after: str
@@ -33,35 +33,40 @@ class Resplit:
 
 @dataclass(frozen=True, slots=True)
 class HeadDiff:
-    """Labels are compared by name, rows and biases to the bit."""
+    """The differences; labels are compared by name, rows and biases to the bit."""
 
     added: tuple[Node, ...]
     """Labels that only the second head has, with the provenance of their rows."""
     removed: tuple[str, ...]
     """Labels that only the first head has."""
     renamed: tuple[Rename, ...]
-    """Nodes that have another label, and all else the same but for the modifier."""
+    """Nodes that differ in their label, and perhaps in their modifier, and in nothing else."""
     changed: tuple[str, ...]
     """Labels of both whose own row, bias, parent, modifier or provenance differs."""
     resplit: tuple[Resplit, ...]
-    """Nodes of both that are split in one head only, or otherwise."""
+    """Nodes of both that are split in one head only, or differently."""
     n_equal: int
     """Labels of both that are in neither `changed` nor `resplit`."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return asdict(self)
 
 
-def diff_heads(old: Head, new: Head) -> HeadDiff:
-    """Compares two heads node by node.
+def diff_heads(old: Head, new: Head, pairs: Mapping[int, int] | None = None) -> HeadDiff:
+    """Compare two heads node by node.
+
+    Args:
+        old: the first head.
+        new: the second head.
+        pairs: what `match_nodes` gives for them; found here by default.
 
     Raises:
         ValueError: their features differ in size.
     """
     if old.dim != new.dim:
         raise ValueError(f"features of {old.dim} and of {new.dim} values cannot be compared")
-    pairs = match_nodes(old, new)
+    pairs = match_nodes(old, new) if pairs is None else pairs
     labels = {column: new.tree[pair].label for column, pair in pairs.items()}
     renamed = [c for c, label in labels.items() if old.tree[c].label != label]
     changed = [
@@ -86,7 +91,7 @@ def diff_heads(old: Head, new: Head) -> HeadDiff:
 
 
 def match_nodes(old: Head, new: Head) -> dict[int, int]:
-    """Columns of the nodes that both heads have: `{column in old: column in new}`, ascending.
+    """Return the nodes that both heads have: `{column in old: column in new}`, ascending.
 
     A label that both have is the same node. What is left was renamed where row, bias, parent and
     provenance are the same; of several such, in order of columns.
@@ -111,13 +116,13 @@ def match_nodes(old: Head, new: Head) -> dict[int, int]:
 
 
 def _content(head: Head, column: int, parent: int | None) -> tuple[object, ...]:
-    """All of a node but its label, modifier and split; `parent` as a column of the second head."""
+    """Return a node without label, modifier and split; `parent` is a column of the second head."""
     numbers = (head.weight[column].tobytes(), head.bias[column].tobytes())
     return (*numbers, parent, head.tree[column].provenance)
 
 
 def _above(old: Head, column: int, pairs: Mapping[int, int]) -> int | None:
-    """The parent's column in the second head; -1 when it is not there."""
+    """Return the parent's column in the second head; -1 when it is not there."""
     parent = old.tree[column].parent
     return None if parent is None else pairs.get(parent, -1)
 

@@ -10,7 +10,7 @@ feature and u the affine scores of a split's children, a node's own score s is
 Nodes that compete at the root level are the root classes and, in place of a flat split, its
 children. A node's logit is its own score; only a flat split's node has the log-sum-exp of the
 competitors below it instead. So an inner node's probability is always the sum over its leaves.
-`headfile` writes the same computation as an ONNX graph.
+`onnx_graph` writes the same computation as an ONNX graph.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._data import is_digest
 from edgesplit._types import Float32, Int64
 from edgesplit.errors import HeadError
 from edgesplit.heads.labels import LabelTree
-from edgesplit.storage.files import is_digest
 
 __all__ = ["Evaluation", "Head", "Level", "PathStep", "head_digest", "levels"]
 
@@ -64,7 +64,7 @@ class Level:
 
 
 def levels(tree: LabelTree) -> tuple[Level, ...]:
-    """The tree's splits by depth, the shallowest first, in order of creation."""
+    """Return the tree's splits by depth, the shallowest first, in order of creation."""
     by_depth: dict[int, list[int]] = {}
     for column, node in enumerate(tree):
         if node.composition is not None:
@@ -165,13 +165,13 @@ class Head:
         *,
         feature_space: str = "",
     ) -> Head:
-        """A head without splits, from any linear classifier.
+        """Return a head without splits, from any linear classifier.
 
         Args:
             weight: `(classes, dim)`; copied as float32.
             bias: `(classes,)`; copied as float32.
             labels: one per class, in row order.
-            feature_space: see `edgesplit.bundle.bundle.feature_space`.
+            feature_space: see `edgesplit.backbone.identity.feature_space`.
 
         Raises:
             HeadError: shapes do not fit or numbers are not finite.
@@ -186,13 +186,13 @@ class Head:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Head:
-        """The head in an ONNX file; see `edgesplit.heads.onnx_codec.read_head`."""
-        from edgesplit.heads.onnx_codec import read_head  # the file format stands on this module
+        """Return the head in an ONNX file; see `edgesplit.heads.onnx_codec.read_head`."""
+        from edgesplit.heads.onnx_codec import read_head  # it imports this module
 
         return read_head(data)
 
     def to_bytes(self) -> bytes:
-        """The head as a self-contained ONNX file; the same head gives the same bytes."""
+        """Return the head as a self-contained ONNX file; the same head gives the same bytes."""
         return self._file[0]
 
     @property
@@ -223,7 +223,7 @@ class Head:
         return levels(self.tree)
 
     def evaluate(self, features: npt.ArrayLike) -> Evaluation:
-        """Evaluates the head in numpy, float32.
+        """Evaluate the head in numpy, float32.
 
         Args:
             features: `(batch, dim)` or `(dim,)`.
@@ -247,7 +247,7 @@ class Head:
         )
 
     def _logits(self, batch: Float32) -> tuple[Float32, Float32]:
-        """Logits of all nodes, and the children's relative scores u."""
+        """Return the logits of all nodes, and the children's relative scores u."""
         # The root classes are computed by themselves, as in the graph: BLAS may round a column
         # differently when the matrix grows.
         n_root = len(self.tree.roots)
@@ -268,7 +268,7 @@ class Head:
         return logits, relative
 
     def _walk(self, current: Int64, relative: Float32) -> Int64:
-        """From the winner at the root level down to a leaf, by the largest relative score.
+        """Return the leaf below each winner of the root level, by the largest relative scores.
 
         The relative scores decide, not the logits: adding the parent's logit rounds, and a
         temperature must never change a decision. A flat split's node is never where a walk is:
@@ -284,11 +284,11 @@ class Head:
         return current
 
     def classify(self, features: npt.ArrayLike) -> list[str]:
-        """The decided label of each feature; `features` as in `evaluate`."""
+        """Return the decided label of each feature; `features` as in `evaluate`."""
         return [self.tree[int(column)].label for column in self.evaluate(features).class_index]
 
     def path(self, class_index: int, probabilities: Float32) -> tuple[PathStep, ...]:
-        """The decision level by level.
+        """Return the decision level by level.
 
         Args:
             class_index: column of the decided class.

@@ -1,4 +1,4 @@
-"""What a label may be, and the words in it."""
+"""Texts that may be labels, and the words in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_LABEL_CHARS = 500
 
 
 def words(text: str) -> list[str]:
-    """The words of `text`, lower-cased, without punctuation around them."""
+    """Return the words of `text`, lower-cased, without punctuation around them."""
     return list(_words(text))
 
 
@@ -25,7 +25,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=2**15)  # every tree checks all its labels, and an edit makes several trees
 def check_label(text: str) -> str:
-    """Returns `text` in the form labels are kept in: NFC, single spaces, no outer space.
+    """Return `text` in the form labels are kept in: NFC, single spaces, no outer space.
 
     Raises:
         LabelError: the text is empty, longer than `MAX_LABEL_CHARS` or has control characters.

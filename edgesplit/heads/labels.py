@@ -1,4 +1,4 @@
-"""The label tree: what a head's columns are called and how they hang together.
+"""The label tree: the names of a head's columns, and which is a subcategory of which.
 
 Root children are the classes the model was trained on. Splitting a class turns its leaf into an
 inner node with children; the leaves are the classes that the head predicts. A node's position in
@@ -8,6 +8,7 @@ classes first, then the children of each split as one block.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,21 +19,14 @@ from typing import Literal, get_args
 from edgesplit.errors import EditError, HeadError, LabelError
 from edgesplit.heads.label_text import check_label, words
 
-__all__ = [
-    "COMPOSITIONS",
-    "Composition",
-    "LabelTree",
-    "Node",
-    "Provenance",
-    "Source",
-]
+__all__ = ["COMPOSITIONS", "Composition", "LabelTree", "Node", "Provenance", "Source"]
 
 Composition = Literal["gated", "flat"]
 COMPOSITIONS: tuple[Composition, ...] = get_args(Composition)
 EXPORTED = "export"
 MIN_KNOWN = 5
-"""Labelled clips that make a row knowledge. A row from text alone never is: errors would feed on
-themselves."""
+"""Labelled clips from which later splits may learn from a row. They never learn from a row that was
+made from text alone, since errors would add up."""
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
 """Beyond these, float32 scores overflow, or the padding of a graph's segments gains weight."""
 
@@ -49,7 +43,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.similarity) and math.isfinite(self.weight)):
-            raise HeadError(f"The source {self.label!r} has a similarity or weight of no number.")
+            raise HeadError(
+                f"The source {self.label!r} has a similarity or weight that is not finite."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class Provenance:
 
     @property
     def known(self) -> bool:
-        """Whether later splits may learn from the row: it was trained, or has clips enough."""
+        """True if later splits may learn from the row: it was trained, or has enough clips."""
         return self.rule == EXPORTED or self.n_clips >= MIN_KNOWN
 
 
@@ -77,7 +73,7 @@ class Node:
     parent: int | None = None
     """Column of the node this one is a subcategory of; None for a root class."""
     modifier: str = ""
-    """The words that tell it from its siblings; empty for a root class."""
+    """The words that distinguish it from its siblings; empty for a root class."""
     composition: Composition | None = None
     """How the children share the node's score; None for a leaf."""
     temperature: float = 1.0
@@ -113,7 +109,7 @@ class LabelTree:
 
     @classmethod
     def from_labels(cls, labels: Iterable[str]) -> LabelTree:
-        """A tree of root classes, in the given order."""
+        """Return a tree of root classes, in the given order."""
         return cls(tuple(Node(label=check_label(label)) for label in labels))
 
     def _check(self) -> None:
@@ -167,7 +163,7 @@ class LabelTree:
         return self.nodes[column]
 
     def children(self, column: int) -> range:
-        """Columns of the node's children; empty for a leaf."""
+        """Return the columns of the node's children; empty for a leaf."""
         return self._blocks.get(column, range(0))
 
     @cached_property
@@ -217,14 +213,14 @@ class LabelTree:
         return tuple(depths)
 
     def path(self, column: int) -> tuple[int, ...]:
-        """Columns from the root class down to `column`, which is the last."""
+        """Return the columns from the root class down to `column`, which is the last."""
         path = [column]
         while (parent := self.nodes[path[-1]].parent) is not None:
             path.append(parent)
         return tuple(reversed(path))
 
     def descendants(self, column: int) -> list[int]:
-        """All columns below `column`, parents before children."""
+        """Return all columns below `column`, parents before children."""
         below: list[int] = []
         waiting = [*reversed(self.children(column))]
         while waiting:  # no recursion: a tree may be deeper than Python's stack
@@ -233,7 +229,7 @@ class LabelTree:
         return below
 
     def find(self, name: str, *, among: Sequence[int] | None = None) -> int:
-        """The column that `name` means.
+        """Return the column that `name` means.
 
         An exact label wins; else the one label whose leading whole words are `name`, whatever
         the case. `among` restricts the search to some columns.
@@ -263,7 +259,7 @@ class LabelTree:
         raise LabelError(self._unknown(name, columns))
 
     def find_first(self, name: str, first: Sequence[int], second: Sequence[int]) -> int:
-        """The column that `name` means, preferably among the `first` columns.
+        """Return the column that `name` means, preferably among the `first` columns.
 
         Falls back to the `second`, so that the caller can say "already split" instead of "no such
         class".
@@ -277,10 +273,8 @@ class LabelTree:
         try:
             return self.find(name, among=first)
         except LabelError:
-            try:
+            with contextlib.suppress(LabelError):
                 return self.find(name, among=second)
-            except LabelError:
-                pass
             raise
 
     def _unknown(self, name: str, columns: Sequence[int]) -> str:
@@ -297,7 +291,7 @@ class LabelTree:
     def split(
         self, column: int, children: Sequence[Node], *, composition: Composition
     ) -> LabelTree:
-        """The tree with `children` appended below the leaf `column`.
+        """Return the tree with `children` appended below the leaf `column`.
 
         Raises:
             EditError: `column` is split already, or flat was asked for inside a gated split.
@@ -331,7 +325,7 @@ class LabelTree:
         return LabelTree(tuple(grown))
 
     def merge(self, column: int) -> tuple[LabelTree, list[int]]:
-        """The tree without anything below `column`, and the columns that were kept.
+        """Return the tree without anything below `column`, and the columns that were kept.
 
         Raises:
             EditError: `column` is not split.
@@ -342,7 +336,7 @@ class LabelTree:
         return self._without(self.descendants(column), leaf=column)
 
     def drop(self, column: int) -> tuple[LabelTree, list[int]]:
-        """The tree without the subcategory `column`, and the columns that were kept.
+        """Return the tree without the subcategory `column`, and the columns that were kept.
 
         Raises:
             EditError: `column` is a root class, or has only one sibling.
@@ -362,7 +356,7 @@ class LabelTree:
         return self._without([column, *self.descendants(column)])
 
     def rename(self, column: int, label: str, modifier: str) -> LabelTree:
-        """The tree with another label and modifier at `column`.
+        """Return the tree with another label and modifier at `column`.
 
         Raises:
             EditError: nothing would change.
@@ -385,7 +379,7 @@ class LabelTree:
     def _without(
         self, gone: Iterable[int], *, leaf: int | None = None
     ) -> tuple[LabelTree, list[int]]:
-        """The tree without the columns `gone`, and those that were kept; `leaf` becomes one."""
+        """Return the tree without columns `gone`, and those kept; column `leaf` becomes a leaf."""
         left_out = set(gone)
         kept = [column for column in range(len(self)) if column not in left_out]
         place = {old: new for new, old in enumerate(kept)}

@@ -1,4 +1,4 @@
-"""How good an edit is: generality, locality, churn."""
+"""The quality of an edit: generality, locality, churn."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Score:
     generality: float
     """Accuracy on the clips of the new subcategories."""
     in_group: float
-    """The same clips: the right one among the new subcategories, whatever the rest says."""
+    """Accuracy on the same clips when only the new subcategories can win."""
     locality: float
-    """Correct on all other clips after the edit / before it, the unedited head free to answer
-    the coarse class."""
+    """Correct decisions on all other clips after the edit, divided by those before it; the unedited
+    head may answer the coarse class."""
     locality_paper: float
-    """The same numerator over the unedited head with the coarse class masked out, as the
-    authors' code does; only this one may stand beside published figures."""
+    """The same, divided by those of the unedited head with the coarse class masked out, as the
+    authors' code does; only this one can be compared with published figures."""
     churn: int
     """Clips whose decision changed, subcategories counted as the class they came from."""
     n_target: int
@@ -39,7 +39,7 @@ class Score:
     """All other clips."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object of the fields; NaN becomes null."""
+        """Return a JSON object of the fields; NaN becomes null."""
         return {key: None if value != value else value for key, value in asdict(self).items()}
 
 
@@ -52,7 +52,7 @@ def score_split(
     *,
     edited_features: npt.ArrayLike | None = None,
 ) -> Score:
-    """Scores the split of class `name`.
+    """Score the split of class `name`.
 
     Args:
         before: the unedited head.
@@ -96,9 +96,9 @@ def score_split(
 
 
 def count_flips(before: Head, after: Head, features: npt.ArrayLike) -> int:
-    """How many of `(clips, dim)` features the two heads decide for different classes.
+    """Return how many of `(clips, dim)` features the two heads decide for different classes.
 
-    A subcategory and the class it belongs to are no difference.
+    A subcategory and the class it belongs to do not count as different.
     """
     batch = np.asarray(features, np.float32)
     decided = (head.evaluate(batch).class_index for head in (before, after))
@@ -123,14 +123,14 @@ def _names(head: Head, columns: Int64) -> npt.NDArray[Any]:
 
 
 def _among(head: Head, column: int, logits: Float32) -> npt.NDArray[Any]:
-    """The best child of a split for every row, as if nothing else could win."""
+    """Return the best child of a split for every row, as if nothing else could win."""
     children = head.tree.children(column)
     best = logits[:, children.start : children.stop].argmax(axis=1)
     return _names(head, children.start + best)
 
 
 def _masked(head: Head, label: str, batch: Float32, decided: Int64) -> npt.NDArray[Any]:
-    """The head's decisions when it may not answer `label`; others stay as they are."""
+    """Return the head's decisions when it may not answer `label`; others stay as they are."""
     column = head.tree.find(label)
     inside = np.array([column in head.tree.path(leaf) for leaf in range(len(head.tree))])[decided]
     weight, bias = head.weight.copy(), head.bias.copy()

@@ -1,27 +1,26 @@
 """The head as one small ONNX file: writing it, and reading it by rebuilding it.
 
-The graph's size depends on the depth of the label tree, not on the number of splits: the root
-classes keep their own Gemm, and all splits of one depth share one Gemm over padded segments with
-one log-softmax. Weights are constant initializers; external data, functions, subgraphs and other
-domains never occur. docs/format.md specifies the bytes.
+`onnx_graph` makes the graph; here are the file around it, its metadata, and reading. External data,
+functions, subgraphs and other domains never occur. docs/format.md specifies the bytes.
 """
 
 from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from edgesplit._data import load_json
 from edgesplit._types import Float32, Int64
 from edgesplit.errors import EdgesplitError, HeadError
-from edgesplit.heads.head import PADDING, Head, Level, levels
+from edgesplit.heads.head import Head, levels
 from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
+from edgesplit.heads.onnx_graph import make_graph
 
 __all__ = ["FORMAT_VERSION", "FUSED_KEY", "IR_VERSION", "OPSET", "read_head", "write_head"]
 
@@ -32,21 +31,20 @@ IR_VERSION = 8
 
 _METADATA_KEY = "edgesplit"
 FUSED_KEY = "edgesplit.fused"
-"""Where a file of backbone and head in one (`edgesplit.backbone.fuse`) says what it holds."""
+"""Metadata key of a file with backbone and head in one (`edgesplit.backbone.fuse`)."""
 
 _MAX_QUOTED = 500
-"""Characters of a message that quotes a damaged file, whose words can be of any length."""
+"""Most characters of a message that quotes a damaged file, whose texts can have any length."""
 
 
 def write_head(head: Head) -> bytes:
-    """The head as an ONNX file; the same head gives the same bytes.
+    """Return the head as an ONNX file; the same head gives the same bytes.
 
     Its input is `features [N, dim]`; its outputs are `logits [N, nodes]`, `probabilities
     [N, nodes]` and `class_index [N]`, which is the decision.
     """
-    graph = _GraphWriter(head).write()
     model = helper.make_model(
-        graph,
+        make_graph(head),
         producer_name="edgesplit",
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -56,7 +54,7 @@ def write_head(head: Head) -> bytes:
 
 
 def read_head(data: bytes) -> Head:
-    """The head in `data`.
+    """Return the head in `data`.
 
     Reading is rebuilding: labels and weights are parsed, the file is written anew from them, and
     the two must be equal to the byte. Whatever else a file might contain cannot pass.
@@ -92,11 +90,11 @@ def read_head(data: bytes) -> Head:
 
 
 _NOT_VALID = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
-"""What reading JSON of an unexpected shape raises."""
+"""Raised by reading JSON of an unexpected shape; texts of very deep values raise the last one."""
 
 
 def _cut(message: str) -> str:
-    """A message of bounded length; its end says what to do."""
+    """Return a message of bounded length; the end stays, which says what to do."""
     if len(message) <= _MAX_QUOTED:
         return message
     return f"{message[: _MAX_QUOTED - 200]} … {message[-200:]}"
@@ -127,7 +125,7 @@ def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
             "FILE` writes one."
         )
     try:
-        metadata = json.loads(entries[_METADATA_KEY])
+        metadata = load_json(entries[_METADATA_KEY])
         version = metadata["format"]
         nodes = metadata["nodes"]
     except _NOT_VALID as error:
@@ -180,7 +178,7 @@ def _write_node(node: Node) -> dict[str, Any]:
 
 
 def _read_node(content: Mapping[str, Any]) -> Node:
-    """The inverse of `_write_node`; what it lets pass wrongly, the rebuilt bytes do not."""
+    """Return the node that `_write_node` wrote; `read_head` finds errors that pass here."""
     sources = tuple(
         Source(str(s["label"]), float(s["similarity"]), float(s["weight"]))
         for s in content.get("sources", [])
@@ -222,7 +220,7 @@ def _read_rows(tree: LabelTree, model: onnx.ModelProto) -> tuple[Float32, Float3
 
 
 def _least_size(tree: LabelTree, dim: int) -> int:
-    """Bytes that a file with these labels has at least, found in linear time.
+    """Return the least size in bytes of a file with these labels, found in linear time.
 
     Rows, the walk and the roll-up of flat splits are products of what the labels count: a small
     hostile file must not make its reader build gigabytes before the two are compared.
@@ -264,180 +262,3 @@ def _place(
         )
     used = columns >= 0
     target[columns[used]] = rows[used]
-
-
-# --- graph ----------------------------------------------------------------------------------
-
-
-class _GraphWriter:
-    """Collects nodes and initializers in order; every name is fixed by its place."""
-
-    def __init__(self, head: Head) -> None:
-        self.head = head
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def write(self) -> onnx.GraphProto:
-        head, tree = self.head, self.head.tree
-        n_root = len(tree.roots)
-        root = "root.logits" if head.levels else "logits"
-        self._gemm(root, head.weight[:n_root], head.bias[:n_root], "")
-        parts, offsets = [root], {column: column for column in tree.roots}
-        choices, width = [], n_root
-        above = root
-        above_offsets = offsets
-        for depth, level in enumerate(head.levels, start=1):
-            above, choice = self._level(f"split{depth}", level, above, above_offsets)
-            used = level.columns >= 0
-            places = np.flatnonzero(used.ravel())
-            above_offsets = dict(zip(level.columns[used].tolist(), places.tolist(), strict=True))
-            offsets |= {column: width + place for column, place in above_offsets.items()}
-            width += level.columns.size
-            parts.append(above)
-            choices.append(choice)
-        competitors = self._logits(parts, offsets, width)
-        self._probabilities(competitors)
-        self._decision(competitors, choices)
-        return self._graph()
-
-    def _logits(self, parts: list[str], offsets: dict[int, int], width: int) -> str:
-        """Writes `logits` and returns the scores that compete at the root level."""
-        tree = self.head.tree
-        flat = tree.flat_splits
-        if not self.head.levels:
-            return parts[0]
-        if flat:
-            every = self._node("Concat", parts, "own", axis=1)
-            parts = [every, self._flat_roll_up(every, offsets)]
-            offsets = offsets | {column: width + row for row, (column, _) in enumerate(flat)}
-        joined = self._node("Concat", parts, "columns.padded", axis=1)
-        order = self._constant("columns", np.array([offsets[c] for c in range(len(tree))]))
-        logits = self._node("Gather", [joined, order], "logits", axis=1)
-        if not flat:
-            return parts[0]
-        competitors = self._constant("competitors", np.array(tree.competitors))
-        return self._node("Gather", [logits, competitors], "competitors.logits", axis=1)
-
-    def _flat_roll_up(self, every: str, offsets: dict[int, int]) -> str:
-        """Log-sum-exp of the competitors below every flat split, `(batch, flat splits)`."""
-        below = [competitors for _, competitors in self.head.tree.flat_splits]
-        width = max(map(len, below))
-        index = np.array([[offsets[c] for c in row] + [0] * (width - len(row)) for row in below])
-        mask = np.array(
-            [[np.float32(0)] * len(row) + [PADDING] * (width - len(row)) for row in below]
-        )
-        scores = self._node(
-            "Gather", [every, self._constant("flat.columns", index)], "flat.scores", axis=1
-        )
-        padded = self._node("Add", [scores, self._constant("flat.mask", mask)], "flat.padded")
-        return self._node("ReduceLogSumExp", [padded], "flat.logits", axes=[2], keepdims=0)
-
-    def _level(
-        self, name: str, level: Level, above: str, above_offsets: Mapping[int, int]
-    ) -> tuple[str, str]:
-        """Writes one depth of splits.
-
-        Returns its padded logits `(batch, splits * width)`, and the column of every split's best
-        child `(batch, splits)`.
-        """
-        n_splits, width = level.columns.shape
-        used = level.columns.ravel() >= 0
-        weight = np.zeros((used.size, self.head.dim), np.float32)
-        bias = np.full(used.size, PADDING, np.float32)
-        weight[used] = self.head.weight[level.columns.ravel()[used]]
-        bias[used] = self.head.bias[level.columns.ravel()[used]]
-        line_of_scores = self._gemm(f"{name}.scores", weight, bias, f"{name}.")
-        shape = self._constant(f"{name}.shape", np.array([0, n_splits, width]))
-        scores = self._node("Reshape", [line_of_scores, shape], f"{name}.relative")
-        share = self._share(name, level, scores)
-        index = np.array([above_offsets[int(parent)] for parent in level.parents])[:, None]
-        parent = self._node(
-            "Gather",
-            [above, self._constant(f"{name}.parent", index)],
-            f"{name}.parent.logit",
-            axis=1,
-        )
-        logits = self._node("Add", [parent, share], f"{name}.logits")
-        line = self._constant(f"{name}.line", np.array([0, n_splits * width]))
-        padded = self._node("Reshape", [logits, line], f"{name}.padded")
-        best = self._node("ArgMax", [scores], f"{name}.best", axis=2, keepdims=0)
-        first = self._constant(f"{name}.first_child", level.first_child)
-        return padded, self._node("Add", [best, first], f"{name}.choice")
-
-    def _share(self, name: str, level: Level, scores: str) -> str:
-        temperature = self._constant(f"{name}.temperature", level.temperature[:, None])
-        scaled = self._node("Div", [scores, temperature], f"{name}.scaled")
-        shared = self._node("LogSoftmax", [scaled], f"{name}.shared", axis=2)
-        if not level.flat.any():
-            return shared
-        flat = self._constant(f"{name}.flat", level.flat[:, None])
-        return self._node("Where", [flat, scores, shared], f"{name}.share")
-
-    def _probabilities(self, competitors: str) -> None:
-        # One exponential over all columns: the root columns see the same numbers whether or not
-        # there are splits, so their probabilities are equal to the bit.
-        total = self._node("ReduceLogSumExp", [competitors], "total", axes=[1], keepdims=1)
-        log = self._node("Sub", ["logits", total], "log_probabilities")
-        self._node("Exp", [log], "probabilities")
-
-    def _decision(self, competitors: str, choices: Sequence[str]) -> None:
-        """Walks the tree: the winner at the root level, then the best child until a leaf."""
-        tree = self.head.tree
-        if not choices:
-            self._node("ArgMax", [competitors], "class_index", axis=1, keepdims=0)
-            return
-        current = self._node("ArgMax", [competitors], "winner", axis=1, keepdims=1)
-        if "competitors" in {constant.name for constant in self.constants}:
-            current = self._node("Gather", ["competitors", current], "winner.column", axis=0)
-        # Where a split's choice lies among all choices; a leaf points behind them, at itself.
-        parents = [int(parent) for level in self.head.levels for parent in level.parents]
-        split = np.full(len(tree), len(parents))
-        for place, parent in enumerate(parents):
-            if tree[parent].composition == "gated":
-                split[parent] = place
-        splits = self._constant("split", split)
-        for step in range(1, len(choices) + 1):
-            here = self._node("Gather", [splits, current], f"walk{step}.split", axis=0)
-            table = self._node("Concat", [*choices, current], f"walk{step}.table", axis=1)
-            current = self._node("GatherElements", [table, here], f"walk{step}.column", axis=1)
-        one = self._constant("walk.shape", np.array([-1]))
-        self._node("Reshape", [current, one], "class_index")
-
-    def _gemm(
-        self,
-        output: str,
-        weight: Float32,
-        bias: Float32,
-        prefix: str,
-    ) -> str:
-        inputs = [
-            "features",
-            self._constant(f"{prefix}weight", weight),
-            self._constant(f"{prefix}bias", bias),
-        ]
-        return self._node("Gemm", inputs, output, transB=1)
-
-    def _node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
-
-    def _constant(self, name: str, array: npt.NDArray[Any]) -> str:
-        kinds = {"f": np.float32, "b": np.bool_, "i": np.int64}
-        fixed: npt.NDArray[Any] = np.ascontiguousarray(array, kinds[array.dtype.kind])
-        self.constants.append(numpy_helper.from_array(fixed, name))
-        return name
-
-    def _graph(self) -> onnx.GraphProto:
-        n_nodes = len(self.head.tree)
-        value = helper.make_tensor_value_info
-        return helper.make_graph(
-            self.nodes,
-            "head",
-            [value("features", TensorProto.FLOAT, ["N", self.head.dim])],
-            [
-                value("logits", TensorProto.FLOAT, ["N", n_nodes]),
-                value("probabilities", TensorProto.FLOAT, ["N", n_nodes]),
-                value("class_index", TensorProto.INT64, ["N"]),
-            ],
-            initializer=self.constants,
-        )

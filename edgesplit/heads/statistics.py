@@ -1,24 +1,24 @@
-"""What unlabelled clips say about a feature space: class means, covariance, a sample."""
+"""Statistics of unlabelled clips in a feature space: class means, covariance, a sample."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._data import load_arrays, save_arrays
 from edgesplit._types import Float32, Int64
 from edgesplit.errors import BundleError, TooFewClipsError
 from edgesplit.heads.head import Head
 
-__all__ = ["MAX_SAMPLE", "MIN_CLIPS", "Statistics", "spread"]
+__all__ = ["MAX_SAMPLE", "MIN_CLASS_CLIPS", "Statistics", "spread"]
 
 MAX_SAMPLE = 2048
-"""Features that are kept one by one."""
+"""Most features in the sample."""
 
-MIN_CLIPS = 5
-"""Clips of a class whose mean is better than none (docs/method.md has the curve)."""
+MIN_CLASS_CLIPS = 5
+"""Fewest clips of a class whose mean is better than none (docs/method.md has the curve)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,7 @@ class Statistics:
     counts: Int64
     """`(classes,)`: clips decided for each class."""
     covariance: Float32
-    """`(dim, dim)`: of the features around their class means, shared by all classes."""
+    """`(dim, dim)`: covariance of the features around their class means, shared by all classes."""
     sample: Float32
     """`(clips, dim)`: some of the features, spread evenly; the gate's golden features, too."""
     decided: Int64
@@ -44,7 +44,7 @@ class Statistics:
 
     @classmethod
     def from_features(cls, head: Head, features: npt.ArrayLike) -> Statistics:
-        """Statistics of `(clips, dim)` features under `head`.
+        """Return the statistics of `(clips, dim)` features under `head`.
 
         Raises:
             ValueError: there is no feature, or its size does not fit the head.
@@ -83,68 +83,53 @@ class Statistics:
         )
 
     def of_class(self, column: int) -> Float32:
-        """`(clips, dim)`: the sample's features that were decided for a root class."""
+        """Return the sample's features `(clips, dim)` that were decided for a root class."""
         found: Float32 = self.sample[self.decided == column]
         return found
 
     def check_counts(self) -> None:
-        """Whether every class has the clips that its mean wants.
-
-        Raises:
-            TooFewClipsError: some have not; how many are wanted and how many there are.
-        """
+        """Raise TooFewClipsError if a class has fewer than MIN_CLASS_CLIPS clips."""
         thin = {
             label: count
             for label, count in zip(self.labels, self.counts.tolist(), strict=True)
-            if count < MIN_CLIPS
+            if count < MIN_CLASS_CLIPS
         }
         if thin:
             fewest = sorted(thin.items(), key=lambda item: item[1])[:5]
             listed = ", ".join(f"{label!r} {count}" for label, count in fewest)
             raise TooFewClipsError(
-                f"{self.counts.sum()} clips are too few: {MIN_CLIPS} of each class are wanted, and "
-                f"{len(thin)} of {len(self.labels)} classes have fewer ({listed}"
+                f"{self.counts.sum()} clips are too few: {MIN_CLASS_CLIPS} of each class are "
+                f"wanted, and {len(thin)} of {len(self.labels)} classes have fewer ({listed}"
                 f"{', …' if len(thin) > len(fewest) else ''}). Statistics are made only once: add "
                 "clips of these, or accept with --force that their splits will not be centred."
             )
 
     def to_bytes(self) -> bytes:
-        """The statistics as an npz file."""
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            labels=np.array(self.labels),
-            means=self.means,
-            counts=self.counts,
-            covariance=self.covariance,
-            sample=self.sample,
-            decided=self.decided,
-            feature_space=np.array(self.feature_space),
-        )
-        return buffer.getvalue()
+        """Return the statistics as an npz file."""
+        return save_arrays(**{field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Statistics:
-        """The inverse of `to_bytes`.
+        """Return the statistics that `to_bytes` wrote.
 
         Raises:
             BundleError: the bytes are not a statistics file.
         """
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                return cls(
-                    labels=tuple(str(label) for label in arrays["labels"]),
-                    means=arrays["means"].astype(np.float32),
-                    counts=arrays["counts"].astype(np.int64),
-                    covariance=arrays["covariance"].astype(np.float32),
-                    sample=arrays["sample"].astype(np.float32),
-                    decided=arrays["decided"].astype(np.int64),
-                    feature_space=str(arrays["feature_space"]),
-                )
-        except Exception as error:  # numpy raises many kinds on a damaged file
+            arrays = load_arrays(data, *(field.name for field in fields(cls)))
+            return cls(
+                labels=tuple(map(str, arrays["labels"])),
+                means=arrays["means"].astype(np.float32),
+                counts=arrays["counts"].astype(np.int64),
+                covariance=arrays["covariance"].astype(np.float32),
+                sample=arrays["sample"].astype(np.float32),
+                decided=arrays["decided"].astype(np.int64),
+                feature_space=str(arrays["feature_space"]),
+            )
+        except (ValueError, TypeError, KeyError) as error:
             raise BundleError("stats.npz is damaged. Restore it from a copy.") from error
 
 
 def spread(n: int, n_wanted: int) -> Int64:
-    """At most so many of n places, evenly over all: clips are often sorted by class."""
+    """Return at most `n_wanted` of n places, spread evenly: clips are often sorted by class."""
     return np.arange(0, n, max(1, -(-n // n_wanted)))

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from edgesplit.errors import BackendError, CacheError
 from edgesplit.storage.files import PART, Store
@@ -189,17 +189,14 @@ class Shelf(Generic[AnyEntry]):
         """
         with self._map_os_errors("write to", self.folder):
             make_cache(self.name)
-            guard = FileLock(self.folder / f".{key}.lock", timeout=0)
             try:
-                guard.acquire()
-            except Timeout as error:
+                held = FileLock(self.folder / f".{key}.lock", timeout=0).acquire()
+            except TimeoutError as error:
                 raise self.error(
                     f"Another process is making this {self.noun}. Wait until it is done."
                 ) from error
-        try:
+        with held:
             yield
-        finally:
-            guard.release()
 
     def _description(self, key: str) -> Path:
         return self.folder / f"{key}.json"

@@ -1,8 +1,8 @@
 """Files that survive a crash: written whole or not at all, in an order that holds on disk.
 
-Every write of a bundle is a call of a `Store`, which makes it of a `Disk`'s calls: what a power cut
-can leave behind is decided here. On a file system that reorders writes, data is on disk only after
-its fsync, and a name only after the fsync of the folder that holds it.
+Every write of a bundle is a call of a `Store`, which calls a `Disk` in an order that limits what a
+power cut can leave behind. On a file system that reorders writes, data is on disk only after its
+fsync, and a name only after the fsync of the folder that holds it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ __all__ = [
     "Data",
     "Disk",
     "Store",
-    "check_digest",
     "find_parts",
-    "is_digest",
     "is_regular",
     "lock",
     "map_os_errors",
@@ -36,7 +34,7 @@ __all__ = [
 ]
 
 PART = ".part"
-"""Ends the name of a file that is being written; a crash can leave one behind."""
+"""Suffix of a file that is being written; a crash can leave one behind."""
 
 LOCK_TIMEOUT_S = 10.0
 
@@ -45,7 +43,7 @@ Data = bytes | bytearray | memoryview
 
 @contextlib.contextmanager
 def map_os_errors(what: str, path: Path) -> Iterator[None]:
-    """Turns an OSError into a BundleError that says what to do.
+    """Turn an OSError into a BundleError that says what to do.
 
     Args:
         what: what was being done, as in "publish to".
@@ -68,13 +66,13 @@ def map_os_errors(what: str, path: Path) -> Iterator[None]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file; a failure is a BundleError."""
+    """Return the bytes of a file; a failure is a BundleError."""
     with map_os_errors("read", path):
         return path.read_bytes()
 
 
 def read_regular(path: Path) -> bytes:
-    """The bytes of a regular file; a failure, a link or a pipe is a BundleError.
+    """Return the bytes of a regular file; a failure, a link or a pipe is a BundleError.
 
     Others may be able to write to the folder: a link could show them another file, and reading a
     pipe may never end.
@@ -84,7 +82,7 @@ def read_regular(path: Path) -> bytes:
 
 
 def is_regular(path: Path) -> bool:
-    """True for a regular file, False for a link and where nothing is.
+    """Return True for a regular file, False for a link and where nothing is.
 
     Raises:
         BundleError: a folder above cannot be searched.
@@ -97,7 +95,7 @@ def is_regular(path: Path) -> bool:
 
 
 def _open_regular(path: str, flags: int) -> int:
-    """`os.open` for regular files only; it follows no link and waits for no pipe."""
+    """Open as `os.open` does, but regular files only: follow no link, wait for no pipe."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -105,27 +103,8 @@ def _open_regular(path: str, flags: int) -> int:
     return descriptor
 
 
-_DIGEST = re.compile("[0-9a-f]{64}")
-
-
-def is_digest(value: object) -> bool:
-    """True for a sha256 in lower-case hex, which is safe as a part of a file's name."""
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
-
-
-def check_digest(value: object) -> str:
-    """`value`, which must be a digest.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    if isinstance(value, str) and is_digest(value):
-        return value
-    raise ValueError("a digest is 64 lower-case hex digits")
-
-
 def part_path(path: Path) -> Path:
-    """A hidden name beside `path`, for what is written before it is renamed to `path`.
+    """Return a hidden name beside `path`, for what is written before it is renamed to `path`.
 
     Random: nobody can guess it and put a link there, and no two processes have the same, as those
     of two containers would if it were made of their numbers.
@@ -140,7 +119,7 @@ _PART_NAME = re.compile(
 
 
 def find_parts(folder: Path) -> list[Path]:
-    """What a crash left half written in a folder of a bundle; files of other names are not ours."""
+    """Return what a crash left half written in a folder of a bundle; other files are ignored."""
     return [path for path in folder.glob(f".*{PART}") if _PART_NAME.fullmatch(path.name)]
 
 
@@ -153,7 +132,7 @@ class Disk:
     """
 
     def write(self, path: Path, data: Data) -> None:
-        """Makes a new file and fills it, durably.
+        """Make a new file and fill it, durably.
 
         Raises:
             FileExistsError: there is something of this name, be it a link.
@@ -164,28 +143,28 @@ class Disk:
             os.fsync(file.fileno())  # by name it could be another file by now
 
     def append(self, path: Path, data: bytes) -> None:
-        """Adds to the end of a regular file, which is made if need be; no link is followed."""
+        """Add to the end of a regular file, which is made if need be; no link is followed."""
         with open(path, "ab", opener=_open_regular) as file:
             file.write(data)
 
     def make_folder(self, path: Path) -> None:
-        """Makes a folder that is not there yet, in one that is."""
+        """Make a folder that is not there yet, in one that is."""
         path.mkdir()
 
     def rename(self, source: Path, target: Path) -> None:
-        """Gives a file or folder another name, in place of a file that has it."""
+        """Give a file or folder another name, in place of a file that has it."""
         os.replace(source, target)
 
     def remove(self, path: Path) -> None:
-        """Removes a file's name; whoever has the file open can go on reading."""
+        """Remove a file's name; whoever has the file open can go on reading."""
         path.unlink()
 
     def remove_folder(self, path: Path) -> None:
-        """Removes a folder with all that is in it, as far as that can be done."""
+        """Remove a folder with all that is in it, as far as that can be done."""
         shutil.rmtree(path, ignore_errors=True)
 
     def sync(self, path: Path) -> None:
-        """Makes a file's content durable, or the names in a folder."""
+        """Make a file's content durable, or the names in a folder."""
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is not waited for
         try:
             os.fsync(descriptor)
@@ -200,7 +179,7 @@ class Store:
     disk: Disk = field(default_factory=Disk)
 
     def replace_file(self, path: Path, data: Data) -> None:
-        """Puts `data` at `path`, atomically and durably.
+        """Put `data` at `path`, atomically and durably.
 
         After a crash the path holds the old content or the new, never a mixture. The file gets
         the mode that the umask gives, not a temporary file's private one.
@@ -220,12 +199,12 @@ class Store:
         self.disk.sync(path.parent)
 
     def sync_file(self, path: Path) -> None:
-        """Makes a file that is there already, and its name, durable."""
+        """Make a file that is there already, and its name, durable."""
         self.disk.sync(path)
         self.disk.sync(path.parent)
 
     def append_line(self, path: Path, line: str) -> None:
-        """Appends one line durably.
+        """Append one line durably.
 
         A torn line that a crash left at the end stays a line of its own: it never swallows the
         new one.
@@ -241,28 +220,39 @@ class Store:
             self.disk.sync(path.parent)
 
     def make_folder(self, path: Path) -> None:
-        """Makes a folder durably, with the folders above it that are missing."""
+        """Make a folder durably, with the folders above it that are missing."""
         if not path.parent.exists():
             self.make_folder(path.parent)
         self.disk.make_folder(path)
         self.disk.sync(path.parent)
 
-    def rename_folder(self, source: Path, target: Path) -> None:
-        """Renames a folder durably; everything in it must be durable already.
+    @contextlib.contextmanager
+    def write_folder(self, target: Path) -> Iterator[Path]:
+        """Give a hidden folder to fill, which becomes `target`, durably, when it is complete.
+
+        What is put into it must be durable, as this store's own writes are. Nothing is left of it
+        after an error.
 
         Raises:
-            OSError: nothing was renamed; or, when only the sync failed, the folder has its new name
-                but may have the old one after a power cut.
+            OSError: there is no `target`; or, when only the last sync failed, it is there but may
+                not survive a power cut.
         """
-        self.disk.rename(source, target)
-        self.disk.sync(target.parent)
+        part = part_path(target)
+        try:
+            self.make_folder(part)
+            yield part
+            self.disk.rename(part, target)
+            self.disk.sync(target.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
 
     def remove_file(self, path: Path) -> None:
-        """Removes a file. Not durably: after a power cut it may be there again."""
+        """Remove a file. Not durably: after a power cut it may be there again."""
         self.disk.remove(path)
 
     def remove_parts(self, folder: Path) -> None:
-        """Removes what crashes left half written in a folder; whoever calls holds the lock."""
+        """Remove what crashes left half written in a folder; the caller holds the lock."""
         for path in find_parts(folder):
             if path.is_dir() and not path.is_symlink():  # a text encoder that was being added
                 self.disk.remove_folder(path)
@@ -272,7 +262,7 @@ class Store:
 
 
 def _ends_a_line(path: Path) -> bool:
-    """Whether the file is empty or its last byte ends a line."""
+    """Return True if the file is empty or its last byte ends a line."""
     with open(path, "rb", opener=_open_regular) as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - 1))
@@ -281,38 +271,36 @@ def _ends_a_line(path: Path) -> bool:
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Holds the folder's writer lock; readers need none.
+    """Hold the folder's writer lock; readers need none.
 
-    Only who may write to the folder may open the lock's file: whoever can open it can hold it.
+    Whoever can open the lock file can hold it, so only those may who can write to the folder.
 
     Raises:
         ConflictError: another process holds it for longer than `LOCK_TIMEOUT_S`.
         BundleError: the lock file cannot be made.
     """
-    from filelock import FileLock, Timeout  # imports asyncio, and readers need no lock
+    from filelock import FileLock  # imports asyncio, and readers need no lock
 
+    path = folder / ".lock"
     with map_os_errors("write to", folder):
         if not folder.is_dir():  # FileLock would make it
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         writers = folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         mode = 0o600 | writers | writers << 1  # who may write reads, too
-        _restrict(folder / ".lock", mode)
-        guard = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_S, mode=mode)
+        _restrict(path, mode)
         try:
-            guard.acquire()
-        except Timeout as error:
+            held = FileLock(path, timeout=LOCK_TIMEOUT_S, mode=mode).acquire()
+        except TimeoutError as error:
             raise ConflictError(
-                f"Another process{_holder(folder / '.lock')} has been publishing to {folder} for "
+                f"Another process{_holder(path)} has been publishing to {folder} for "
                 f"{LOCK_TIMEOUT_S:.0f} s. Try again when it is done."
             ) from error
-    try:
+    with held:
         yield
-    finally:
-        guard.release()
 
 
 def _restrict(path: Path, mode: int) -> None:
-    """Gives a lock's file from an earlier release the mode; another user's stays as it is."""
+    """Set the mode of a lock file that an earlier release made; leave another user's file."""
     with (
         contextlib.suppress(FileNotFoundError, PermissionError),
         open(path, "rb", opener=_open_regular) as file,
@@ -322,7 +310,7 @@ def _restrict(path: Path, mode: int) -> None:
 
 
 def _holder(path: Path) -> str:
-    """Which process holds a lock, as " (pid 17, user 1000)"; empty where Linux does not say."""
+    """Return who holds a lock, as " (pid 17, user 1000)"; "" where Linux does not say."""
     try:
         file = path.stat()
         device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"

@@ -1,4 +1,4 @@
-"""Text files that people write: UTF-8, or refused with the encoding that they probably have."""
+"""Text files that people write: read as UTF-8, else refused with the probable encoding."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _UTF_16 = ("UTF-16", "utf-16", "UTF-16")
 
 
 def decode_text(data: bytes, path: Path, error: type[EdgesplitError]) -> str:
-    """Returns the text of a UTF-8 file, without its byte order mark.
+    """Return the text of a UTF-8 file, without its byte order mark.
 
-    Other encodings are never decoded: no bytes tell Latin-1 from Windows-1250, or GBK from Big5.
+    Other encodings are never decoded: the bytes do not show whether a text is Latin-1 or
+    Windows-1250, GBK or Big5.
 
     Args:
         data: the bytes of the file.
@@ -66,7 +67,7 @@ def _refusal(data: bytes, path: Path) -> str:
 
 
 def _likely_encodings(data: bytes) -> list[tuple[str, str, str]]:
-    """Returns (name for iconv, Python's codec, name for people), the likeliest first."""
+    """Return (name for iconv, Python's codec, name for people), the likeliest first."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return [_UTF_16]
     if b"\0" in data:

@@ -1,4 +1,4 @@
-"""Where edgesplit keeps what it can make again: text embeddings, features, engines, variants.
+"""The user's cache, for what can be made again: text embeddings, features, engines, variants.
 
 Whoever can write to the cache decides what edits learn from and which model runs. So nothing is
 read from a folder or file that belongs to another user or that others can write to, and the folders
@@ -70,7 +70,7 @@ def cache_path(*names: str) -> Path:
 
 
 def find_cached(*names: str) -> Path | None:
-    """As `cache_path`, for readers that go on without a cache: warns, and returns None."""
+    """Return `cache_path(*names)`; warn and return None where the cache cannot be used."""
     try:
         return cache_path(*names)
     except CacheError as error:
@@ -95,7 +95,7 @@ def make_cache(*names: str) -> Path:
 
 
 def warn_of_cache(error: CacheError) -> None:
-    """Logs that it goes on without a cache, and why; once for a cache folder."""
+    """Log why the caller continues without a cache, once for each cache folder."""
     try:
         folder = str(cache_folder())
     except CacheError:
@@ -106,7 +106,7 @@ def warn_of_cache(error: CacheError) -> None:
 
 
 def _steps(names: tuple[str, ...]) -> list[Path]:
-    """The cache folder, and each folder or file on the way below it."""
+    """Return the cache folder, and each folder or file on the way below it."""
     steps = [cache_folder()]
     for name in names:
         steps.append(steps[-1] / name)
@@ -118,8 +118,8 @@ def _trusts() -> bool:
 
 
 def _check(steps: list[Path]) -> None:
-    """Raises CacheError at a step that is not this user's alone, and OSError at a missing one."""
-    sealed = False  # others cannot enter a folder above, so the modes below it do not matter
+    """Raise CacheError at a step that is not this user's alone, and OSError at a missing one."""
+    sealed = False  # True below a folder that others cannot enter: modes do not matter there
     for step in steps:
         about = step.stat()
         if _trusts():

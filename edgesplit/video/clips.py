@@ -1,8 +1,8 @@
 """From a video file to the clip that a backbone takes.
 
-Decoding is PyAV's (FFmpeg), and scaling, where it is not done as in training; which frames, which
-size and which layout is the bundle's `Preprocessing`. Pictures are turned as the video says they
-are shown. Mean and standard deviation are folded into the backbone, so a clip is float32 in 0..1.
+PyAV (FFmpeg) decodes, and scales where `resize` does not; frames, size and layout are those of the
+bundle's `Preprocessing`. Pictures are turned as the video's metadata says. Mean and standard
+deviation are folded into the backbone, so a clip is float32 in 0..1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from edgesplit._types import Float32, UInt8
 from edgesplit.errors import ClipError
+from edgesplit.video.container import MAX_PIXELS, failure_reason, open_video
 from edgesplit.video.preprocessing import Preprocessing, sample_frames, scaled_size
 from edgesplit.video.resize import resize_picture
 
@@ -26,17 +26,11 @@ if TYPE_CHECKING:
     import av
 
 __all__ = [
-    "FORMATS",
-    "MAX_PIXELS",
     "VIDEO_SUFFIXES",
     "VideoClip",
-    "choose_stream",
     "count_packets",
     "decode_video",
-    "failure_reason",
     "find_videos",
-    "open_video",
-    "opening_reason",
     "read_clip",
     "read_video",
     "scale_frame",
@@ -46,28 +40,9 @@ __all__ = [
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"))
 
-FORMATS = (
-    # Files of video.
-    *("asf", "avi", "flv", "gif", "ivf", "live_flv", "matroska", "mov", "mpeg", "mpegts", "mxf"),
-    *("nut", "ogg"),
-    # Video without a container, as cameras and programs write it to a pipe.
-    *("h264", "hevc", "m4v", "mjpeg", "mpegvideo", "mpjpeg", "obu", "yuv4mpegpipe"),
-    # Sound: opened only to say that it holds no video.
-    *("aac", "flac", "mp3", "wav"),
-)
-"""FFmpeg's names of the formats that are opened, whatever a file is called. Each holds its pictures
-itself. Formats that name other files (playlists, lists of parts, SDP, picture sequences) are not
-among them: with those a video could make FFmpeg read files, ask hosts, or wait for ever."""
-
-MAX_PIXELS = 8192 * 8192
-"""The largest picture, in pixels, before and after scaling."""
-
-_PROBED_PACKETS = 1000
-"""How many packets of all video streams are read to see which of them have any."""
-
 
 def find_videos(folder: Path) -> list[Path]:
-    """The video files in a folder and below it, by their suffix, sorted.
+    """Return the video files in a folder and below it, by their suffix, sorted.
 
     Raises:
         ClipError: there is none.
@@ -80,16 +55,16 @@ def find_videos(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoClip:
-    """A clip, and whether the video was long enough for it."""
+    """A clip, and how many of its frames are repeated."""
 
     pixels: Float32
-    """Of shape `preprocessing.clip_shape`, in 0..1."""
+    """A clip of shape `preprocessing.clip_shape`, in 0..1."""
     n_repeated: int
-    """Frames of the clip that repeat the one before, as the video has too few."""
+    """Frames of the clip that repeat the one before, because the video has too few."""
 
 
 def read_clip(path: str | Path, preprocessing: Preprocessing) -> Float32:
-    """One clip from a video file, float32 in 0..1, of shape `preprocessing.clip_shape`.
+    """Return one clip of a video file, float32 in 0..1, of shape `preprocessing.clip_shape`.
 
     Raises:
         ClipError: the file is missing, not a video, or holds no frame.
@@ -98,7 +73,7 @@ def read_clip(path: str | Path, preprocessing: Preprocessing) -> Float32:
 
 
 def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
-    """As `read_clip`, and says of a video that is shorter than the clip that it is."""
+    """Return the clip, and how many frames a video repeats that is too short; see `read_clip`."""
     path = Path(path)
     expected = count_packets(path)
     frames, n_frames = _read_frames(path, preprocessing, expected)
@@ -113,7 +88,7 @@ def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
 
 
 def stack_clip(pictures: Sequence[UInt8], preprocessing: Preprocessing) -> Float32:
-    """The clip of pictures that `scale_frame` made: float32 in 0..1, `preprocessing.clip_shape`."""
+    """Return the clip of scaled pictures: float32 in 0..1, `preprocessing.clip_shape`."""
     order = (3, 0, 1, 2) if preprocessing.layout == "ncthw" else (0, 3, 1, 2)
     clip = np.ascontiguousarray(np.stack(pictures).transpose(order), np.float32)
     clip /= 255
@@ -121,7 +96,7 @@ def stack_clip(pictures: Sequence[UInt8], preprocessing: Preprocessing) -> Float
 
 
 def count_packets(path: Path) -> int:
-    """Number of video packets up to the end or the first damage, without decoding.
+    """Return the number of video packets up to the end or the first damage, without decoding.
 
     Raises:
         ClipError: as `open_video`.
@@ -137,7 +112,7 @@ def count_packets(path: Path) -> int:
 
 
 def decode_video(path: Path) -> Iterator[av.VideoFrame]:
-    """The pictures of a video file, up to its end or to damage that nothing can be read behind.
+    """Yield the pictures of a video file, up to its end or to damage that cannot be passed.
 
     Raises:
         ClipError: as `open_video`, or there is not one picture.
@@ -161,7 +136,7 @@ def decode_video(path: Path) -> Iterator[av.VideoFrame]:
 def _read_frames(
     path: Path, preprocessing: Preprocessing, n_frames: int
 ) -> tuple[dict[int, UInt8], int]:
-    """The frames to sample from a video of `n_frames`, and how many frames it really has."""
+    """Return the frames to sample from a video of `n_frames`, and its real number of frames."""
     wanted: Collection[int] = set(sample_frames(n_frames, preprocessing)) if n_frames else ()
     frames: dict[int, UInt8] = {}
     count = 0
@@ -175,7 +150,7 @@ def _read_frames(
 
 
 def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
-    """The frame upright, scaled and cropped: `(height, width, 3)` uint8.
+    """Return the frame upright, scaled and cropped: `(height, width, 3)` uint8.
 
     Colours are converted as the frame's tags say (BT.601 or BT.709, limited or full range).
 
@@ -211,10 +186,11 @@ def _scaling_error(frame: av.VideoFrame, height: int, width: int, reason: str) -
 
 
 def _reformat(frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
-    """As the frame's own `reformat`, which prepares FFmpeg's scaler anew for every frame.
+    """Convert a frame with a scaler that is kept for each thread.
 
-    That takes longer than scaling a small picture. One is kept for each thread; it prepares itself
-    again when sizes, formats or colours change.
+    The frame's own `reformat` prepares FFmpeg's scaler anew for every frame, which takes longer
+    than scaling a small picture. A kept one prepares itself again when sizes, formats or colours
+    change.
     """
     from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 
@@ -242,17 +218,17 @@ class _Turn(NamedTuple):
     reverse_columns: bool = False
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the other one: of the upright picture or the stored one."""
+        """Return height and width of the upright picture from the stored one's, or the reverse."""
         return (width, height) if self.swap else (height, width)
 
     def apply(self, picture: UInt8) -> UInt8:
-        """A view of the picture, upright."""
+        """Return a view of the picture, upright."""
         turned = picture.swapaxes(0, 1) if self.swap else picture
         return turned[:: -1 if self.reverse_rows else 1, :: -1 if self.reverse_columns else 1]
 
 
 def _read_turn(frame: av.VideoFrame) -> _Turn:
-    """What the video's display matrix says: a phone stores pictures as its sensor lies."""
+    """Return the turn in the video's display matrix: a phone stores pictures as its sensor lies."""
     from av.sidedata.sidedata import SideDataContainer
 
     # `frame.side_data` would keep the frame, and its megabytes, until a garbage collection.
@@ -265,129 +241,3 @@ def _read_turn(frame: av.VideoFrame) -> _Turn:
     if abs(a) + abs(d) < abs(b) + abs(c):
         return _Turn(swap=True, reverse_rows=b < 0, reverse_columns=c < 0)
     return _Turn(reverse_rows=d < 0, reverse_columns=a < 0)
-
-
-def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
-    """The file, opened, and its video stream, which can be decoded. No other file is opened.
-
-    Raises:
-        ClipError: it is missing, empty or no video.
-    """
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise ClipError(
-            f"{path} {what}. Give a video file; `edgesplit run` takes URLs and cameras."
-        )
-    if path.stat().st_size == 0:
-        raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")
-    container = _open_file(path)
-    empty = _find_empty(container)
-    if empty is not None:  # packets were read: begin again
-        container.close()
-        container = _open_file(path)
-    return container, choose_stream(container, str(path), empty=empty or frozenset())
-
-
-def _open_file(path: Path) -> av.container.InputContainer:
-    import av
-
-    # `container_options`: passing `options` crashes PyAV 17 on MPEG and FLV.
-    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
-    try:
-        # "file:" keeps a name like 10:30.mp4 from being read as a protocol.
-        return av.open(f"file:{path}", container_options=options)
-    except (av.FFmpegError, ValueError) as error:
-        raise ClipError(
-            f"{path} is not a video that FFmpeg can open ({opening_reason(error)}). "
-            "Convert or copy it."
-        ) from error
-
-
-def _find_empty(container: av.container.InputContainer) -> frozenset[int] | None:
-    """Indices of video streams without a packet; None where there is no choice between streams."""
-    import av
-
-    streams = _candidates(container)
-    if len(streams) < 2:
-        return None
-    best, seen = max(streams, key=_preference).index, set[int]()
-    with contextlib.suppress(av.FFmpegError):
-        for packet in islice(container.demux(*streams), _PROBED_PACKETS):
-            seen |= {packet.stream.index} if packet.size else set()
-            if best in seen:
-                break
-    return frozenset(stream.index for stream in streams) - seen if seen else frozenset()
-
-
-def failure_reason(error: Exception) -> str:
-    """What FFmpeg says, without the path or URL that it would add."""
-    import av
-
-    if isinstance(error, av.error.ExitError):
-        return "no answer in time"
-    return str(getattr(error, "strerror", None) or type(error).__name__)
-
-
-def opening_reason(error: Exception) -> str:
-    """As `failure_reason`, of what cannot be opened: it may be of a format that is not read."""
-    import av
-
-    invalid = isinstance(error, av.error.ArgumentError)  # FFmpeg's name for it
-    more = "; single pictures are not read, and playlists only by --playlist" if invalid else ""
-    return f"{failure_reason(error)}{more}"
-
-
-def choose_stream(
-    container: av.container.InputContainer, name: str, *, empty: Collection[int] = ()
-) -> av.VideoStream:
-    """The video stream that the `ffmpeg` program would take; closes a container without one.
-
-    That is the one with the most pixels, where being marked as default counts as five million
-    more, and the first of equals. Cover art is no video.
-
-    Args:
-        container: the file or source, opened.
-        name: of it, for errors.
-        empty: indices of streams that have no packet, which `ffmpeg` takes last.
-
-    Raises:
-        ClipError: there is no video, or its codec is unknown or its picture too large.
-    """
-    streams = _candidates(container)
-    streams = [stream for stream in streams if stream.index not in empty] or streams
-    try:
-        if not streams:
-            raise ClipError(f"{name} has no video stream. Give a source with pictures.")
-        stream = max(streams, key=_preference)
-        if stream.codec_context is None:  # PyAV before 18 crashes on decoding it
-            raise ClipError(f"{name} holds video of a codec that this FFmpeg does not know.")
-        if _n_pixels(stream) > MAX_PIXELS:
-            size = f"{stream.codec_context.width}x{stream.codec_context.height}"
-            raise ClipError(
-                f"{name} has pictures of {size}; 8192x8192 pixels are the most. Scale it down."
-            )
-    except ClipError:
-        container.close()
-        raise
-    # The size may change on the way; the decoder refuses what is larger.
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    return stream
-
-
-def _candidates(container: av.container.InputContainer) -> list[av.VideoStream]:
-    from av.stream import Disposition
-
-    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-
-
-def _n_pixels(stream: av.VideoStream) -> int:
-    """Of a picture; 0 when the codec is unknown."""
-    codec: Any = stream.codec_context  # typed as if it were never None
-    return 0 if codec is None else codec.width * codec.height
-
-
-def _preference(stream: av.VideoStream) -> int:
-    """As the `ffmpeg` program reckons: being the default is worth five million pixels."""
-    from av.stream import Disposition
-
-    return _n_pixels(stream) + 5_000_000 * bool(stream.disposition & Disposition.default)

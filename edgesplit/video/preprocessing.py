@@ -1,4 +1,4 @@
-"""How a video becomes a clip: the part of a bundle that training decided."""
+"""The way from a video to a clip: the part of a bundle that training decided."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = [
 
 Layout = Literal["ncthw", "ntchw"]
 Sampling = Literal["uniform", "dense"]
-Interpolation = Literal[
-    "antialias", "antialias-bicubic", "no-antialias", "bilinear", "bicubic", "area"
-]
+Interpolation = Literal["antialias", "antialias-bicubic", "no-antialias", "area"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
 _CHOICES = {"layout": LAYOUTS, "sampling": SAMPLINGS, "interpolation": INTERPOLATIONS}
+_NOT_OFFERED = (("interpolation", "bilinear"), ("interpolation", "bicubic"))
+"""FFmpeg's (swscale): earlier exports offered them, and their bundles are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Preprocessing:
     sampling: Sampling = "uniform"
     """`uniform`: frames spread evenly over the whole video, repeated when it is shorter.
     `dense`: every `stride`-th frame from the middle of the video, the last one repeated. Frames are
-    counted, not timed: a frame that was shown for long counts once."""
+    counted, not timed: a frame that is shown for a long time counts once."""
     stride: int = 1
     resize: int | None = None
     """Scale the short side to this many pixels, then crop the centre; None: scale the whole
@@ -53,8 +53,8 @@ class Preprocessing:
     interpolation: Interpolation = "antialias"
     """How frames are scaled. `antialias` is bilinear as Pillow, torchvision and Hugging Face's
     processors do it, `antialias-bicubic` their bicubic; `no-antialias` is bilinear as OpenCV and
-    torch's `interpolate` do it when not told else. The others are FFmpeg's (swscale), faster for
-    large frames and no training's to the pixel."""
+    torch's `interpolate` do it by default. `area` is FFmpeg's (swscale): faster for large frames,
+    and not what a training computes, to the pixel."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Already folded into the backbone; recorded for the reader."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -66,7 +66,7 @@ class Preprocessing:
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
         for name, choices in _CHOICES.items():
             got = getattr(self, name)
-            if got not in choices:
+            if got not in choices and (name, got) not in _NOT_OFFERED:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {got!r}")
         if self.resize is not None:
             if not isinstance(self.resize, int):
@@ -80,7 +80,7 @@ class Preprocessing:
 
     @property
     def as_trained(self) -> bool:
-        """Whether frames are scaled as training code does it, on red, green and blue."""
+        """True if frames are scaled as training code does it, on red, green and blue."""
         from edgesplit.video.resize import RESAMPLINGS  # numpy would slow `edgesplit --help` down
 
         return self.interpolation in RESAMPLINGS
@@ -93,7 +93,7 @@ class Preprocessing:
         return (self.frames, 3, self.height, self.width)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; `from_json` is the inverse."""
+        """Return a JSON object; `from_json` is the inverse."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -101,7 +101,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Preprocessing:
-        """The inverse of `to_json`.
+        """Return the preprocessing of a JSON object that `to_json` made.
 
         Raises:
             BundleError: a field is missing, unknown or has an impossible value.
@@ -124,7 +124,7 @@ def _three(name: str, values: Iterable[float], *, above: float) -> tuple[float, 
 
 
 def sample_frames(n_frames: int, preprocessing: Preprocessing) -> list[int]:
-    """Indices of the frames that make the clip of a video with `n_frames` frames."""
+    """Return the indices of the frames that make the clip of a video with `n_frames` frames."""
     wanted = preprocessing.frames
     if preprocessing.sampling == "uniform":
         # The middle of each of `wanted` equal parts, as in training.
@@ -135,7 +135,7 @@ def sample_frames(n_frames: int, preprocessing: Preprocessing) -> list[int]:
 
 
 def scaled_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Height and width to which an upright frame is scaled, before the crop of its centre."""
+    """Return height and width of an upright frame when it is scaled, before the crop."""
     short, wanted = min(height, width), preprocessing.resize
     if wanted is None:
         return preprocessing.height, preprocessing.width

@@ -1,9 +1,9 @@
-"""Pictures in another size, as the code that trainings use makes them.
+"""Resizing of pictures as training code does it.
 
 A pixel is the weighted mean of pixels around its centre. With antialias, the weights of a picture
 that shrinks are spread as wide as the made pixels are; without, only the given ones next to the
-centre count. swscale means the first by its own names, but scales brightness and colour apart,
-before they are mixed to red, green and blue.
+centre count. swscale uses antialias, but scales brightness and colour separately, before they are
+mixed to red, green and blue.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from edgesplit._types import Float32, Float64, Int64, UInt8
 __all__ = ["RESAMPLINGS", "resize_picture"]
 
 Taps = tuple[Int64, Float32]
-"""Of each line that is made: the first line that goes into it, and the weights of that one and the
-next ones, `(lines, taps)`."""
+"""For each line that is made: the first line that goes into it `(lines,)`, and the weights of that
+line and the next ones `(lines, taps)`."""
 
 _UNIT = 1 << 15
 """Weights are whole numbers of this part. Times bytes they add up to less than 2 ** 24, which
@@ -42,7 +42,7 @@ class _Resampling(NamedTuple):
     kernel: Callable[[Float64], Float64]
     """Weights by the distance from the centre, not normalised."""
     radius: int
-    """From where on they are 0."""
+    """Distance from which on the weights are 0."""
     antialias: bool
 
 
@@ -51,7 +51,7 @@ RESAMPLINGS: Mapping[str, _Resampling] = {
     "antialias-bicubic": _Resampling(_cubic, 2, antialias=True),
     "no-antialias": _Resampling(_triangle, 1, antialias=False),
 }
-"""By their names in `Preprocessing.interpolation`."""
+"""Resamplings by their names in `Preprocessing.interpolation`."""
 
 
 def resize_picture(
@@ -63,7 +63,7 @@ def resize_picture(
     columns: slice,
     resampling: str = "antialias",
 ) -> UInt8:
-    """A part of the picture that is scaled to height x width.
+    """Return a part of the picture, scaled to height x width.
 
     Like Pillow it rounds to bytes after either axis.
 
@@ -85,7 +85,7 @@ def resize_picture(
 
 
 def _part(n: int, n_made: int, part: slice, resampling: str) -> tuple[slice, Taps]:
-    """Which of n lines a part of those made needs, and its taps, counted from the first of them."""
+    """Return which of n lines a part needs, and its taps, counted from the first of them."""
     first, weights = _taps(n, n_made, resampling)
     first, weights = first[part], weights[part]
     start = int(first[0])
@@ -94,7 +94,7 @@ def _part(n: int, n_made: int, part: slice, resampling: str) -> tuple[slice, Tap
 
 @lru_cache(maxsize=16)
 def _taps(n: int, n_made: int, resampling: str) -> Taps:
-    """What goes into each line that is made of n."""
+    """Return the taps of the lines that are made of n."""
     kernel, radius, antialias = RESAMPLINGS[resampling]
     scale = n / n_made
     spread = max(scale, 1.0) if antialias else 1.0  # nothing is to smooth when a picture grows
@@ -110,7 +110,7 @@ def _taps(n: int, n_made: int, resampling: str) -> Taps:
 
 
 def _mix(lines: UInt8, taps: Taps) -> UInt8:
-    """Mixes lines along the first axis."""
+    """Mix lines along the first axis."""
     first, weights = taps
     flat = np.ascontiguousarray(lines).reshape(len(lines), -1)
     mixed = np.full((len(first), flat.shape[1]), _UNIT // 2, np.float32)  # rounds, as cut below

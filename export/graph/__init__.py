@@ -1,4 +1,4 @@
-"""The torch model taken apart, and its backbone as ONNX.
+"""The torch model cut into backbone and head, and its backbone as ONNX.
 
 cut        where the head begins, found by running the model
 tail       what follows the head: nothing, a factor, a softmax
@@ -6,5 +6,5 @@ hooks      what goes into a layer, and what comes out
 trace      the backbone as ONNX
 canonical  the same bytes from the same weights
 patterns   operators spelled as runtimes know them
-parity     how far torch and ONNX are apart
+parity     the differences between torch and ONNX
 """

@@ -32,9 +32,9 @@ OPSET = 18
 IR_VERSION = 8
 
 _ALIGNMENT = 64
-"""Bytes that a weight which lies apart begins at a multiple of: a cache line."""
+"""Alignment, in bytes, of externally stored weights: a cache line."""
 _SMALL = 1024
-"""Bytes of weights that stay in the graph, which may be shapes."""
+"""Size in bytes up to which weights stay in the graph; small ones may be shapes."""
 
 INPUT_NAME = "clip"
 OUTPUT_NAME = "features"
@@ -43,9 +43,9 @@ OUTPUT_NAME = "features"
 def canonical_backbone(
     model: onnx.ModelProto, *, clip_shape: Sequence[int], feature_dim: int
 ) -> Backbone:
-    """Returns the backbone in bytes that depend on nothing but its operators and weights.
+    """Return the backbone in bytes that depend on nothing but its operators and weights.
 
-    Weights of more than `LARGEST_BYTES` lie apart, in order of first use.
+    Weights of more than `LARGEST_BYTES` are stored outside the graph, in order of first use.
 
     Args:
         model: One float32 input and one float32 output, opset 18; some of its nodes are rewritten.
@@ -77,24 +77,24 @@ def canonical_backbone(
         ir_version=IR_VERSION,
     )
     weights = _order_weights(model.graph, names)
-    apart = sum(_n_bytes(tensor) for tensor, _ in weights) > backbone.LARGEST_BYTES
+    outside = sum(_n_bytes(tensor) for tensor, _ in weights) > backbone.LARGEST_BYTES
     data = bytearray()
     for tensor, name in weights:
         # Through an array: one encoding (raw little-endian) whichever of the two torch chose.
         array = numpy_helper.to_array(tensor)
         canonical.graph.initializer.append(
-            _keep_apart(array, name, data)
-            if apart and array.nbytes > _SMALL
+            _store_outside(array, name, data)
+            if outside and array.nbytes > _SMALL
             else numpy_helper.from_array(array, name)
         )
-    # The checker looks for weights that lie apart on the disk, where they are not yet.
-    onnx.checker.check_model(skeleton(canonical) if apart else canonical, full_check=True)
+    # The checker looks for external weights on the disk, where they are not yet.
+    onnx.checker.check_model(skeleton(canonical) if outside else canonical, full_check=True)
     written: bytes = canonical.SerializeToString(deterministic=True)
-    return LargeBackbone(written, data) if apart else written
+    return LargeBackbone(written, data) if outside else written
 
 
-def _keep_apart(array: npt.NDArray[Any], name: str, data: bytearray) -> onnx.TensorProto:
-    """Adds a weight to the data; returns what says where it lies."""
+def _store_outside(array: npt.NDArray[Any], name: str, data: bytearray) -> onnx.TensorProto:
+    """Add a weight to the data; return the tensor that says where it is."""
     data.extend(b"\0" * (-len(data) % _ALIGNMENT))
     place = {"location": backbone.WEIGHTS, "offset": len(data), "length": array.nbytes}
     data.extend(np.ascontiguousarray(array).data.cast("B"))
@@ -144,7 +144,7 @@ def _check_supported(model: onnx.ModelProto) -> None:
 
 
 def _name_values(graph: onnx.GraphProto) -> dict[str, str]:
-    """Maps every value to its position: `w0`… are weights in order of first use, `v0`… results."""
+    """Map every value to its position: `w0`… are weights in order of first use, `v0`… results."""
     names = {"": "", graph.input[0].name: INPUT_NAME}
     weights = {tensor.name for tensor in graph.initializer}
     n_weights = n_results = 0
@@ -183,7 +183,7 @@ def _rewrite_attributes(node: onnx.NodeProto) -> Iterator[onnx.AttributeProto]:
 def _order_weights(
     graph: onnx.GraphProto, names: dict[str, str]
 ) -> list[tuple[onnx.TensorProto, str]]:
-    """The weights that are used, with their new names, in order of first use."""
+    """Return the weights that are used, with their new names, in order of first use."""
     used = [(tensor, names[tensor.name]) for tensor in graph.initializer if tensor.name in names]
     return sorted(used, key=lambda pair: int(pair[1].removeprefix("w")))
 

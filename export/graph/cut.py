@@ -62,7 +62,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cut:
-    """A classifier taken apart at its last linear layer."""
+    """A classifier that was cut at its last linear layer."""
 
     backbone: FeatureTap
     """Normalised clips `(N, …)` to features `(N, D)`; a float32 CPU copy in evaluation mode."""
@@ -96,7 +96,7 @@ class Cut:
         return int(self.weight.shape[1])
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns torch's own features `(N, D)` and logits `(N, C)` of normalised clips.
+        """Return torch's own features `(N, D)` and logits `(N, C)` of normalised clips.
 
         The logits include the factor of the tail.
 
@@ -117,7 +117,7 @@ class Cut:
 
 
 def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) -> Cut:
-    """Returns the cut between backbone and head, found by running `clips` through the model.
+    """Return the cut between backbone and head, found by running `clips` through the model.
 
     Args:
         model: Any classifier that takes a batch of clips as its first argument and returns logits:
@@ -161,7 +161,7 @@ def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) 
 
 
 def _check_is_a_choice(model: nn.Module) -> None:
-    """Raises ExportError if a Hugging Face configuration says that scores are no softmax."""
+    """Raise ExportError if a Hugging Face configuration says that scores are no softmax."""
     for part in model.modules():
         kind = getattr(getattr(part, "config", None), "problem_type", None)
         if kind in _NOT_A_CHOICE:
@@ -190,7 +190,7 @@ def _frozen_copy(model: nn.Module) -> nn.Module:
 
 
 def _repeatable_logits(model: nn.Module, clips: Tensor) -> Tensor:
-    """Returns the logits `(N, C)`, after making sure that a second run gives the same."""
+    """Return the logits `(N, C)`, after making sure that a second run gives the same."""
     first, second = (logits_of(_call(model, clips), model, len(clips)) for _ in range(2))
     if not bool(torch.isfinite(first).all()):
         raise ExportError(f"{type(model).__name__} returns NaN or infinity for clips in 0..1.")
@@ -227,7 +227,7 @@ def _copy_rows(head: nn.Module) -> tuple[Float32, Float32]:
 
 
 def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> _Found:
-    """Returns the last layer whose output becomes the model's by a tail that can be undone."""
+    """Return the last layer whose output becomes the model's by a tail that can be undone."""
     layers = _linear_layers(model)
     if not layers:
         raise ExportError(
@@ -255,7 +255,7 @@ def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> _Found:
 
 
 def _take_named(model: nn.Module, clips: Tensor, name: str) -> _Found:
-    """Returns the layer the user named, checked against all that the model returns."""
+    """Return the layer the user named, checked against all that the model returns."""
     _check_is_linear(model, name)
     calls, output = run_watching(model, clips, [name], lambda _: True)
     if not calls:
@@ -300,7 +300,7 @@ def _check_is_linear(model: nn.Module, name: str) -> None:
 
 
 def _check_is_plain(layer: nn.Module, call: Call) -> None:
-    """Raises ExportError if the layer's forward() is not `weight @ features + bias`."""
+    """Raise ExportError if the layer's forward() is not `weight @ features + bias`."""
     weight, bias = map(torch.from_numpy, _copy_rows(layer))
     plain = nn.functional.linear(call.inputs, weight, bias)
     difference = relative_difference(call.outputs, plain)
@@ -323,7 +323,7 @@ def _check_called_once(layer: str, calls: list[Call]) -> None:
 
 
 def _mean_rows(call: Call, n_clips: int) -> tuple[bool, Tensor | None]:
-    """Returns whether the call has several rows per clip, and their mean `(N, C)`."""
+    """Return whether the call has several rows per clip, and their mean `(N, C)`."""
     n_rows = call.outputs.numel() // call.outputs.shape[-1]
     if n_rows % n_clips:
         return False, None

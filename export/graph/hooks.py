@@ -53,12 +53,12 @@ class FeatureTap(nn.Module):
         self.averaged = averaged
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Returns the features `(N, D)` of normalised clips `(N, …)`."""
+        """Return the features `(N, D)` of normalised clips `(N, …)`."""
         features, _, _ = self.run(inputs)
         return features
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Tensor, object]:
-        """Returns features `(N, D)`, the head layer's `(N, C)` and what the model returned."""
+        """Return features `(N, D)`, the head layer's `(N, C)` and what the model returned."""
         calls, output = run_watching(self.model, inputs, [self.layer], lambda _: True)
         features, rows = (
             rows_per_clip(tensor, inputs.shape[0], averaged=self.averaged)
@@ -68,7 +68,7 @@ class FeatureTap(nn.Module):
 
 
 def is_linear(layer: nn.Module) -> bool:
-    """Whether a layer is `weight @ x + bias` of each row or place, and of nothing beside it."""
+    """Return True if a layer is `weight @ x + bias` of each row or place, and nothing else."""
     if isinstance(layer, _CONVOLUTIONS):
         # "same" and "valid" pad nothing around a kernel of one
         padded = not isinstance(layer.padding, str) and any(layer.padding)
@@ -80,7 +80,7 @@ def is_linear(layer: nn.Module) -> bool:
 def run_watching(
     model: nn.Module, clips: Tensor, layers: list[str], keep: Callable[[Tensor], bool]
 ) -> tuple[list[Call], object]:
-    """Runs the model once; returns the calls of `layers` whose output `keep` accepts, in order."""
+    """Run the model once; return the calls of `layers` whose output `keep` accepts, in order."""
     calls: list[Call] = []
 
     def watch(
@@ -108,7 +108,7 @@ def run_watching(
 
 
 def logits_of(output: object, model: nn.Module, n_clips: int) -> Tensor:
-    """Returns the tensor of logits as `(N, C)` from whatever a classifier returns."""
+    """Return the tensor of logits as `(N, C)` from whatever a classifier returns."""
     output = _parts_of(output)[0]
     if not isinstance(output, Tensor):
         raise ExportError(
@@ -124,7 +124,7 @@ def logits_of(output: object, model: nn.Module, n_clips: int) -> Tensor:
 
 
 def tensors_of(output: object) -> list[Tensor]:
-    """Returns the tensors that a classifier returns, of any shape; the logits come first."""
+    """Return the tensors that a classifier returns, of any shape; the logits come first."""
     return [part for part in _parts_of(output) if isinstance(part, Tensor)]
 
 
@@ -136,7 +136,7 @@ def _parts_of(output: object) -> list[object]:
 
 
 def rows_per_clip(tensor: Tensor, n_clips: int, *, averaged: bool) -> Tensor:
-    """Returns `(N, width)`: rows of tokens averaged per clip, or one row per clip reshaped."""
+    """Return `(N, width)`: rows of tokens averaged per clip, or one row per clip reshaped."""
     if averaged:
         return tensor.reshape(n_clips, -1, tensor.shape[-1]).mean(1)
     return tensor if tensor.ndim == 2 else tensor.reshape(-1, tensor.shape[-1])

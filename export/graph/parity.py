@@ -1,10 +1,10 @@
-"""How far the exported pair is from torch.
+"""The differences between the exported pair and torch.
 
     torch:     normalised clips -> model -> logits
     exported:  clips in 0..1 -> backbone.onnx -> features -> head.onnx -> logits   (ONNX Runtime)
 
 Differences are relative to the largest value: float32 sums in another order differ by some 1e-6 of
-it, a wrong operator by far more than the bar.
+it, a wrong operator by far more than the tolerance.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = [
-    "FP32_BAR",
+    "FP32_TOLERANCE",
     "Parity",
     "check_parity",
     "measure_parity",
@@ -36,7 +36,7 @@ __all__ = [
     "run_session",
 ]
 
-FP32_BAR = 1e-4
+FP32_TOLERANCE = 1e-4
 """Largest relative difference of features and of logits that float32 rounding explains."""
 
 _TINY = float(np.finfo(np.float32).tiny)  # keeps 0 / 0 at 0
@@ -44,7 +44,7 @@ _TINY = float(np.finfo(np.float32).tiny)  # keeps 0 / 0 at 0
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """What was measured; differences are max |exported - torch| / max |torch| over all clips."""
+    """The measured differences: max |exported - torch| / max |torch| over all clips."""
 
     features: float
     logits: float
@@ -63,7 +63,7 @@ def measure_parity(
     batches: Iterable[Float32],
     preprocessing: Preprocessing,
 ) -> Parity:
-    """Returns the differences between torch and the exported pair in ONNX Runtime on the CPU.
+    """Return the differences between torch and the exported pair in ONNX Runtime on the CPU.
 
     Args:
         cut: The torch side.
@@ -99,27 +99,27 @@ def measure_parity(
     )
 
 
-def check_parity(parity: Parity, *, bar: float = FP32_BAR) -> None:
-    """Accepts the export, or says by how much it is off.
+def check_parity(parity: Parity, *, tolerance: float = FP32_TOLERANCE) -> None:
+    """Raise ExportError if the export differs from torch by more than rounding.
 
-    Top-1 agreement is reported and not judged: within the bar it can only differ on a tie.
+    Top-1 agreement is reported and not checked: within the tolerance it can only differ on a tie.
 
     Raises:
-        ExportError: A difference is above `bar` or not a number.
+        ExportError: a difference is above `tolerance` or not a number.
     """
-    if parity.features <= bar and parity.logits <= bar:  # False for NaN
+    if parity.features <= tolerance and parity.logits <= tolerance:  # False for NaN
         return
     raise ExportError(
         f"The exported model does not agree with torch on {parity.n_clips} clips: features differ "
         f"by {parity.features:.1e} of the largest, logits by {parity.logits:.1e} (allowed "
-        f"{bar:.0e}), the same class wins on {parity.top1_agreement:.0%}. Nothing was written. "
-        "Usual causes: a layer that still behaves as in training, something that mixes the clips "
-        "of a batch, a custom operation."
+        f"{tolerance:.0e}), the same class wins on {parity.top1_agreement:.0%}. "
+        "Nothing was written. Usual causes: a layer that still behaves as in training, something "
+        "that mixes the clips of a batch, a custom operation."
     )
 
 
 def random_clips(clip_shape: Sequence[int]) -> list[Float32]:
-    """Returns seeded clips in 0..1, a batch of 1 and one of 4: the free batch axis is tried too.
+    """Return seeded clips in 0..1, a batch of 1 and one of 4: the free batch axis is tried too.
 
     Noise of full range alone would excite only what responds to noise; every clip gets its own
     brightness, contrast and coarse blocks of equal value.
@@ -139,7 +139,7 @@ def _random_batch(rng: np.random.Generator, n_clips: int, clip_shape: Sequence[i
 
 
 def run_session(session: onnxruntime.InferenceSession, **inputs: Float32) -> Float32:
-    """Returns the first output.
+    """Return the first output.
 
     Raises:
         ExportError: ONNX Runtime fails on these inputs.

@@ -16,7 +16,7 @@ __all__ = ["respell"]
 
 
 def respell(model: onnx.ModelProto) -> None:
-    """Rewrites the patterns in place; nodes that nobody needs any more are left out."""
+    """Rewrite the patterns in place; nodes that nobody needs any more are left out."""
     graph = model.graph
     wiring = Wiring(graph)
     sizes = infer_sizes(model)

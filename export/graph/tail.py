@@ -39,7 +39,7 @@ class Tail:
     function: Literal["", "softmax", "log-softmax"] = ""
 
     def difference(self, rows: Tensor, output: Tensor) -> float:
-        """Returns how far `output` is from this tail of `rows`, relative to the largest value.
+        """Return how far `output` is from this tail of `rows`, relative to the largest value.
 
         Softmax and log-softmax are compared by logarithms, relative to their range.
 
@@ -58,7 +58,7 @@ class Tail:
 
 
 def find_tail(rows: Tensor, output: Tensor) -> Tail | None:
-    """Returns the tail that turns the rows into the output to 1e-5, or None.
+    """Return the tail that turns the rows into the output to 1e-5, or None.
 
     Args:
         rows: `(N, C)` float32, of the linear layer.
@@ -81,7 +81,7 @@ def find_tail(rows: Tensor, output: Tensor) -> Tail | None:
 
 
 def describe_difference(rows: Tensor, output: Tensor) -> str:
-    """Returns what follows the layer, as far as the values show it, for a refusal."""
+    """Return what follows the layer, as far as the values show it, for a refusal."""
     if bool(((output < 1e-30) & (output >= 0) | (output == 1)).all()):
         return "all scores of these clips are 0 or 1, which shows no factor: return the logits"
     odds = torch.logit(output)  # NaN where the output is no probability
@@ -104,19 +104,19 @@ def describe_difference(rows: Tensor, output: Tensor) -> str:
 
 
 def relative_difference(values: Tensor, reference: Tensor) -> float:
-    """Returns max |values - reference| / max |reference|; 0 when both are all zeros."""
+    """Return max |values - reference| / max |reference|; 0 when both are all zeros."""
     largest = float((values - reference).abs().max())
     return largest / max(float(reference.abs().max()), _TINY)
 
 
 def _logarithms(output: Tensor, function: _Logarithmic) -> Tensor:
-    """Returns the float64 logarithms of probabilities; NaN where the output is negative."""
+    """Return the float64 logarithms of probabilities; NaN where the output is negative."""
     logs = output.double()
     return logs.log().clamp(min=_FLOOR[function]) if function == "softmax" else logs
 
 
 def _fit_scale(rows: Tensor, output: Tensor) -> float:
-    """Returns the s for which `s * rows` is nearest to the output; NaN if there is none.
+    """Return the s for which `s * rows` is nearest to the output; NaN if there is none.
 
     A shorter decimal that is as near is preferred: the last bits of sums differ between CPUs, and
     the factor becomes part of the head.

@@ -37,13 +37,13 @@ class NormalizedBackbone(nn.Module):
         self.preprocessing = preprocessing
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Returns the features of `clip`."""
+        """Return the features of `clip`."""
         features: Tensor = self.backbone(normalize_clips(clip, self.preprocessing))
         return features
 
 
 def normalize_clips(clips: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Returns `(clips - mean) / std` per colour channel, as the training did it.
+    """Return `(clips - mean) / std` per colour channel, as the training did it.
 
     Args:
         clips: `(N, 3, T, H, W)` for layout `ncthw`, `(N, T, 3, H, W)` for `ntchw`; float32 in 0..1.
@@ -59,7 +59,7 @@ def normalize_clips(clips: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 def export_backbone(cut: Cut, preprocessing: Preprocessing) -> Backbone:
-    """Returns the backbone as canonical ONNX (opset 18, IR 8, float32); above 2 GB in two files.
+    """Return the backbone as canonical ONNX (opset 18, IR 8, float32); above 2 GB in two files.
 
     The same weights and architecture give the same bytes, wherever the code that defines them is.
     A small model takes about a second, the first export of a process five.
@@ -109,7 +109,7 @@ def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Mutes what torch says about itself: deprecations, missing torchvision.
+    """Mute what torch says about itself: deprecations, missing torchvision.
 
     The graph that torch prints to stderr when a trace fails stays: it shows the user's line.
     """
@@ -127,7 +127,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _root_cause(error: BaseException) -> str:
-    """Returns the innermost exception in one line or two: the outer ones are pages of advice."""
+    """Return the innermost exception in one line or two: the outer ones are pages of advice."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

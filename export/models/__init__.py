@@ -26,7 +26,7 @@ _HUB_ID = re.compile(r"[\w.-]*\w/[\w.-]+")
 def load_classifier(
     spec: str, *, checkpoint: Path | None = None, n_classes: int | None = None
 ) -> Classifier:
-    """Returns the classifier that MODEL names, and what its own files say of its clips.
+    """Return the classifier that MODEL names, and what its own files say of its clips.
 
     Args:
         spec: One of the forms above; a folder that exists comes first.

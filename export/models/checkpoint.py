@@ -19,7 +19,7 @@ _WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Returns the state dict in a file written by `torch.save`.
+    """Return the state dict in a file written by `torch.save`.
 
     It may be the file's content or lie under the names that training scripts use; prefixes of
     wrappers are taken off.
@@ -49,7 +49,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str) -> None:
-    """Copies weights into `model`; all of them, and no others.
+    """Copy weights into `model`; all of them, and no others.
 
     Args:
         model: Changed in place.
@@ -78,12 +78,12 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the error's own words, without the lines that torch and others add to them."""
+    """Return the error's own words, without the lines that torch and others add to them."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _find_weights(content: object) -> dict[str, Tensor] | None:
-    """Returns the state dict: the content itself, or what training scripts file it under."""
+    """Return the state dict: the content itself, or what training scripts file it under."""
     if not isinstance(content, Mapping) or not content:
         return None
     if all(isinstance(value, Tensor) for value in content.values()):

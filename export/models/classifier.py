@@ -56,7 +56,7 @@ class Classifier:
     """What people should know before they trust it."""
 
     def settle(self, *, labels: Sequence[str] | None = None, **options: object) -> Choices:
-        """Returns what to make a bundle with: what is known, and the caller's word over it.
+        """Return what to make a bundle with: what is known, and the caller's word over it.
 
         Args:
             labels: Class names; None for the model's own.

@@ -23,7 +23,7 @@ _CLASS_COUNT_NAMES = ("n_classes", "num_classes")
 def build_model(
     spec: str, *, checkpoint: Path | None = None, n_classes: int | None = None
 ) -> nn.Module:
-    """Returns the classifier that a factory makes, in evaluation mode.
+    """Return the classifier that a factory makes, in evaluation mode.
 
     Args:
         spec: `package.module:factory`; the current folder is importable. The factory is a function

@@ -7,7 +7,6 @@ scale pictures, and what it does is a few numbers.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgesplit._data import load_json
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
 from edgesplit.export.models.checkpoint import first_line
 from edgesplit.export.models.classifier import Classifier, Setting
@@ -92,7 +92,7 @@ class _Names:
 
 
 def load_pretrained(name: str) -> Classifier:
-    """Returns a classifier from a folder, or from the hub by its id.
+    """Return a classifier from a folder, or from the hub by its id.
 
     Args:
         name: A folder with config.json, or a hub id; HF_HUB_OFFLINE and HF_HOME are transformers'.
@@ -107,18 +107,18 @@ def load_pretrained(name: str) -> Classifier:
             "with save_pretrained, or name package.module:factory and a --checkpoint."
         )
     model, config, names = _load_model(name)
-    labels, doubt = _read_labels(names)
+    labels, problem = _read_labels(names)
     settings, unclear = _read_settings(name, config)
     return Classifier(
         model,
         labels=None if labels is None else Setting(labels, CONFIG_FILE),
         settings=settings,
-        unclear=unclear | ({"labels": f"{doubt} Or give --labels."} if doubt else {}),
+        unclear=unclear | ({"labels": f"{problem} Or give --labels."} if problem else {}),
     )
 
 
 def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
-    """Returns the class names, None if there are none, and what is wrong with their numbering."""
+    """Return the class names, None if there are none, and what is wrong with their numbering."""
     by_index = {int(index): str(label) for index, label in names.by_index.items()}
     placeholders = [label for label in by_index.values() if _PLACEHOLDER.fullmatch(label)]
     if len(placeholders) == len(by_index):
@@ -137,7 +137,7 @@ def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
 
 
 def _read_settings(name: str, config: Any) -> tuple[dict[str, Setting], dict[str, str]]:
-    """Returns the fields of `Preprocessing` with their files, and what is unclear."""
+    """Return the fields of `Preprocessing` with their files, and what is unclear."""
     fields = {"layout": "ntchw", "frames": config.num_frames}  # all three families: frames first
     file, content = _find_processor(name)
     if content is not None:
@@ -157,7 +157,7 @@ def _read_settings(name: str, config: Any) -> tuple[dict[str, Setting], dict[str
 def read_processor(
     content: Mapping[str, Any], *, family: str, file: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns the fields of `Preprocessing` that a processor's file gives, and what is unclear.
+    """Return the fields of `Preprocessing` that a processor's file gives, and what is unclear.
 
     A processor computes `(pixel * rescale_factor - offset - mean) / std` from pixels of 0..255;
     a bundle's clips are 0..1, so factor and offset become part of mean and standard deviation.
@@ -194,7 +194,7 @@ def read_processor(
 
 
 def _read_geometry(values: Mapping[str, Any], file: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns height, width and resize, or why a frame's way to them is not one of edgesplit's."""
+    """Return height, width and resize, or why a frame's way to them is not one of edgesplit's."""
     size, crop = (_edges(values[key]) for key in ("size", "crop_size"))
     short = size.get("shortest_edge")
     if not values["do_center_crop"]:
@@ -237,7 +237,7 @@ def _channels(value: float | list[float]) -> list[float]:
 
 
 def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
-    """Returns the model, its configuration and the class names as config.json has them."""
+    """Return the model, its configuration and the class names as config.json has them."""
     try:
         with use_transformers() as transformers:
             names = _Names.read(transformers.PretrainedConfig.get_config_dict(name)[0], name)
@@ -272,7 +272,7 @@ def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
 
 
 def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
-    """Returns the processor's file and what it says; None if there is no such file."""
+    """Return the processor's file and what it says; None if there is no such file."""
     from transformers.utils.hub import cached_file
 
     for file in PROCESSOR_FILES:
@@ -280,7 +280,7 @@ def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
         if path is None:
             continue
         try:
-            content = json.loads(Path(path).read_bytes())
+            content = load_json(Path(path).read_bytes())
         except ValueError as error:
             raise ExportError(f"{path} is damaged ({error}). Fetch the model again.") from error
         return file, content
@@ -289,7 +289,7 @@ def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
 
 @contextmanager
 def use_transformers() -> Iterator[Any]:
-    """Imports transformers and gives it, without its progress bar and list of unused weights.
+    """Import transformers and give it, without its progress bar and list of unused weights.
 
     It imports a model's code when the model is first named, and that code imports what is
     installed beside it. So an import can fail anywhere in the block.
@@ -328,7 +328,7 @@ def _muted(transformers: Any) -> Iterator[Any]:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields the error and what caused it, the first cause last."""
+    """Yield the error and what caused it, the first cause last."""
     while error is not None:
         yield error
         error = error.__cause__

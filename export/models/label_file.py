@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from edgesplit._data import load_json
 from edgesplit.errors import LabelError
 from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
@@ -22,7 +22,7 @@ _NUMBERED = re.compile(
 
 
 def load_labels(path: Path) -> list[str]:
-    """Reads class names in class order.
+    """Read class names in class order.
 
     Args:
         path: a JSON list, a JSON object {label: index} or {index: label} with indices from 0 (a
@@ -34,8 +34,8 @@ def load_labels(path: Path) -> list[str]:
     """
     text = decode_text(read_bytes(path), path, LabelError)
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
+        content = load_json(text)
+    except ValueError:
         labels: object = _read_lines(text, path)
     else:
         pairs = _index_pairs(content) if isinstance(content, dict) else None
@@ -51,7 +51,7 @@ def load_labels(path: Path) -> list[str]:
 
 
 def order_labels(pairs: Iterable[tuple[int, str]], origin: str) -> list[str]:
-    """Returns the labels of (index, label) in the order of their indices.
+    """Return the labels of (index, label) in the order of their indices.
 
     Args:
         pairs: in any order; the indices must be 0, 1, 2, … without a gap.
@@ -72,7 +72,7 @@ def order_labels(pairs: Iterable[tuple[int, str]], origin: str) -> list[str]:
 
 
 def _index_pairs(content: dict[str, object]) -> list[tuple[int, str]] | None:
-    """Returns (index, label) of {label: index} or {index: label}; None if neither, or both."""
+    """Return (index, label) of {label: index} or {index: label}; None if neither, or both."""
     by_label = all(_is_index(value) for value in content.values())
     by_index = all(_is_index(key) for key in content)
     if by_label and not by_index:
@@ -83,7 +83,7 @@ def _index_pairs(content: dict[str, object]) -> list[tuple[int, str]] | None:
 
 
 def _is_index(value: object) -> bool:
-    """Whether the value is an integer; Something-Something writes them as texts."""
+    """Return True for an integer; Something-Something writes them as texts."""
     return type(value) is int or (isinstance(value, str) and bool(_INDEX.fullmatch(value)))
 
 
@@ -95,7 +95,7 @@ def _read_lines(text: str, path: Path) -> list[str]:
 
 
 def _check_unnumbered(lines: Sequence[str], path: Path) -> None:
-    """Raises LabelError if every line has a number of its own; the first may be a header."""
+    """Raise LabelError if every line has a number of its own; the first may be a header."""
     filled = [line for line in lines if line.strip()]
     if filled and not _NUMBERED.fullmatch(filled[0]):
         filled = filled[1:]
@@ -109,7 +109,7 @@ def _check_unnumbered(lines: Sequence[str], path: Path) -> None:
 
 
 def _unquote(line: str, where: str) -> str:
-    """Returns the label of a line; one in CSV quotes without them."""
+    """Return the label of a line; one in CSV quotes without them."""
     if not line.lstrip().startswith('"'):
         return line
     try:

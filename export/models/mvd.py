@@ -1,8 +1,8 @@
 """MVD's video transformer (Masked Video Distillation), for its authors' fine-tuned checkpoints.
 
-The weights carry the names that VideoMAE's authors gave theirs, so no key tells the two apart, and
-one loaded as the other runs and is wrong. What differs from Hugging Face's VideoMAE is not in the
-file: the table of positions is separable in time, width and height (one sequence of positions
+The weights carry the names that VideoMAE's authors gave theirs, so no key distinguishes the two,
+and one loaded as the other runs and is wrong. What differs from Hugging Face's VideoMAE is not in
+the file: the table of positions is separable in time, width and height (one sequence of positions
 there), and every layer norm has an epsilon of 1e-6.
 """
 
@@ -50,7 +50,7 @@ ARCHITECTURES = {"vit-small": Architecture(), "vit-base": Architecture(dim=768, 
 
 
 def load_mvd(name: str, *, checkpoint: Path | None) -> Classifier:
-    """Returns one of MVD's fine-tuned classifiers with its authors' weights.
+    """Return one of MVD's fine-tuned classifiers with its authors' weights.
 
     Args:
         name: A key of `ARCHITECTURES`.
@@ -108,7 +108,7 @@ class VideoTransformer(nn.Module):
         self.head = nn.Linear(dim, n_classes)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Returns the logits."""
+        """Return the logits."""
         tokens = self.patch_embed(clips) + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens)
@@ -117,7 +117,7 @@ class VideoTransformer(nn.Module):
 
 
 def position_table(dim: int, grid: tuple[int, int, int]) -> Tensor:
-    """Returns what is added to each token, `(T * H * W, dim)` float32, time slowest.
+    """Return what is added to each token, `(T * H * W, dim)` float32, time slowest.
 
     The first quarter of the channels says the time; the rest says the width, then the height, in
     equal parts. Each part is the sines of its position over rising wavelengths, then the cosines.

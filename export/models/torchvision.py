@@ -59,7 +59,7 @@ MODELS = {
 
 
 def load_torchvision(name: str, *, checkpoint: Path | None) -> Classifier:
-    """Returns one of torchvision's video classifiers.
+    """Return one of torchvision's video classifiers.
 
     Args:
         name: A key of `MODELS`.
@@ -119,7 +119,7 @@ def _import_models() -> Any:
 
 
 def torchvision_refusal(error: BaseException) -> str:
-    """Returns what to say of a torchvision whose import raised `error`."""
+    """Return what to say of a torchvision whose import raised `error`."""
     return (
         f"torchvision cannot be imported ({first_line(error)}). Install the one that belongs to "
         "your torch: pip install torchvision"

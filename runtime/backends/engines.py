@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from edgesplit._data import check_digest
 from edgesplit._isolated import run_apart
 from edgesplit._types import Float32
 from edgesplit.backbone.backends import OrtBackend
@@ -38,7 +39,7 @@ from edgesplit.runtime.backends.tensorrt import (
     version,
 )
 from edgesplit.storage.artifacts import Shelf, make_key
-from edgesplit.storage.files import PART, check_digest
+from edgesplit.storage.files import PART
 from edgesplit.storage.user_cache import find_cached
 
 __all__ = [

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edgesplit._data import check_digest
 from edgesplit._types import Float32
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import Backend, OrtBackend
@@ -28,7 +29,6 @@ from edgesplit.errors import VariantError
 from edgesplit.heads.head import Head
 from edgesplit.runtime.backends.calibration import Clips, Progress, check_clips, read_clips
 from edgesplit.storage.artifacts import Shelf, make_key
-from edgesplit.storage.files import check_digest
 
 __all__ = [
     "BARS",

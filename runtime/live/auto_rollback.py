@@ -47,7 +47,7 @@ class Probation:
     def _is_edit(self, head: Head, before: str) -> bool:
         """Whether edits lead from `before` to it: several may be published between two looks."""
         try:
-            chain = itertools.chain([head], self._bundle.ancestors(head))
+            chain = itertools.chain([head], self._bundle.heads.ancestors(head))
             return any(edited.parent == before for edited in chain)
         except EdgesplitError:  # damaged: nobody knows
             return False

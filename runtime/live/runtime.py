@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from edgesplit._types import Float32
 from edgesplit.backbone.backends import Backend, OrtBackend
-from edgesplit.bundle.bundle import Bundle, check_space, open_bundle
+from edgesplit.bundle.bundle import Bundle, open_bundle
+from edgesplit.bundle.head_files import check_space
 from edgesplit.errors import BackendError
 from edgesplit.heads.head import Head, PathStep
 from edgesplit.runtime.live.auto_rollback import Probation

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgesplit.errors import ClipError
 from edgesplit.runtime.stream.windows import Frame
-from edgesplit.video.clips import (
+from edgesplit.video.clips import scale_frame
+from edgesplit.video.container import (
     FORMATS,
     choose_stream,
     failure_reason,
     open_video,
     opening_reason,
-    scale_frame,
 )
 from edgesplit.video.preprocessing import Preprocessing
 

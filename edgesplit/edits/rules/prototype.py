@@ -10,7 +10,7 @@ from edgesplit._types import Float64
 from edgesplit.edits.rules.alignment import alignment
 from edgesplit.edits.rules.base import Transfer, TransferProblem, members_of
 from edgesplit.errors import TooFewClipsError
-from edgesplit.heads.statistics import MIN_CLIPS
+from edgesplit.heads.statistics import MIN_CLASS_CLIPS
 
 __all__ = ["prototype"]
 
@@ -33,7 +33,7 @@ def prototype(problem: TransferProblem) -> Transfer:
     groups = members_of(problem.known.siblings[seen])
     if not len(seen) or len(groups) < 2:
         raise TooFewClipsError(
-            f"the rule prototype needs two groups whose classes have {MIN_CLIPS} clips each, "
+            f"the rule prototype needs two groups whose classes have {MIN_CLASS_CLIPS} clips each, "
             f"{len(groups) if len(seen) else 0} have: export with more clips"
         )
     known = problem.known.part(seen)
@@ -44,7 +44,7 @@ def prototype(problem: TransferProblem) -> Transfer:
     thin = len(members_of(problem.known.siblings)) - len(groups)
     notices = (
         f"{thin} of {thin + len(groups)} groups took no part: of each class of a group, "
-        f"{MIN_CLIPS} clips are wanted",
+        f"{MIN_CLASS_CLIPS} clips are wanted",
     )
     return Transfer(part.rows, weights, similarities, notices=notices if thin else ())
 

@@ -1,0 +1,66 @@
+"""Data that came from a file: digests, JSON, arrays. What is wrong with it is a ValueError."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["check_digest", "is_digest", "load_arrays", "load_json", "save_arrays"]
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+def is_digest(value: object) -> bool:
+    """Return True for a sha256 in lower-case hex, which is safe as a part of a file's name."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def check_digest(value: object) -> str:
+    """Return `value`, which must be a digest.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(value, str) and is_digest(value):
+        return value
+    raise ValueError("a digest is 64 lower-case hex digits")
+
+
+def load_json(text: str | bytes) -> Any:
+    """Return the content of a JSON text.
+
+    Raises:
+        ValueError: the text is not JSON, or nested deeper than Python can read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def load_arrays(data: bytes, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays `names` of an npz file, or the one array of an npy file under the name "".
+
+    Raises:
+        ValueError: the bytes are neither, a name is missing, or an array is damaged.
+    """
+    try:
+        loaded = np.load(io.BytesIO(data), allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return {name: loaded[name] for name in names}
+    except Exception as error:  # numpy and zipfile raise many kinds on a damaged file
+        raise ValueError(str(error)) from error
+
+
+def save_arrays(**arrays: npt.ArrayLike) -> bytes:
+    """Return an npz file of the arrays; its checksums reveal damage."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()

@@ -1,0 +1,57 @@
+"""Checks of every file of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edgesplit.backbone.identity import check_self_contained
+from edgesplit.bundle.head_files import has_head, head_files
+from edgesplit.bundle.history import read_history
+from edgesplit.errors import BundleError, EdgesplitError
+
+if TYPE_CHECKING:
+    from edgesplit.bundle.bundle import Bundle
+
+__all__ = ["verify"]
+
+
+def verify(bundle: Bundle) -> list[str]:
+    """Return what is wrong with a bundle's files, in sentences; empty when nothing is."""
+    problems: list[str] = []
+
+    def attempt(step: Callable[[], object]) -> None:
+        try:
+            step()
+        except EdgesplitError as error:
+            problems.append(str(error))
+
+    attempt(lambda: check_self_contained(bundle.backbone()))
+    attempt(bundle.head)
+    attempt(lambda: _check_history(bundle))
+    attempt(lambda: bundle.statistics)
+    attempt(lambda: bundle.text_encoder.check())
+    digests: list[str] = []
+    attempt(lambda: digests.extend(head_files(bundle.path)))
+    for digest in digests:
+        attempt(lambda digest=digest: bundle.heads.read(digest))  # type: ignore[misc]
+    return list(dict.fromkeys(problems))
+
+
+def _check_history(bundle: Bundle) -> None:
+    """Raise BundleError if the log does not end with the live head, or a logged one is gone."""
+    live = bundle.live
+    history = read_history(bundle.path, live)
+    if not history or history[-1].digest != live:
+        raise BundleError(
+            f"The log does not say how {live[:12]} went live: HEAD was set by hand, or the log "
+            "is incomplete. Publish or roll back to go on from here."
+        )
+    pruned = {digest for version in history for digest in version.pruned}
+    heads = dict.fromkeys(version.digest for version in history)
+    gone = [d[:12] for d in heads if d not in pruned and not has_head(bundle.path, d)]
+    if gone:
+        raise BundleError(
+            f"{len(gone)} heads of the log are gone, such as {gone[0]}: it is not possible to "
+            "roll back to them. Restore them from a copy."
+        )
