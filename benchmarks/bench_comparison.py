@@ -1,10 +1,9 @@
 """Does `edgesplit bench` find a slow-down of a tenth, and is it quiet where there is none?
 
-    python -m benchmarks.bench_comparison      # twenty minutes
+    python -m benchmarks.bench_comparison      # ten minutes
 
 The demo bundle in turns with itself, twenty times: every verdict but `slower` and `faster` is
-right. Then with a side whose predictions and edits wait for a tenth of what they took. Last, runs
-of `bench latency` one after another, each compared with the one before by the reference.
+right. Then with a side whose predictions and edits wait for a tenth of what they took.
 """
 
 import tempfile
@@ -20,21 +19,18 @@ from rich.progress import track
 from benchmarks.results import read_result, write_result
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.runtime.bench.compare import (
-    EARLIER_LIMIT,
     LIMIT,
     QUICK_BLOCK_S,
     QUICK_BLOCKS,
     Side,
     Verdict,
-    compare_earlier,
     compare_sides,
     sides_of,
 )
 from edgesplit.runtime.bench.latency import make_video
-from edgesplit.runtime.bench.record import run_bench
 from edgesplit.runtime.bench.timing import Effort, Job
 
-SAME, PLANTED, RECORDS = 20, 5, 20
+SAME, PLANTED = 20, 5
 SLOWED = ("prediction", "edit")
 
 PLANT = """
@@ -83,13 +79,11 @@ def counted(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     }
 
 
-def save(found: dict[str, list[dict[str, Any]]], others: list[float | None]) -> None:
+def save(found: dict[str, list[dict[str, Any]]]) -> None:
     """Writes what there is so far: the whole takes long, and may be stopped."""
     content = {
         "limit": LIMIT,
-        "earlier_limit": EARLIER_LIMIT,
         "slowed": list(SLOWED),
-        "others": others,
         **{f"{kind}_verdicts": counted(rows) for kind, rows in found.items()},
         **found,
     }
@@ -108,18 +102,12 @@ def read_table() -> str:
     for name in names:
         planted = _listed(found["planted_verdicts"][name]) if name in SLOWED else "(not slowed)"
         lines.append(f"| {name} | {_listed(names[name])} | {planted} |")
-    total: Counter[str] = Counter()
-    for words in found["earlier_verdicts"].values():
-        total.update(words)
     return "\n".join(
         [
             *lines,
             "",
             f"The demo bundle, `--quick`, {found['made']['machine']}, other work running beside "
-            "([comparison.json](../benchmarks/results/comparison.json)). By the reference, runs of "
-            "`bench latency --quick` beside the one before, the same code, "
-            f"{total.total()} figures: {_listed(total)}; other work took "
-            f"{min(found['others']):.0%} to {max(found['others']):.0%} of the machine.",
+            "([comparison.json](../benchmarks/results/comparison.json)).",
         ]
     )
 
@@ -131,14 +119,8 @@ def _listed(words: Mapping[str, int]) -> str:
 @click.command()
 @click.option("--same", default=SAME, show_default=True)
 @click.option("--planted", "n_planted", default=PLANTED, show_default=True)
-@click.option("--records", default=RECORDS, show_default=True)
-def main(same: int, n_planted: int, records: int) -> None:
-    """Measure, and write comparison.json."""
-    measure(same, n_planted, records)
-
-
-def measure(same: int, n_planted: int, records: int) -> None:
-    """All comparisons; what is there is written after each."""
+def main(same: int, n_planted: int) -> None:
+    """Compare, and write comparison.json after each comparison."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bundle = unpack_demo(folder)
@@ -146,22 +128,13 @@ def measure(same: int, n_planted: int, records: int) -> None:
         make_video(clip, bundle.preprocessing)
         job = Job(bundle.path, Effort.usual(quick=True))
         this, other = sides_of(job, bundle=None, python=None, clip=clip)
-        others: list[float | None] = []
-        found: dict[str, list[dict[str, Any]]] = {"same": [], "planted": [], "earlier": []}
+        found: dict[str, list[dict[str, Any]]] = {"same": [], "planted": []}
         for _ in track(range(same), description="same"):
             found["same"] += in_turns(this, other)
-            save(found, others)
+            save(found)
         for _ in track(range(n_planted), description="planted"):
             found["planted"] += in_turns(planted(this), other)
-            save(found, others)
-        before: dict[str, Any] | None = None
-        for _ in track(range(records), description="records"):
-            record = run_bench(job, ("latency",))
-            others.append(record["others"])
-            if before is not None:
-                found["earlier"] += map(row, compare_earlier(record, before).verdicts)
-                save(found, others)
-            before = record
+            save(found)
 
 
 if __name__ == "__main__":

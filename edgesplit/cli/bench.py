@@ -50,11 +50,6 @@ SLOWER = 3
     help="A new folder for bench.json, bench.md and bench.html; by default bench-BUNDLE-TIME.",
 )
 @click.option(
-    "--against",
-    type=click.Path(path_type=Path, exists=True),
-    help="Compare with an earlier bench.json, or its folder, by the reference.",
-)
-@click.option(
     "--against-bundle",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Run another bundle and this one in turns, and nothing else.",
@@ -73,7 +68,6 @@ def bench(
     quick: bool,
     clip: Path | None,
     output: Path | None,
-    against: Path | None,
     against_bundle: Path | None,
     against_env: Path | None,
     backend: Kind,
@@ -87,23 +81,22 @@ def bench(
     published head decides, and what predictions feel of it), edit, locality and growth; all of
     them by default. A folder gets the figures as JSON, as a Markdown table and as a page.
 
-    A comparison says slower, faster, same or unclear of each figure, with its interval. The exit
-    code is 3 when something is slower.
+    --against-bundle and --against-env compare two sides instead: slower, faster, same or unclear,
+    with intervals. The exit code is 3 if something is slower.
 
     \b
     Example:
         edgesplit bench latency --seconds 600
-        edgesplit bench --quick --against bench-lab-before/
         edgesplit bench --against-env venv-before/
     """
     from edgesplit.bundle.bundle import find_bundle
     from edgesplit.runtime.bench.timing import Effort, Job
 
     turns = against_bundle is not None or against_env is not None
-    if turns and (questions or against or output or seconds is not None):
+    if turns and (questions or output or seconds is not None):
         raise click.UsageError(
             "--against-bundle and --against-env run in turns, and nothing else: leave out "
-            "questions, --against, --output and --seconds; without --quick they take longer."
+            "questions, --output and --seconds; without --quick they take longer."
         )
     effort = Effort.usual(quick=quick, seconds=seconds)
     job = Job(find_bundle(bundle_path), effort, backend, variant, clip)
@@ -112,7 +105,7 @@ def bench(
             _compare_in_turns(job, against_bundle, against_env, as_json=as_json)
         else:
             chosen = QUESTIONS if not questions or "all" in questions else questions
-            _measure(job, chosen, output, against, as_json=as_json)
+            _measure(job, chosen, output, as_json=as_json)
 
 
 @contextmanager
@@ -144,28 +137,12 @@ def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_
 
 
 def _measure(
-    job: Job,
-    questions: tuple[Question, ...],
-    output: Path | None,
-    against: Path | None,
-    *,
-    as_json: bool,
+    job: Job, questions: tuple[Question, ...], output: Path | None, *, as_json: bool
 ) -> None:
     from edgesplit.cli import screen
-    from edgesplit.errors import EdgesplitError
-    from edgesplit.runtime.bench.compare import compare_earlier
     from edgesplit.runtime.bench.page import to_table
-    from edgesplit.runtime.bench.record import (
-        check_comparable,
-        check_folder,
-        read_record,
-        run_bench,
-        write_record,
-    )
+    from edgesplit.runtime.bench.record import check_folder, run_bench, write_record
 
-    earlier = read_record(against) if against else None
-    if earlier is not None:
-        check_comparable(earlier, questions)
     if output is not None:
         check_new(output)
     check_folder(output)
@@ -173,20 +150,9 @@ def _measure(
         record = run_bench(
             job, questions, on_wait=lambda question, what: status.update(f"{question}: {what}")
         )
-    comparison, trouble = None, None
-    if earlier is not None:
-        try:
-            comparison = compare_earlier(record, earlier)
-            record["comparison"] = comparison.to_json()
-        except EdgesplitError as error:  # what was measured is kept
-            trouble = error
-    if as_json:  # first of all: should it not be written, it is not lost
+    if as_json:  # printed before it is written, so that it is not lost if writing fails
         print_json(record)
     else:
         click.echo(to_table(record))
     folder = write_record(record, output)
     click.echo(f"written to {folder}: bench.json, bench.md, bench.html", err=True)
-    if trouble is not None:
-        raise trouble
-    slower = comparison is not None and comparison.slower
-    click.get_current_context().exit(SLOWER if slower else 0)

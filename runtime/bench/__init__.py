@@ -18,25 +18,23 @@ from typing import TYPE_CHECKING
 from edgesplit._lazy import load_on_use
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.bench.compare import Comparison, compare_earlier, compare_now
-    from edgesplit.runtime.bench.record import read_record, run_bench, write_record
+    from edgesplit.runtime.bench.compare import Comparison, compare_now
+    from edgesplit.runtime.bench.record import run_bench, write_record
     from edgesplit.runtime.bench.timing import Effort, Job
 
 __all__ = [
     "Comparison",
     "Effort",
     "Job",
-    "compare_earlier",
     "compare_now",
-    "read_record",
     "run_bench",
     "write_record",
 ]
 
 _HOMES = {
-    "edgesplit.runtime.bench.compare": ("Comparison", "compare_earlier", "compare_now"),
+    "edgesplit.runtime.bench.compare": ("Comparison", "compare_now"),
     "edgesplit.runtime.bench.timing": ("Effort", "Job"),
-    "edgesplit.runtime.bench.record": ("read_record", "run_bench", "write_record"),
+    "edgesplit.runtime.bench.record": ("run_bench", "write_record"),
 }
 
 __getattr__, __dir__ = load_on_use(__name__, _HOMES)

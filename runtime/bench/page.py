@@ -39,12 +39,13 @@ WORDS = {
 }
 """What figures are, for people."""
 
-_IN_TURNS = {
+COMPARED = {
     "prediction": "prediction of a decoded clip",
     "decode": "a clip out of its video",
     "head": "head and decision",
     "edit": "edit, texts cached",
 }
+"""Descriptions of what a comparison times."""
 
 _GROWTH = {
     "run": "head, one feature",
@@ -99,10 +100,23 @@ def to_table(record: Record) -> str:
 
 
 def to_verdicts(comparison: Record) -> str:
-    """A comparison as Markdown."""
-    header, rows = _verdicts(comparison)
-    lines = [*(f"{note}\n" for note in _compared(comparison)), *_rows(header, rows)]
-    return "\n".join(lines) + "\n"
+    """Return a comparison, as `Comparison.to_json` gives it, as Markdown."""
+    limit = comparison["limit"]
+    note = (
+        f"{comparison['of']} against {comparison['against']}, in turns. A ratio above 1 means that "
+        f"it takes longer; `slower` means that the whole 95 % interval is above {1 + limit:.2f}, "
+        f"`same` that all of it is within {limit:.0%}."
+    )
+    rows: list[Row] = [
+        (
+            COMPARED[one["name"]],
+            f"{one['ratio']:.3f}",
+            f"{one['low']:.3f} to {one['high']:.3f}",
+            one["word"],
+        )
+        for one in comparison["verdicts"]
+    ]
+    return "\n".join([note, "", *_rows(("", "ratio", "interval", "verdict"), rows)]) + "\n"
 
 
 def _rows(header: Row, rows: list[Row]) -> list[str]:
@@ -173,7 +187,7 @@ def _about(record: Record) -> list[str]:
 
 
 def _sections(record: Record) -> list[tuple[str, list[str], Row, list[Row]]]:
-    """Heading, notes, header and rows of each answer, and of a comparison."""
+    """Heading, notes, header and rows of each answer."""
     sections: list[tuple[str, list[str], Row, list[Row]]] = []
     for question, found in record["answers"].items():
         if "refused" in found:
@@ -181,8 +195,6 @@ def _sections(record: Record) -> list[tuple[str, list[str], Row, list[Row]]]:
             continue
         table = _TABLES.get(question, _times)
         sections.append((question, _NOTES[question](found["facts"]), *table(found)))
-    if comparison := record.get("comparison"):
-        sections.append(("comparison", _compared(comparison), *_verdicts(comparison)))
     return sections
 
 
@@ -291,38 +303,6 @@ _NOTES = {
     "locality": _locality_notes,
     "growth": _growth_notes,
 }
-
-
-def _compared(comparison: Record) -> list[str]:
-    notes = [
-        f"{comparison['of']} against {comparison['against']}, {comparison['how']}. Above 1 it "
-        f"takes longer; `slower` wants the whole 95 % interval above "
-        f"{1 + comparison['limit']:.2f}, `same` all of it within {comparison['limit']:.0%}."
-    ]
-    if comparison["machine"]:
-        notes.insert(0, f"Not all is as it was: {comparison['machine']}.")
-    return notes
-
-
-def _verdicts(comparison: Record) -> tuple[Row, list[Row]]:
-    rows: list[Row] = [
-        (
-            _name(one["name"]),
-            f"{one['ratio']:.3f}",
-            f"{one['low']:.3f} to {one['high']:.3f}",
-            one["word"],
-        )
-        for one in comparison["verdicts"]
-    ]
-    return ("", "ratio", "interval", "verdict"), rows
-
-
-def _name(name: str) -> str:
-    known = WORDS | _IN_TURNS
-    if name in known:
-        return known[name]
-    _, axis, size, what = name.split(".")
-    return f"{_GROWTH[what]}, {int(size):,} {axis}"
 
 
 def _charts(record: Record, question: str) -> list[str]:

@@ -20,16 +20,15 @@ from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench.page import to_html, to_table
 from edgesplit.runtime.bench.sandbox import scratch_folder
-from edgesplit.runtime.bench.timing import REFERENCE, Answer, Figure, Job, Say, Usage
+from edgesplit.runtime.bench.timing import REFERENCE, Answer, Job, Say, Usage
 from edgesplit.runtime.device.record import describe_device
-from edgesplit.storage.files import Store, map_os_errors, read_bytes
+from edgesplit.storage.files import Store, map_os_errors
 
 __all__ = [
     "QUESTIONS",
     "SCHEMA",
     "Question",
-    "figures_of",
-    "read_record",
+    "check_folder",
     "run_bench",
     "write_record",
 ]
@@ -133,68 +132,8 @@ def _say(what: str) -> None:
     sys.stderr.flush()
 
 
-def figures_of(record: Mapping[str, Any]) -> list[Figure]:
-    """All figures of a record."""
-    answers = record["answers"].values()
-    return [Figure.from_json(one) for answer in answers for one in answer["figures"]]
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A record that `edgesplit bench` wrote; a folder stands for the bench.json in it.
-
-    Raises:
-        EdgesplitError: it is none, a damaged one, or one of another schema.
-    """
-    file = path / "bench.json" if path.is_dir() else path
-    try:
-        content = json.loads(read_bytes(file))
-        schema, answers = content["schema"], content["answers"]
-        if schema == SCHEMA:
-            _check_record(content)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise EdgesplitError(
-            f"{file} is not a record of `edgesplit bench` ({error!r}). Give the folder that an "
-            "earlier run wrote, or its bench.json."
-        ) from error
-    if schema != SCHEMA or not isinstance(answers, dict):
-        raise EdgesplitError(
-            f"{file} has schema {schema!r}, this edgesplit reads {SCHEMA}. Measure the earlier "
-            "state again, or compare both now with --against-env."
-        )
-    return dict(content)
-
-
-def _check_record(content: Mapping[str, Any]) -> None:
-    """Raises KeyError, TypeError, ValueError or AttributeError where a comparison would."""
-    str(content["made"]), dict(content["device"]), dict(content["bundle"]), dict(content["asked"])
-    if content["others"] is not None:
-        float(content["others"])
-    str(content["reference"]["what"])
-    if figures_of(content) and not content["reference"]["ms"] > 0:
-        raise ValueError("a reference that took no time")
-
-
-def check_comparable(earlier: Mapping[str, Any], questions: Sequence[Question]) -> None:
-    """Refuses, before anything is measured, what has no figure in common with these questions.
-
-    Raises:
-        EdgesplitError: so it is.
-    """
-    answers = earlier["answers"]
-    timed = [question for question, answer in answers.items() if answer["figures"]]
-    if not set(timed).intersection(questions):
-        raise EdgesplitError(
-            f"The earlier record has figures of {', '.join(timed) or 'nothing'}, and "
-            f"{', '.join(questions)} is asked. Ask the same questions; locality has no figures."
-        )
-
-
 def check_folder(folder: Path | None) -> None:
-    """Refuses, before anything is measured, a folder that cannot be made.
-
-    Raises:
-        EdgesplitError: so it is.
-    """
+    """Raise EdgesplitError if the folder cannot be created, before anything is measured."""
     place = (folder or Path("bench")).absolute().parent
     while not place.exists():
         place = place.parent

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.backends.select import Choice, Kind, open_backend
 from edgesplit.runtime.backends.variants import Recipe
 
@@ -124,28 +123,12 @@ class Figure:
         return cls(name, len(times), p50, p90, p95, p99, pairs)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; `from_json` is the inverse."""
+        """A JSON object."""
         plain = {name: getattr(self, name) for name in ("name", "n", "p50", "p90", "p95", "p99")}
         return {
             name: round(value, 6) if isinstance(value, float) else value
             for name, value in plain.items()
         } | {"blocks": [[round(one, 6) for one in block] for block in self.blocks]}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Figure:
-        """The inverse of `to_json`.
-
-        Raises:
-            EdgesplitError: it is no figure.
-        """
-        try:
-            p50, p90, p95, p99 = (float(content[p]) for p in ("p50", "p90", "p95", "p99"))
-            blocks = tuple((float(value), float(base)) for value, base in content["blocks"])
-            if not blocks or min(map(min, blocks)) <= 0:
-                raise ValueError("blocks that took no time")
-            return cls(str(content["name"]), int(content["n"]), p50, p90, p95, p99, blocks)
-        except (KeyError, TypeError, ValueError) as error:
-            raise EdgesplitError(f"This is not a figure of `edgesplit bench`: {content}") from error
 
 
 @dataclass(frozen=True, slots=True)
