@@ -9,14 +9,12 @@ so no distribution is assumed.
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +22,7 @@ from typing import Any, Literal
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench.latency import make_video
+from edgesplit.runtime.bench.process import LineProcess, own_environment, start_process
 from edgesplit.runtime.bench.record import SCHEMA
 from edgesplit.runtime.bench.sandbox import find_splits
 from edgesplit.runtime.bench.timing import Job, order_interval
@@ -120,13 +119,13 @@ def judge(name: str, ratios: Sequence[float]) -> Verdict:
 def sides_of(
     job: Job, *, bundle: Path | None, python: Path | None, clip: Path
 ) -> tuple[Side, Side]:
-    """The bundle here, and what it is compared with: another bundle, another Python, or both.
+    """Return this side and the other, which has another bundle, another Python, or both.
 
     Args:
-        job: what is measured here.
-        bundle: the other bundle; the same by default.
-        python: the other environment's folder or interpreter; this one by default.
-        clip: the video that both read.
+        job: what is measured on this side.
+        bundle: the other side's bundle; the same by default.
+        python: the other side's environment or interpreter; this one by default.
+        clip: the video that both sides read.
 
     Raises:
         EdgesplitError: there is no such interpreter.
@@ -138,15 +137,14 @@ def sides_of(
         if bundle is not None:
             open_bundle(bundle).split_class(label, into=into, accept_doubt=True)
     except EdgesplitError:
-        split = ""  # no edit is compared
+        split = ""  # without a split that both can make, edits are not compared
     source = Path(__file__).with_name("worker.py").read_text(encoding="utf-8")
-    here = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
 
     def side(path: Path, executable: str, environment: Mapping[str, str]) -> Side:
         asked = (str(path.resolve()), str(clip.resolve()), job.kind, job.recipe or "", split)
         return Side(str(path), (executable, "-c", source, *asked), environment)
 
-    own = {**os.environ, **_ONE_THREAD, "PYTHONPATH": here}
+    own = {**own_environment(), **_ONE_THREAD}
     this = side(job.bundle, sys.executable, own)
     if python is None:
         return this, side(bundle or job.bundle, sys.executable, own)
@@ -165,7 +163,7 @@ def compare_now(
     python: Path | None = None,
     on_turn: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Runs a bundle here in turns with another bundle, another environment, or both.
+    """Run a bundle here in turns with another bundle, another environment, or both.
 
     Raises:
         EdgesplitError: a side does not start, or fails.
@@ -190,15 +188,15 @@ def compare_sides(
     block_s: float = _BLOCK_S,
     on_turn: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Runs both sides in turns.
+    """Run both sides in turns.
 
     Args:
-        this: what is judged.
-        other: what it is judged by.
+        this: the side that the verdicts are about.
+        other: the side that it is compared with.
         turns: how often both are started anew.
-        blocks: of each side in a turn.
-        block_s: of each thing that is timed in a block, in seconds.
-        on_turn: gets the turns done and all.
+        blocks: how many blocks each side measures in a turn.
+        block_s: how long a block times each thing, in seconds.
+        on_turn: gets the number of turns done and of all turns.
 
     Raises:
         EdgesplitError: a side does not start, or fails.
@@ -209,76 +207,28 @@ def compare_sides(
             on_turn(turn, turns)
         with ExitStack() as stack:
             order = (this, other) if turn % 2 else (other, this)
-            asks = [stack.enter_context(_process(side)) for side in order]
-            mine, its = asks if turn % 2 else reversed(asks)
+            workers = [
+                stack.enter_context(start_process(side.name, side.command, side.environment))
+                for side in order
+            ]
+            for worker in workers:
+                worker.wait_for("ready")
+            mine, its = workers if turn % 2 else reversed(workers)
             found: dict[str, list[float]] = {}
             for block in range(blocks):
-                pair: dict[int, Mapping[str, float]] = {}
-                for ask in (mine, its) if (turn + block) % 2 else (its, mine):
+                pair: dict[LineProcess, Mapping[str, float]] = {}
+                for worker in (mine, its) if (turn + block) % 2 else (its, mine):
                     time.sleep(_REST_S)
-                    pair[id(ask)] = ask(block_s)
-                own, others = pair[id(mine)], pair[id(its)]
-                if own.keys() != others.keys():
+                    worker.write(str(block_s))
+                    pair[worker] = json.loads(worker.read())
+                if pair[mine].keys() != pair[its].keys():
                     raise EdgesplitError(
                         f"{this.name} and {other.name} measure other things. Compare with an "
                         "environment of about the same edgesplit."
                     )
-                for name, value in own.items():
-                    found.setdefault(name, []).append(value / others[name])
+                for name, value in pair[mine].items():
+                    found.setdefault(name, []).append(value / pair[its][name])
         for name, values in found.items():
             ratios.setdefault(name, []).append(statistics.median(values))
     verdicts = tuple(judge(name, values) for name, values in ratios.items())
     return Comparison(this.name, other.name, LIMIT, verdicts)
-
-
-@contextmanager
-def _process(side: Side) -> Iterator[Callable[[float], Mapping[str, float]]]:
-    """A side at work; calling it gives what a block of so many seconds measured."""
-    # Of an empty folder: where it is started, Python looks for modules first.
-    with (
-        tempfile.TemporaryDirectory(prefix="edgesplit-") as folder,
-        (Path(folder) / "said").open("w+") as said,
-        subprocess.Popen(
-            side.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-            cwd=folder,
-            env=dict(side.environment),
-        ) as child,
-    ):
-        assert child.stdin is not None
-        assert child.stdout is not None
-        given, answers = child.stdin, child.stdout
-
-        def read() -> str:
-            line = answers.readline()
-            if not line:
-                said.seek(0)
-                last = said.read().strip().splitlines()[-1:] or ["nothing"]
-                with suppress(subprocess.TimeoutExpired):
-                    child.wait(5)  # it closed its output: it is about to end
-                child.kill()
-                code = child.wait()
-                end = f"signal {-code}" if code < 0 else f"exit code {code}"
-                raise EdgesplitError(
-                    f"{side.name} could not be measured ({end}). It said: {last[0]}"
-                )
-            return line.strip()
-
-        def ask(seconds: float) -> Mapping[str, float]:
-            with suppress(BrokenPipeError):  # it has died: reading says of what
-                given.write(f"{seconds}\n")
-                given.flush()
-            answer: Mapping[str, float] = json.loads(read())
-            return answer
-
-        try:
-            while read() != "ready":
-                pass  # what a library prints
-            yield ask
-        finally:
-            child.kill()
-            with suppress(OSError):  # a line that it never took
-                given.close()
