@@ -92,7 +92,7 @@ ROWS: tuple[tuple[str, str, str, Callable[[Result], str]], ...] = (
 SWAPS = """
 **Swaps.** A camera at {fps:.0f} frames a second, a window for each, another process publishing ten
 heads a second: of {windows:,} windows, with {swaps:,} swaps and as long without, {lost} were lost,
-{twice} told twice and {mixed} mixed; every result was checked in numpy against the head that it
+{twice} reported twice and {mixed} mixed; every result was checked in numpy against the head that it
 names. A prediction takes {swaps_p99} ms at the 99th percentile during swaps and {null_p99} ms
 {interval} without; from the end of a publish to the first result by the new head it takes
 {live:.0f} ms at the median, frames coming every 33 ms ([swap.json](benchmarks/results/swap.json),

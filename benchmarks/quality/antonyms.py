@@ -171,7 +171,7 @@ class Answer:
     doubted: bool
     """The split would want --accept-doubt, the group not named."""
     likeness: float
-    """Of the match, where the group is named."""
+    """How alike the matched texts are if the group is named."""
 
 
 def answers(place: int, asked: str, known: str) -> Iterator[Answer]:
@@ -229,8 +229,8 @@ def _likes(problem: TransferProblem, *, named: bool) -> dict[str, Float64]:
 def _centred(texts: Float64) -> Float64:
     """Two by two minus their mean, length 1."""
     pairs = texts.reshape(-1, 2, texts.shape[1])
-    apart = (pairs - pairs.mean(axis=1, keepdims=True)).reshape(texts.shape)
-    return np.asarray(apart / np.linalg.norm(apart, axis=1, keepdims=True))
+    differences = (pairs - pairs.mean(axis=1, keepdims=True)).reshape(texts.shape)
+    return np.asarray(differences / np.linalg.norm(differences, axis=1, keepdims=True))
 
 
 def summarise(found: list[Answer]) -> list[dict[str, Any]]:

@@ -142,8 +142,8 @@ def compare(
         column = head.tree.find(coarse)
         others = [place for place in range(len(head.tree)) if place != column]
         logits = (after if edited else head).evaluate(seen_after).logits
-        apart = np.abs(logits[:, others] - head.evaluate(seen).logits[:, others])
-        largest = max(largest, float(apart.max()))
+        differences = np.abs(logits[:, others] - head.evaluate(seen).logits[:, others])
+        largest = max(largest, float(differences.max()))
     if not edited:
         return _unedited(model, classes_of(model, fine), seen, seen_after, largest)
     n_clips = len(fine)

@@ -40,7 +40,7 @@ WINDOW_S = 0.5
 PUBLISH_S = 0.1
 BLOCK_S = 21.0
 BLOCKS = 5
-"""Of each kind: 5 x 20 s x 10 swaps a second are 1,000 swaps; the first second warms up."""
+"""Blocks of each kind: 5 x 20 s x 10 swaps a second are 1,000; the first second warms up."""
 RESAMPLES = 2000
 CAMERA = Source("made", "url", "a camera of 30 frames a second", live=True)
 
@@ -50,9 +50,9 @@ class Block:
     """One run of the stream."""
 
     results: list[tuple[float, Decision]] = field(default_factory=list)
-    """With when each was told, by the monotonic clock."""
+    """When each was reported, by the monotonic clock, and what."""
     features: list[Float32] = field(default_factory=list)
-    """What each was decided on."""
+    """The feature of each."""
     published: list[Publish] = field(default_factory=list)
     n_swapped: int = 0
 
@@ -130,7 +130,7 @@ def watch(
 
 
 def wrong(prediction: Prediction, head: Head, feature: Float32) -> bool:
-    """Whether a result is not what the head that it names makes of the feature, in numpy."""
+    """Return True if a result is not what the head that it names gives, in numpy."""
     result = head.evaluate(feature)
     path = head.path(int(result.class_index[0]), result.probabilities[0])
     labels = tuple(step.label for step in path) == tuple(step.label for step in prediction.path)
@@ -140,9 +140,9 @@ def wrong(prediction: Prediction, head: Head, feature: Float32) -> bool:
 
 
 def count_faults(block: Block, heads: dict[str, Head]) -> dict[str, int]:
-    """Windows that were lost, told twice, or are not what one head says."""
+    """Count windows that were lost, reported twice, or are not what their head decides."""
     numbers = [decision.number for _, decision in block.results]
-    expected = max(numbers) + 1  # what waits when the stream is stopped is not told
+    expected = max(numbers) + 1  # windows that wait when the stream is stopped are not reported
     pairs = zip(block.results, block.features, strict=True)
     return {
         "windows": expected,

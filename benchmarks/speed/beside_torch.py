@@ -25,7 +25,7 @@ from edgesplit.runtime.bench.timing import order_interval
 
 ROUNDS = 15
 RUNS = 3
-"""Of a contender in a turn; the first of a turn is left out, it wakes the threads."""
+"""Runs of a contender in a turn, after one that wakes its threads and is left out."""
 REST_S = 0.3
 """Between turns: threads of the one before spin for a while."""
 THREADS = (1, 2)

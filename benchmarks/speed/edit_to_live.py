@@ -48,7 +48,7 @@ WORDS = (
     ("once", "twice"),
 )
 BEFORE = ("loudly", "quietly")
-"""Of an edit that was made earlier: it embedded the head's labels."""
+"""Modifiers of an earlier edit, which embedded the head's labels."""
 
 
 def prepare(folder: Path) -> None:

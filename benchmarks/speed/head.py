@@ -10,6 +10,8 @@ Targets: 27 splits within 3 times and 100 within 4 times the unsplit head's run,
 2 ms at the median, and a graph that does not grow with the number of splits. Nothing asserts them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial

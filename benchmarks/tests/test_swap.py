@@ -1,4 +1,4 @@
-"""The swap benchmark's own count, small: nothing is lost, told twice or mixed during swaps."""
+"""The swap benchmark's own count, small: nothing is lost, reported twice or mixed during swaps."""
 
 import numpy as np
 
