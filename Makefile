@@ -46,7 +46,7 @@ tests: .venv/ready
 # JetPack 6's ONNX Runtime and numpy, and the oldest of all that pyproject.toml admits; no torch.
 oldest: .venv-oldest/ready
 	EDGESPLIT_EXAMPLES=50 EDGESPLIT_ROUNDS=20 .venv-oldest/bin/python -m pytest -q -m "not torch" \
-		--ignore=tests/test_packaging.py --ignore=tests/test_motion_split.py \
+		--ignore=tests/test_packaging.py --ignore=benchmarks/tests/test_motion_split.py \
 		--ignore=tests/test_crash.py
 
 # The wheel is tested as a user gets it: in an environment of its own, away from the checkout.
@@ -66,12 +66,12 @@ grid: .venv/ready
 	$(DEV)/python -m pip install -q --group grid
 	set -e; for part in fit grid shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
 	$(DEV)/python -m benchmarks.motion_split.conditions $(FLOAT32:%=--float32 %)
-	$(DEV)/python -m benchmarks.antonyms
+	$(DEV)/python -m benchmarks.quality.antonyms
 	$(DEV)/python -m benchmarks.motion_split.report
-	$(DEV)/python -m benchmarks.documents
+	$(DEV)/python -m benchmarks.harness.documents
 
 documents: .venv/ready
-	$(DEV)/python -m benchmarks.documents
+	$(DEV)/python -m benchmarks.harness.documents
 
 # Two hours: trains and measures what is missing in benchmarks/motion_split/trained.
 backbones: .venv/ready

@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.motion_split.classes import taxonomy
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
-from edgesplit.edits.plan import Plan
 from edgesplit.edits.rules import RULES
 from edgesplit.errors import BundleError, DoubtfulSplitError
 from edgesplit.heads.metrics import score_split
@@ -105,32 +103,6 @@ def test_edit_changes_no_decision_outside_the_class_on_all_heldout_clips(
     at_root = [edit.head.tree.path(int(column))[0] for column in new.class_index]
     assert at_root == old.class_index.tolist()
     assert len(old.class_index) > 3000
-
-
-def test_a_plan_of_all_categories_changes_no_root_logit(
-    demo: Bundle, heldout: dict[str, npt.NDArray[Any]]
-) -> None:
-    plan: Plan = dict(taxonomy("A"))
-    assert len(plan) == 14
-    edit = demo.split_classes(plan, accept_doubt=True)
-    exported = edit.before
-    before, after = ServingHead(exported), ServingHead(edit.head)
-    old, new = before.evaluate(heldout["features"]), after.evaluate(heldout["features"])
-    n_root = len(exported.tree)
-    assert new.logits[:, :n_root].tobytes() == old.logits.tobytes()
-    assert new.probabilities[:, :n_root].tobytes() == old.probabilities.tobytes()
-    at_root = [edit.head.tree.path(int(column))[0] for column in new.class_index]
-    assert at_root == old.class_index.tolist()
-    # What a zero-shot split made is no knowledge: all sources are exported, in any order of splits.
-    known = {node.label for node in exported.tree}
-    rows = {row.label: row for part in edit.report.splits for row in part.rows}
-    assert all(source.label in known for row in rows.values() for source in row.sources)
-    backwards = demo.split_classes(dict(reversed([*plan.items()])), accept_doubt=True)
-    assert {row.label: row for part in backwards.report.splits for row in part.rows} == rows
-    demo.publish(edit)
-    assert demo.head().parent == exported.digest
-    demo.rollback()
-    assert demo.head().to_bytes() == exported.to_bytes()
 
 
 def test_shipped_head_splits_pushing_far_better_than_chance(

@@ -13,7 +13,6 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("transformers")
 
-from benchmarks.bench_models import save_folder
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.cli import main
 
@@ -38,8 +37,15 @@ def folder(tmp_path: Path) -> Path:
     folder.mkdir()
     sizes: dict[str, Any] = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
     sizes |= {"num_hidden_layers": 1, "image_size": 16, "patch_size": 8, "num_frames": 2}
-    processor = {"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}}
-    save_folder(folder, family="Timesformer", processor=processor, **sizes)
+    import transformers
+
+    labels = {index: f"class {index}" for index in range(174)}
+    config = transformers.TimesformerConfig(id2label=labels, **sizes)
+    transformers.TimesformerForVideoClassification(config).save_pretrained(folder)
+    processor: dict[str, Any] = {"crop_size": {"height": 16, "width": 16}}
+    processor |= {"size": {"shortest_edge": 20}, "image_mean": [0.485, 0.456, 0.406]}
+    processor |= {"image_std": [0.229, 0.224, 0.225]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     return folder
 
 

@@ -3,12 +3,10 @@
 import itertools
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from benchmarks import label_groups
-from benchmarks.motion_split.classes import CATEGORIES, Half, head_labels
 from edgesplit.edits.groups import (
     Group,
     differing_words,
@@ -177,33 +175,11 @@ def test_columns_are_those_of_the_labels() -> None:
     ]
 
 
-@pytest.mark.parametrize("half", get_args(Half))
-def test_groups_of_motion_split_are_its_categories(half: Half) -> None:
-    expected = {
-        category.pattern.partition(" {}")[0]: {
-            label: modifier.removeprefix("a ")  # "a little", "a lot": the article is shared
-            for label, modifier in category.fine.items()
-        }
-        for category in CATEGORIES
-        if category.half != half
-    }
-    assert grouped(head_labels(half)) == expected
-
-
 @pytest.fixture(scope="module")
 def ssv2() -> dict[str, list[str]]:
     """{coarse category: fine labels} of Something-Something V2, as people grouped them."""
     scheme: dict[str, list[str]] = json.loads(SSV2.read_text())["group_scheme"]
     return scheme
-
-
-@pytest.mark.skipif(not SSV2.is_file(), reason=f"needs {SSV2}")
-def test_groups_of_ssv2_are_those_that_people_made(ssv2: dict[str, list[str]]) -> None:
-    hand = {label: coarse for coarse, fine in ssv2.items() for label in fine}
-    induced = label_groups.clusters(sorted(hand))
-    assert label_groups.agreement(hand, induced).ari > 0.75
-    in_groups = {label: coarse for label, coarse in hand.items() if len(ssv2[coarse]) > 1}
-    assert label_groups.agreement(in_groups, induced).precision > 0.9
 
 
 @pytest.mark.skipif(not SSV2.is_file(), reason=f"needs {SSV2}")

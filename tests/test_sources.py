@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.motion_split.classes import taxonomy
 from edgesplit.edits.checks import MIN_TRUST
 from edgesplit.edits.groups import words_in_order
 from edgesplit.edits.matching import (
@@ -81,23 +80,6 @@ def test_order_is_no_obstacle() -> None:
 def test_nothing_known_differs_like_that(wanted: list[str]) -> None:
     match = match_labels(problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
     assert match.trust < MIN_TRUST
-
-
-UNRELATED = """
-    monday|tuesday apple|bread Paris|Rome cheap|expensive january|july doctor|teacher happy|sad
-    wood|metal law|medicine seven|nineteen violin|piano red|blue summer|winter sweet|salty
-    king|queen whisper|shout north|east child|adult novel|poem dollar|euro wolf|sheep rain|snow
-    river|mountain moon|star
-""".split()  # noqa: SIM905 - a list reads worse
-
-
-def test_chance_is_what_unrelated_words_reach() -> None:
-    groups = [[*fine.values()] for fine in taxonomy("B").values()]
-    scores = [
-        match_labels(problem(packaged_encoder(), pair.split("|"), *groups)).score
-        for pair in UNRELATED
-    ]
-    assert CHANCE - 0.05 < np.quantile(scores, 0.9) <= CHANCE
 
 
 def test_other_words_are_read_as_the_known_ones() -> None:

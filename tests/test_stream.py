@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks import soak_stream
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.errors import BackendError, ClipError
@@ -580,16 +579,6 @@ def test_wall_clock_that_jumps_does_no_harm(
     assert all(0 <= event.lag_ms < 60_000 for event in jumped)
     assert 0 <= of(events, Ended)[0].lasted_s < 60
     assert settled(events).gaps == 0
-
-
-@pytest.mark.parametrize("live", [False, True], ids=["block", "latest"])
-def test_soak_counts_every_frame(live: bool) -> None:
-    # What `make soak` does for an hour; here memory is not looked at, it needs minutes to settle.
-    result = soak_stream.stream(9, live=live, part_s=3)
-    assert result["exact"]
-    assert result["accounting"]["frames"] == 9 * 30
-    assert result["accounting"]["gaps"] == (2 if live else 0)
-    assert len(result["resident_mib_by_tenth"]) >= 2
 
 
 # What is asked for

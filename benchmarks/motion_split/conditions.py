@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.harness.results import write_result
 from benchmarks.motion_split.classes import FINE_LABELS, taxonomy
 from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, misspell, wordings
-from benchmarks.results import write_result
 from edgesplit._types import Float32, Float64
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.split import split_class

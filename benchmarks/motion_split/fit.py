@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.harness.results import write_result
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, wordings
-from benchmarks.results import write_result
 from edgesplit._types import Float64
 from edgesplit.edits.checks import MIN_GAIN, MIN_TRUST
 from edgesplit.edits.estimate import INTERCEPT, PER_PRECEDENT, PER_SPREAD

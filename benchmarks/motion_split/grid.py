@@ -18,9 +18,9 @@ import click
 import numpy as np
 from rich.progress import track
 
-from benchmarks.baselines import BASELINES, find_rule
+from benchmarks.harness.results import write_result
 from benchmarks.motion_split.models import Trained, find_trained
-from benchmarks.results import write_result
+from benchmarks.paper.baselines import BASELINES, find_rule
 from edgesplit._types import Float64
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.rules import DEFAULT_RULE, RULES

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from benchmarks.harness.results import ROOT
 from benchmarks.motion_split.classes import CATEGORIES
-from benchmarks.results import ROOT
 from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.heads.labels import COMPOSITIONS
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
+from benchmarks.harness.results import FOLDER, read_result
 from benchmarks.motion_split.grid import AGAINST
 from benchmarks.motion_split.wordings import KINDS
-from benchmarks.results import FOLDER, read_result
 from edgesplit.edits.rules import DEFAULT_RULE
 from edgesplit.heads.labels import COMPOSITIONS
 
@@ -178,8 +178,8 @@ def _poles(poles: Result) -> list[str]:
     last = poles["ways"][-1]
     return [
         f"{poles['subcategories']} subcategories of opposites, asked for in one wording and known "
-        "in another (`python -m benchmarks.antonyms`): how many take the right source, of the two "
-        "where the group is named, and of all that the head knows.",
+        "in another (`python -m benchmarks.quality.antonyms`): how many take the right source, of "
+        "the two where the group is named, and of all that the head knows.",
         _table("way | right of two | right of all", rows),
         f"Of the default's {last['wrong_sources']} wrong sources {last['wrong_sources_doubted']} "
         f"want --force, of its {last['right_sources']} right ones {last['right_sources_doubted']}.",

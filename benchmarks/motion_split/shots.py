@@ -20,9 +20,9 @@ from rich.table import Table
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from benchmarks.harness.results import write_result
 from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
-from benchmarks.results import write_result
 from edgesplit._types import Float32, Float64, Int64
 from edgesplit.edits.split import split_class
 from edgesplit.heads.head import Head

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.results import save_result
+from benchmarks.harness.results import save_result
 from benchmarks.ssv2_split.evaluate import (
     DEFAULT_WAYS,
     Row,

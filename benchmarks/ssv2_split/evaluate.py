@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.baselines import BASELINES, find_rule
+from benchmarks.paper.baselines import BASELINES, find_rule
 from benchmarks.ssv2_split.layout import Category, Clip, Layout, LayoutError
 from edgesplit._types import Float32
 from edgesplit.backbone.features import Features

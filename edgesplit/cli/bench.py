@@ -1,4 +1,4 @@
-"""The command that measures: `bench`."""
+"""The command `bench`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from edgesplit._types import BenchQuestion
 from edgesplit.cli.options import (
     SECONDS,
     backend_options,
@@ -22,47 +23,42 @@ from edgesplit.cli.options import (
 if TYPE_CHECKING:
     from edgesplit.runtime.backends.select import Kind
     from edgesplit.runtime.backends.variants import Recipe
-    from edgesplit.runtime.bench.record import Question
     from edgesplit.runtime.bench.timing import Job
 
 __all__ = ["bench"]
 
-QUESTIONS: tuple[Question, ...] = ("latency", "swap", "edit", "locality", "growth")
-"""`edgesplit.runtime.bench.record.Question`, without the import that would slow `--help` down."""
+QUESTIONS: tuple[BenchQuestion, ...] = get_args(BenchQuestion)
 
 SLOWER = 3
-"""Exit code when something is slower than what it is compared with."""
+"""Exit code if something is slower than on the other side."""
 
 
 @click.command()
 @click.argument("questions", nargs=-1, type=click.Choice((*QUESTIONS, "all")))
-@click.option("--seconds", type=SECONDS, help="Of predictions.")
-@click.option("--quick", is_flag=True, help="A look of a minute or two; results are marked so.")
+@click.option("--seconds", type=SECONDS, help="Seconds to time predictions for.")
+@click.option(
+    "--quick", is_flag=True, help="Take a minute or two; the results are marked as quick."
+)
 @click.option(
     "--clip",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Predict this video; by default one is made.",
+    help="The video to predict; by default one is made.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="A new folder for bench.json, bench.md and bench.html; by default bench-BUNDLE-TIME.",
-)
-@click.option(
-    "--against",
-    type=click.Path(path_type=Path, exists=True),
-    help="Compare with an earlier bench.json, or its folder, by the reference.",
+    help="New folder for bench.json, bench.md and bench.html (default: bench-BUNDLE-TIME).",
 )
 @click.option(
     "--against-bundle",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Run another bundle and this one in turns, and nothing else.",
+    help="A/B test against another bundle; skips the questions.",
 )
 @click.option(
     "--against-env",
     type=click.Path(path_type=Path, exists=True),
-    help="Run another environment's Python and this one in turns, and nothing else.",
+    help="A/B test against another Python environment; skips the questions.",
 )
 @backend_options
 @bundle_option
@@ -73,7 +69,6 @@ def bench(
     quick: bool,
     clip: Path | None,
     output: Path | None,
-    against: Path | None,
     against_bundle: Path | None,
     against_env: Path | None,
     backend: Kind,
@@ -81,29 +76,30 @@ def bench(
     bundle_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure what a bundle costs on this device; the bundle is not changed.
+    """Measure a bundle's costs on this device.
 
-    QUESTIONS are latency (from the video file to the decision, part by part), swap (until a
-    published head decides, and what predictions feel of it), edit, locality and growth; all of
-    them by default. A folder gets the figures as JSON, as a Markdown table and as a page.
+    QUESTIONS are latency (of a prediction, from the video file to the decision, part by part), swap
+    (the time until a published head decides, and what swaps cost predictions), edit (the time of an
+    edit, and the bytes that it ships) and locality (what a split changes elsewhere); by default all
+    of them. The bundle is not changed. The figures are written to a new folder, as JSON, as a
+    Markdown table and as a page.
 
-    A comparison says slower, faster, same or unclear of each figure, with its interval. The exit
-    code is 3 when something is slower.
+    --against-bundle and --against-env compare two sides instead, and say of each figure whether it
+    is slower, faster, the same or unclear. The exit code is 3 if something is slower.
 
     \b
     Example:
         edgesplit bench latency --seconds 600
-        edgesplit bench --quick --against bench-lab-before/
         edgesplit bench --against-env venv-before/
     """
     from edgesplit.bundle.bundle import find_bundle
     from edgesplit.runtime.bench.timing import Effort, Job
 
     turns = against_bundle is not None or against_env is not None
-    if turns and (questions or against or output or seconds is not None):
+    if turns and (questions or output or seconds is not None):
         raise click.UsageError(
-            "--against-bundle and --against-env run in turns, and nothing else: leave out "
-            "questions, --against, --output and --seconds; without --quick they take longer."
+            "--against-bundle and --against-env compare two sides and answer no questions: leave "
+            "out questions, --output and --seconds. They take --quick, and longer without it."
         )
     effort = Effort.usual(quick=quick, seconds=seconds)
     job = Job(find_bundle(bundle_path), effort, backend, variant, clip)
@@ -112,15 +108,15 @@ def bench(
             _compare_in_turns(job, against_bundle, against_env, as_json=as_json)
         else:
             chosen = QUESTIONS if not questions or "all" in questions else questions
-            _measure(job, chosen, output, against, as_json=as_json)
+            _measure(job, chosen, output, as_json=as_json)
 
 
 @contextmanager
 def _hang_up_as_interrupt() -> Iterator[None]:
-    """A lost connection and SIGTERM end it as Ctrl-C does: nothing stays beside the bundle."""
+    """Let a lost connection and SIGTERM act as Ctrl-C, which removes the copies of the bundle."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as nohup has it
+        if handler is not signal.SIG_IGN:  # nohup ignores it
             signal.signal(number, signal.default_int_handler)
     try:
         yield
@@ -144,28 +140,12 @@ def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_
 
 
 def _measure(
-    job: Job,
-    questions: tuple[Question, ...],
-    output: Path | None,
-    against: Path | None,
-    *,
-    as_json: bool,
+    job: Job, questions: tuple[BenchQuestion, ...], output: Path | None, *, as_json: bool
 ) -> None:
     from edgesplit.cli import screen
-    from edgesplit.errors import EdgesplitError
-    from edgesplit.runtime.bench.compare import compare_earlier
     from edgesplit.runtime.bench.page import to_table
-    from edgesplit.runtime.bench.record import (
-        check_comparable,
-        check_folder,
-        read_record,
-        run_bench,
-        write_record,
-    )
+    from edgesplit.runtime.bench.record import check_folder, run_bench, write_record
 
-    earlier = read_record(against) if against else None
-    if earlier is not None:
-        check_comparable(earlier, questions)
     if output is not None:
         check_new(output)
     check_folder(output)
@@ -173,20 +153,9 @@ def _measure(
         record = run_bench(
             job, questions, on_wait=lambda question, what: status.update(f"{question}: {what}")
         )
-    comparison, trouble = None, None
-    if earlier is not None:
-        try:
-            comparison = compare_earlier(record, earlier)
-            record["comparison"] = comparison.to_json()
-        except EdgesplitError as error:  # what was measured is kept
-            trouble = error
-    if as_json:  # first of all: should it not be written, it is not lost
+    if as_json:  # printed before it is written, so that it is not lost if writing fails
         print_json(record)
     else:
         click.echo(to_table(record))
     folder = write_record(record, output)
     click.echo(f"written to {folder}: bench.json, bench.md, bench.html", err=True)
-    if trouble is not None:
-        raise trouble
-    slower = comparison is not None and comparison.slower
-    click.get_current_context().exit(SLOWER if slower else 0)

@@ -50,8 +50,8 @@ _OBJECTS = ("it", "them")
 _MIN_ACTION_WORDS = 2
 MIN_SHARED = 0.3
 """Least part of a label's weight that its action carries; less joins more. From 0.26 to 0.33 about
-nine in ten joined pairs belong together, see `benchmarks/label_groups.py`. From 0.36 on "pushing
-something from left to right" may fall out of its group."""
+nine in ten joined pairs belong together, see `benchmarks/quality/label_groups.py`. From 0.36 on
+"pushing something from left to right" may fall out of its group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ misspelt (`fit`)."""
 
 SURE_NAMED = 0.2
 """The same where the user named the group, so that nothing was searched: from here on, 99 in 100
-opposites take the right pole of a group (`python -m benchmarks.antonyms`)."""
+opposites take the right pole of a group (`python -m benchmarks.quality.antonyms`)."""
 
 MAX_MEMBERS = 256
 """Members of a group that are looked at, the nearest ones."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -32,11 +33,14 @@ __all__ = [
     "decode_video",
     "find_videos",
     "read_clip",
+    "read_pictures",
     "read_video",
     "scale_frame",
     "stack_clip",
 ]
 
+Scale: TypeAlias = "Callable[[av.VideoFrame, Preprocessing], UInt8]"
+"""As `scale_frame`."""
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"))
 
@@ -74,17 +78,9 @@ def read_clip(path: str | Path, preprocessing: Preprocessing) -> Float32:
 
 def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
     """Return the clip, and how many frames a video repeats that is too short; see `read_clip`."""
-    path = Path(path)
-    expected = count_packets(path)
-    frames, n_frames = _read_frames(path, preprocessing, expected)
-    if n_frames != expected:
-        # Some packets gave no picture: sample again from the frames that there really are.
-        frames, n_frames = _read_frames(path, preprocessing, n_frames)
-    indices = sample_frames(n_frames, preprocessing)
-    if not frames.keys() >= set(indices):
-        raise ClipError(f"{path} gave fewer frames when it was read again. Is it being written?")
-    clip = stack_clip([frames[index] for index in indices], preprocessing)
-    return VideoClip(clip, n_repeated=len(indices) - len(set(indices)))
+    pictures = read_pictures(Path(path), preprocessing)
+    n_repeated = sum(picture is before for before, picture in pairwise(pictures))
+    return VideoClip(stack_clip(pictures, preprocessing), n_repeated)
 
 
 def stack_clip(pictures: Sequence[UInt8], preprocessing: Preprocessing) -> Float32:
@@ -133,22 +129,6 @@ def decode_video(path: Path) -> Iterator[av.VideoFrame]:
         raise ClipError(f"{path} holds no video frame. Check that the file is complete.")
 
 
-def _read_frames(
-    path: Path, preprocessing: Preprocessing, n_frames: int
-) -> tuple[dict[int, UInt8], int]:
-    """Return the frames to sample from a video of `n_frames`, and its real number of frames."""
-    wanted: Collection[int] = set(sample_frames(n_frames, preprocessing)) if n_frames else ()
-    frames: dict[int, UInt8] = {}
-    count = 0
-    for count, frame in enumerate(decode_video(path), start=1):
-        if count - 1 in wanted:
-            try:
-                frames[count - 1] = scale_frame(frame, preprocessing)
-            except ClipError as error:
-                raise ClipError(f"{path}: {error}") from error
-    return frames, count
-
-
 def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
     """Return the frame upright, scaled and cropped: `(height, width, 3)` uint8.
 
@@ -176,6 +156,46 @@ def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
     except av.FFmpegError as error:
         raise _scaling_error(frame, height, width, failure_reason(error)) from error
     return turn.apply(_to_pixels(small))[rows, columns]
+
+
+def read_pictures(
+    path: Path, preprocessing: Preprocessing, *, scale: Scale = scale_frame
+) -> list[UInt8]:
+    """Return the scaled pictures that make a clip, in order; a short video's repeat.
+
+    Args:
+        path: the video file.
+        preprocessing: which frames, and how they are scaled.
+        scale: called once for each frame that is used; `edgesplit bench` passes one that is timed.
+
+    Raises:
+        ClipError: as `read_clip`, or a frame cannot be scaled.
+    """
+    expected = count_packets(path)
+    pictures, n_frames = _decode_pictures(path, preprocessing, expected, scale)
+    if n_frames != expected:
+        # Some packets gave no picture: sample again from the frames that there really are.
+        pictures, n_frames = _decode_pictures(path, preprocessing, n_frames, scale)
+    indices = sample_frames(n_frames, preprocessing)
+    if not pictures.keys() >= set(indices):
+        raise ClipError(f"{path} gave fewer frames when it was read again. Is it being written?")
+    return [pictures[index] for index in indices]
+
+
+def _decode_pictures(
+    path: Path, preprocessing: Preprocessing, n_frames: int, scale: Scale
+) -> tuple[dict[int, UInt8], int]:
+    """Return the pictures to sample from a video of `n_frames`, and how many frames it has."""
+    wanted: Collection[int] = set(sample_frames(n_frames, preprocessing)) if n_frames else ()
+    pictures: dict[int, UInt8] = {}
+    count = 0
+    for count, frame in enumerate(decode_video(path), start=1):
+        if count - 1 in wanted:
+            try:
+                pictures[count - 1] = scale(frame, preprocessing)
+            except ClipError as error:
+                raise ClipError(f"{path}: {error}") from error
+    return pictures, count
 
 
 def _scaling_error(frame: av.VideoFrame, height: int, width: int, reason: str) -> ClipError:

@@ -1,7 +1,7 @@
-"""Curves and bars as SVG, written out: a device has no plotting library, and a page no network.
+"""Curves and bars as SVG. A device has no plotting library, and the page fetches none.
 
-Colours are the page's (`currentColor` and CSS classes), so that a chart reads in the light and in
-the dark. Text is never turned or wrapped; `width_of` says how wide it may become.
+Colours are the page's (`currentColor` and CSS classes), so that a chart can be read on a light and
+on a dark page. Text is never turned or wrapped; `width_of` bounds its width.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["COLOURS", "Series", "bars", "curves", "short", "width_of"]
+__all__ = ["COLOURS", "bars", "curve", "short", "width_of"]
 
 WIDTH = 680
 _LINE = 22
@@ -23,29 +23,21 @@ COLOURS = 7
 """CSS classes f0, f1, … that fill and s0, s1, … that stroke."""
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A line of a chart."""
-
-    name: str
-    points: tuple[tuple[float, float], ...]
-
-
 def width_of(text: str) -> float:
-    """An upper estimate of a text's width in pixels: sans-serif letters are narrower than this."""
+    """Return an upper bound of a text's width in pixels; sans-serif letters are narrower."""
     return 0.62 * _TEXT * len(text)
 
 
 def bars(
     title: str, rows: Sequence[tuple[str, Mapping[str, float]]], *, axis: str, unit: str
 ) -> str:
-    """Horizontal bars, each of parts one after another.
+    """Return horizontal bars, each of parts one after another.
 
     Args:
         title: what it shows.
-        rows: label of a bar, and its parts by name, in order; of several parts there is a legend.
-        axis: what the lengths are.
-        unit: written behind each bar's whole.
+        rows: label of a bar, and its parts by name, in order; several parts get a legend.
+        axis: name and unit of the lengths.
+        unit: written behind each bar's sum.
     """
     names = list(dict.fromkeys(name for _, parts in rows for name in parts))
     wholes = [sum(parts.values()) for _, parts in rows]
@@ -74,34 +66,20 @@ def bars(
     return _svg(title, bottom + 28, drawn)
 
 
-def curves(
-    title: str,
-    series: Sequence[Series],
-    *,
-    x: str,
-    y: str,
-    logarithmic: bool = False,
-    from_zero: bool = True,
-) -> str:
-    """Lines through points.
+def curve(title: str, values: Sequence[float], *, x: str, y: str) -> str:
+    """Return a line through a value for each of 0, 1, 2, …, above an axis that begins at 0.
 
     Args:
         title: what it shows.
-        series: at least one, of at least one point each.
-        x: the axis' name with its unit.
-        y: as x.
-        logarithmic: both axes; all values are above 0 then.
-        from_zero: a linear y axis begins at 0.
+        values: at least one.
+        x: name and unit of the horizontal axis.
+        y: name and unit of the vertical axis.
     """
-    legend = _legend([one.name for one in series]) if len(series) > 1 else _Legend("", 0)
-    top, height = _TOP + legend.height + 22, 240
+    top, height = _TOP + 22, 240
     bottom, right = top + height, WIDTH - 30
-    xs = [point[0] for one in series for point in one.points]
-    ys = [point[1] for one in series for point in one.points]
-    across = _Axis.over(xs, _SIDE, right, logarithmic=logarithmic)
-    low = [0.0] if from_zero and not logarithmic else []
-    along = _Axis.over([*ys, *low], bottom, top, logarithmic=logarithmic)
-    drawn = [legend.drawn, _text(8, top - 12, y)]
+    across = _Axis.over(range(len(values)), _SIDE, right)
+    along = _Axis.over([0.0, *values], bottom, top)
+    drawn = [_text(8, top - 12, y)]
     for value in across.ticks:
         at = across.at(value)
         drawn.append(f'<path class="grid" d="M{at:.1f} {top}V{bottom}"/>')
@@ -110,54 +88,35 @@ def curves(
         at = along.at(value)
         drawn.append(f'<path class="grid" d="M{_SIDE} {at:.1f}H{right}"/>')
         drawn.append(_text(_SIDE - 6, at + 4, short(value), anchor="end"))
-    for place, one in enumerate(series):
-        colour = place % COLOURS
-        path = " ".join(f"{across.at(a):.1f},{along.at(b):.1f}" for a, b in one.points)
-        drawn.append(f'<polyline class="s{colour}" points="{path}"/>')
-        if len(one.points) <= 12:
-            drawn += [
-                f'<circle class="f{colour}" cx="{across.at(a):.1f}" cy="{along.at(b):.1f}" r="3">'
-                f"<title>{escape(f'{one.name}: {short(a)}, {short(b)}')}</title></circle>"
-                for a, b in one.points
-            ]
+    path = " ".join(f"{across.at(n):.1f},{along.at(value):.1f}" for n, value in enumerate(values))
+    drawn.append(f'<polyline class="s0" points="{path}"/>')
     drawn.append(_text((_SIDE + right) / 2, bottom + 36, x, anchor="middle"))
     return _svg(title, bottom + _FOOT, drawn)
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """From values to pixels."""
+    """Maps values to pixels."""
 
     low: float
     high: float
     start: float
     end: float
-    logarithmic: bool
     ticks: tuple[float, ...]
 
     @classmethod
-    def over(cls, values: Sequence[float], start: float, end: float, *, logarithmic: bool) -> _Axis:
+    def over(cls, values: Sequence[float], start: float, end: float) -> _Axis:
         low, high = min(values), max(values)
-        if logarithmic:
-            low, high = 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high))
-            high = max(high, 10 * low)
-            steps = round(math.log10(high / low))
-            ticks = [low * 10**step for step in range(steps + 1)]
-        else:
-            if high <= low:
-                low, high = min(low, 0.0), max(high, low + 1)
-            step = 10 ** math.floor(math.log10((high - low) / 4))
-            step *= next(m for m in (1, 2, 5, 10) if (high - low) / (m * step) <= 6)
-            first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-            ticks = [index * step for index in range(first, last + 1)]
-            low, high = ticks[0], ticks[-1]
-        return cls(low, high, start, end, logarithmic, tuple(ticks))
+        if high <= low:
+            low, high = min(low, 0.0), max(high, low + 1)
+        step = 10 ** math.floor(math.log10((high - low) / 4))
+        step *= next(m for m in (1, 2, 5, 10) if (high - low) / (m * step) <= 6)
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        ticks = tuple(index * step for index in range(first, last + 1))
+        return cls(ticks[0], ticks[-1], start, end, ticks)
 
     def at(self, value: float) -> float:
-        if self.logarithmic:
-            share = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            share = (value - self.low) / (self.high - self.low)
+        share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
 
@@ -199,7 +158,7 @@ def _number(value: float, unit: str) -> str:
 
 
 def short(value: float) -> str:
-    """Three digits that matter; thousands with commas."""
+    """Return a number with three significant digits, and commas in thousands."""
     if value and abs(value) < 1e-3:
         return f"{value:.1e}"
     digits = 0 if abs(value) >= 100 or value == 0 else 2 - math.floor(math.log10(abs(value)))

@@ -1,9 +1,8 @@
-"""How long an edit takes, in a process of its own and in one that is warm, and what it ships."""
+"""The time of an edit, in a new process and in a warm one, and how many bytes it ships."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,14 +13,22 @@ from pathlib import Path
 
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import EdgesplitError
+from edgesplit.runtime.bench.process import own_environment
 from edgesplit.runtime.bench.sandbox import copied_bundle, find_splits, own_cache
-from edgesplit.runtime.bench.timing import Answer, Figure, Job, Say, time_reference
+from edgesplit.runtime.bench.timing import (
+    Answer,
+    Figure,
+    Job,
+    Progress,
+    time_ms,
+    time_reference,
+)
 
 __all__ = ["answer"]
 
 
-def answer(job: Job, say: Say) -> Answer:
-    """The same split again and again on a copy, each time taken back."""
+def answer(job: Job, progress: Progress) -> Answer:
+    """Time the same split again and again on a copy of the bundle, rolled back each time."""
     repeats = job.effort.repeats
     with (
         copied_bundle(job.bundle, job.scratch) as bundle,
@@ -29,7 +36,7 @@ def answer(job: Job, say: Say) -> Answer:
     ):
         cache = Path(name)
         ((label, into),) = find_splits(bundle, 1)
-        command = ["edit", "--class", label, "--into", ",".join(into), "--force", "--json"]
+        command = ["edit", "--class", label, "--into", ",".join(into), "--accept-doubt", "--json"]
         command += ["--bundle", str(bundle.path)]
         before = after = len(bundle.head().to_bytes())
         blocks: dict[str, list[float]] = {}
@@ -40,7 +47,7 @@ def answer(job: Job, say: Say) -> Answer:
             blocks.setdefault(what, []).append(measured())
 
         for turn in range(repeats):
-            say(f"edits, {turn + 1} of {repeats}")
+            progress(f"edits, {turn + 1} of {repeats}")
             for what in ("edit.process_new_texts", "edit.process"):  # the first fills the cache
                 with own_cache(cache / f"process{turn}"):
                     note(what, lambda: _process(command))
@@ -49,7 +56,7 @@ def answer(job: Job, say: Say) -> Answer:
                 for what in ("edit.warm_new_texts", "edit.warm"):
                     note(what, lambda: _warm(bundle, label, into))
                 edit = bundle.split_class(label, into=into, accept_doubt=True)
-                note("edit.publish", partial(_timed, partial(bundle.publish, edit)))
+                note("edit.publish", partial(time_ms, partial(bundle.publish, edit)))
                 after = len(edit.head.to_bytes())
                 bundle.rollback()
         backbone = len(bundle.backbone())
@@ -67,23 +74,16 @@ def answer(job: Job, say: Say) -> Answer:
     return Answer(figures, facts)
 
 
-def _timed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return 1e3 * (time.perf_counter() - start)
-
-
 def _warm(bundle: Bundle, label: str, into: list[str]) -> float:
-    """An edit in this process, whose text encoder is loaded; the head is read anew."""
+    """Time an edit in this process, with the text encoder loaded and the head read anew."""
     bundle.text_encoder.check()
     fresh = open_bundle(bundle.path)
-    return _timed(lambda: fresh.split_class(label, into=into, accept_doubt=True))
+    return time_ms(lambda: fresh.split_class(label, into=into, accept_doubt=True))
 
 
 def _process(command: list[str]) -> float:
-    """`edgesplit edit` as it is typed, until it has ended and its head is live."""
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    environment = {**os.environ, "PYTHONPATH": path}
+    """Time `edgesplit edit` as it is typed, from its start to its end."""
+    environment = own_environment()
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "edgesplit", *command],

@@ -1,7 +1,7 @@
-"""How long a prediction takes, from the video file to the decision, and what of it takes how long.
+"""The time of a prediction and of its parts, from the video file to the decision.
 
-By MLPerf's SingleStream rules: the next clip is begun when the last answer is there, for at least a
-stated time, and the figure is the 90th percentile. MLPerf's own runs last ten minutes.
+It follows MLPerf's SingleStream rules: each prediction starts when the one before has ended, for at
+least a stated time, and the figure is the 90th percentile. MLPerf's own runs last ten minutes.
 """
 
 from __future__ import annotations
@@ -9,74 +9,77 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgesplit._isolated import run_apart
-from edgesplit._types import Float32
+from edgesplit._types import Float32, UInt8
 from edgesplit.backbone.backends import Backend
 from edgesplit.runtime.bench.timing import (
-    BLOCKS,
     Answer,
     Figure,
     Job,
-    Say,
+    Progress,
     order_interval,
+    percentile_curve,
     sample,
     time_reference,
 )
 from edgesplit.runtime.device.power import PowerSampler
 from edgesplit.runtime.device.record import read_temperatures, read_throttling
 from edgesplit.runtime.live.runtime import Runtime
-from edgesplit.video.clips import count_packets, decode_video, scale_frame, stack_clip
-from edgesplit.video.preprocessing import Preprocessing, sample_frames
+from edgesplit.video.clips import read_clip, read_pictures, scale_frame, stack_clip
+from edgesplit.video.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import av
 
 __all__ = ["ITEMS", "START_ITEMS", "answer", "make_video"]
 
 ITEMS = ("decode", "scale", "stack", "copy", "backbone", "head", "path")
-"""A prediction's parts, in order: frames out of the file, to their size, into one array; checks and
-copies on the way to the backend; the backend, with copies to the device and back; the head; the
-decision in words."""
+"""The parts of a prediction: reading and decoding the file, scaling its frames, stacking them to an
+array, checks and copies before the backend, the backend with copies to the device and back, the
+head, and finding the labels of the decision."""
 
 START_ITEMS = ("python", "open", "first")
-"""A cold start's: Python and its imports; bundle, backbone and head; the first prediction."""
+"""The parts of a cold start: Python and its imports; opening bundle, backbone and head; the first
+prediction."""
 
 _CODECS = ("libx264", "mpeg4")
 _SIZE = 1.25
-"""Of a made video's short side, to what the clip is made from: cameras give more than is used."""
-_CURVE = 101
+"""How many times as large as needed a made video is: cameras give more pixels than are used."""
 
 
-def answer(job: Job, say: Say) -> Answer:
-    """Cold starts, each in a process of its own, then warm predictions, one after another."""
+def answer(job: Job, progress: Progress) -> Answer:
+    """Time cold starts, each in a process of its own, then warm predictions."""
     with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
         bundle, choice = job.open()
         clip, what = job.clip, str(job.clip)
         if clip is None:
             clip = Path(folder) / "made.mp4"
             what = make_video(clip, bundle.preprocessing)
-        say("cold starts")
+        progress("cold starts")
         cold = _cold(job, clip)
-        say(f"warm predictions, {job.effort.seconds:g} s")
-        watched = _Watched(choice.backend)
+        progress(f"warm predictions, {job.effort.seconds:g} s")
+        timed = _TimedBackend(choice.backend)
         pre = bundle.preprocessing
         totals: list[float] = []
 
         def measure() -> Mapping[str, float]:
-            times = _query(runtime, watched, clip, pre)
+            times = _time_prediction(runtime, timed, clip, pre)
             totals.append(times["latency.prediction"])
             return times
 
         heat = [_heat()]
-        with Runtime(bundle, backend=watched) as runtime, PowerSampler() as power:
+        with Runtime(bundle, backend=timed) as runtime, PowerSampler() as power:
             measure()
             totals.clear()
             start = time.monotonic()
-            warm = sample(measure, seconds=job.effort.seconds, blocks=BLOCKS, warm_up=0)
+            warm = sample(measure, seconds=job.effort.seconds)
             end = time.monotonic()
         heat.append(_heat())
         energy = power.energy_j(start, end)
@@ -88,9 +91,7 @@ def answer(job: Job, say: Say) -> Answer:
         "seconds": job.effort.seconds,
         "predictions_a_second": round(1e3 / statistics.fmean(totals), 3),
         "p90_interval": [round(low, 6), round(high, 6)],
-        "curve_ms": [
-            round(float(q), 6) for q in np.percentile(totals, np.linspace(0, 100, _CURVE))
-        ],
+        "curve_ms": percentile_curve(totals),
         "joules_a_prediction": None if energy is None else round(energy / len(totals), 6),
         "temperatures_c": [one[0] for one in heat],
         "slowed_down": None if None in (heat[0][1], heat[1][1]) else heat[1][1] - heat[0][1],
@@ -102,8 +103,8 @@ def _heat() -> tuple[dict[str, float], Any]:
     return read_temperatures(), read_throttling()
 
 
-class _Watched:
-    """A backend that knows how long its last run took."""
+class _TimedBackend:
+    """A backend that knows how long its last run took, in milliseconds."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend, self.ms = backend, 0.0
@@ -118,14 +119,20 @@ class _Watched:
         self._backend.close()
 
 
-def _query(
-    runtime: Runtime, watched: _Watched, path: Path, preprocessing: Preprocessing
+def _time_prediction(
+    runtime: Runtime, timed: _TimedBackend, path: Path, preprocessing: Preprocessing
 ) -> dict[str, float]:
-    """One prediction and its parts, in milliseconds; the parts add up to the whole."""
+    """Time one prediction and its parts, in milliseconds; the parts add up to the whole."""
+    scale_ms: list[float] = []
+
+    def scale(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
+        start = time.perf_counter()
+        picture = scale_frame(frame, preprocessing)
+        scale_ms.append(1e3 * (time.perf_counter() - start))
+        return picture
+
     stamps = [time.perf_counter()]
-    frames = _read_frames(path, preprocessing)
-    stamps.append(time.perf_counter())
-    pictures = [scale_frame(frame, preprocessing) for frame in frames]
+    pictures = read_pictures(path, preprocessing, scale=scale)
     stamps.append(time.perf_counter())
     clip = stack_clip(pictures, preprocessing)
     stamps.append(time.perf_counter())
@@ -133,41 +140,17 @@ def _query(
     stamps.append(time.perf_counter())
     prediction = runtime.decide(feature)
     stamps.append(time.perf_counter())
-    decode, scale, stack, extract, decide = (1e3 * float(one) for one in np.diff(stamps))
-    head = prediction.timings.head_ms
-    parts = (decode, scale, stack, extract - watched.ms, watched.ms, head, decide - head)
+    read, stack, extract, decide = (1e3 * float(one) for one in np.diff(stamps))
+    scaled, backbone, head = sum(scale_ms), timed.ms, prediction.timings.head_ms
+    parts = (read - scaled, scaled, stack, extract - backbone, backbone, head, decide - head)
     return {
         "latency.prediction": 1e3 * (stamps[-1] - stamps[0]),
         **{f"latency.{name}": ms for name, ms in zip(ITEMS, parts, strict=True)},
     }
 
 
-def _read_frames(path: Path, preprocessing: Preprocessing) -> list[Any]:
-    """The frames that the clip is made of, as `read_clip` finds them: counted, then decoded.
-
-    Raises:
-        ClipError: nothing in the video can be decoded.
-    """
-    n_packets = count_packets(path)
-    wanted = sample_frames(max(1, n_packets), preprocessing)
-    n_frames, frames = _pick(path, wanted)
-    if n_frames != n_packets:  # cut between key frames, or damaged: once more
-        wanted = sample_frames(n_frames, preprocessing)
-        n_frames, frames = _pick(path, wanted)
-    return [frames[index] for index in wanted]
-
-
-def _pick(path: Path, wanted: Sequence[int]) -> tuple[int, dict[int, Any]]:
-    """How many frames there are, and the wanted ones."""
-    chosen, n_frames, frames = set(wanted), 0, {}
-    for n_frames, frame in enumerate(decode_video(path), start=1):
-        if n_frames - 1 in chosen:
-            frames[n_frames - 1] = frame
-    return n_frames, frames
-
-
 def make_video(path: Path, preprocessing: Preprocessing) -> str:
-    """Writes a video as a camera would give it, something that moves; says what it is."""
+    """Write a video of something that moves, of a camera's size; return its description."""
     import av
 
     codec = next(name for name in _CODECS if name in av.codecs_available)
@@ -206,9 +189,13 @@ def _cold(job: Job, clip: Path) -> list[Figure]:
 
 
 def _first(job: Job, clip: Path, begun: float) -> list[float]:
-    """A process's first prediction: milliseconds of its parts since the process was begun."""
-    from edgesplit.video.clips import read_clip
+    """Return the milliseconds of a first prediction's parts, in this new process.
 
+    Args:
+        job: what is measured.
+        clip: the video.
+        begun: when the caller started this process, by the monotonic clock.
+    """
     stamps = [begun, time.monotonic()]
     bundle, choice = job.open()
     with Runtime(bundle, backend=choice.backend) as runtime:

@@ -1,4 +1,4 @@
-"""What a split changes outside itself, as the runtime computes it, gated and flat."""
+"""What a split changes outside its class, as the runtime computes it, gated and flat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgesplit.errors import EdgesplitError
 from edgesplit.heads.labels import COMPOSITIONS
 from edgesplit.heads.metrics import count_flips
 from edgesplit.runtime.bench.sandbox import copied_bundle, find_splits
-from edgesplit.runtime.bench.timing import Answer, Job, Say
+from edgesplit.runtime.bench.timing import Answer, Job, Progress
 from edgesplit.runtime.live.live_head import ServingHead
 
 __all__ = ["answer"]
@@ -20,15 +20,15 @@ __all__ = ["answer"]
 _RANDOM = 2048
 
 
-def answer(job: Job, say: Say) -> Answer:
-    """Splits classes one at a time, and compares the answers to features before and after."""
+def answer(job: Job, progress: Progress) -> Answer:
+    """Split classes one at a time, and compare logits and decisions before and after."""
     with copied_bundle(job.bundle, job.scratch) as bundle:
         features, what = _features(bundle)
         before = ServingHead(bundle.head())
         old = before.evaluate(features)
         rows: list[dict[str, Any]] = []
         for label, into in find_splits(bundle, job.effort.repeats):
-            say(f"splits of {label}")
+            progress(f"splits of {label}")
             for composition in COMPOSITIONS:
                 try:
                     edit = bundle.split_class(
@@ -39,13 +39,13 @@ def answer(job: Job, say: Say) -> Answer:
                 new = ServingHead(edit.head).evaluate(features)
                 target = edit.before.tree.find(label)
                 others = [column for column in edit.before.tree.roots if column != target]
-                apart = np.abs(new.logits[:, others] - old.logits[:, others])
+                differences = np.abs(new.logits[:, others] - old.logits[:, others])
                 rows.append(
                     {
                         "class": label,
                         "into": into,
                         "composition": composition,
-                        "largest_logit_difference": float(apart.max(initial=0.0)),
+                        "largest_logit_difference": float(differences.max(initial=0.0)),
                         "decisions_changed": count_flips(edit.before, edit.head, features),
                     }
                 )

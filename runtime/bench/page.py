@@ -1,12 +1,13 @@
-"""A record of `edgesplit bench` for people: a Markdown table, and a page that needs no network."""
+"""A record of `edgesplit bench` as a Markdown table, and as a page that fetches nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from edgesplit.runtime.bench.charts import COLOURS, Series, bars, curves, short
+from edgesplit.runtime.bench.charts import COLOURS, bars, curve, short
 from edgesplit.runtime.bench.latency import ITEMS, START_ITEMS
 
 __all__ = ["to_html", "to_table", "to_verdicts"]
@@ -14,54 +15,40 @@ __all__ = ["to_html", "to_table", "to_verdicts"]
 Record = Mapping[str, Any]
 Row = tuple[str, ...]
 
-WORDS = {
+DESCRIPTIONS = {
     "latency.prediction": "prediction, from the video file",
-    "latency.decode": "frames out of the file",
-    "latency.scale": "frames to their size",
-    "latency.stack": "frames into one array",
+    "latency.decode": "decoding the file",
+    "latency.scale": "scaling the frames",
+    "latency.stack": "stacking the frames",
     "latency.copy": "checks and copies before the backend",
     "latency.backbone": "backbone, with the backend's own copies",
     "latency.head": "head",
-    "latency.path": "the decision in words",
+    "latency.path": "finding the decision's labels",
     "latency.cold": "first prediction of a new process",
-    "latency.start_python": "of it Python and imports",
-    "latency.start_open": "of it opening bundle, backbone and head",
-    "latency.start_first": "of it the prediction",
+    "latency.start_python": "its Python and imports",
+    "latency.start_open": "its opening of bundle, backbone and head",
+    "latency.start_first": "its prediction",
     "swap.publish_to_result": "from a publish to the first result by its head",
-    "swap.build": "building and checking the new head, beside",
-    "swap.prediction_null": "prediction (decoded clip), nobody publishing",
-    "swap.prediction_swaps": "prediction (decoded clip), heads being swapped",
-    "edit.process_new_texts": "`edgesplit edit`, texts never seen",
+    "swap.build": "building and checking the new head, in the background",
+    "swap.prediction_null": "prediction of a decoded clip, nobody publishing",
+    "swap.prediction_swaps": "prediction of a decoded clip, heads being swapped",
+    "edit.process_new_texts": "`edgesplit edit`, texts new",
     "edit.process": "`edgesplit edit`, texts cached",
-    "edit.warm_new_texts": "edit in a warm process, texts never seen",
+    "edit.warm_new_texts": "edit in a warm process, texts new",
     "edit.warm": "edit in a warm process, texts cached",
     "edit.publish": "publish, gate included",
 }
-"""What figures are, for people."""
+"""Descriptions of the figures."""
 
-_IN_TURNS = {
+COMPARED = {
     "prediction": "prediction of a decoded clip",
-    "decode": "a clip out of its video",
+    "decode": "reading a clip from its video",
     "head": "head and decision",
     "edit": "edit, texts cached",
 }
+"""Descriptions of what a comparison times."""
 
-_GROWTH = {
-    "run": "head, one feature",
-    "session": "opening a head",
-    "edit": "edit, texts cached",
-    "read": "reading the history",
-    "publish": "publish",
-}
-_PARTS = {
-    "decode": "decode",
-    "scale": "scale",
-    "stack": "stack",
-    "copy": "check and copy",
-    "backbone": "backbone",
-    "head": "head",
-    "path": "path",
-}
+_PARTS = {name: name for name in ITEMS} | {"copy": "check and copy"}
 _START = {"python": "Python and imports", "open": "opening", "first": "first prediction"}
 
 _STYLE = """
@@ -88,7 +75,7 @@ svg .title { font-weight: bold; font-size: 13px; }
 
 
 def to_table(record: Record) -> str:
-    """The record as Markdown."""
+    """Return the record as Markdown."""
     lines = [f"# {_heading(record)}", "", *_about(record), ""]
     for heading, notes, header, rows in _sections(record):
         lines += [f"## {heading}", ""]
@@ -99,10 +86,23 @@ def to_table(record: Record) -> str:
 
 
 def to_verdicts(comparison: Record) -> str:
-    """A comparison as Markdown."""
-    header, rows = _verdicts(comparison)
-    lines = [*(f"{note}\n" for note in _compared(comparison)), *_rows(header, rows)]
-    return "\n".join(lines) + "\n"
+    """Return a comparison, as `Comparison.to_json` gives it, as Markdown."""
+    limit = comparison["limit"]
+    note = (
+        f"{comparison['of']} against {comparison['against']}, in turns. A ratio above 1 means that "
+        f"it takes longer; `slower` means that the whole 95 % interval is above {1 + limit:.2f}, "
+        f"`same` that all of it is within {limit:.0%}."
+    )
+    rows: list[Row] = [
+        (
+            COMPARED[one["name"]],
+            f"{one['ratio']:.3f}",
+            f"{one['low']:.3f} to {one['high']:.3f}",
+            one["word"],
+        )
+        for one in comparison["verdicts"]
+    ]
+    return "\n".join([note, "", *_rows(("", "ratio", "interval", "verdict"), rows)]) + "\n"
 
 
 def _rows(header: Row, rows: list[Row]) -> list[str]:
@@ -111,14 +111,17 @@ def _rows(header: Row, rows: list[Row]) -> list[str]:
 
 
 def to_html(record: Record) -> str:
-    """The record as one page: no script, nothing that is fetched."""
+    """Return the record as one HTML page without scripts, which fetches nothing."""
     parts = [f"<h1>{escape(_heading(record))}</h1>"]
     for place, line in enumerate(_about(record)):
         kind = ' class="quick"' if record["quick"] and not place else ""
         parts.append(f"<p{kind}>{_inline(line)}</p>")
     for heading, notes, header, rows in _sections(record):
         parts.append(f"<h2>{escape(heading)}</h2>")
-        parts += _charts(record, heading)
+        found = record["answers"][heading]
+        if found["figures"]:
+            p50 = {one["name"]: float(one["p50"]) for one in found["figures"]}
+            parts += _PRESENTATIONS[heading].charts(p50, found["facts"])
         if rows:
             head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
             body = "".join(
@@ -138,7 +141,7 @@ def to_html(record: Record) -> str:
 
 
 def _inline(text: str) -> str:
-    """Markdown's code marks, as HTML."""
+    """Return HTML with Markdown's code marks as tags."""
     pieces = [escape(piece) for piece in text.split("`")]
     return "".join(f"<code>{p}</code>" if n % 2 else p for n, p in enumerate(pieces))
 
@@ -153,7 +156,7 @@ def _about(record: Record) -> list[str]:
     versions = ", ".join(f"{name} {number}" for name, number in device["versions"].items())
     lines = []
     if record["quick"]:
-        lines.append("A quick look (`--quick`): too short for figures to be quoted.")
+        lines.append("Measured with `--quick`: too short for figures to be quoted.")
     lines.append(
         f"{record['summary']}; edgesplit {record['edgesplit']}, Python {device['python']}, "
         f"{versions}; {record['made']}."
@@ -163,37 +166,37 @@ def _about(record: Record) -> list[str]:
         f"{bundle['head'][:12]}."
     )
     if (others := record["others"]) is not None:
-        lines.append(f"Other work took {others:.0%} of the machine meanwhile.")
+        lines.append(f"Other programs took {others:.0%} of the machine meanwhile.")
     reference = record["reference"]
     if reference["ms"] is not None:
         lines.append(
-            f"Reference: {reference['what']}, {short(reference['ms'])} ms. Times are in ms."
+            "Times are in ms. `times reference` compares machines: it is the time divided by that "
+            f"of a fixed computation just before it ({reference['what']}, "
+            f"{short(reference['ms'])} ms)."
         )
     return lines
 
 
 def _sections(record: Record) -> list[tuple[str, list[str], Row, list[Row]]]:
-    """Heading, notes, header and rows of each answer, and of a comparison."""
+    """Return heading, notes, header and rows of each answer."""
     sections: list[tuple[str, list[str], Row, list[Row]]] = []
     for question, found in record["answers"].items():
         if "refused" in found:
             sections.append((question, [f"Not measured: {found['refused']}"], (), []))
             continue
-        table = _TABLES.get(question, _times)
-        sections.append((question, _NOTES[question](found["facts"]), *table(found)))
-    if comparison := record.get("comparison"):
-        sections.append(("comparison", _compared(comparison), *_verdicts(comparison)))
+        shown = _PRESENTATIONS[question]
+        sections.append((question, shown.notes(found["facts"]), *shown.table(found)))
     return sections
 
 
-def _times(found: Record) -> tuple[Row, list[Row]]:
-    header = ("", "n", "p50", "p90", "p95", "p99", "in references")
+def _figure_table(found: Record) -> tuple[Row, list[Row]]:
+    header = ("", "n", "p50", "p90", "p95", "p99", "times reference")
     rows = []
     for one in found["figures"]:
         ratios = sorted(value / base for value, base in one["blocks"])
         rows.append(
             (
-                WORDS[one["name"]],
+                DESCRIPTIONS[one["name"]],
                 f"{one['n']:,}",
                 *(short(one[p]) for p in ("p50", "p90", "p95", "p99")),
                 short(ratios[len(ratios) // 2]),
@@ -202,7 +205,7 @@ def _times(found: Record) -> tuple[Row, list[Row]]:
     return header, rows
 
 
-def _locality(found: Record) -> tuple[Row, list[Row]]:
+def _split_table(found: Record) -> tuple[Row, list[Row]]:
     header: Row = (
         "split",
         "composition",
@@ -219,18 +222,6 @@ def _locality(found: Record) -> tuple[Row, list[Row]]:
         for one in found["facts"]["splits"]
     ]
     return header, rows
-
-
-def _growth(found: Record) -> tuple[Row, list[Row]]:
-    costs: dict[tuple[str, str], dict[str, str]] = {}
-    for one in found["figures"]:
-        _, axis, size, what = one["name"].split(".")
-        costs.setdefault((axis, f"{int(size):,}"), {})[what] = short(one["p50"])
-    rows = [(*place, *(cost.get(what, "") for what in _GROWTH)) for place, cost in costs.items()]
-    return ("against", "size", *_GROWTH.values()), rows
-
-
-_TABLES = {"locality": _locality, "growth": _growth}
 
 
 def _latency_notes(facts: Record) -> list[str]:
@@ -275,95 +266,34 @@ def _locality_notes(facts: Record) -> list[str]:
     return [f"On {facts['n_features']:,} features, {facts['features']}, by the runtime's session."]
 
 
-def _growth_notes(facts: Record) -> list[str]:
-    powers = facts["exponent_of_classes"]
-    said = ", ".join(f"{_GROWTH[what]} with power {power:.2f}" for what, power in powers.items())
-    return [
-        f"Medians. Random rows, {facts['classes']} classes of {facts['dim']} features where "
-        f"nothing else is said. With the number of classes grows: {said} (a fit through all sizes)."
-    ]
-
-
-_NOTES = {
-    "latency": _latency_notes,
-    "swap": _swap_notes,
-    "edit": _edit_notes,
-    "locality": _locality_notes,
-    "growth": _growth_notes,
-}
-
-
-def _compared(comparison: Record) -> list[str]:
-    notes = [
-        f"{comparison['of']} against {comparison['against']}, {comparison['how']}. Above 1 it "
-        f"takes longer; `slower` wants the whole 95 % interval above "
-        f"{1 + comparison['limit']:.2f}, `same` all of it within {comparison['limit']:.0%}."
-    ]
-    if comparison["machine"]:
-        notes.insert(0, f"Not all is as it was: {comparison['machine']}.")
-    return notes
-
-
-def _verdicts(comparison: Record) -> tuple[Row, list[Row]]:
-    rows: list[Row] = [
-        (
-            _name(one["name"]),
-            f"{one['ratio']:.3f}",
-            f"{one['low']:.3f} to {one['high']:.3f}",
-            one["word"],
-        )
-        for one in comparison["verdicts"]
-    ]
-    return ("", "ratio", "interval", "verdict"), rows
-
-
-def _name(name: str) -> str:
-    known = WORDS | _IN_TURNS
-    if name in known:
-        return known[name]
-    _, axis, size, what = name.split(".")
-    return f"{_GROWTH[what]}, {int(size):,} {axis}"
-
-
-def _charts(record: Record, question: str) -> list[str]:
-    found = record["answers"].get(question, {"figures": []})
-    p50 = {one["name"]: float(one["p50"]) for one in found["figures"]}
-    draw = {"latency": _latency, "swap": _swap, "edit": _edit, "growth": _growth_charts}
-    return draw[question](p50, found["facts"]) if p50 and question in draw else []
-
-
-def _latency(p50: Mapping[str, float], facts: Record) -> list[str]:
+def _latency_charts(p50: Mapping[str, float], facts: Record) -> list[str]:
     parts = {_PARTS[name]: p50[f"latency.{name}"] for name in ITEMS}
     start = {_START[name]: p50[f"latency.start_{name}"] for name in START_ITEMS}
-    curve = facts["curve_ms"]
-    points = tuple((100 * n / (len(curve) - 1), ms) for n, ms in enumerate(curve[:-1]))
     return [
         bars("Parts of a warm prediction", [("medians", parts)], axis="milliseconds", unit="ms"),
         bars("The first of a process", [("medians", start)], axis="milliseconds", unit="ms"),
-        curves(
+        curve(
             "Warm predictions, from the fastest to the 99th of a hundred",
-            [Series("prediction", points)],
+            facts["curve_ms"][:-1],  # the slowest would hide the others
             x="percentile of predictions",
             y="milliseconds",
         ),
     ]
 
 
-def _swap(p50: Mapping[str, float], facts: Record) -> list[str]:
-    curve = facts["curve_ms"]
-    points = tuple((100 * n / (len(curve) - 1), ms) for n, ms in enumerate(curve))
+def _swap_charts(p50: Mapping[str, float], facts: Record) -> list[str]:
     return [
-        curves(
+        curve(
             "From a publish to the first result by its head",
-            [Series("publish to result", points)],
+            facts["curve_ms"],
             x="percentile of publishes",
             y="milliseconds",
         )
     ]
 
 
-def _edit(p50: Mapping[str, float], facts: Record) -> list[str]:
-    rows = [(WORDS[name].replace("`", ""), {"median": ms}) for name, ms in p50.items()]
+def _edit_charts(p50: Mapping[str, float], facts: Record) -> list[str]:
+    rows = [(DESCRIPTIONS[name].replace("`", ""), {"median": ms}) for name, ms in p50.items()]
     sizes = [("head, shipped", facts["head_bytes"]), ("backbone, stays", facts["backbone_bytes"])]
     return [
         bars("An edit", rows, axis="milliseconds, medians", unit="ms"),
@@ -376,19 +306,21 @@ def _edit(p50: Mapping[str, float], facts: Record) -> list[str]:
     ]
 
 
-def _growth_charts(p50: Mapping[str, float], facts: Record) -> list[str]:
-    axes: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for name, ms in p50.items():
-        _, axis, size, what = name.split(".")
-        axes.setdefault(axis, {}).setdefault(_GROWTH[what], []).append((float(size), ms))
-    units = {"history": "edits in the history", "nesting": "splits below one another"}
-    return [
-        curves(
-            f"Cost against {axis}",
-            [Series(name, tuple(points)) for name, points in lines.items()],
-            x=units.get(axis, f"number of {axis}"),
-            y="milliseconds, medians",
-            logarithmic=True,
-        )
-        for axis, lines in axes.items()
-    ]
+@dataclass(frozen=True)
+class _Presentation:
+    """How the answer to a question is shown."""
+
+    notes: Callable[[Record], list[str]]
+    """Sentences, from the facts."""
+    charts: Callable[[Mapping[str, float], Record], list[str]] = lambda p50, facts: []
+    """SVG, from the medians by name and the facts."""
+    table: Callable[[Record], tuple[Row, list[Row]]] = _figure_table
+    """Header and rows, from the answer."""
+
+
+_PRESENTATIONS = {
+    "latency": _Presentation(_latency_notes, _latency_charts),
+    "swap": _Presentation(_swap_notes, _swap_charts),
+    "edit": _Presentation(_edit_notes, _edit_charts),
+    "locality": _Presentation(_locality_notes, table=_split_table),
+}

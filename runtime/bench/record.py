@@ -1,4 +1,4 @@
-"""The questions, each in a process of its own, and the record of their answers."""
+"""Runs the questions, each in a process of its own, and records their answers."""
 
 from __future__ import annotations
 
@@ -9,56 +9,53 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from edgesplit import __version__
 from edgesplit._isolated import run_apart
+from edgesplit._types import BenchQuestion
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench.page import to_html, to_table
 from edgesplit.runtime.bench.sandbox import scratch_folder
-from edgesplit.runtime.bench.timing import REFERENCE, Answer, Figure, Job, Say, Usage
+from edgesplit.runtime.bench.timing import REFERENCE, Answer, Job, Progress, Usage
 from edgesplit.runtime.device.record import describe_device
-from edgesplit.storage.files import Store, map_os_errors, read_bytes
+from edgesplit.storage.files import Store, map_os_errors
 
 __all__ = [
     "QUESTIONS",
     "SCHEMA",
-    "Question",
-    "figures_of",
-    "read_record",
+    "check_folder",
     "run_bench",
     "write_record",
 ]
 
 SCHEMA = 1
-"""Of the record; it changes when a reader of the old one would be wrong about a new one."""
+"""Version of the record; raised when a reader of older records would misread a new one."""
 
-Question = Literal["latency", "swap", "edit", "locality", "growth"]
-QUESTIONS: tuple[Question, ...] = get_args(Question)
+QUESTIONS: tuple[BenchQuestion, ...] = get_args(BenchQuestion)
 
 
 def run_bench(
     job: Job,
-    questions: Sequence[Question] = QUESTIONS,
+    questions: Sequence[BenchQuestion] = QUESTIONS,
     *,
-    on_wait: Callable[[Question, str], None] | None = None,
+    on_wait: Callable[[BenchQuestion, str], None] | None = None,
 ) -> dict[str, Any]:
-    """Answers questions about a bundle, which is not changed.
+    """Answer questions about a bundle, which is not changed.
 
     Args:
-        job: what is measured, and how long.
+        job: the bundle to measure, and how to run it.
         questions: which; they are answered in the order of `QUESTIONS`.
         on_wait: gets the question and what is measured now, twice a second.
 
     Returns:
-        A JSON object, the record: `schema`, `made`, `quick`, `bundle`, `device`, `reference`,
-        `others` (the share of the machine that other work took, where that is known) and, by
-        question, `answers` with figures and facts. Of several questions one may be `refused`,
-        with the reason.
+        The record, a JSON object: `schema`, `made`, `quick`, `bundle`, `device`, `reference`,
+        `others` (the share of the machine that other programs took, or None if unknown) and
+        `answers`, by question, with figures and facts. If one of several questions cannot be
+        answered, its answer holds the reason as `refused`.
 
     Raises:
         EdgesplitError: the bundle or the backend cannot be opened, or the only question cannot be
@@ -70,11 +67,15 @@ def run_bench(
     answers: dict[str, Any] = {}
     before = Usage.now()
     with scratch_folder(job.bundle) as scratch:
-        there = replace(job, scratch=scratch)
+        scratched = replace(job, scratch=scratch)
         for question in (one for one in QUESTIONS if one in questions):
-            wait = None if on_wait is None else partial(_wait, on_wait, question)
+
+            def wait(seconds: float, line: str, question: BenchQuestion = question) -> None:
+                if on_wait is not None:
+                    on_wait(question, line)
+
             try:
-                found = run_apart(_answer, question, there, every_s=0.5, on_wait=wait)
+                found = run_apart(_answer, question, scratched, every_s=0.5, on_wait=wait)
             except EdgesplitError as error:
                 if len(questions) == 1:
                     raise
@@ -82,9 +83,8 @@ def run_bench(
             answers[question] = found
     after = Usage.now()
     others = None if before is None or after is None else round(after.others(before), 3)
-    bases = [
-        base for answer in answers.values() for one in answer["figures"] for base in _bases(one)
-    ]
+    figures = [figure for answer in answers.values() for figure in answer["figures"]]
+    references = [reference for figure in figures for _, reference in figure["blocks"]]
     return {
         "schema": SCHEMA,
         "edgesplit": __version__,
@@ -104,97 +104,27 @@ def run_bench(
         "summary": device.summary,
         "reference": {
             "what": REFERENCE,
-            "ms": round(statistics.median(bases), 6) if bases else None,
+            "ms": round(statistics.median(references), 6) if references else None,
         },
         "others": others,
         "answers": answers,
     }
 
 
-def _wait(
-    on_wait: Callable[[Question, str], None], question: Question, seconds: float, line: str
-) -> None:
-    on_wait(question, line)
-
-
-def _bases(figure: Mapping[str, Any]) -> list[float]:
-    return [float(base) for _, base in figure["blocks"]]
-
-
-def _answer(question: Question, job: Job) -> dict[str, Any]:
-    """In a process of its own: nothing that another question left runs beside."""
-    answer: Callable[[Job, Say], Answer]
+def _answer(question: BenchQuestion, job: Job) -> dict[str, Any]:
+    """Answer one question, in a process in which nothing of another question still runs."""
+    answer: Callable[[Job, Progress], Answer]
     answer = import_module(f"edgesplit.runtime.bench.{question}").answer
-    return answer(job, _say).to_json()
+    return answer(job, _print_progress).to_json()
 
 
-def _say(what: str) -> None:
+def _print_progress(what: str) -> None:
     sys.stderr.write(f"{what}\n")  # the caller reads the last line
     sys.stderr.flush()
 
 
-def figures_of(record: Mapping[str, Any]) -> list[Figure]:
-    """All figures of a record."""
-    answers = record["answers"].values()
-    return [Figure.from_json(one) for answer in answers for one in answer["figures"]]
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A record that `edgesplit bench` wrote; a folder stands for the bench.json in it.
-
-    Raises:
-        EdgesplitError: it is none, a damaged one, or one of another schema.
-    """
-    file = path / "bench.json" if path.is_dir() else path
-    try:
-        content = json.loads(read_bytes(file))
-        schema, answers = content["schema"], content["answers"]
-        if schema == SCHEMA:
-            _check_record(content)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise EdgesplitError(
-            f"{file} is not a record of `edgesplit bench` ({error!r}). Give the folder that an "
-            "earlier run wrote, or its bench.json."
-        ) from error
-    if schema != SCHEMA or not isinstance(answers, dict):
-        raise EdgesplitError(
-            f"{file} has schema {schema!r}, this edgesplit reads {SCHEMA}. Measure the earlier "
-            "state again, or compare both now with --against-env."
-        )
-    return dict(content)
-
-
-def _check_record(content: Mapping[str, Any]) -> None:
-    """Raises KeyError, TypeError, ValueError or AttributeError where a comparison would."""
-    str(content["made"]), dict(content["device"]), dict(content["bundle"]), dict(content["asked"])
-    if content["others"] is not None:
-        float(content["others"])
-    str(content["reference"]["what"])
-    if figures_of(content) and not content["reference"]["ms"] > 0:
-        raise ValueError("a reference that took no time")
-
-
-def check_comparable(earlier: Mapping[str, Any], questions: Sequence[Question]) -> None:
-    """Refuses, before anything is measured, what has no figure in common with these questions.
-
-    Raises:
-        EdgesplitError: so it is.
-    """
-    answers = earlier["answers"]
-    timed = [question for question, answer in answers.items() if answer["figures"]]
-    if not set(timed).intersection(questions):
-        raise EdgesplitError(
-            f"The earlier record has figures of {', '.join(timed) or 'nothing'}, and "
-            f"{', '.join(questions)} is asked. Ask the same questions; locality has no figures."
-        )
-
-
 def check_folder(folder: Path | None) -> None:
-    """Refuses, before anything is measured, a folder that cannot be made.
-
-    Raises:
-        EdgesplitError: so it is.
-    """
+    """Raise EdgesplitError if the folder cannot be created, before anything is measured."""
     place = (folder or Path("bench")).absolute().parent
     while not place.exists():
         place = place.parent
@@ -203,14 +133,14 @@ def check_folder(folder: Path | None) -> None:
 
 
 def write_record(record: Mapping[str, Any], folder: Path | None = None) -> Path:
-    """Writes a record as bench.json, bench.md and bench.html; returns the folder.
+    """Write a record as bench.json, bench.md and bench.html; return their folder.
 
     Args:
         record: as `run_bench` gives it.
         folder: a new one; by default one in the current folder, named for bundle and time.
 
     Raises:
-        EdgesplitError: it exists, or cannot be written.
+        EdgesplitError: the folder exists, or cannot be written.
     """
     if folder is None:
         stem = str(record["bundle"]["name"]).removesuffix(".bundle")

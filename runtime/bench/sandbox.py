@@ -1,4 +1,4 @@
-"""What edits are measured on: a copy of the bundle, and a split that can be made there."""
+"""A copy of the bundle to measure edits on, and splits that can be made there."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from edgesplit.backbone.identity import GRAPH, WEIGHTS
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.edits.groups import known_groups
 from edgesplit.errors import EdgesplitError, EditError
-from edgesplit.heads.labels import Composition
 
 __all__ = ["copied_bundle", "find_splits", "own_cache", "scratch_folder"]
 
 _SHARED = (GRAPH, WEIGHTS, "text")
-"""Never written: the copy links to them."""
+"""Files that are never written, so that the copy links to them."""
 
 
 @contextlib.contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """A hidden folder beside a bundle, so on the same disk; elsewhere where none can be made."""
+    """A hidden folder beside a bundle, so on the same disk, or a temporary one elsewhere."""
     beside = path.resolve().parent
     place = beside if os.access(beside, os.W_OK) else None
     with TemporaryDirectory(prefix=".edgesplit-bench-", dir=place) as folder:
@@ -32,13 +31,11 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def copied_bundle(path: Path, scratch: Path | None = None) -> Iterator[Bundle]:
-    """A copy of a bundle for as long as it is wanted.
-
-    The live head is its only one; the backbone is linked, not copied.
+    """A temporary copy of a bundle, with the live head alone; the backbone is linked.
 
     Args:
         path: the bundle.
-        scratch: where the copy goes; the system's folder for such things by default.
+        scratch: where the copy goes; the system's folder for temporary files by default.
     """
     source = open_bundle(path)
     with TemporaryDirectory(dir=scratch) as folder:
@@ -56,7 +53,7 @@ def copied_bundle(path: Path, scratch: Path | None = None) -> Iterator[Bundle]:
 
 @contextlib.contextmanager
 def own_cache(folder: Path) -> Iterator[None]:
-    """Has this process, and those that it starts, keep embeddings in another folder."""
+    """Let this process, and those that it starts, keep embeddings in another folder."""
     before = os.environ.get("EDGESPLIT_CACHE")
     os.environ["EDGESPLIT_CACHE"] = str(folder)
     try:
@@ -69,16 +66,16 @@ def own_cache(folder: Path) -> Iterator[None]:
 
 
 def find_splits(bundle: Bundle, wanted: int) -> list[tuple[str, list[str]]]:
-    """Classes of the live head that can be split, and into what, by the head's own modifiers.
+    """Return up to `wanted` classes that can be split, and into what, by the head's own modifiers.
 
-    Whether the splits are any good is not asked.
+    The splits may be bad ones.
 
     Raises:
-        EditError: none can be split.
+        EditError: no class can be split.
     """
     tree = bundle.head().tree
     members = {member.column for group in known_groups(tree, target=0) for member in group.members}
-    # Classes that stand alone first: they are the coarse ones.
+    # Classes that are in no group first: they are the coarse ones.
     leaves = [column for column in tree.roots if column in tree.leaves]
     found: list[tuple[str, list[str]]] = []
     for column in sorted(leaves, key=lambda column: (column in members, column)):
@@ -86,22 +83,21 @@ def find_splits(bundle: Bundle, wanted: int) -> list[tuple[str, list[str]]]:
         modifiers = [member.modifier for group in groups for member in group.members]
         into = list(dict.fromkeys(modifiers))[:2]
         label = tree[column].label
-        if len(into) == 2 and can_split(bundle, label, into, "gated"):
+        if len(into) == 2 and _can_split(bundle, label, into):
             found.append((label, into))
         if len(found) == wanted:
             break
     if not found:
         raise EditError(
             "No class of this bundle can be split by what its labels know, so no edit was "
-            "measured. `edgesplit bench latency` and `growth` need none."
+            "measured. `edgesplit bench latency` needs no edit."
         )
     return found
 
 
-def can_split(bundle: Bundle, label: str, into: list[str], composition: Composition) -> bool:
-    """Whether a split can be made at all, however bad."""
+def _can_split(bundle: Bundle, label: str, into: list[str]) -> bool:
     try:
-        bundle.split_class(label, into=into, composition=composition, accept_doubt=True)
+        bundle.split_class(label, into=into, accept_doubt=True)
     except EdgesplitError:
         return False
     return True

@@ -1,203 +1,234 @@
-"""How soon a head that another process publishes decides, and what swaps do to predictions."""
+"""The time until a head that another process publishes decides, and what swaps cost predictions."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EdgesplitError
+from edgesplit.runtime.bench.process import LineProcess, start_process
 from edgesplit.runtime.bench.sandbox import copied_bundle, find_splits
 from edgesplit.runtime.bench.timing import (
     Answer,
     Figure,
     Job,
-    Say,
+    Progress,
     order_interval,
+    percentile_curve,
+    time_ms,
     time_reference,
 )
 from edgesplit.runtime.live.runtime import Runtime
 
-__all__ = ["answer"]
+__all__ = ["Publish", "Publisher", "answer", "find_first_results", "start_publisher"]
 
 _PREDICTIONS = 3
-"""From a publish to the next, at least: a head that nobody saw decide tells nothing."""
-PUBLISH_S = 0.2
-"""From one publish to the next."""
-CURVE = 101
+"""Least predictions from a publish to the next, so that somebody sees each head decide."""
+_PUBLISH_S = 0.2
+"""Least seconds from a publish to the next."""
 _SETTLE_S = 0.3
+"""Predictions go on for so long after the last publish, to see its head decide."""
 
 _PUBLISH = """
 import sys, time
-sys.path[:] = sys.argv[5:]
 from edgesplit.bundle.bundle import open_bundle
 bundle, heads, pause = open_bundle(sys.argv[1]), sys.argv[2].split(","), float(sys.argv[3])
 bundle.history()
 print("ready", flush=True)
 sys.stdin.readline()
+start = time.monotonic()
 for turn in range(int(sys.argv[4])):
-    time.sleep(pause)
+    time.sleep(max(start + pause - time.monotonic(), pause / 2))
     start = time.monotonic()
     bundle.rollback(heads[turn % 2])
     print(heads[turn % 2], start, time.monotonic(), flush=True)
 """
 
 
+class Publish(NamedTuple):
+    """A head that went live, and when publishing began and ended, by the monotonic clock."""
+
+    digest: str
+    begun: float
+    ended: float
+
+
+class Publisher:
+    """A process that makes two heads live in turns, once it is started."""
+
+    def __init__(self, process: LineProcess) -> None:
+        self._process = process
+
+    def start(self) -> None:
+        """Begin to publish."""
+        self._process.write("go")
+
+    @property
+    def running(self) -> bool:
+        """True until the last head is published."""
+        return self._process.running
+
+    def finish(self) -> list[Publish]:
+        """Wait for the last publish, and return all."""
+        lines = map(str.split, self._process.read_rest())
+        return [Publish(digest, float(begun), float(ended)) for digest, begun, ended in lines]
+
+
+@contextmanager
+def start_publisher(
+    bundle: Bundle, heads: tuple[str, str], *, n_swaps: int, every_s: float
+) -> Iterator[Publisher]:
+    """Start a process that will publish `n_swaps` times.
+
+    A publish begins `every_s` seconds after the one before began, or later: the pause between them
+    is at least half of that, in which predictions can see the head.
+
+    Raises:
+        EdgesplitError: it does not start.
+    """
+    asked = [str(bundle.path), ",".join(heads), str(every_s), str(n_swaps)]
+    with start_process("the publisher", [sys.executable, "-c", _PUBLISH, *asked]) as process:
+        process.wait_for("ready")
+        yield Publisher(process)
+
+
+def find_first_results(
+    published: Sequence[Publish], results: Sequence[tuple[float, str]]
+) -> list[tuple[Publish, float]]:
+    """Return each publish whose head was seen to decide, with the time of its first result.
+
+    A head that gave no result before the next was published is left out, as is one that decided
+    already: two heads take turns, and a later result would be another publish's.
+
+    Args:
+        published: in order.
+        results: the end of each prediction, by the monotonic clock, and its head's digest.
+    """
+    found = []
+    ends = [*(one.begun for one in published[1:]), float("inf")]
+    for one, end in zip(published, ends, strict=True):
+        before = [digest for at, digest in results if at <= one.begun]
+        if before[-1:] == [one.digest]:
+            continue
+        seen = (at for at, digest in results if one.begun < at < end and digest == one.digest)
+        first = next(seen, None)
+        if first is not None:
+            found.append((one, first))
+    return found
+
+
 @dataclass
 class _Run:
     """What happened while predictions went on."""
 
-    times: list[tuple[float, float, str]] = field(default_factory=list)
-    """Of each prediction the end, by the monotonic clock, its milliseconds, and its head."""
-    published: list[tuple[str, float, float]] = field(default_factory=list)
-    """Digest, begin and end of each publish."""
+    times_ms: list[float] = field(default_factory=list)
+    results: list[tuple[float, str]] = field(default_factory=list)
+    """As `find_first_results` takes them, one for each time."""
+    published: list[Publish] = field(default_factory=list)
     build_ms: list[float] = field(default_factory=list)
     reference: float = 0.0
 
+    def until_live_ms(self) -> list[float]:
+        """Return the milliseconds from the start of each publish to its head's first result."""
+        found = find_first_results(self.published, self.results)
+        return [1e3 * (first - one.begun) for one, first in found]
 
-def answer(job: Job, say: Say) -> Answer:
-    """Predictions one after another, in turns with nobody publishing and with a publisher."""
+
+def answer(job: Job, progress: Progress) -> Answer:
+    """Time predictions in turns with nobody publishing and with a publisher."""
     _, choice = job.open()
     with copied_bundle(job.bundle, job.scratch) as bundle:
         ((label, into),) = find_splits(bundle, 1)
         first = bundle.live
         second = bundle.publish(bundle.split_class(label, into=into, accept_doubt=True)).digest
         kinds: dict[str, list[_Run]] = {"null": [], "swaps": []}
-        swapped: list[float] = []
+        built: list[float] = []
         with Runtime(
-            bundle, backend=choice.backend, on_swap=lambda head: swapped.append(head.build_ms)
+            bundle, backend=choice.backend, on_swap=lambda head: built.append(head.build_ms)
         ) as runtime:
-            every_s = max(PUBLISH_S, _PREDICTIONS * _time_prediction(runtime))
+            every_s = max(_PUBLISH_S, _PREDICTIONS * _time_prediction(runtime))
             for _ in range(job.effort.repeats):
                 for kind, runs in kinds.items():
-                    say("predictions while heads are swapped" if kind == "swaps" else "predictions")
+                    progress("predictions, " + ("heads swapped" if kind == "swaps" else "no swaps"))
                     seconds = job.effort.seconds / job.effort.repeats
                     pairs = max(1, round(seconds / every_s / 2)) if kind == "swaps" else 0
-                    swapped.clear()
-                    run = _watch(runtime, bundle, (first, second), seconds, 2 * pairs, every_s)
-                    run.build_ms.extend(swapped)
+                    built.clear()
+                    with start_publisher(
+                        bundle, (first, second), n_swaps=2 * pairs, every_s=every_s
+                    ) as publisher:
+                        run = _predict(runtime, publisher, seconds)
+                    run.build_ms.extend(built)
                     runs.append(run)
-    null, swaps = kinds["null"], kinds["swaps"]
-    until = [_until_live(run) for run in swaps]
-    if not all(until):
-        raise EdgesplitError("No published head decided a prediction. Measure for longer.")
-    blocks = {
-        "swap.publish_to_result": (until, swaps),
-        "swap.build": ([run.build_ms for run in swaps], swaps),
-        "swap.prediction_null": (_times(null), null),
-        "swap.prediction_swaps": (_times(swaps), swaps),
-    }
-    times = {kind: np.concatenate(_times(runs)) for kind, runs in kinds.items()}
-    facts = {
-        "split": {"class": label, "into": into},
-        "every_s": round(every_s, 3),
-        "published": sum(len(run.published) for run in swaps),
-        "seen": sum(map(len, until)),
-        **{
-            f"p99_{kind}_interval": [round(one, 6) for one in order_interval(found, 0.99)]
-            for kind, found in times.items()
-        },
-        "curve_ms": [
-            round(float(q), 6)
-            for q in np.percentile(np.concatenate(until), np.linspace(0, 100, CURVE))
-        ],
-    }
     return Answer(
-        tuple(
-            Figure.of(name, found, [run.reference for run in runs])
-            for name, (found, runs) in blocks.items()
-        ),
-        facts,
+        _figures(kinds), {"split": {"class": label, "into": into}, **_facts(kinds, every_s)}
     )
 
 
-def _still(runtime: Runtime) -> Float32:
+def _figures(kinds: dict[str, list[_Run]]) -> tuple[Figure, ...]:
+    null, swaps = kinds["null"], kinds["swaps"]
+    until = [run.until_live_ms() for run in swaps]
+    if not all(until):
+        raise EdgesplitError("No published head decided a prediction. Measure for longer.")
+    figures = {
+        "swap.publish_to_result": (until, swaps),
+        "swap.build": ([run.build_ms for run in swaps], swaps),
+        "swap.prediction_null": ([run.times_ms for run in null], null),
+        "swap.prediction_swaps": ([run.times_ms for run in swaps], swaps),
+    }
+    return tuple(
+        Figure.of(name, blocks, [run.reference for run in runs])
+        for name, (blocks, runs) in figures.items()
+    )
+
+
+def _facts(kinds: dict[str, list[_Run]], every_s: float) -> dict[str, object]:
+    until = [ms for run in kinds["swaps"] for ms in run.until_live_ms()]
+    p99 = {
+        kind: order_interval(np.concatenate([run.times_ms for run in runs]), 0.99)
+        for kind, runs in kinds.items()
+    }
+    return {
+        "every_s": round(every_s, 3),
+        "published": sum(len(run.published) for run in kinds["swaps"]),
+        "seen": len(until),
+        **{f"p99_{kind}_interval": [round(one, 6) for one in p99[kind]] for kind in kinds},
+        "curve_ms": percentile_curve(until),
+    }
+
+
+def _gray_clip(runtime: Runtime) -> Float32:
     return np.full(runtime.clip_shape, 0.5, np.float32)
 
 
 def _time_prediction(runtime: Runtime) -> float:
-    """Seconds of a warm one."""
-    runtime.predict(_still(runtime))
-    start = time.monotonic()
-    runtime.predict(_still(runtime))
-    return time.monotonic() - start
+    """Return the seconds of a warm prediction."""
+    clip = _gray_clip(runtime)
+    runtime.predict(clip)
+    return time_ms(lambda: runtime.predict(clip)) / 1e3
 
 
-def _times(runs: list[_Run]) -> list[list[float]]:
-    return [[ms for _, ms, _ in run.times] for run in runs]
-
-
-def _watch(
-    runtime: Runtime,
-    bundle: Bundle,
-    heads: tuple[str, str],
-    seconds: float,
-    n_swaps: int,
-    every_s: float,
-) -> _Run:
-    still = _still(runtime)
+def _predict(runtime: Runtime, publisher: Publisher, seconds: float) -> _Run:
+    """Predict for so many seconds, and until the last published head was seen to decide."""
+    clip = _gray_clip(runtime)
     run = _Run(reference=time_reference())
-    with _publisher(bundle, heads, n_swaps, every_s) as child:
-        runtime.predict(still)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end or child.poll() is None:
-            start = time.monotonic()
-            prediction = runtime.predict(still)
-            now = time.monotonic()
-            run.times.append((now, 1e3 * (now - start), prediction.head_digest))
-            if child.poll() is None:  # the last head still has to be seen
-                end = max(end, now + _SETTLE_S)
-        lines = child.communicate()[0].splitlines()
-    for line in lines:
-        digest, begun, ended = line.split()
-        run.published.append((digest, float(begun), float(ended)))
+    publisher.start()
+    runtime.predict(clip)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or publisher.running:
+        start = time.monotonic()
+        prediction = runtime.predict(clip)
+        now = time.monotonic()
+        run.times_ms.append(1e3 * (now - start))
+        run.results.append((now, prediction.head_digest))
+        if publisher.running:
+            end = max(end, now + _SETTLE_S)
+    run.published = publisher.finish()
     return run
-
-
-@contextmanager
-def _publisher(
-    bundle: Bundle, heads: tuple[str, str], n_swaps: int, every_s: float
-) -> Iterator[subprocess.Popen[str]]:
-    """A process that makes the heads live in turns, so many times; it has just begun to."""
-    path = [entry or os.getcwd() for entry in sys.path]
-    asked = [str(bundle.path), ",".join(heads), str(every_s), str(n_swaps)]
-    command = [sys.executable, "-c", _PUBLISH, *asked, *path]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as child:
-        try:
-            assert child.stdin is not None
-            assert child.stdout is not None
-            if child.stdout.readline().strip() != "ready":
-                raise EdgesplitError("The process that publishes did not start.")
-            child.stdin.write("go\n")
-            child.stdin.flush()
-            yield child
-        finally:
-            child.kill()  # does nothing when it has ended
-
-
-def _until_live(run: _Run) -> list[float]:
-    """Milliseconds from the begin of each publish to the first result by its head.
-
-    A head that gave no result before the next was published is left out, as is one that decided
-    already: two heads take turns, and a later result would be another publish's.
-    """
-    until = []
-    ends = [*(begun for _, begun, _ in run.published[1:]), float("inf")]
-    for (digest, begun, _), end in zip(run.published, ends, strict=True):
-        before = [head for at, _, head in run.times if at <= begun]
-        if before[-1:] == [digest]:
-            continue
-        lasted = (at - begun for at, _, head in run.times if begun < at < end and head == digest)
-        first = next(lasted, None)
-        if first is not None:
-            until.append(1e3 * first)
-    return until

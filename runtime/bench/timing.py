@@ -1,7 +1,7 @@
-"""How things are timed: in blocks, each beside a reference kernel that never changes.
+"""Times in blocks, each beside the time of a reference kernel that never changes.
 
-A machine gets slower and faster by itself. A block holds many times of one thing and, from just
-before them, the time of the reference; what compares across runs is the ratio of the two.
+A machine gets slower and faster by itself. A block holds many times of one thing, and the time that
+the reference took just before them; the ratio of the two can be compared across machines and runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.backends.select import Choice, Kind, open_backend
 from edgesplit.runtime.backends.variants import Recipe
 
@@ -27,31 +26,25 @@ __all__ = [
     "Effort",
     "Figure",
     "Job",
-    "Say",
+    "Progress",
     "Usage",
     "order_interval",
+    "percentile_curve",
     "sample",
+    "time_ms",
     "time_reference",
 ]
 
 REFERENCE = "integer product of two 112 x 112 matrices, numpy, one thread"
-"""Integers: no BLAS with threads and ways of its own."""
+"""A product of integers, which numpy computes without a BLAS library."""
 
 _MATRIX = np.random.default_rng(0).integers(0, 100, (112, 112)).astype(np.int32)
 _REFERENCES = 5
 
-BLOCKS = 15
+_BLOCKS = 15
 
-_SIZES = {
-    "classes": (10, 32, 100, 320, 1_000, 3_200, 10_000),
-    "features": (96, 192, 384, 768, 1_536),
-    "splits": (1, 3, 10, 30, 100),
-    "nesting": (1, 2, 4, 8),
-    "history": (10, 100, 1_000),
-}
-
-Say = Callable[[str], None]
-"""Told what is measured now."""
+Progress = Callable[[str], None]
+"""Gets a few words on what is measured now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,63 +53,57 @@ class Effort:
 
     quick: bool
     seconds: float
-    """Of warm predictions; of each kind, where swaps are compared with none."""
+    """How long predictions are timed; `swap` times them so long with and so long without swaps."""
     repeats: int
-    """Of what takes a process, or has to be set up anew each time."""
-    block_s: float
-    """Of each block of small things."""
-    sizes: Mapping[str, tuple[int, ...]]
-    """What grows, and how far."""
+    """How often what takes a process, or is set up anew each time, is measured."""
 
     @staticmethod
     def usual(*, quick: bool, seconds: float | None = None) -> Effort:
-        """What is measured by default: a minute of predictions, or, quick, five seconds."""
+        """Return the default: a minute of predictions, or five seconds if `quick`."""
         if quick:
-            sizes = {**_SIZES, "classes": _SIZES["classes"][:-2]}
-            return Effort(True, seconds or 5.0, 5, 0.01, sizes)
-        return Effort(False, seconds or 60.0, 10, 0.1, _SIZES)
+            return Effort(quick=True, seconds=seconds or 5.0, repeats=5)
+        return Effort(quick=False, seconds=seconds or 60.0, repeats=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be measured."""
+    """The bundle to measure, and how to run it."""
 
     bundle: Path
     effort: Effort
     kind: Kind = "auto"
     recipe: Recipe | None = None
     clip: Path | None = None
-    """A video; one is made where there is none."""
+    """The video to predict; without it one is made."""
     scratch: Path | None = None
-    """A folder for copies, which whoever gives it removes: a question may be killed."""
+    """A folder for copies. The caller removes it, because a question may be killed."""
 
     def open(self) -> tuple[Bundle, Choice]:
-        """The bundle and what runs its backbone."""
+        """Open the bundle and the backend that runs its backbone."""
         bundle = open_bundle(self.bundle)
         return bundle, open_backend(bundle, self.kind, recipe=self.recipe)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Times of one thing."""
+    """Percentiles of the times of one thing, in milliseconds."""
 
     name: str
-    """As in `latency.prediction`."""
+    """The question and what was timed, as in `latency.prediction`."""
     n: int
     p50: float
-    """Milliseconds, as all that follow."""
     p90: float
     p95: float
     p99: float
     blocks: tuple[tuple[float, float], ...]
-    """Of each block the lower quartile, what it takes while nothing else is in its way, and the
-    reference's."""
+    """The lower quartile of each block, which other work on the machine hardly moves, and the
+    reference's time beside it."""
 
     @classmethod
     def of(
         cls, name: str, blocks: Sequence[Sequence[float]], references: Sequence[float]
     ) -> Figure:
-        """A figure of blocks of times, and the reference's time of each."""
+        """Return the figure of blocks of times and of the reference's time beside each block."""
         times = np.concatenate([np.asarray(block, float) for block in blocks])
         p50, p90, p95, p99 = (float(q) for q in np.percentile(times, (50, 90, 95, 99)))
         quartiles = (sorted(block)[len(block) // 4] for block in blocks)
@@ -124,37 +111,21 @@ class Figure:
         return cls(name, len(times), p50, p90, p95, p99, pairs)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; `from_json` is the inverse."""
+        """A JSON object."""
         plain = {name: getattr(self, name) for name in ("name", "n", "p50", "p90", "p95", "p99")}
         return {
             name: round(value, 6) if isinstance(value, float) else value
             for name, value in plain.items()
         } | {"blocks": [[round(one, 6) for one in block] for block in self.blocks]}
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Figure:
-        """The inverse of `to_json`.
-
-        Raises:
-            EdgesplitError: it is no figure.
-        """
-        try:
-            p50, p90, p95, p99 = (float(content[p]) for p in ("p50", "p90", "p95", "p99"))
-            blocks = tuple((float(value), float(base)) for value, base in content["blocks"])
-            if not blocks or min(map(min, blocks)) <= 0:
-                raise ValueError("blocks that took no time")
-            return cls(str(content["name"]), int(content["n"]), p50, p90, p95, p99, blocks)
-        except (KeyError, TypeError, ValueError) as error:
-            raise EdgesplitError(f"This is not a figure of `edgesplit bench`: {content}") from error
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one question gave."""
+    """The answer to one question."""
 
     figures: tuple[Figure, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """JSON: counts, and what was measured on."""
+    """A JSON object: counts, and what was measured on."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -163,16 +134,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Seconds of all cores since the machine started."""
+    """Processor time in seconds, over all cores, since the machine started."""
 
     taken: float
     capacity: float
     ours: float
-    """What this process and those that it has waited for have taken."""
+    """Taken by this process and the children that it has waited for."""
 
     @classmethod
     def now(cls, root: Path = Path("/")) -> Usage | None:
-        """By `/proc/stat`; None where there is none."""
+        """Read `/proc/stat`; return None if there is none."""
         try:
             fields = (root / "proc/stat").read_text().split("\n", 1)[0].split()[1:9]
             ticks = [int(one) / os.sysconf("SC_CLK_TCK") for one in fields]
@@ -182,43 +153,38 @@ class Usage:
         return cls(sum(ticks) - idle, sum(ticks), sum(os.times()[:4]))
 
     def others(self, before: Usage) -> float:
-        """The share of the machine, 0..1, that other work has taken since `before`."""
+        """Return the share of the machine, 0..1, that other work has taken since `before`."""
         taken = self.taken - before.taken - (self.ours - before.ours)
         return max(0.0, taken / max(self.capacity - before.capacity, 1e-9))
 
 
+def time_ms(call: Callable[[], object], runs: int = 1) -> float:
+    """Return the milliseconds of one call, as the mean of `runs` calls in a row."""
+    start = time.perf_counter()
+    for _ in range(runs):
+        call()
+    return 1e3 * (time.perf_counter() - start) / runs
+
+
 def time_reference() -> float:
-    """Milliseconds of the reference kernel, now."""
-    times = []
-    for _ in range(_REFERENCES):
-        start = time.perf_counter()
-        _MATRIX @ _MATRIX
-        times.append(1e3 * (time.perf_counter() - start))
-    return sorted(times)[_REFERENCES // 4]
+    """Return the milliseconds that the reference kernel takes now."""
+    times = sorted(time_ms(lambda: _MATRIX @ _MATRIX) for _ in range(_REFERENCES))
+    return times[_REFERENCES // 4]
 
 
-def sample(
-    measure: Callable[[], Mapping[str, float]],
-    *,
-    seconds: float,
-    blocks: int = BLOCKS,
-    warm_up: int = 1,
-) -> tuple[Figure, ...]:
-    """Figures of what a call measures, in blocks that together last so long.
+def sample(measure: Callable[[], Mapping[str, float]], *, seconds: float) -> tuple[Figure, ...]:
+    """Return figures of what `measure` returns, called over and over in blocks.
 
     Args:
-        measure: gives milliseconds by name; it is called at least once in a block.
-        seconds: of all blocks, the reference's time not counted.
-        blocks: how many.
-        warm_up: calls that do not count.
+        measure: returns milliseconds by name; the caller has warmed it up. It is called at least
+            once in each block.
+        seconds: length of all blocks together, without the reference's time.
     """
-    for _ in range(warm_up):
-        measure()
     found: list[list[Mapping[str, float]]] = []
     references = []
-    for _ in range(blocks):
+    for _ in range(_BLOCKS):
         references.append(time_reference())
-        end = time.perf_counter() + seconds / blocks
+        end = time.perf_counter() + seconds / _BLOCKS
         block = [measure()]
         while time.perf_counter() < end:
             block.append(measure())
@@ -230,9 +196,11 @@ def sample(
 
 
 def order_interval(values: npt.ArrayLike, quantile: float = 0.5) -> tuple[float, float]:
-    """The order statistics that hold a quantile in 95 % of cases, for independent values.
+    """Return the order statistics that enclose a quantile in 95 % of cases.
 
-    With too few values for that they are the least and the largest.
+    Args:
+        values: independent of each other; with too few the least and the largest are returned.
+        quantile: in 0..1; the median by default.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
@@ -244,3 +212,8 @@ def order_interval(values: npt.ArrayLike, quantile: float = 0.5) -> tuple[float,
     low = int(np.searchsorted(below, 0.025, side="right"))  # P(fewer than `low` below) <= 2.5 %
     high = int(np.searchsorted(below, 0.975, side="left"))
     return float(ordered[max(low - 1, 0)]), float(ordered[min(high, n - 1)])
+
+
+def percentile_curve(times: Sequence[float]) -> list[float]:
+    """Return the 0th to the 100th percentile of times, in their unit."""
+    return [round(float(value), 6) for value in np.percentile(times, range(101))]

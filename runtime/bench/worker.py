@@ -1,7 +1,7 @@
-"""What a compared side runs: it times what it is asked to, block after block, and nothing else.
+"""The script that each side of a comparison runs: it times a block whenever it is asked to.
 
-The text of this file is given to another Python, which may have another edgesplit: only names that
-are public take part.
+The text of this file is given to another Python, which may have another edgesplit, so it uses
+public names alone.
 """
 
 import json
@@ -16,15 +16,15 @@ __all__ = ["serve"]
 _RUNS = 20
 _LEAST = 5
 _EDIT = 3
-"""An edit takes several blocks' time: it reads files, so it scatters more."""
+"""How many times as long edits are timed: they read files, so their times scatter more."""
 
 
 def serve() -> None:
-    """Reads seconds from stdin, line by line; writes what each took in a block, in milliseconds."""
+    """Read seconds from stdin, a line for each block; write the milliseconds of each thing."""
     asked_for: list[Any] = sys.argv[1:6]
     path, clip_path, kind, recipe, split = asked_for
     if hasattr(os, "sched_setaffinity"):
-        # One core: threads that wait for another would be most of what is seen.
+        # One core: otherwise threads that wait for a core would dominate the times.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     from edgesplit.bundle.bundle import open_bundle
     from edgesplit.runtime import Runtime, open_backend
@@ -69,7 +69,7 @@ def serve() -> None:
 
 
 def _time_ms(run: Callable[[], None], seconds: float) -> float:
-    """The lower quartile: what it takes while nothing else is in its way."""
+    """Return the lower quartile, which other work on the machine hardly moves."""
     run()  # fills the caches that another one emptied
     times: list[float] = []
     end = time.perf_counter() + seconds

@@ -1,1 +1,0 @@
-"""What one would do without edgesplit, in the same run: one script per question."""

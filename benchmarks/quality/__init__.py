@@ -1,0 +1,1 @@
+"""How good the edits are: label groups, opposites, locality after quantisation."""

@@ -1,0 +1,1 @@
+"""The long counts of `make soak`: swaps, streams, fuzzed heads."""

@@ -1,0 +1,1 @@
+"""How long things take: one script per question, a result per machine."""

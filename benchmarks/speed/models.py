@@ -1,0 +1,279 @@
+"""Do the models people have come out as the same function, and how fast is it?
+
+    python -m benchmarks.speed.models      # half an hour on two idle cores
+
+Every architecture has its full size and random weights, and takes the way a user's takes: saved as
+a folder or checkpoint, loaded by `load_classifier`, exported by `export_model`. Random weights
+answer one class for every clip, so that agreement on it would say little: the head is replaced by
+one that knows one class for each of the clips (its nearest feature wins), the rest of the model is
+as it was drawn. Parity is max |ONNX - torch| / max |torch|; latency is of one clip, on one thread
+for both, in turns.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.harness.results import ROOT, name_machine, read_result, write_result
+from edgesplit._types import Float32
+from edgesplit.backbone.identity import inline
+from edgesplit.backbone.session import open_session
+from edgesplit.bundle.bundle import open_bundle
+from edgesplit.export import export_model, find_cut, load_classifier
+from edgesplit.export.graph.cut import Cut
+from edgesplit.export.graph.parity import Parity, measure_parity, run_session
+from edgesplit.export.graph.trace import NormalizedBackbone, normalize_clips
+from edgesplit.export.models.classifier import Choices, Classifier
+from edgesplit.export.models.huggingface import PROCESSOR_FILES, use_transformers
+from edgesplit.export.models.mvd import ARCHITECTURES, VideoTransformer
+from edgesplit.video.preprocessing import Preprocessing
+
+N_CLASSES = 174
+N_CLIPS = 8
+"""One class wins on each; a multiple of the larger batch."""
+BATCHES = (1, 4)
+RUNS = 7
+_SMALL: dict[str, Any] = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
+_VIVIT = {"size": {"shortest_edge": 256}, "rescale_factor": 1 / 127.5, "offset": True}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An architecture at full size, and how it gets where a user would have it."""
+
+    name: str
+    prepare: Callable[[Path], dict[str, Any]]
+    """Writes it into a folder; returns the arguments of `load_classifier`."""
+
+
+def save_folder(
+    folder: Path, *, family: str, processor: dict[str, Any] | None = None, **sizes: Any
+) -> dict[str, Any]:
+    """Writes a Hugging Face folder with random weights and named classes."""
+    import transformers
+
+    labels = {index: f"class {index}" for index in range(N_CLASSES)}
+    config = getattr(transformers, f"{family}Config")(id2label=labels, **sizes)
+    model = getattr(transformers, f"{family}ForVideoClassification")(config)
+    with use_transformers():
+        shake(model).save_pretrained(folder)
+    content = {"size": {"shortest_edge": 224}, "image_mean": [0.485, 0.456, 0.406]}
+    content |= {"image_std": [0.229, 0.224, 0.225], **(processor or {})}
+    (folder / PROCESSOR_FILES[-1]).write_text(json.dumps(content))
+    return {"spec": str(folder)}
+
+
+def save_mvd(folder: Path) -> dict[str, Any]:
+    """Writes a checkpoint as MVD's authors do."""
+    model = shake(VideoTransformer(ARCHITECTURES["vit-small"], n_classes=N_CLASSES))
+    torch.save({"module": model.state_dict()}, folder / "mvd.pth")
+    return {"spec": "mvd:vit-small", "checkpoint": folder / "mvd.pth"}
+
+
+def shake(model: Any) -> Any:
+    """Makes what starts as zeros or ones random, as biases: it would hide what is done with it."""
+    for parameter in model.parameters():
+        first = float(parameter.detach().flatten()[0])
+        if bool((parameter == first).all()):
+            nn.init.normal_(parameter, mean=first, std=0.1)
+    return model
+
+
+SUBJECTS = (
+    Subject("MVD ViT-Small, 16 frames", save_mvd),
+    Subject("VideoMAE small, 16 frames", partial(save_folder, family="VideoMAE", **_SMALL)),
+    Subject("VideoMAE base, 16 frames", partial(save_folder, family="VideoMAE")),
+    Subject("TimeSformer base, 8 frames", partial(save_folder, family="Timesformer")),
+    Subject("ViViT base, 32 frames", partial(save_folder, family="Vivit", processor=_VIVIT)),
+)
+
+
+def load(subject: Subject, folder: Path) -> tuple[Classifier, Choices]:
+    """Returns the classifier as `edgesplit export` sees it."""
+    torch.manual_seed(0)
+    classifier = load_classifier(**subject.prepare(folder))
+    names = None if classifier.labels else [f"class {index}" for index in range(N_CLASSES)]
+    return classifier, classifier.settle(labels=names, sampling="uniform")
+
+
+def random_clips(preprocessing: Preprocessing, n_clips: int, seed: int = 1) -> Float32:
+    """Returns clips in 0..1: coarse noise of its own colour and contrast in each."""
+    rng = np.random.default_rng(seed)
+    time_axis, height, width = preprocessing.frames, preprocessing.height, preprocessing.width
+    shape = (n_clips, 3, time_axis, height // 8, width // 8)
+    level = rng.random((n_clips, 3, 1, 1, 1), np.float32)
+    contrast = rng.random((n_clips, 1, 1, 1, 1), np.float32)
+    coarse = level + contrast * (rng.random(shape, np.float32) - level)
+    clips = coarse.repeat(8, 3).repeat(8, 4)
+    if preprocessing.layout == "ntchw":
+        clips = clips.swapaxes(1, 2)
+    return np.ascontiguousarray(clips)
+
+
+def spread_head(model: nn.Module, preprocessing: Preprocessing, clips: Float32) -> None:
+    """Replaces the head by one whose first classes each win on one of the clips.
+
+    With features f_i of the clips, their mean m and d_i = f_i - m, the logit of class i is
+    (f - m) d_i - d_i^2 / 2, over the mean of d^2: the class whose clip is nearest wins. The other
+    classes have weights of 0 and a bias that loses.
+    """
+    normalized = normalize_clips(torch.from_numpy(clips), preprocessing)
+    cut = find_cut(model, normalized[:2])
+    features = torch.cat([cut.run(clip)[0] for clip in torch.split(normalized, 1)])
+    features = features.double()
+    mean = features.mean(0)
+    distances = features - mean
+    squares = distances.square().sum(1)
+    rows = distances / squares.mean()
+    head: Any = model.get_submodule(cut.layer)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(-1.0)
+        head.weight.view(len(head.weight), -1)[: len(rows)] = rows.float()
+        head.bias[: len(rows)] = (-rows @ mean - squares / squares.mean() / 2).float()
+
+
+def measure(subject: Subject) -> dict[str, Any]:
+    """Exports one architecture and returns its row of the result."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        classifier, choices = load(subject, folder)
+        clips = random_clips(choices.preprocessing, N_CLIPS)
+        spread_head(classifier.model, choices.preprocessing, clips)
+        start = time.perf_counter()
+        report = export_model(
+            classifier.model,
+            labels=choices.labels,
+            output=folder / "lab.bundle",
+            preprocessing=choices.preprocessing,
+        )
+        seconds = time.perf_counter() - start
+        bundle = open_bundle(folder / "lab.bundle")
+        backbone, head = inline(bundle.backbone()), bundle.head().to_bytes()
+    probe = normalize_clips(torch.from_numpy(clips[:2]), choices.preprocessing)
+    cut = find_cut(classifier.model, probe)
+    parity = {
+        batch: measure_parity(
+            cut,
+            backbone=backbone,
+            head=head,
+            batches=np.split(clips, N_CLIPS // batch),
+            preprocessing=choices.preprocessing,
+        )
+        for batch in BATCHES
+    }
+    return {
+        "name": subject.name,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "machine": name_machine(),
+        "clip": list(choices.preprocessing.clip_shape),
+        "layout": choices.preprocessing.layout,
+        "head": report.head_layer,
+        "features": report.feature_dim,
+        "onnx_bytes": len(backbone),
+        "opset": report.opset,
+        "export_seconds": round(seconds, 1),
+        "parity": {str(batch): _parity_row(found) for batch, found in parity.items()},
+        "latency_ms": latency(cut, backbone, head, clips[:1], choices.preprocessing),
+    }
+
+
+def _parity_row(parity: Parity) -> dict[str, Any]:
+    return {
+        "features": float(f"{parity.features:.2g}"),
+        "logits": float(f"{parity.logits:.2g}"),
+        "top1_agreement": parity.top1_agreement,
+        "clips": parity.n_clips,
+        "classes_that_win": parity.n_winners,
+    }
+
+
+def latency(
+    cut: Cut, backbone: bytes, head: bytes, clip: Float32, preprocessing: Preprocessing
+) -> dict[str, float]:
+    """Median milliseconds from one clip to its logits, in ONNX Runtime and in torch."""
+    sessions = [open_session(part, threads=1) for part in (backbone, head)]
+    module = NormalizedBackbone(cut.backbone.model, preprocessing)
+    tensor = torch.from_numpy(clip)
+
+    def run_onnx() -> None:
+        run_session(sessions[1], features=run_session(sessions[0], clip=clip))
+
+    def run_torch() -> None:
+        with torch.inference_mode():
+            module(tensor)
+
+    times: dict[str, list[float]] = {"onnxruntime": [], "torch": []}
+    for turn in range(RUNS + 1):
+        for name, run in (("onnxruntime", run_onnx), ("torch", run_torch)):
+            start = time.perf_counter()
+            run()
+            if turn:  # the first one warms up
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: round(float(np.median(values)), 1) for name, values in times.items()}
+
+
+def table(rows: Sequence[dict[str, Any]], versions: dict[str, str]) -> str:
+    """Returns the table of docs/models.md, in Markdown."""
+    lines = [
+        f"One clip, one thread; torch {versions['torch']}, transformers "
+        f"{versions['transformers']}, ONNX Runtime {versions['onnxruntime']}.",
+        "",
+        "| model | clip | ONNX | opset | parity at batch 1 | at batch 4 | top-1 | classes that win "
+        "| ONNX Runtime | torch | on |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        one, four = (row["parity"][str(batch)] for batch in BATCHES)
+        agreement = min(one["top1_agreement"], four["top1_agreement"])
+        winners = min(one["classes_that_win"], four["classes_that_win"])
+        lines.append(
+            f"| {row['name']} | {row['layout']} {'x'.join(map(str, row['clip']))} "
+            f"| {row['onnx_bytes'] / 1e6:.0f} MB | {row['opset']} "
+            f"| {one['features']:.1e} | {four['features']:.1e} | {agreement:.0%} | {winners} "
+            f"| {row['latency_ms']['onnxruntime']:.0f} ms | {row['latency_ms']['torch']:.0f} ms "
+            f"| {row['machine']}, {row['date']} |"
+        )
+    return "\n".join(lines)
+
+
+def read_table() -> str:
+    """Returns the table that the committed result gives."""
+    content = read_result("models")
+    return table(content["models"], {**content["made"], **content["versions"]})
+
+
+@click.command()
+@click.option("--only", help="Measure names that start so; the other rows stay as they are.")
+def main(only: str | None) -> None:
+    """Export every architecture at full size, and write models.json."""
+    torch.set_num_threads(1)
+    rows = {row["name"]: row for row in read_result("models")["models"]} if only else {}
+    for subject in SUBJECTS:
+        if subject.name.startswith(only or ""):
+            rows[subject.name] = measure(subject)
+            print(json.dumps(rows[subject.name]), flush=True)
+    content = {
+        "versions": {package: version(package) for package in ("torch", "transformers")},
+        "weights": "random; the head replaced, so that one class wins on each clip",
+        "threads": 1,
+        "runs": RUNS,
+        "models": list(rows.values()),
+    }
+    print(write_result("models", content).relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
