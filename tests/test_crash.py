@@ -630,7 +630,7 @@ MUTANTS = {
     "a copied head not settled": ("go_live", "store.sync_file(path)"),
     "HEAD not settled before a prune": ("prune", "_settle("),
     "no log line of a prune": ("prune", LOG),
-    "pruned before its log line": ("prune", LOG, "for path in"),
+    "pruned before its log line": ("prune", LOG, "for digest in"),
 }
 
 
