@@ -632,7 +632,7 @@ MUTANTS = {
     "a copied head not settled": ("go_live", "store.sync_file(path)"),
     "HEAD not settled before a prune": ("remove_heads", "_sync_live("),
     "no log line of a prune": ("remove_heads", LOG),
-    "pruned before its log line": ("remove_heads", LOG, "for path in"),
+    "pruned before its log line": ("remove_heads", LOG, "for digest in"),
 }
 
 
