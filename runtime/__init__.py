@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgesplit.backbone.backends import Backend, FunctionBackend, OrtBackend
     from edgesplit.runtime.backends.batching import BatchingBackend
     from edgesplit.runtime.backends.engines import ENGINES, build_engine, open_engine
-    from edgesplit.runtime.backends.select import Choice, open_backend
+    from edgesplit.runtime.backends.select import OpenedBackend, open_backend
     from edgesplit.runtime.backends.variants import VARIANTS, add_variant, open_variant
     from edgesplit.runtime.device.doctor import Checkup, examine
     from edgesplit.runtime.device.power import PowerSampler
@@ -58,7 +58,6 @@ __all__ = [
     "Backend",
     "BatchingBackend",
     "Checkup",
-    "Choice",
     "Decision",
     "DeviceRecord",
     "Ended",
@@ -67,6 +66,7 @@ __all__ = [
     "Frame",
     "FunctionBackend",
     "Gap",
+    "OpenedBackend",
     "OrtBackend",
     "PowerSampler",
     "Prediction",
@@ -100,7 +100,7 @@ _HOMES = {
     "edgesplit.backbone.backends": ("Backend", "FunctionBackend", "OrtBackend"),
     "edgesplit.runtime.backends.batching": ("BatchingBackend",),
     "edgesplit.runtime.stream.sources": ("Feed", "Source", "parse_source"),
-    "edgesplit.runtime.backends.select": ("Choice", "open_backend"),
+    "edgesplit.runtime.backends.select": ("OpenedBackend", "open_backend"),
     "edgesplit.runtime.device.record": ("DeviceRecord", "describe_device"),
     "edgesplit.runtime.device.doctor": ("Checkup", "examine"),
     "edgesplit.runtime.backends.engines": ("ENGINES", "build_engine", "open_engine"),

@@ -6,6 +6,7 @@ Weights alone do not say whether float16 or 8 bits can hold what a backbone comp
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -15,13 +16,28 @@ from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import BackendError
 
-__all__ = ["Ranges", "measure_ranges"]
+__all__ = ["RangeReport", "Ranges", "measure_ranges"]
 
 Ranges = dict[str, tuple[float, float]]
 """Lowest and highest number by the name of the value."""
 
+
+@dataclass(frozen=True, slots=True)
+class RangeReport:
+    """Which operators stay in float32 because of the ranges of a backbone's values."""
+
+    n_kept: int
+    """Operators that stay in float32 because of the range of their values."""
+    n_operators: int
+    """All operators of the backbone."""
+    largest: float
+    """Largest absolute number among the values that float16 might have held."""
+    value: str
+    """Name of the value that has it."""
+
+
 _REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceSum")
-"""The sum shows NaN, which ONNX Runtime's minimum and maximum overlook."""
+"""The sum is NaN if a number is, which ONNX Runtime's minimum and maximum overlook."""
 
 
 def measure_ranges(
@@ -31,7 +47,7 @@ def measure_ranges(
     *,
     halves: Collection[str] = (),
 ) -> Ranges:
-    """Returns the range of each value over all clips; NaN, NaN if one of its numbers was NaN.
+    """Return the range of each value over all clips; NaN, NaN if one of its numbers was NaN.
 
     The graph itself reduces the values, so ONNX Runtime frees each one after its last use. A
     ViT-B's values of one clip would take gigabytes.
@@ -70,7 +86,7 @@ def measure_ranges(
 def _watch(
     model: onnx.ModelProto, names: set[str], halves: set[str]
 ) -> tuple[onnx.ModelProto, dict[str, tuple[str, ...]]]:
-    """Returns the model with the reductions as more outputs, and their names by value."""
+    """Return the model with the reductions as more outputs, and their names by value."""
     graph = model.graph
     prefix = "range"
     while any(name.startswith(prefix) for node in graph.node for name in node.output):

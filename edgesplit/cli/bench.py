@@ -20,8 +20,7 @@ from edgesplit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.backends.select import Kind
-    from edgesplit.runtime.backends.variants import Recipe
+    from edgesplit._types import BackendName, VariantName
     from edgesplit.runtime.bench.record import Question
     from edgesplit.runtime.bench.timing import Job
 
@@ -76,8 +75,8 @@ def bench(
     against: Path | None,
     against_bundle: Path | None,
     against_env: Path | None,
-    backend: Kind,
-    variant: Recipe | None,
+    backend: BackendName,
+    variant: VariantName | None,
     bundle_path: Path | None,
     as_json: bool,
 ) -> None:

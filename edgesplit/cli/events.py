@@ -13,8 +13,17 @@ if TYPE_CHECKING:
         Shadowed,
         Started,
     )
+    from edgesplit.runtime.backends.select import OpenedBackend
 
-__all__ = ["decision_text", "event_text"]
+__all__ = ["backend_text", "decision_text", "event_text"]
+
+_BACKENDS = {"tensorrt": "TensorRT", "cuda": "CUDA"}
+
+
+def backend_text(opened: OpenedBackend) -> str:
+    """Return what runs the backbone, and why no faster backend does, in a line."""
+    why = (f"{_BACKENDS[one.backend]}: {one.reason}" for one in opened.passed_over)
+    return "; ".join((opened.description, *why))
 
 
 def decision_text(event: Decision | Rescored) -> str:

@@ -1,10 +1,10 @@
-"""A shelf of the user's cache: files that were made here once, and judged before they were kept.
+"""Files that are made on this machine, checked, and kept in the user's cache.
 
     <noun>s/
-      <key>.json      what the file is of, and how it was judged; written last
-      <key>.<kind>    the file
+      <key>.json          what the file is, and how it was checked; written last
+      <key>.<extension>   the file
 
-A shelf holds the old file or the new one, whole, whatever happens; what is half there is not there.
+Writes are atomic: readers see the old entry or the new one, and ignore incomplete files.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,15 +22,21 @@ from filelock import FileLock, Timeout
 
 from edgesplit.errors import BackendError, CacheError
 from edgesplit.storage.files import PART, Store
-from edgesplit.storage.user_cache import cache_folder, cache_path, find_cached, make_cache
+from edgesplit.storage.user_cache import (
+    REMEDY,
+    cache_folder,
+    cache_path,
+    find_cached,
+    make_cache,
+)
 
-__all__ = ["Entry", "Shelf", "make_key"]
+__all__ = ["Artifact", "ArtifactCache", "Made", "NewArtifact", "make_key"]
 
 _KEY_DIGITS = 16
 
 
-class Entry(Protocol):
-    """What is known of a file: a dataclass that JSON can hold."""
+class Artifact(Protocol):
+    """The description of a file: a dataclass that JSON can hold."""
 
     @property
     def key(self) -> str:
@@ -41,127 +48,169 @@ class Entry(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """Of the file."""
+        """Size of the file."""
 
     @property
     def made(self) -> str:
-        """When, ISO 8601 in UTC."""
+        """Time of making, ISO 8601 in UTC."""
 
 
-AnyEntry = TypeVar("AnyEntry", bound=Entry)
-
-
-def make_key(*parts: str | int) -> str:
-    """The key of what these parts say."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_DIGITS]
-
-
-def _to_json(entry: Any) -> bytes:
-    return json.dumps(asdict(entry), indent=2, allow_nan=False).encode()
+AnyArtifact = TypeVar("AnyArtifact", bound=Artifact)
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf(Generic[AnyEntry]):
-    """Immutable, and safe from several threads; processes take turns by `lock`."""
+class NewArtifact(Generic[AnyArtifact]):
+    """An artifact to keep."""
+
+    artifact: AnyArtifact
+    data: bytes
+    """Content of its file."""
+    other_files: Mapping[Path, bytes] = field(default_factory=dict)
+    """Content of other files in the cache's folder, or in one below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Generic[AnyArtifact]):
+    """An artifact of the cache, and whether it had to be made."""
+
+    artifact: AnyArtifact
+    new: bool
+    """False if it was in the cache already."""
+    seconds: float
+
+
+def make_key(*parts: str | int) -> str:
+    """Return a key that depends on all parts and their order."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def _to_json(artifact: Any) -> bytes:
+    return json.dumps(asdict(artifact), indent=2, allow_nan=False).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactCache(Generic[AnyArtifact]):
+    """One kind of artifacts. Immutable; safe from several threads; `lock` excludes processes."""
 
     noun: str
-    """As in `edgesplit <noun> list`."""
-    kind: str
-    """How names of files end."""
+    """What an artifact is called, as in `edgesplit <noun> list`."""
+    extension: str
     error: type[BackendError]
-    """What goes wrong here raises this."""
-    parse: Callable[[dict[str, Any]], AnyEntry]
-    """What `asdict` gave -> the entry; KeyError, TypeError or ValueError on anything else."""
-    besides: tuple[str, ...] = ()
-    """Patterns of other files in the folder, which go when everything does."""
+    """Class of all errors that are raised here."""
+    parse: Callable[[dict[str, Any]], AnyArtifact]
+    """Inverse of `asdict`; raises KeyError, TypeError or ValueError on anything else."""
+    other_files: tuple[str, ...] = ()
+    """Patterns of other files in the folder, which are removed with the last artifact."""
 
     @property
     def folder(self) -> Path:
-        """Where the files lie; it need not exist yet. `EDGESPLIT_CACHE` is read on every call."""
+        """The folder of the files, which may not exist yet; reads `EDGESPLIT_CACHE` every time."""
         return cache_folder() / f"{self.noun}s"
 
-    def list(self) -> tuple[AnyEntry, ...]:
-        """The entries, the newest first; none, with a warning, where the cache cannot be used."""
+    def list(self) -> tuple[AnyArtifact, ...]:
+        """Return all artifacts, the newest first; none, with a warning, without a usable cache."""
         folder = find_cached(self.folder.name)
         found = (self.find(path.stem) for path in folder.glob("*.json")) if folder else ()
-        return tuple(sorted(filter(None, found), key=lambda entry: entry.made, reverse=True))
+        return tuple(sorted(filter(None, found), key=lambda one: one.made, reverse=True))
 
-    def find(self, key: str) -> AnyEntry | None:
-        """The entry of a key; None when there is none that this edgesplit can read or trust."""
-        description, file = map(self._find, (f"{key}.json", f"{key}.{self.kind}"))
+    def find(self, key: str) -> AnyArtifact | None:
+        """Return the artifact of a key; None if this edgesplit cannot read or trust one."""
+        names = (f"{key}.json", f"{key}.{self.extension}")
+        description, file = (find_cached(self.folder.name, name) for name in names)
         if description is None or file is None:
             return None
         try:
-            entry = self.parse(json.loads(description.read_bytes()))
-            whole = file.stat().st_size == entry.size_bytes
+            artifact = self.parse(json.loads(description.read_bytes()))
+            whole = file.stat().st_size == artifact.size_bytes
         except (OSError, KeyError, TypeError, ValueError, RecursionError):
             return None
-        return entry if whole and entry.key == key else None
+        return artifact if whole and artifact.key == key else None
 
-    def _find(self, name: str) -> Path | None:
-        return find_cached(self.folder.name, name)
-
-    def read(self, entry: AnyEntry, *, again: str) -> bytes:
-        """The file, checked against its digest.
+    def find_or_make(
+        self,
+        key: str,
+        make: Callable[[], NewArtifact[AnyArtifact]],
+        *,
+        accept: Callable[[AnyArtifact], bool],
+    ) -> Made[AnyArtifact]:
+        """Return the artifact of a key, from the cache or newly made, by one process at a time.
 
         Args:
-            entry: whose file it is.
-            again: the command that makes it again.
+            key: the artifact's.
+            make: makes and checks it; raises if it should not be kept. An older one then stays.
+            accept: True if the artifact that is in the cache will do.
 
         Raises:
-            BackendError: `error`: it cannot be read, or is damaged.
+            BackendError: an `error`, as `lock` and `save` raise it.
         """
-        file = self._file(entry.key)
+        start = time.monotonic()
+        with self.lock(key):
+            artifact = self.find(key)
+            new = artifact is None or not accept(artifact)
+            if artifact is None or new:
+                made = make()
+                artifact = made.artifact
+                self.save(made)
+        return Made(artifact, new, seconds=time.monotonic() - start)
+
+    def read(self, key: str, *, what: str, command: str) -> bytes:
+        """Return the file of a key, checked against its digest.
+
+        Args:
+            key: the artifact's.
+            what: names it for an error, as in `fp16 variant of lab.bundle`.
+            command: the command that makes it.
+
+        Raises:
+            BackendError: an `error`: there is none, or it cannot be read, or is damaged.
+        """
+        artifact = self.find(key)
+        if artifact is None:
+            raise self.error(f"There is no {what}. `{command}` makes one.")
+        file = self._file(key)
         with self._map_os_errors("read", file):
             data = cache_path(self.folder.name, file.name).read_bytes()
-        if hashlib.sha256(data).hexdigest() != entry.digest:
-            raise self.error(f"{file} is damaged. Make it again: {again}.")
+        if hashlib.sha256(data).hexdigest() != artifact.digest:
+            raise self.error(f"{file} is damaged. Make it again: {command} --force.")
         return data
 
-    def save(
-        self, entry: AnyEntry, data: bytes, besides: Mapping[Path, bytes] | None = None
-    ) -> None:
-        """Keeps a file; what describes it is removed first and written last.
-
-        Args:
-            entry: of the file.
-            data: its bytes.
-            besides: other files in the folder, or in one below it.
+    def save(self, made: NewArtifact[AnyArtifact]) -> None:
+        """Keep an artifact; its description is removed first and written last.
 
         Raises:
-            BackendError: `error`: the folder cannot be written to.
+            BackendError: an `error`: the folder cannot be written to.
         """
-        store, description = Store(), self._description(entry.key)
-        content: Any = entry  # a dataclass, which a protocol cannot say
+        key = made.artifact.key
+        store, description = Store(), self._description(key)
         with self._map_os_errors("write", description):
             if description.exists():
                 store.remove_file(description)
-            store.replace_file(self._file(entry.key), data)
-            store.replace_file(description, _to_json(content))
-            for path, other in (besides or {}).items():
+            store.replace_file(self._file(key), made.data)
+            store.replace_file(description, _to_json(made.artifact))
+            for path, content in made.other_files.items():
                 make_cache(*path.parent.relative_to(cache_folder()).parts)
-                store.replace_file(path, other)
+                store.replace_file(path, content)
 
     def remove(self, key: str | None = None) -> tuple[str, ...]:
-        """Removes an entry, or everything with what a crash left behind.
+        """Remove one artifact, or all of them and the remains of a crash.
 
-        Whoever runs a file goes on with it.
+        A process that runs a removed file is not disturbed.
 
         Args:
-            key: an entry's, or its first characters; everything by default.
+            key: the artifact's key or the beginning of it; all artifacts by default.
 
         Returns:
-            The keys of the entries that went.
+            The keys of the removed artifacts.
 
         Raises:
-            BackendError: `error`: no key starts so, or several do, or a file cannot be removed.
+            BackendError: an `error`: no key or several keys start so, or a file cannot be removed.
         """
         with self._map_os_errors("read", self.folder):
             cache_path(self.folder.name)
-        known = sorted(entry.key for entry in self.list())
+        known = sorted(artifact.key for artifact in self.list())
         if key is None:
-            kinds = ("*.json", f"*.{self.kind}", f".*{PART}", *self.besides)
-            files = [file for kind in kinds for file in self.folder.glob(kind)]
+            patterns = ("*.json", f"*.{self.extension}", f".*{PART}", *self.other_files)
+            files = [file for pattern in patterns for file in self.folder.glob(pattern)]
         else:
             known = [name for name in known if key and name.startswith(key)]
             if len(known) != 1:
@@ -177,16 +226,16 @@ class Shelf(Generic[AnyEntry]):
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Lets one process at a time make an entry: two would slow each other's figures.
+        """Let one process at a time make an artifact: two would falsify each other's timings.
 
         Raises:
-            BackendError: `error`: another process is at it, or the folder cannot be written to.
+            BackendError: an `error`: another process makes it, or the folder cannot be written to.
         """
         with self._map_os_errors("write to", self.folder):
             make_cache(self.folder.name)
-            guard = FileLock(self.folder / f".{key}.lock", timeout=0)
+            file_lock = FileLock(self.folder / f".{key}.lock", timeout=0)
             try:
-                guard.acquire()
+                file_lock.acquire()
             except Timeout as error:
                 raise self.error(
                     f"Another process is making this {self.noun}. Wait until it is done."
@@ -194,13 +243,13 @@ class Shelf(Generic[AnyEntry]):
         try:
             yield
         finally:
-            guard.release()
+            file_lock.release()
 
     def _description(self, key: str) -> Path:
         return self.folder / f"{key}.json"
 
     def _file(self, key: str) -> Path:
-        return self.folder / f"{key}.{self.kind}"
+        return self.folder / f"{key}.{self.extension}"
 
     @contextlib.contextmanager
     def _map_os_errors(self, what: str, path: Path) -> Iterator[None]:
@@ -210,6 +259,5 @@ class Shelf(Generic[AnyEntry]):
             raise self.error(str(error)) from error
         except OSError as error:
             raise self.error(
-                f"Cannot {what} {path}: {error.strerror or error}. Set EDGESPLIT_CACHE to a "
-                "folder with room that you may write to."
+                f"Cannot {what} {path}: {error.strerror or error}. {REMEDY}"
             ) from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edgesplit import __version__
-from edgesplit._isolated import run_apart
+from edgesplit._isolated import run_isolated
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench.page import to_html, to_table
@@ -74,7 +74,7 @@ def run_bench(
         for question in (one for one in QUESTIONS if one in questions):
             wait = None if on_wait is None else partial(_wait, on_wait, question)
             try:
-                found = run_apart(_answer, question, there, every_s=0.5, on_wait=wait)
+                found = run_isolated(_answer, question, there, every_s=0.5, on_wait=wait)
             except EdgesplitError as error:
                 if len(questions) == 1:
                     raise

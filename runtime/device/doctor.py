@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgesplit.bundle.bundle import Bundle, find_bundle, open_bundle
-from edgesplit.errors import BackendError, BundleError, CacheError, EdgesplitError, EngineError
+from edgesplit.errors import (
+    BackendError,
+    BundleError,
+    CacheError,
+    EdgesplitError,
+    EngineError,
+    IsolatedProcessError,
+)
 from edgesplit.runtime.backends.engines import ENGINES
 from edgesplit.runtime.backends.variants import VARIANTS
 from edgesplit.runtime.device.probes import CODECS, Probes, Speed
@@ -138,10 +145,10 @@ def _short(provider: str) -> str:
 
 
 def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
-    here = None
+    platform = None
     try:
-        here = probes.tensorrt()
-    except EngineError as error:  # it crashed, for one
+        platform = probes.tensorrt()
+    except (EngineError, IsolatedProcessError) as error:
         yield Finding("TensorRT", "note", f"There is a GPU, but TensorRT does not start: {error}")
     except BackendError as error:
         text = f"There is no GPU to use; the backbone runs on the CPU. {error}"
@@ -149,19 +156,19 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
     except EdgesplitError as error:  # something is not installed; it says what
         yield Finding("TensorRT", "note", f"There is a GPU, but not all that it takes: {error}")
     else:
-        text = f"{here.gpu}, CUDA {here.cuda}, {here.tensorrt}."
+        text = f"{platform.gpu}, CUDA {platform.cuda}, {platform.tensorrt}."
         yield Finding("TensorRT", "fine", text)
     if bundle is None:
         return
     engines = [one for one in ENGINES.list() if one.feature_space == bundle.feature_space]
-    fitting = [one.precision for one in engines if one.here == here]
+    fitting = [one.precision for one in engines if one.platform == platform]
     variants = [one for one in VARIANTS.list() if one.feature_space == bundle.feature_space]
     made = [f"{precision} engine" for precision in fitting] + [
-        f"{one.recipe} variant" for one in variants
+        f"{one.name} variant" for one in variants
     ]
     if made:
         yield Finding("cache", "fine", f"Of this backbone it holds: {', '.join(made)}.")
-    elif here:
+    elif platform:
         todo = "edgesplit engine build --precision fp16 makes it once, in minutes."
         yield Finding("cache", "note", "There is no engine of this backbone for this GPU.", todo)
 

@@ -15,14 +15,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgesplit._isolated import run_apart
+from edgesplit._isolated import run_isolated
 from edgesplit._types import Float32
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.backbone.session import import_onnxruntime, open_session
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.heads.head import Head
-from edgesplit.runtime.backends.engines import Here, TensorRT
+from edgesplit.runtime.backends.engines import Platform, TensorRT
 from edgesplit.runtime.backends.select import open_backend
 from edgesplit.runtime.live.runtime import Runtime
 
@@ -43,6 +43,7 @@ Measured = TypeVar("Measured")
 _LIMIT_S = 120.0
 """For a model of three numbers. A first use of CUDA takes half a minute on a small device; a driver
 that hangs takes for ever."""
+_ADVICE = "Check the driver; if it hangs on a machine that is not busy, restart the machine."
 _QUICK_S = 1.0
 _MIN_RUNS = 20
 _NOT_FOR_MODELS = ("AzureExecutionProvider",)  # listed in every wheel, and runs nothing here
@@ -73,19 +74,19 @@ class Probes:
             EdgesplitError: ONNX Runtime cannot be used at all.
         """
         found = {}
-        for name in run_apart(_listed, limit_s=_LIMIT_S):
+        for name in run_isolated(_list_providers, limit_s=_LIMIT_S, advice=_ADVICE):
             if name in _NOT_FOR_MODELS:
                 continue
             try:
-                run_apart(_run_tiny, name, limit_s=_LIMIT_S)
+                run_isolated(_run_tiny, name, limit_s=_LIMIT_S, advice=_ADVICE)
                 found[name] = ""
             except EdgesplitError as error:
                 found[name] = str(error)
         return found
 
-    def tensorrt(self) -> Here:
-        """See `TensorRT.here`."""
-        return TensorRT().here()
+    def tensorrt(self) -> Platform:
+        """See `TensorRT.platform`."""
+        return TensorRT().platform()
 
     def speed(self, path: Path | None) -> Speed:
         """How fast a bundle's backbone and head run, or a small network of ours; a second.
@@ -93,7 +94,7 @@ class Probes:
         Raises:
             EdgesplitError: it does not run.
         """
-        return run_apart(_measure, path)
+        return run_isolated(_measure, path)
 
     def codecs(self) -> tuple[str, ...]:
         """Those of `CODECS` that PyAV's FFmpeg decodes."""
@@ -110,7 +111,7 @@ class Probes:
 # In a process of their own.
 
 
-def _listed() -> list[str]:
+def _list_providers() -> list[str]:
     onnxruntime = import_onnxruntime()
     open_session(_tiny())
     return list(onnxruntime.get_available_providers())
@@ -137,13 +138,13 @@ def _measure(path: Path | None) -> Speed:
         what = "A small network of ours (3-D convolutions, 8 frames of 64x64)"
         return _speed_of(what, f"ONNX Runtime, {backend.providers[0]}", times, None)
     bundle = open_bundle(path)
-    choice = open_backend(bundle)
-    with Runtime(bundle, backend=choice.backend) as runtime:
+    opened = open_backend(bundle)
+    with Runtime(bundle, backend=opened.backend) as runtime:
         still = np.full(runtime.clip_shape, 0.5, np.float32)
         timings = _times(lambda: runtime.predict(still).timings)
     head_ms = statistics.median(one.head_ms for one in timings)
     backbone = [one.backbone_ms for one in timings]
-    return _speed_of("The bundle's backbone", choice.name, backbone, head_ms)
+    return _speed_of("The bundle's backbone", opened.description, backbone, head_ms)
 
 
 def _speed_of(what: str, on: str, times_ms: list[float], head_ms: float | None) -> Speed:
