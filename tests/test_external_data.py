@@ -42,7 +42,6 @@ from edgesplit.runtime import Runtime
 from edgesplit.runtime.backends.agreement import Agreement
 from edgesplit.runtime.backends.tensorrt import Batch, build_plan
 from edgesplit.runtime.backends.variants import VARIANTS, Variant, open_variant
-from edgesplit.storage.artifacts import NewArtifact
 from edgesplit.video.preprocessing import Preprocessing
 
 SECRET = b"secret!!"  # eight bytes, as eight values of a weight
@@ -472,7 +471,7 @@ def test_a_variant_that_reads_a_file_is_refused(bundle: Bundle, secret: Path) ->
         made="2026-01-01T00:00:00+00:00",
     )
     VARIANTS.folder.mkdir(parents=True, exist_ok=True)
-    VARIANTS.save(NewArtifact(variant, made))
+    VARIANTS.save(variant, made, {})
     with pytest.raises(BackendError, match=REFUSED):
         open_variant(bundle, "ort")
 

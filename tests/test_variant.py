@@ -18,9 +18,9 @@ from edgesplit._types import Float32, VariantName
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import FunctionBackend, OrtBackend
 from edgesplit.backbone.fp16 import to_fp16
-from edgesplit.backbone.graph import Rewritten
 from edgesplit.backbone.identity import feature_space
 from edgesplit.backbone.int8 import to_int8
+from edgesplit.backbone.ranges import Rewritten
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
 from edgesplit.cli import screen
@@ -36,6 +36,7 @@ from edgesplit.runtime.backends.agreement import (
     check_agreement,
     compare_backends,
 )
+from edgesplit.runtime.backends.artifacts import make_key
 from edgesplit.runtime.backends.variants import (
     TOLERANCES,
     VARIANTS,
@@ -44,7 +45,6 @@ from edgesplit.runtime.backends.variants import (
     measure_speed,
     open_variant,
 )
-from edgesplit.storage.artifacts import make_key
 from edgesplit.video.preprocessing import Preprocessing
 from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, massive, transformer
 from tests.test_cli import contents, run, run_json
@@ -308,9 +308,9 @@ def test_an_edit_asks_for_no_new_variant(lab: Bundle) -> None:
     assert (again.new, again.artifact) == (False, added.artifact)
 
 
-def test_force_makes_it_anew_from_other_clips(lab: Bundle) -> None:
+def test_rebuild_makes_it_anew_from_other_clips(lab: Bundle) -> None:
     first = add_variant(lab, "int8", clips=clips(12)).artifact
-    second = add_variant(lab, "int8", clips=clips(20), force=True)
+    second = add_variant(lab, "int8", clips=clips(20), rebuild=True)
     assert second.new
     assert (second.artifact.key, second.artifact.n_calibrated) == (first.key, 10)
     assert second.artifact.digest != first.digest
@@ -436,7 +436,7 @@ def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
 
     monkeypatch.setitem(variants._REWRITES, "int8", coarse)
     with pytest.raises(VariantError, match=r"thrown away: on 6 clips .*at most 0\.1.*more clips"):
-        add_variant(lab, "int8", clips=clips(12), force=True)
+        add_variant(lab, "int8", clips=clips(12), rebuild=True)
     assert VARIANTS.list() == (kept,)
     assert {k: v for k, v in contents(VARIANTS.folder).items() if "lock" not in k} == {
         k: v for k, v in before.items() if "lock" not in k
@@ -449,7 +449,7 @@ def test_a_making_that_is_under_way_is_not_repeated(lab: Bundle) -> None:
         FileLock(VARIANTS.folder / f".{key}.lock"),
         pytest.raises(VariantError, match="Another process is making this variant"),
     ):
-        add_variant(lab, "fp16", clips=clips(12), force=True)
+        add_variant(lab, "fp16", clips=clips(12), rebuild=True)
 
 
 def test_a_crash_before_the_description_leaves_no_variant(lab: Bundle) -> None:
@@ -477,7 +477,7 @@ def test_a_damaged_file_is_never_run(lab: Bundle) -> None:
     damaged = bytearray(file.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     file.write_bytes(damaged)
-    with pytest.raises(VariantError, match=r"is damaged\. Make it again.*--force"):
+    with pytest.raises(VariantError, match=r"is damaged\. Make it again.*--rebuild"):
         open_variant(lab, "fp16")
 
 

@@ -15,14 +15,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import (
-    Rewritten,
-    Wiring,
-    infer_sizes,
-    living_nodes,
-    open_flat,
-    replace_nodes,
-)
+from edgesplit.backbone.graph import Wiring, infer_sizes, living_nodes, open_flat, replace_nodes
+from edgesplit.backbone.ranges import Rewritten
 from edgesplit.errors import ExportError
 
 __all__ = ["fuse_attention"]

@@ -18,8 +18,8 @@ import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import Rewritten, open_flat, replace_nodes
-from edgesplit.backbone.ranges import RangeReport, Ranges, measure_ranges
+from edgesplit.backbone.graph import open_flat, replace_nodes
+from edgesplit.backbone.ranges import RangeReport, Ranges, Rewritten, measure_ranges
 from edgesplit.errors import ExportError
 
 __all__ = ["HIGHEST", "LOWEST", "round_halves", "to_fp16"]

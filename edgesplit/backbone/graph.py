@@ -1,45 +1,18 @@
-"""Tools to rewrite a backbone's graph, and what a rewriting returns."""
+"""Tools to rewrite a backbone's graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from edgesplit._types import Float32
 from edgesplit.backbone.identity import check_self_contained
-from edgesplit.backbone.ranges import RangeReport
 from edgesplit.errors import ExportError
 
-__all__ = [
-    "Rewrite",
-    "Rewritten",
-    "Wiring",
-    "infer_sizes",
-    "living_nodes",
-    "open_flat",
-    "replace_nodes",
-    "skeleton",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """A backbone in another form."""
-
-    data: bytes
-    """The ONNX file."""
-    ranges: RangeReport | None = None
-    """For fp16: what the ranges of the values decided."""
-
-
-Rewrite = Callable[[bytes, Iterable[Float32]], Rewritten]
-"""Rewrites a backbone's ONNX bytes, with clips to measure ranges on: `clip_shape` float32 in 0..1
-each, taken one at a time. Equal inputs give equal bytes."""
+__all__ = ["Wiring", "infer_sizes", "living_nodes", "open_flat", "replace_nodes", "skeleton"]
 
 
 def open_flat(backbone: bytes) -> onnx.ModelProto:

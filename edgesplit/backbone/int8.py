@@ -22,8 +22,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import Rewritten, open_flat, replace_nodes
-from edgesplit.backbone.ranges import Ranges, measure_ranges
+from edgesplit.backbone.graph import open_flat, replace_nodes
+from edgesplit.backbone.ranges import Ranges, Rewritten, measure_ranges
 from edgesplit.errors import ExportError
 
 __all__ = ["to_int8"]

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from rich.status import Status
 
+    from edgesplit.runtime.backends.artifacts import ArtifactCache
     from edgesplit.runtime.backends.engines import Engine
     from edgesplit.runtime.backends.tensorrt import Batch
-    from edgesplit.storage.artifacts import ArtifactCache
 
 __all__ = ["engine"]
 
@@ -71,7 +71,7 @@ def _batch(context: click.Context, parameter: click.Parameter, text: str | None)
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of unlabelled videos like those the device sees: for int8, and better for fp16.",
 )
-@click.option("--force", is_flag=True, help="Build even if the engine is there.")
+@click.option("--rebuild", is_flag=True, help="Build it again if the cache has it.")
 @bundle_option
 @json_option
 def build(folder: Path | None, bundle_path: Path | None, as_json: bool, **options: Any) -> None:

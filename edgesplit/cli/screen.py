@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from edgesplit.heads.diff import HeadDiff
     from edgesplit.heads.head import Head
     from edgesplit.heads.labels import Source
+    from edgesplit.runtime.backends.artifacts import Made
     from edgesplit.runtime.backends.engines import Engine, Platform
     from edgesplit.runtime.backends.variants import Variant
     from edgesplit.runtime.device.doctor import Checkup
     from edgesplit.runtime.live.runtime import Prediction
-    from edgesplit.storage.artifacts import Made
 
 __all__ = [
     "console",
@@ -285,7 +285,11 @@ def show_encoder(out: Console, report: EncoderReport) -> None:
 def show_engine(out: Console, built: Made[Engine]) -> None:
     """Prints what was built, or that it was there, and how well it agrees with ONNX Runtime."""
     engine = built.artifact
-    made = f"built in {built.seconds:.0f} s" if built.new else "is there already; --force builds it"
+    made = (
+        f"built in {built.seconds:.0f} s"
+        if built.new
+        else "is there already; --rebuild replaces it"
+    )
     out.print(f"engine [bold]{engine.key}[/] {made}")
     out.print(
         f"  {engine.precision}, batch {engine.batch}, {engine.size_bytes / 1e6:.1f} MB; "
@@ -329,7 +333,9 @@ def show_engines(out: Console, engines: Sequence[Engine], *, platform: Platform 
 def show_variant(out: Console, added: Made[Variant]) -> None:
     """Prints what was made, or that it was there, how well it agrees and how fast it is."""
     variant, agreement = added.artifact, added.artifact.agreement
-    made = f"made in {added.seconds:.0f} s" if added.new else "is there already; --force makes it"
+    made = (
+        f"made in {added.seconds:.0f} s" if added.new else "is there already; --rebuild replaces it"
+    )
     out.print(f"variant [bold]{variant.name}[/] {variant.key} {made}")
     on = f", calibrated on {variant.n_calibrated} others" if variant.name == "int8" else ""
     out.print(

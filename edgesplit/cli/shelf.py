@@ -11,7 +11,7 @@ from edgesplit.cli.options import json_option, print_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgesplit.storage.artifacts import ArtifactCache
+    from edgesplit.runtime.backends.artifacts import ArtifactCache
 
 __all__ = ["rm_command"]
 

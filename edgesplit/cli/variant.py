@@ -13,8 +13,8 @@ from edgesplit.cli.options import bundle_option, json_option, open_bundle, print
 from edgesplit.cli.shelf import rm_command
 
 if TYPE_CHECKING:
+    from edgesplit.runtime.backends.artifacts import ArtifactCache
     from edgesplit.runtime.backends.variants import Variant
-    from edgesplit.storage.artifacts import ArtifactCache
 
 __all__ = ["variant"]
 
@@ -41,11 +41,11 @@ def variant() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of unlabelled videos like those the device sees: they calibrate and judge.",
 )
-@click.option("--force", is_flag=True, help="Make it even if it is there.")
+@click.option("--rebuild", is_flag=True, help="Make it again if the cache has it.")
 @bundle_option
 @json_option
 def add(
-    name: VariantName, folder: Path, force: bool, bundle_path: Path | None, as_json: bool
+    name: VariantName, folder: Path, rebuild: bool, bundle_path: Path | None, as_json: bool
 ) -> None:
     """Make a variant; it is kept only if it answers as the fp32 backbone does.
 
@@ -65,7 +65,7 @@ def add(
     bundle = open_bundle(bundle_path)
     with screen.notes().status(f"making {name}") as status:
         added = add_variant(
-            bundle, name, clips=find_videos(folder), force=force, progress=status.update
+            bundle, name, clips=find_videos(folder), rebuild=rebuild, progress=status.update
         )
     if as_json:
         print_json({**_content(added.artifact), "new": added.new, "seconds": added.seconds})

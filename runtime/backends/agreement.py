@@ -6,29 +6,24 @@ with the fp32 backbone on others, and kept in the cache only if they agree.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 
 from edgesplit._types import Float32
 from edgesplit.backbone.backends import Backend
-from edgesplit.backbone.ranges import RangeReport
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, VariantError
 from edgesplit.heads.head import Head
-from edgesplit.storage.files import check_digest
 from edgesplit.video.clips import read_clip
 
 __all__ = [
     "MIN_CLIPS",
     "Agreement",
-    "BackboneForm",
     "Clips",
     "Progress",
     "Tolerance",
@@ -36,8 +31,6 @@ __all__ = [
     "check_clips",
     "compare_backends",
     "compare_features",
-    "describe_file",
-    "parse_form",
     "read_clips",
     "share_clips",
 ]
@@ -128,73 +121,25 @@ def check_agreement(
     Raises:
         BackendError: an `error`.
     """
-    checks = [  # a comparison with NaN is false: features that are not finite are refused too
-        (
-            agreement.cosine >= tolerance.cosine,
-            f"feature cosine {agreement.cosine:.5f} on the worst (at least {tolerance.cosine})",
-        )
+    at_least = (
+        ("lowest feature cosine", agreement.cosine, tolerance.cosine),
+        ("share of equal decisions", agreement.decisions, tolerance.decisions),
+    )
+    at_most = (
+        ("largest relative feature distance", agreement.distance, tolerance.distance),
+        ("largest relative logit difference", agreement.logits, tolerance.logits),
+    )
+    # A comparison with NaN is false: features that are not finite are refused too.
+    if all(x >= limit for _, x, limit in at_least) and all(x <= limit for _, x, limit in at_most):
+        return
+    figures = [f"{name} {x:.5f} (at least {limit})" for name, x, limit in at_least if limit]
+    figures += [
+        f"{name} {x:.2g} (at most {limit:.2g})" for name, x, limit in at_most if limit < math.inf
     ]
-    if tolerance.distance < math.inf:
-        text = f"feature distance {agreement.distance:.2g} of the feature's length"
-        within = agreement.distance <= tolerance.distance
-        checks.append((within, f"{text} (at most {tolerance.distance:.2g})"))
-    if tolerance.logits < math.inf:
-        text = f"logits up to {agreement.logits:.3f} of the largest apart"
-        within = agreement.logits <= tolerance.logits
-        checks.append((within, f"{text} (at most {tolerance.logits})"))
-    if tolerance.decisions:
-        text = f"the same decision in {agreement.decisions:.1%}"
-        within = agreement.decisions >= tolerance.decisions
-        checks.append((within, f"{text} (at least {tolerance.decisions:.0%})"))
-    if not all(within for within, _ in checks):
-        raise error(
-            f"The {what} does not agree with the fp32 backbone, and was thrown away: on "
-            f"{agreement.n_clips} clips {', '.join(text for _, text in checks)}. {tolerance.advice}"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackboneForm:
-    """What an engine and a variant have in common; as in its JSON file."""
-
-    feature_space: str
-    digest: str
-    """sha256 of the file."""
-    size_bytes: int
-    agreement: Agreement
-    ranges: RangeReport | None
-    """For fp16: what the ranges of the values decided."""
-    n_calibrated: int
-    """The user's clips that the ranges come from; 0 without ranges, or if none were given."""
-    made: str
-    """Time of making, ISO 8601 in UTC."""
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since it was made."""
-        return (datetime.now(timezone.utc) - datetime.fromisoformat(self.made)).total_seconds()
-
-
-AnyForm = TypeVar("AnyForm", bound=BackboneForm)
-
-
-def describe_file(data: bytes) -> dict[str, Any]:
-    """Return the fields of a `BackboneForm` that follow from its file, made now."""
-    return {
-        "digest": hashlib.sha256(data).hexdigest(),
-        "size_bytes": len(data),
-        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
-
-
-def parse_form(kind: type[AnyForm], content: dict[str, Any]) -> AnyForm:
-    """Return the inverse of `asdict`; KeyError, TypeError or ValueError on anything else."""
-    for name in ("feature_space", "digest"):
-        check_digest(content[name])
-    datetime.fromisoformat(content["made"])
-    agreement = Agreement(**content["agreement"])
-    ranges = RangeReport(**content["ranges"]) if content["ranges"] else None
-    return kind(**{**content, "agreement": agreement, "ranges": ranges})
+    raise error(
+        f"The {what} does not agree with the fp32 backbone, and was thrown away: on "
+        f"{agreement.n_clips} clips {', '.join(figures)}. {tolerance.advice}"
+    )
 
 
 def check_clips(clips: Clips) -> None:

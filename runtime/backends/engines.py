@@ -13,9 +13,9 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
@@ -23,24 +23,27 @@ from edgesplit._isolated import run_isolated
 from edgesplit._types import EnginePrecision, Float32
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fp16 import to_fp16
-from edgesplit.backbone.graph import Rewrite, Rewritten
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
+from edgesplit.backbone.ranges import Rewrite, Rewritten
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EngineError
 from edgesplit.runtime.backends.agreement import (
-    Agreement,
-    BackboneForm,
     Clips,
     Progress,
     Tolerance,
     check_agreement,
     check_clips,
     compare_features,
-    describe_file,
-    parse_form,
     read_clips,
     share_clips,
+)
+from edgesplit.runtime.backends.artifacts import (
+    Artifact,
+    ArtifactCache,
+    Made,
+    describe_file,
+    make_key,
 )
 from edgesplit.runtime.backends.cuda import find_device
 from edgesplit.runtime.backends.tensorrt import (
@@ -51,7 +54,6 @@ from edgesplit.runtime.backends.tensorrt import (
     run_plan,
     version,
 )
-from edgesplit.storage.artifacts import ArtifactCache, Made, NewArtifact, make_key
 from edgesplit.storage.files import PART, check_digest
 from edgesplit.storage.user_cache import find_cached
 
@@ -95,6 +97,8 @@ _VERSION = 2
 
 _N_CLIPS = 8
 """The most different clips that an engine is compared on."""
+
+Result = TypeVar("Result")
 
 _ADVICE = "Check the driver, and that TensorRT and CUDA are made for each other."
 
@@ -143,31 +147,26 @@ class TensorRT:
     ) -> Plan:
         """See `tensorrt.build_plan`; reports progress every `PROGRESS_S`."""
         arguments = (backbone, clip_shape, batch, timing_cache)
-        on_wait = _reporter(progress, "building")
-        return run_isolated(
-            build_plan, *arguments, every_s=PROGRESS_S, on_wait=on_wait, advice=_ADVICE
-        )
+        return _run_isolated(progress, "building", build_plan, *arguments)
 
     def run(
         self, engine: bytes, clips: Float32, sizes: tuple[int, ...], *, progress: Progress
     ) -> Float32:
         """See `tensorrt.run_plan`; reports progress every `PROGRESS_S`."""
-        arguments = (engine, clips, sizes)
-        on_wait = _reporter(progress, "running the engine")
-        return run_isolated(
-            run_plan, *arguments, every_s=PROGRESS_S, on_wait=on_wait, advice=_ADVICE
-        )
+        return _run_isolated(progress, "running the engine", run_plan, engine, clips, sizes)
 
 
-def _reporter(progress: Progress, what: str) -> Callable[[float, str], None]:
+def _run_isolated(
+    progress: Progress, what: str, function: Callable[..., Result], *arguments: Any
+) -> Result:
     def report(seconds: float, line: str) -> None:
         progress(f"{what}, {seconds:.0f} s" + (f": {line}" if line else ""))
 
-    return report
+    return run_isolated(function, *arguments, every_s=PROGRESS_S, on_wait=report, advice=_ADVICE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine(BackboneForm):
+class Engine(Artifact):
     """An engine of the cache. Its key is feature space, platform and precision."""
 
     tensorrt: str
@@ -177,6 +176,12 @@ class Engine(BackboneForm):
     batch: Batch
     backbone: str
     """sha256 of the ONNX that it was built from."""
+
+    def __post_init__(self) -> None:
+        Artifact.__post_init__(self)
+        check_digest(self.backbone)
+        if self.precision not in get_args(EnginePrecision):
+            raise ValueError(self.precision)
 
     @property
     def key(self) -> str:
@@ -189,15 +194,8 @@ class Engine(BackboneForm):
         return Platform(tensorrt=self.tensorrt, cuda=self.cuda, gpu=self.gpu)
 
 
-def _parse(content: dict[str, Any]) -> Engine:
-    check_digest(content["backbone"])
-    if content["precision"] not in get_args(EnginePrecision):
-        raise ValueError(content["precision"])
-    return parse_form(Engine, {**content, "batch": Batch(**content["batch"])})
-
-
 ENGINES = ArtifactCache(
-    "engine", "engine", EngineError, _parse, ("timing/*.cache", f"timing/.*{PART}")
+    "engine", "engine", EngineError, Engine, ("timing/*.cache", f"timing/.*{PART}")
 )
 """The engines of the cache; `timing/` below it holds what TensorRT learned about the device."""
 
@@ -208,7 +206,7 @@ def build_engine(
     precision: EnginePrecision = "fp32",
     batch: Batch | None = None,
     clips: Clips | None = None,
-    force: bool = False,
+    rebuild: bool = False,
     progress: Progress = lambda text: None,
     tensorrt: TensorRT | None = None,
 ) -> Made[Engine]:
@@ -226,7 +224,7 @@ def build_engine(
         clips: unlabelled ones like those that the device sees; int8 needs them. Some of them
             measure ranges, others compare (`share_clips`). For fp16 without clips, both happen on
             synthetic ones, whose ranges may be smaller.
-        force: build even if the engine is there.
+        rebuild: build even if the engine is there.
         progress: gets a message at least every `PROGRESS_S`.
         tensorrt: builds and runs the engine.
 
@@ -244,14 +242,48 @@ def build_engine(
     """
     if (clips is None and precision == "int8") or (clips is not None and precision == "fp32"):
         raise ValueError("int8 takes clips, fp16 may have them, fp32 has no use for them")
-    tensorrt = tensorrt or TensorRT()
-    build = _Build(
-        bundle, precision, batch or Batch(), clips, tensorrt, tensorrt.platform(), progress
-    )
-    key = _key(bundle.feature_space, build.platform, precision)
-    return ENGINES.find_or_make(
-        key, build.make, accept=lambda known: not force and build.fits(known)
-    )
+    runner, sizes = tensorrt or TensorRT(), batch or Batch()
+    platform = runner.platform()
+    own = inline(bundle.backbone())
+
+    @cache
+    def source() -> _Source:
+        return _rewrite(bundle, own, precision, clips, progress)
+
+    def is_current(known: Engine) -> bool:
+        if rebuild or known.batch != sizes:
+            return False
+        return precision == "int8" or known.backbone == source().digest
+
+    def make() -> tuple[Engine, bytes, dict[Path, bytes]]:
+        times = _timing_file(platform)
+        judged = source().clips
+        progress("building")
+        plan = runner.build(
+            source().rewritten.data,
+            clip_shape=bundle.preprocessing.clip_shape,
+            batch=sizes,
+            timing_cache=_read_times(times),
+            progress=progress,
+        )
+        features = _run(plan.engine, own, judged, sizes, runner, progress)
+        agreement = compare_features(*features, bundle.head())
+        check_agreement(agreement, TOLERANCES[precision], f"{precision} engine", EngineError)
+        engine = Engine(
+            feature_space=bundle.feature_space,
+            **asdict(platform),
+            precision=precision,
+            batch=sizes,
+            backbone=source().digest,
+            agreement=agreement,
+            ranges=source().rewritten.ranges,
+            n_calibrated=source().n_calibrated,
+            **describe_file(plan.engine),
+        )
+        return engine, plan.engine, {times: plan.timing_cache}
+
+    key = _key(bundle.feature_space, platform, precision)
+    return ENGINES.find_or_make(key, make, accept=is_current)
 
 
 def open_engine(
@@ -265,119 +297,66 @@ def open_engine(
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT or cuda-bindings is not installed.
     """
+    key = _key(bundle.feature_space, (tensorrt or TensorRT()).platform(), precision)
     clips = " --clips FOLDER" if precision == "int8" else ""
-    return EngineBackend(
-        ENGINES.read(
-            _key(bundle.feature_space, (tensorrt or TensorRT()).platform(), precision),
-            what=f"{precision} engine of {bundle.path} for this device",
-            command=f"edgesplit engine build --precision {precision}{clips}",
-        )
-    )
+    what = f"{precision} engine of {bundle.path} for this device"
+    command = f"edgesplit engine build --precision {precision}{clips}"
+    return EngineBackend(ENGINES.read(key, what=what, command=command))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Source:
     """What an engine is built from, and compared on."""
 
-    backbone: Rewritten
-    digest: str
+    rewritten: Rewritten
     clips: Float32
     """Clips to compare on, `(n, *clip_shape)`."""
     n_calibrated: int
 
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.rewritten.data).hexdigest()
 
-@dataclass(frozen=True)
-class _Build:
-    """One call of `build_engine`."""
 
-    bundle: Bundle
-    precision: EnginePrecision
-    batch: Batch
-    clips: Clips | None
-    tensorrt: TensorRT
-    platform: Platform
-    progress: Progress
+def _rewrite(
+    bundle: Bundle, own: bytes, precision: EnginePrecision, clips: Clips | None, progress: Progress
+) -> _Source:
+    given: Clips = _make_clips(_N_CLIPS, bundle.preprocessing.clip_shape)
+    if clips is not None:
+        check_clips(clips)
+        given = clips
+    measured, compared = share_clips(given, precision)
+    reading = read_clips(bundle, measured, "measuring ranges", progress)
+    rewritten = _REWRITES[precision](own, reading)
+    judged = np.stack([*read_clips(bundle, compared[:_N_CLIPS], "reading", progress)])
+    return _Source(rewritten, judged, n_calibrated=0 if clips is None else len(measured))
 
-    def fits(self, known: Engine) -> bool:
-        """Return True if an engine of the cache is what this build would make."""
-        if known.batch != self.batch:
-            return False
-        return self.precision == "int8" or known.backbone == self.source.digest
 
-    @cached_property
-    def backbone(self) -> bytes:
-        return inline(self.bundle.backbone())
-
-    @cached_property
-    def source(self) -> _Source:
-        clips: Clips = _make_clips(_N_CLIPS, self.bundle.preprocessing.clip_shape)
-        if self.clips is not None:
-            check_clips(self.clips)
-            clips = self.clips
-        measured, compared = share_clips(clips, self.precision)
-        rewritten = _REWRITES[self.precision](
-            self.backbone, read_clips(self.bundle, measured, "measuring ranges", self.progress)
+def _run(
+    engine: bytes,
+    backbone: bytes,
+    clips: Float32,
+    batch: Batch,
+    tensorrt: TensorRT,
+    progress: Progress,
+) -> tuple[Float32, Float32]:
+    """Return the features of ONNX Runtime, clip by clip, and of the engine, at all batch sizes."""
+    clips = clips[: batch.most]
+    reference = OrtBackend(backbone)
+    features = []
+    for number, clip in enumerate(clips, 1):
+        progress(f"comparing with ONNX Runtime, clip {number} of {len(clips)}")
+        features.append(reference.run(clip[None]))
+    sizes = tuple(sorted({batch.least, batch.best, batch.most}))
+    got = tensorrt.run(engine, clips, sizes, progress=progress)
+    places = np.concatenate([np.arange(size) % len(clips) for size in sizes])
+    wanted = np.concatenate(features)[places]
+    if got.shape != wanted.shape:
+        raise EngineError(
+            f"The engine gave features of shape {got.shape}, want {wanted.shape}. It was thrown "
+            "away. Update TensorRT."
         )
-        return _Source(
-            backbone=rewritten,
-            digest=hashlib.sha256(rewritten.data).hexdigest(),
-            clips=np.stack(
-                [*read_clips(self.bundle, compared[:_N_CLIPS], "reading", self.progress)]
-            ),
-            n_calibrated=0 if self.clips is None else len(measured),
-        )
-
-    def make(self) -> NewArtifact[Engine]:
-        """Build the engine and compare it with the backbone.
-
-        Raises:
-            EngineError: it cannot be built, or does not agree.
-        """
-        source, times = self.source, _timing_file(self.platform)
-        self.progress("building")
-        plan = self.tensorrt.build(
-            source.backbone.data,
-            clip_shape=self.bundle.preprocessing.clip_shape,
-            batch=self.batch,
-            timing_cache=_read_times(times),
-            progress=self.progress,
-        )
-        agreement = self._compare(plan.engine)
-        check_agreement(
-            agreement, TOLERANCES[self.precision], f"{self.precision} engine", EngineError
-        )
-        engine = Engine(
-            feature_space=self.bundle.feature_space,
-            **asdict(self.platform),
-            precision=self.precision,
-            batch=self.batch,
-            backbone=source.digest,
-            agreement=agreement,
-            ranges=source.backbone.ranges,
-            n_calibrated=source.n_calibrated,
-            **describe_file(plan.engine),
-        )
-        return NewArtifact(engine, plan.engine, {times: plan.timing_cache})
-
-    def _compare(self, engine: bytes) -> Agreement:
-        """Run the engine at its least, best and largest batch size, ONNX Runtime clip by clip."""
-        batch = self.batch
-        clips = self.source.clips[: batch.most]
-        reference = OrtBackend(self.backbone)
-        features = []
-        for number, clip in enumerate(clips, 1):
-            self.progress(f"comparing with ONNX Runtime, clip {number} of {len(clips)}")
-            features.append(reference.run(clip[None]))
-        sizes = tuple(sorted({batch.least, batch.best, batch.most}))
-        got = self.tensorrt.run(engine, clips, sizes, progress=self.progress)
-        places = np.concatenate([np.arange(size) % len(clips) for size in sizes])
-        wanted = np.concatenate(features)[places]
-        if got.shape != wanted.shape:
-            raise EngineError(
-                f"The engine gave features of shape {got.shape}, want {wanted.shape}. It was "
-                "thrown away. Update TensorRT."
-            )
-        return compare_features(wanted, got, self.bundle.head())
+    return wanted, got
 
 
 def _make_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Float32:

@@ -165,7 +165,7 @@ class EngineBackend:
         if not self._context:
             raise EngineError(
                 f"{trt.__name__} {trt.__version__} does not take this engine: "
-                f"{self._logger.complaints()} Build it again: edgesplit engine build --force.",
+                f"{self._logger.complaints()} Build it again: edgesplit engine build --rebuild.",
                 reason="TensorRT does not take the engine",
             )
         shapes = [tuple(shape) for shape in self._engine.get_tensor_profile_shape("clip", 0)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -18,26 +18,29 @@ from edgesplit._types import Float32, VariantName
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.backbone.fp16 import round_halves, to_fp16
-from edgesplit.backbone.graph import Rewrite
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
+from edgesplit.backbone.ranges import Rewrite
 from edgesplit.backbone.session import import_onnxruntime
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import VariantError
 from edgesplit.runtime.backends.agreement import (
-    BackboneForm,
     Clips,
     Progress,
     Tolerance,
     check_agreement,
     check_clips,
     compare_backends,
-    describe_file,
-    parse_form,
     read_clips,
     share_clips,
 )
-from edgesplit.storage.artifacts import ArtifactCache, Made, NewArtifact, make_key
+from edgesplit.runtime.backends.artifacts import (
+    Artifact,
+    ArtifactCache,
+    Made,
+    describe_file,
+    make_key,
+)
 
 __all__ = [
     "KERNELS_COSINE",
@@ -81,6 +84,9 @@ KERNELS_COSINE = 0.9999
 file. Right ones come to 0.9999999; the wrong ones of 1.21 to 1.24, on Intel processors with AMX,
 to 0.98 or 0.99, with which a model may well pass the comparison and give fewer right answers."""
 
+_UNOPTIMIZED: VariantName = "fp16"
+"""ONNX Runtime's CPU optimizer ends the process on some float16 graphs; see `to_fp16`."""
+
 _BLOCKS = 9
 _BLOCK_S = 0.1
 _MIN_RUNS = 3
@@ -88,7 +94,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variant(BackboneForm):
+class Variant(Artifact):
     """A variant of the cache. Its key is feature space and name."""
 
     name: VariantName
@@ -103,7 +109,7 @@ class Variant(BackboneForm):
         return _key(self.feature_space, self.name)
 
 
-VARIANTS = ArtifactCache("variant", "onnx", VariantError, partial(parse_form, Variant))
+VARIANTS = ArtifactCache("variant", "onnx", VariantError, Variant)
 """The variants of the cache."""
 
 
@@ -112,7 +118,7 @@ def add_variant(
     name: VariantName,
     *,
     clips: Clips,
-    force: bool = False,
+    rebuild: bool = False,
     progress: Progress = lambda text: None,
 ) -> Made[Variant]:
     """Return a variant of a bundle's backbone, made now unless it is there.
@@ -125,7 +131,7 @@ def add_variant(
         name: the variant to make.
         clips: unlabelled, like those that the device sees; read one at a time. Some of them
             measure ranges, others compare (`share_clips`).
-        force: make it even if it is there.
+        rebuild: make it even if it is there.
         progress: gets a message at each step.
 
     Raises:
@@ -141,18 +147,18 @@ def add_variant(
     return VARIANTS.find_or_make(
         _key(bundle.feature_space, name),
         lambda: _make(bundle, name, clips, progress),
-        accept=lambda known: not force,
+        accept=lambda known: not rebuild,
     )
 
 
 def _make(
     bundle: Bundle, name: VariantName, clips: Clips, progress: Progress
-) -> NewArtifact[Variant]:
+) -> tuple[Variant, bytes, dict[Path, bytes]]:
     check_clips(clips)
     measured, compared = share_clips(clips, name)
     own = inline(bundle.backbone())
     rewritten = _REWRITES[name](own, read_clips(bundle, measured, "measuring ranges", progress))
-    full, backend = OrtBackend(own), _open(rewritten.data, name)
+    full, backend = OrtBackend(own), OrtBackend(rewritten.data, optimize=name != _UNOPTIMIZED)
     (clip,) = read_clips(bundle, compared[:1], "reading", progress)
     exact = backend
     if name == "int8":
@@ -177,7 +183,7 @@ def _make(
         n_calibrated=len(measured),
         **describe_file(rewritten.data),
     )
-    return NewArtifact(variant, rewritten.data)
+    return variant, rewritten.data, {}
 
 
 def open_variant(
@@ -195,7 +201,12 @@ def open_variant(
         VariantError: there is none, or its file is damaged.
         BackendError: ONNX Runtime refuses it.
     """
-    return _open(read_variant(bundle, name), name, providers=providers, fallback=fallback)
+    return OrtBackend(
+        read_variant(bundle, name),
+        optimize=name != _UNOPTIMIZED,
+        providers=providers,
+        fallback=fallback,
+    )
 
 
 def read_variant(bundle: Bundle, name: VariantName) -> bytes:
@@ -256,17 +267,6 @@ def _fastest_s(backend: Backend, batch: Float32) -> float:
         seconds = time.perf_counter() - start
         fastest, spent, runs = min(fastest, seconds), spent + seconds, runs + 1
     return fastest
-
-
-def _open(
-    variant: bytes,
-    name: VariantName,
-    *,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
-    fallback: bool = False,
-) -> OrtBackend:
-    # ONNX Runtime's CPU optimizer ends the process on some float16 graphs; see `to_fp16`.
-    return OrtBackend(variant, optimize=name != "fp16", providers=providers, fallback=fallback)
 
 
 def _key(feature_space: str, name: VariantName) -> str:

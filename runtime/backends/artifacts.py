@@ -1,4 +1,4 @@
-"""Files that are made on this machine, checked, and kept in the user's cache.
+"""Other forms of a backbone, made on this machine, checked, and kept in the user's cache.
 
     <noun>s/
       <key>.json          what the file is, and how it was checked; written last
@@ -14,59 +14,58 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from edgesplit.backbone.ranges import RangeReport
 from edgesplit.errors import BackendError, CacheError
-from edgesplit.storage.files import PART, Store
-from edgesplit.storage.user_cache import (
-    REMEDY,
-    cache_folder,
-    cache_path,
-    find_cached,
-    make_cache,
-)
+from edgesplit.runtime.backends.agreement import Agreement
+from edgesplit.storage.files import PART, Store, check_digest
+from edgesplit.storage.user_cache import REMEDY, cache_folder, cache_path, find_cached, make_cache
 
-__all__ = ["Artifact", "ArtifactCache", "Made", "NewArtifact", "make_key"]
+__all__ = ["Artifact", "ArtifactCache", "Made", "describe_file", "make_key"]
 
 _KEY_DIGITS = 16
 
 
-class Artifact(Protocol):
-    """The description of a file: a dataclass that JSON can hold."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """The description of a file of the cache; as in its JSON file."""
+
+    feature_space: str
+    digest: str
+    """sha256 of the file."""
+    size_bytes: int
+    agreement: Agreement
+    """With the fp32 backbone."""
+    ranges: RangeReport | None
+    """For fp16: what the ranges of the values decided."""
+    n_calibrated: int
+    """The user's clips that the ranges come from; 0 without ranges, or if none were given."""
+    made: str
+    """Time of making, ISO 8601 in UTC."""
+
+    def __post_init__(self) -> None:
+        check_digest(self.feature_space)
+        check_digest(self.digest)
+        _ = self.age_s  # raises ValueError on a time that is none
 
     @property
     def key(self) -> str:
         """The name of its files."""
+        raise NotImplementedError
 
     @property
-    def digest(self) -> str:
-        """sha256 of the file."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of the file."""
-
-    @property
-    def made(self) -> str:
-        """Time of making, ISO 8601 in UTC."""
+    def age_s(self) -> float:
+        """Seconds since it was made."""
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(self.made)).total_seconds()
 
 
 AnyArtifact = TypeVar("AnyArtifact", bound=Artifact)
-
-
-@dataclass(frozen=True, slots=True)
-class NewArtifact(Generic[AnyArtifact]):
-    """An artifact to keep."""
-
-    artifact: AnyArtifact
-    data: bytes
-    """Content of its file."""
-    other_files: Mapping[Path, bytes] = field(default_factory=dict)
-    """Content of other files in the cache's folder, or in one below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,13 @@ def make_key(*parts: str | int) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_DIGITS]
 
 
-def _to_json(artifact: Any) -> bytes:
-    return json.dumps(asdict(artifact), indent=2, allow_nan=False).encode()
+def describe_file(data: bytes) -> dict[str, Any]:
+    """Return the fields of an `Artifact` that follow from its file, made now."""
+    return {
+        "digest": hashlib.sha256(data).hexdigest(),
+        "size_bytes": len(data),
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +101,9 @@ class ArtifactCache(Generic[AnyArtifact]):
     extension: str
     error: type[BackendError]
     """Class of all errors that are raised here."""
-    parse: Callable[[dict[str, Any]], AnyArtifact]
-    """Inverse of `asdict`; raises KeyError, TypeError or ValueError on anything else."""
+    kind: type[AnyArtifact]
     other_files: tuple[str, ...] = ()
-    """Patterns of other files in the folder, which are removed with the last artifact."""
+    """Patterns of other files in the folder, which are removed with all artifacts."""
 
     @property
     def folder(self) -> Path:
@@ -120,7 +123,7 @@ class ArtifactCache(Generic[AnyArtifact]):
         if description is None or file is None:
             return None
         try:
-            artifact = self.parse(json.loads(description.read_bytes()))
+            artifact = self._parse(json.loads(description.read_bytes()))
             whole = file.stat().st_size == artifact.size_bytes
         except (OSError, KeyError, TypeError, ValueError, RecursionError):
             return None
@@ -129,7 +132,7 @@ class ArtifactCache(Generic[AnyArtifact]):
     def find_or_make(
         self,
         key: str,
-        make: Callable[[], NewArtifact[AnyArtifact]],
+        make: Callable[[], tuple[AnyArtifact, bytes, Mapping[Path, bytes]]],
         *,
         accept: Callable[[AnyArtifact], bool],
     ) -> Made[AnyArtifact]:
@@ -137,7 +140,8 @@ class ArtifactCache(Generic[AnyArtifact]):
 
         Args:
             key: the artifact's.
-            make: makes and checks it; raises if it should not be kept. An older one then stays.
+            make: makes and checks it, and returns it with the arguments of `save`; raises if it
+                should not be kept, and an older one then stays.
             accept: True if the artifact that is in the cache will do.
 
         Raises:
@@ -148,9 +152,8 @@ class ArtifactCache(Generic[AnyArtifact]):
             artifact = self.find(key)
             new = artifact is None or not accept(artifact)
             if artifact is None or new:
-                made = make()
-                artifact = made.artifact
-                self.save(made)
+                artifact, data, other_files = make()
+                self.save(artifact, data, other_files)
         return Made(artifact, new, seconds=time.monotonic() - start)
 
     def read(self, key: str, *, what: str, command: str) -> bytes:
@@ -171,25 +174,30 @@ class ArtifactCache(Generic[AnyArtifact]):
         with self._map_os_errors("read", file):
             data = cache_path(self.folder.name, file.name).read_bytes()
         if hashlib.sha256(data).hexdigest() != artifact.digest:
-            raise self.error(f"{file} is damaged. Make it again: {command} --force.")
+            raise self.error(f"{file} is damaged. Make it again: {command} --rebuild.")
         return data
 
-    def save(self, made: NewArtifact[AnyArtifact]) -> None:
+    def save(self, artifact: AnyArtifact, data: bytes, other_files: Mapping[Path, bytes]) -> None:
         """Keep an artifact; its description is removed first and written last.
+
+        Args:
+            artifact: the description.
+            data: content of its file.
+            other_files: content of other files in the folder, or in one below it.
 
         Raises:
             BackendError: an `error`: the folder cannot be written to.
         """
-        key = made.artifact.key
-        store, description = Store(), self._description(key)
+        store, description = Store(), self._description(artifact.key)
         with self._map_os_errors("write", description):
             if description.exists():
                 store.remove_file(description)
-            store.replace_file(self._file(key), made.data)
-            store.replace_file(description, _to_json(made.artifact))
-            for path, content in made.other_files.items():
+            store.replace_file(self._file(artifact.key), data)
+            content = json.dumps(asdict(artifact), indent=2, allow_nan=False)
+            store.replace_file(description, content.encode())
+            for path, other in other_files.items():
                 make_cache(*path.parent.relative_to(cache_folder()).parts)
-                store.replace_file(path, content)
+                store.replace_file(path, other)
 
     def remove(self, key: str | None = None) -> tuple[str, ...]:
         """Remove one artifact, or all of them and the remains of a crash.
@@ -233,17 +241,22 @@ class ArtifactCache(Generic[AnyArtifact]):
         """
         with self._map_os_errors("write to", self.folder):
             make_cache(self.folder.name)
-            file_lock = FileLock(self.folder / f".{key}.lock", timeout=0)
             try:
-                file_lock.acquire()
-            except Timeout as error:
+                held = FileLock(self.folder / f".{key}.lock", timeout=0).acquire()
+            except TimeoutError as error:
                 raise self.error(
                     f"Another process is making this {self.noun}. Wait until it is done."
                 ) from error
-        try:
+        with held:
             yield
-        finally:
-            file_lock.release()
+
+    def _parse(self, content: dict[str, Any]) -> AnyArtifact:
+        """Return the inverse of `asdict`; KeyError, TypeError or ValueError on anything else."""
+        for name, hint in get_type_hints(self.kind).items():
+            for kind in (hint, *get_args(hint)):
+                if isinstance(kind, type) and is_dataclass(kind) and content[name] is not None:
+                    content[name] = kind(**content[name])
+        return self.kind(**content)
 
     def _description(self, key: str) -> Path:
         return self.folder / f"{key}.json"
