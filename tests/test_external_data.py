@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 from onnx.numpy_helper import from_array
 
-from edgesplit.backbone.features import open_backbone
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fuse import fuse_models
 from edgesplit.backbone.graph import open_flat
 from edgesplit.backbone.identity import (
@@ -440,7 +440,7 @@ def hostile(bundle: Bundle, secret: Path, head: Head, preprocessing: Preprocessi
 
 def test_a_bundle_that_reads_a_file_is_refused_and_verify_says_so(hostile: Bundle) -> None:
     with pytest.raises(BackendError, match=REFUSED):
-        open_backbone(hostile.backbone())
+        OrtBackend(hostile.backbone())
     with pytest.raises(BackendError, match=REFUSED):
         Runtime(hostile)
     backbone, shape = inline(hostile.backbone()), hostile.preprocessing.clip_shape

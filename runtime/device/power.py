@@ -52,8 +52,8 @@ class PowerSampler:
     def __enter__(self) -> PowerSampler:
         trace = self._trace
         if trace is None:
-            # Without a shell, so that `terminate` ends tegrastats itself. If this process is killed,
-            # tegrastats ends at its next line, as nobody reads its output any more.
+            # Without a shell, so that `terminate` ends tegrastats itself. If this process is
+            # killed, tegrastats ends at its next line, as nobody reads its output any more.
             command = ["tegrastats", "--interval", str(INTERVAL_MS)]
             with contextlib.suppress(OSError):  # none here: no figures
                 self._process = subprocess.Popen(
