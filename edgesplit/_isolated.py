@@ -1,7 +1,7 @@
-"""A call in a process of its own: what it crashes, it crashes alone.
+"""Run a function in a subprocess, so that a native crash cannot take the caller down.
 
 TensorRT ends the process where other libraries raise: on a machine without CUDA, or on a plan that
-it does not like. A device that serves must not die of that, nor an engine build of its probe.
+it cannot read. A device that serves must survive that, and so must the build of an engine.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgesplit.errors import EdgesplitError, EngineError
+from edgesplit.errors import EdgesplitError, IsolatedProcessError
 
-__all__ = ["LAST_LINES", "run_apart"]
+__all__ = ["LAST_LINES", "run_isolated"]
 
 LAST_LINES = 5
-"""Of what the process said before it died: the most that an error repeats."""
+"""The most lines of a dead process's output that its error repeats."""
 
 Result = TypeVar("Result")
 
@@ -35,48 +35,53 @@ _START = "import sys; sys.path[:] = sys.argv[2:]; from edgesplit._isolated impor
 _START += "_serve(sys.argv[1])"
 
 
-def run_apart(
+def run_isolated(
     function: Callable[..., Result],
     *arguments: Any,
     every_s: float = 1.0,
     limit_s: float = math.inf,
     on_wait: Callable[[float, str], None] | None = None,
+    advice: str = "",
 ) -> Result:
-    """Calls a function in a new process and returns what it returns.
+    """Call a function in a new process and return its result.
 
     Args:
-        function: of a module that the other process can import; it, the arguments and the result
-            are pickled.
-        arguments: what it is called with.
-        every_s: how often `on_wait` is called.
-        limit_s: how long it may take, to within `every_s`.
-        on_wait: gets the seconds that have passed and the last line that the process wrote to
-            its standard error.
+        function: a function of a module that the other process can import. The function, its
+            arguments and its result are pickled.
+        arguments: its arguments.
+        every_s: seconds between two calls of `on_wait`.
+        limit_s: seconds that the call may take, to within `every_s`.
+        on_wait: gets the seconds that have passed and the last line that the process wrote to its
+            standard error.
+        advice: the next step, which the error of a process that died or hung ends with.
 
     Raises:
         EdgesplitError: the function raised it.
-        EngineError: the function raised something else, the process died, or it took too long.
+        IsolatedProcessError: the function raised something else, the process died, or it took too
+            long.
     """
-    with tempfile.TemporaryDirectory(prefix="edgesplit-") as name:
-        folder = Path(name)
+    name = f"{function.__module__}.{function.__qualname__}"
+    with tempfile.TemporaryDirectory(prefix="edgesplit-") as temporary:
+        folder = Path(temporary)
+        output = folder / "output"
         (folder / "call").write_bytes(pickle.dumps((function, arguments)))
-        with (folder / "said").open("wb") as said:
-            # It ends with this process, however that ends: its standard input closes then.
+        with output.open("wb") as file:
+            # The child ends with this process, however that ends: its standard input closes then.
             path = [entry or os.getcwd() for entry in sys.path]
-            command = [sys.executable, "-c", _START, name, *path]
+            command = [sys.executable, "-c", _START, temporary, *path]
             pipe = subprocess.PIPE
-            with subprocess.Popen(command, stdin=pipe, stdout=said, stderr=said) as process:
+            with subprocess.Popen(command, stdin=pipe, stdout=file, stderr=file) as process:
                 try:
-                    in_time = _wait(process, folder / "said", every_s, limit_s, on_wait)
+                    in_time = _wait(process, output, every_s, limit_s, on_wait)
                 finally:
                     process.kill()  # does nothing when it has ended
-        if not in_time:
-            raise EngineError(
-                f"{function.__module__}.{function.__qualname__} gave no answer in {limit_s:g} s "
-                "and was ended. If the machine is not busy, its driver hangs: restart it."
-            )
-        if not (folder / "result").exists():
-            raise EngineError(_obituary(function, process.returncode, folder / "said"))
+        if not in_time or not (folder / "result").exists():
+            end = f"gave no answer in {limit_s:g} s and was killed"
+            if in_time:
+                end = _describe_end(process.returncode)
+            lines = " | ".join(_last_lines(output, LAST_LINES))
+            parts = (f"Subprocess for `{name}` {end}.", lines and f"Last output: {lines}", advice)
+            raise IsolatedProcessError(" ".join(filter(None, parts)), reason=f"its process {end}")
         error, result = pickle.loads((folder / "result").read_bytes())
     if error is not None:
         raise error
@@ -86,12 +91,12 @@ def run_apart(
 
 def _wait(
     process: subprocess.Popen[bytes],
-    said: Path,
+    output: Path,
     every_s: float,
     limit_s: float,
     on_wait: Callable[[float, str], None] | None,
 ) -> bool:
-    """Whether the process ended within the limit."""
+    """Wait for a process; return True if it ended within the limit."""
     start = time.monotonic()
     while time.monotonic() - start < limit_s:
         try:
@@ -99,30 +104,24 @@ def _wait(
             return True
         except subprocess.TimeoutExpired:
             if on_wait is not None:
-                on_wait(time.monotonic() - start, *_last_lines(said, 1) or [""])
+                on_wait(time.monotonic() - start, *_last_lines(output, 1) or [""])
     return False
 
 
-def _obituary(function: Callable[..., Any], code: int, said: Path) -> str:
-    end = f"signal {-code}" if code < 0 else f"exit code {code}"
-    lines = _last_lines(said, LAST_LINES)
-    last = " Its last words: " + " | ".join(lines) if lines else ""
-    return (
-        f"The process that ran {function.__module__}.{function.__qualname__} died ({end}); nothing "
-        f"was changed.{last} Check the driver, and that TensorRT and CUDA are made for each other."
-    )
+def _describe_end(code: int) -> str:
+    return f"was killed (signal {-code})" if code < 0 else f"ended with exit code {code}"
 
 
-def _last_lines(said: Path, n_lines: int) -> list[str]:
-    with said.open("rb") as file:
-        file.seek(max(0, said.stat().st_size - 4096))
+def _last_lines(output: Path, n_lines: int) -> list[str]:
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - 4096))
         lines = file.read().decode(errors="replace").splitlines()
     return [line.strip() for line in lines if line.strip()][-n_lines:]
 
 
 def _serve(name: str) -> None:
-    """What the other process does."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr: the last words
+    """Run the call in the other process."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr: the last output
     folder = Path(name)
     threading.Thread(target=_end_with_the_caller, args=(folder,), daemon=True).start()
     function, arguments = pickle.loads((folder / "call").read_bytes())
@@ -133,7 +132,8 @@ def _serve(name: str) -> None:
     except EdgesplitError as raised:
         error = raised
     except Exception as raised:  # whatever a native library lets through
-        error = EngineError(f"{function.__qualname__} failed: {type(raised).__name__}: {raised}")
+        text = f"{function.__qualname__} failed: {type(raised).__name__}: {raised}"
+        error = IsolatedProcessError(text)
     part = folder / "part"
     part.write_bytes(pickle.dumps((error, result)))
     part.rename(folder / "result")  # whole or not at all: the process may be killed while writing

@@ -16,6 +16,7 @@
     │   ├── EngineError            an engine that cannot be built or trusted
     │   └── VariantError           a variant that cannot be made, found or trusted
     ├── CacheError                 a cache folder that cannot be used, or must not be trusted
+    ├── IsolatedProcessError       a subprocess that crashed, hung, or failed unexpectedly
     └── MissingExtraError          an optional dependency that is not installed
 
 Mistakes of the calling program (a wrong type, a wrong shape in memory) stay TypeError and
@@ -38,6 +39,7 @@ __all__ = [
     "FeatureSpaceError",
     "GateError",
     "HeadError",
+    "IsolatedProcessError",
     "LabelError",
     "MissingExtraError",
     "TooFewClipsError",
@@ -46,7 +48,15 @@ __all__ = [
 
 
 class EdgesplitError(Exception):
-    """Base of all errors below; its text names what is wrong and the next step."""
+    """Base of all errors below; its text names what is wrong and the next step.
+
+    Attributes:
+        reason: what is wrong in a few words, without the next step; by default the whole text.
+    """
+
+    def __init__(self, message: str = "", *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
 
 
 class LabelError(EdgesplitError):
@@ -115,6 +125,10 @@ class VariantError(BackendError):
 
 class CacheError(EdgesplitError):
     """The user's cache folder cannot be read or written, or others can write to it."""
+
+
+class IsolatedProcessError(EdgesplitError):
+    """A subprocess died, gave no answer in time, or raised an error that is not edgesplit's."""
 
 
 class MissingExtraError(EdgesplitError):

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit._types import Float32
-from edgesplit.backbone.features import Features, cached, extract_all, open_backbone
+from edgesplit.backbone.backends import OrtBackend
+from edgesplit.backbone.features import FeatureCache, Features, extract_all
 from edgesplit.backbone.identity import Backbone, feature_space
 from edgesplit.bundle.create import create_bundle
 from edgesplit.errors import ClipError, ExportError
@@ -204,17 +205,16 @@ def _extract_features(
     """Return what ONNX Runtime makes: the features that the device will see."""
     if not clips:
         raise ExportError("No clips were given for the statistics. Leave them out, or name some.")
-    run = open_backbone(backbone)
-    of_video = cached(
-        lambda: lambda video: run(read_clip(video, preprocessing)),
-        space=head.feature_space,
-        dim=head.dim,
-    )
+    backend = OrtBackend(backbone)
+
+    def compute(clip: Clip) -> Float32:
+        feature: Float32 = backend.run(_load_clip(clip, preprocessing)[np.newaxis])[0]
+        return feature
+
+    of_video = FeatureCache(lambda: compute, space=head.feature_space, dim=head.dim)
 
     def extract(clip: Clip) -> Float32:
-        if isinstance(clip, (str, Path)):
-            return of_video(Path(clip))
-        return run(_load_clip(clip, preprocessing))
+        return of_video(Path(clip)) if isinstance(clip, (str, Path)) else compute(clip)
 
     names = (clip if isinstance(clip, (str, Path)) else index for index, clip in enumerate(clips))
     return extract_all(

@@ -13,13 +13,13 @@ import onnx
 
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.errors import EngineError
-from edgesplit.runtime.backends.calibration import Progress
-from edgesplit.runtime.backends.engines import Here, TensorRT
+from edgesplit.runtime.backends.agreement import Progress
+from edgesplit.runtime.backends.engines import Platform, TensorRT
 from edgesplit.runtime.backends.tensorrt import Batch, Plan
 
 __all__ = ["HERE", "FakeCuda", "FakeTensorRT", "fake_module"]
 
-HERE = Here(tensorrt="tensorrt 10.3.0", cuda="12.6", gpu="Orin sm87")
+HERE = Platform(tensorrt="tensorrt 10.3.0", cuda="12.6", gpu="Orin sm87")
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,13 +27,13 @@ Floats = npt.NDArray[np.float32]
 class FakeTensorRT(TensorRT):
     """Builds and runs in this process; counts the builds."""
 
-    def __init__(self, here: Here = HERE) -> None:
-        self._here = here
+    def __init__(self, platform: Platform = HERE) -> None:
+        self._platform = platform
         self.n_builds = 0
         self.given_times: list[bytes] = []
 
-    def here(self) -> Here:
-        return self._here
+    def platform(self) -> Platform:
+        return self._platform
 
     def build(
         self,

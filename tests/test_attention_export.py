@@ -101,7 +101,7 @@ def test_all_attention_is_fused(case: str) -> None:
     model = make().eval()
     clips = np.random.default_rng(0).random((3, *preprocessing.clip_shape), np.float32)
     backbone = inline(export_backbone(find_cut(model, torch.from_numpy(clips)), preprocessing))
-    fused = fuse_attention(backbone)
+    fused = fuse_attention(backbone).data
     kinds = [node.op_type for node in onnx.load_model_from_string(fused).graph.node]
     assert kinds.count("MultiHeadAttention") == n_attention
     assert "Softmax" not in kinds

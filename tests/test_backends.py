@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edgesplit._types import BackendName
 from edgesplit.bundle.bundle import Bundle
+from edgesplit.cli.events import backend_text
 from edgesplit.errors import BackendError, EdgesplitError, VariantError
 from edgesplit.runtime import (
     Backend,
@@ -23,7 +25,7 @@ from edgesplit.runtime import (
 )
 from edgesplit.runtime.backends.batching import BatchingBackend
 from edgesplit.runtime.backends.engines import TensorRT
-from edgesplit.runtime.backends.select import Kind
+from edgesplit.runtime.backends.select import PassedOver
 from tests.fake_gpu import HERE, FakeCuda, FakeTensorRT, fake_module
 
 Floats = npt.NDArray[np.float32]
@@ -55,7 +57,7 @@ def make_fake_engine(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Backend
 
 def make_engine(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Backend:
     try:
-        TensorRT().here()
+        TensorRT().platform()
     except EdgesplitError as error:
         pytest.skip(str(error))
     build_engine(bundle)
@@ -181,11 +183,16 @@ def test_a_closed_backend_says_so(backend: Backend, clips: Floats) -> None:
 
 
 def test_a_machine_without_a_gpu_gets_the_cpu_and_is_told_why(bundle: Bundle) -> None:
-    chosen = open_backend(bundle)
-    chosen.backend.close()
-    assert (chosen.kind, chosen.name) == ("cpu", "ONNX Runtime, CPUExecutionProvider")
-    assert "no engine of this backbone" in chosen.why
-    assert "not cuda: " in chosen.why
+    opened = open_backend(bundle)
+    opened.backend.close()
+    assert (opened.name, opened.description) == ("cpu", "ONNX Runtime, CPUExecutionProvider")
+    assert opened.passed_over == (
+        PassedOver("tensorrt", "no engine in the cache"),
+        PassedOver("cuda", "no CUDA device"),
+    )
+    assert backend_text(opened) == (
+        "ONNX Runtime, CPUExecutionProvider; TensorRT: no engine in the cache; CUDA: no CUDA device"
+    )
 
 
 def test_an_engine_that_fits_comes_first(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,12 +200,12 @@ def test_an_engine_that_fits_comes_first(bundle: Bundle, monkeypatch: pytest.Mon
     fake = FakeTensorRT()
     build_engine(bundle, tensorrt=fake)
     build_engine(bundle, precision="fp16", tensorrt=fake)
-    chosen = open_backend(bundle, tensorrt=fake)
+    opened = open_backend(bundle, tensorrt=fake)
     clip = np.zeros(bundle.preprocessing.clip_shape, np.float32)
-    with Runtime(bundle, backend=chosen.backend) as runtime:
+    with Runtime(bundle, backend=opened.backend) as runtime:
         runtime.predict(clip)
-    assert chosen.kind == "tensorrt"
-    assert chosen.name == "tensorrt 10.3.0, fp16 engine"  # fewer bits, and it passed its bar
+    assert (opened.name, opened.passed_over) == ("tensorrt", ())
+    assert opened.description == "tensorrt 10.3.0, fp16 engine"  # fewer bits, and it agreed
 
 
 def test_an_engine_of_another_device_is_none(
@@ -207,9 +214,11 @@ def test_an_engine_of_another_device_is_none(
     use_fake_gpu(monkeypatch)
     build_engine(bundle, tensorrt=FakeTensorRT())
     other = FakeTensorRT(replace(HERE, gpu="Thor sm110"))
-    with pytest.raises(BackendError, match=r"none of 1 engines .* is for Thor"):
+    with pytest.raises(BackendError, match=r"None of 1 engines .* is for Thor"):
         open_backend(bundle, "tensorrt", tensorrt=other)
-    assert open_backend(bundle, tensorrt=other).kind == "cpu"
+    opened = open_backend(bundle, tensorrt=other)
+    reason = "no engine for Thor sm110 with tensorrt 10.3.0 in the cache"
+    assert (opened.name, opened.passed_over[0].reason) == ("cpu", reason)
 
 
 def test_what_is_asked_for_and_not_there_is_an_error(bundle: Bundle) -> None:
@@ -218,22 +227,22 @@ def test_what_is_asked_for_and_not_there_is_an_error(bundle: Bundle) -> None:
     with pytest.raises(BackendError, match="no engine"):
         open_backend(bundle, "tensorrt")
     with pytest.raises(VariantError, match="no int8 variant"):
-        open_backend(bundle, recipe="int8")
+        open_backend(bundle, variant="int8")
 
 
-@pytest.mark.parametrize("kind", ["cuda", "ort-tensorrt"])
+@pytest.mark.parametrize("name", ["cuda", "ort-tensorrt"])
 def test_falling_back_is_allowed_when_somebody_says_so(
-    bundle: Bundle, kind: Kind, caplog: pytest.LogCaptureFixture
+    bundle: Bundle, name: BackendName, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chosen = open_backend(bundle, kind, fallback=True)
+    opened = open_backend(bundle, name, fallback=True)
     clip = np.zeros((1, *bundle.preprocessing.clip_shape), np.float32)
-    assert chosen.backend.run(clip).shape == (1, bundle.dim)
-    assert chosen.name == "ONNX Runtime, CPUExecutionProvider"
+    assert opened.backend.run(clip).shape == (1, bundle.dim)
+    assert opened.description == "ONNX Runtime, CPUExecutionProvider"
     assert "could not start" in caplog.text
 
 
 def test_nonsense_is_refused(bundle: Bundle) -> None:
-    with pytest.raises(ValueError, match="kind must be one of"):
+    with pytest.raises(ValueError, match="name must be one of"):
         open_backend(bundle, "gpu")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not a variant"):
-        open_backend(bundle, "tensorrt", recipe="int8")
+        open_backend(bundle, "tensorrt", variant="int8")

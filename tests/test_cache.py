@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import edgesplit
-from edgesplit.backbone.features import cached
+from edgesplit.backbone.features import FeatureCache
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.edits.text_encoder import packaged_encoder
@@ -121,7 +121,7 @@ def test_every_reader_goes_on_and_only_one_warns(
     with caplog.at_level(logging.WARNING):
         packaged_encoder().encode(["left"])
         assert (ENGINES.list(), VARIANTS.find("a")) == ((), None)
-        extract = cached(
+        extract = FeatureCache(
             lambda: lambda video: bundle.head().weight[0], space="a" * 64, dim=bundle.dim
         )
         extract(tmp_path / "clip.mp4")

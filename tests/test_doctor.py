@@ -9,8 +9,13 @@ from click.testing import CliRunner
 
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
-from edgesplit.errors import BackendError, EngineError, MissingExtraError
-from edgesplit.runtime.backends.engines import Here
+from edgesplit.errors import (
+    BackendError,
+    EngineError,
+    IsolatedProcessError,
+    MissingExtraError,
+)
+from edgesplit.runtime.backends.engines import Platform
 from edgesplit.runtime.device.doctor import Checkup, Finding, examine
 from edgesplit.runtime.device.probes import Probes, Speed
 from edgesplit.runtime.device.record import describe_device, find_file_system, read_temperatures
@@ -70,7 +75,7 @@ def nvpmodel(command: Sequence[str]) -> str | None:
 class MadeProbes(Probes):
     """Answers as given, in no time."""
 
-    def __init__(self, **answers: str | Here | Exception | dict[str, str]) -> None:
+    def __init__(self, **answers: str | Platform | Exception | dict[str, str]) -> None:
         self.answers = answers
 
     def providers(self) -> dict[str, str]:
@@ -80,11 +85,11 @@ class MadeProbes(Probes):
         assert isinstance(answer, dict)
         return answer
 
-    def tensorrt(self) -> Here:
+    def tensorrt(self) -> Platform:
         answer = self.answers.get("tensorrt", BackendError("This machine has no CUDA device."))
         if isinstance(answer, Exception):
             raise answer
-        assert isinstance(answer, Here)
+        assert isinstance(answer, Platform)
         return answer
 
     def speed(self, path: Path | None) -> Speed:
@@ -211,7 +216,7 @@ def test_a_later_mount_hides_an_earlier_one_and_blanks_are_read(tmp_path: Path) 
 
 
 def test_doctor_of_an_orin_nano_names_the_mode_that_the_board_has(nano: Path) -> None:
-    here = Here(tensorrt="tensorrt 10.3.0", cuda="12.6", gpu="Orin sm87")
+    here = Platform(tensorrt="tensorrt 10.3.0", cuda="12.6", gpu="Orin sm87")
     checkup = examine(root=nano, run=nvpmodel, probes=MadeProbes(tensorrt=here, camera="closed"))
     (power,) = of(checkup, "power")
     assert "15W" in power.text
@@ -250,7 +255,8 @@ def test_doctor_of_a_thor_whose_nvpmodel_does_not_answer(tmp_path: Path) -> None
     ("answer", "topic", "words"),
     [
         (BackendError("No CUDA device."), "GPU", "no GPU to use; the backbone runs on the CPU"),
-        (EngineError("It died (signal 11)."), "TensorRT", "does not start: It died (signal 11)"),
+        (EngineError("It is damaged."), "TensorRT", "does not start: It is damaged."),
+        (IsolatedProcessError("Killed (signal 11)."), "TensorRT", "does not start: Killed (sig"),
         (MissingExtraError("pip install x"), "TensorRT", "not all that it takes: pip install x"),
     ],
 )
@@ -273,7 +279,8 @@ def test_a_provider_that_only_says_that_it_is_there_is_told(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "answer", [MissingExtraError("It cannot be imported."), EngineError("It died (signal 11).")]
+    "answer",
+    [MissingExtraError("It cannot be imported."), IsolatedProcessError("Killed (signal 11).")],
 )
 def test_without_onnx_runtime_edgesplit_is_unusable(tmp_path: Path, answer: Exception) -> None:
     probes = MadeProbes(providers=answer)

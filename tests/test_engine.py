@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +26,8 @@ import pytest
 from click.testing import Result
 
 import edgesplit
-from edgesplit._isolated import run_apart
+from edgesplit._isolated import run_isolated
+from edgesplit._types import EnginePrecision
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fp16 import to_fp16
 from edgesplit.backbone.identity import feature_space, inline
@@ -38,6 +39,7 @@ from edgesplit.errors import (
     BackendError,
     EdgesplitError,
     EngineError,
+    IsolatedProcessError,
     MissingExtraError,
     VariantError,
 )
@@ -45,13 +47,14 @@ from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from edgesplit.runtime.backends import cuda, engines
 from edgesplit.runtime.backends import tensorrt as trt
+from edgesplit.runtime.backends.agreement import Agreement, check_agreement
+from edgesplit.runtime.backends.artifacts import make_key
 from edgesplit.runtime.backends.engines import (
     ENGINES,
-    Agreement,
+    TOLERANCES,
     Engine,
     TensorRT,
     build_engine,
-    check_agreement,
     open_engine,
 )
 from edgesplit.runtime.backends.tensorrt import Batch, EngineBackend, Plan, build_plan, run_plan
@@ -129,7 +132,7 @@ def test_tensorrt_rtx_has_every_name() -> None:
 def plan_of(
     backbone: bytes, clip_shape: tuple[int, ...] = CLIP_SHAPE, batch: Batch | None = None
 ) -> Plan:
-    return run_apart(build_plan, backbone, clip_shape, batch or Batch(), b"")
+    return run_isolated(build_plan, backbone, clip_shape, batch or Batch(), b"")
 
 
 @rtx
@@ -138,13 +141,13 @@ def plan_of(
     [
         pytest.param(convolutions, id="cnn fp32"),
         pytest.param(lambda: to_fp16(convolutions(), clips()).data, id="cnn fp16"),
-        pytest.param(lambda: to_int8(convolutions(), clips(), signed=True), id="cnn Q/DQ"),
+        pytest.param(lambda: to_int8(convolutions(), clips(), signed=True).data, id="cnn Q/DQ"),
         pytest.param(transformer, id="vit fp32"),
         pytest.param(lambda: to_fp16(transformer(), clips()).data, id="vit fp16"),
         pytest.param(
             lambda: to_fp16(transformer(taken_apart=True), clips()).data, id="vit taken apart fp16"
         ),
-        pytest.param(lambda: to_int8(transformer(), clips(), signed=True), id="vit Q/DQ"),
+        pytest.param(lambda: to_int8(transformer(), clips(), signed=True).data, id="vit Q/DQ"),
     ],
 )
 def test_tensorrt_builds_every_kind(
@@ -159,7 +162,7 @@ def test_tensorrt_builds_every_kind(
 @rtx
 def test_times_that_are_none_are_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGESPLIT_TENSORRT", "tensorrt_rtx")
-    assert run_apart(build_plan, convolutions(), CLIP_SHAPE, Batch(), b"garbage").engine
+    assert run_isolated(build_plan, convolutions(), CLIP_SHAPE, Batch(), b"garbage").engine
 
 
 @rtx
@@ -183,7 +186,7 @@ class BuildsHere(FakeTensorRT):
     """TensorRT-RTX builds, and ONNX Runtime runs what it was built from."""
 
     def __init__(self) -> None:
-        super().__init__(replace(HERE, tensorrt=run_apart(trt.version)))
+        super().__init__(replace(HERE, tensorrt=run_isolated(trt.version)))
         self._backbones: dict[bytes, bytes] = {}
 
     def build(self, backbone: bytes, **options: Any) -> Plan:
@@ -218,7 +221,7 @@ def test_demo_bundles_engine_is_built_kept_and_listed(
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_an_engine_serves_a_bundle(precision: Any) -> None:
     try:
-        TensorRT().here()
+        TensorRT().platform()
     except EdgesplitError as error:
         pytest.skip(str(error))
     bundle = open_bundle(DEMO)
@@ -246,7 +249,7 @@ def test_an_engine_is_built_once_and_no_head_asks_for_another(
     assert contents(bundle.path) == before
     bundle.publish(bundle.split_class("pushing", into=["left", "right"]))
     second = build_engine(bundle, tensorrt=fake)
-    assert (second.engine, second.new, fake.n_builds) == (first.engine, False, 1)
+    assert (second.artifact, second.new, fake.n_builds) == (first.artifact, False, 1)
 
 
 @pytest.mark.parametrize("field", ["tensorrt", "cuda", "gpu"])
@@ -254,7 +257,7 @@ def test_another_device_or_version_has_an_engine_of_its_own(
     bundle: Bundle, fake: FakeTensorRT, field: str
 ) -> None:
     other = FakeTensorRT(replace(HERE, **{field: "another"}))
-    keys = {build_engine(bundle, tensorrt=tensorrt).engine.key for tensorrt in (fake, other)}
+    keys = {build_engine(bundle, tensorrt=tensorrt).artifact.key for tensorrt in (fake, other)}
     assert len(keys) == 2
     assert {engine.key for engine in ENGINES.list()} == keys
 
@@ -265,10 +268,10 @@ def test_each_precision_has_an_engine_of_its_own(bundle: Bundle, fake: FakeTenso
     assert {engine.precision for engine in ENGINES.list()} == {"fp32", "fp16"}
 
 
-def test_another_batch_or_force_replaces_the_engine(bundle: Bundle, fake: FakeTensorRT) -> None:
+def test_another_batch_or_rebuild_replaces_the_engine(bundle: Bundle, fake: FakeTensorRT) -> None:
     build_engine(bundle, tensorrt=fake)
     assert build_engine(bundle, batch=Batch(1, 2, 4), tensorrt=fake).new
-    assert build_engine(bundle, batch=Batch(1, 2, 4), force=True, tensorrt=fake).new
+    assert build_engine(bundle, batch=Batch(1, 2, 4), rebuild=True, tensorrt=fake).new
     (engine,) = ENGINES.list()
     assert (engine.batch, fake.n_builds) == (Batch(1, 2, 4), 3)
 
@@ -280,7 +283,7 @@ def test_an_engine_from_another_onnx_is_replaced(
     assert build_engine(bundle, precision="fp16", tensorrt=fake).new
     assert not build_engine(bundle, precision="fp16", tensorrt=fake).new
     other = replace(to_fp16(convolutions(), clips()), data=inline(bundle.backbone()))
-    monkeypatch.setattr(engines, "to_fp16", lambda backbone, given: other)
+    monkeypatch.setitem(engines._REWRITES, "fp16", lambda backbone, given: other)
     assert build_engine(bundle, precision="fp16", tensorrt=fake).new
 
 
@@ -300,13 +303,13 @@ def test_int8_is_calibrated_on_clips_and_judged_on_others(
     first = build_engine(bundle, precision="int8", clips=given, tensorrt=fake)
     assert first.new
     signed = to_int8(inline(bundle.backbone()), given[::2], signed=True)
-    assert first.engine.backbone == hashlib.sha256(signed).hexdigest()
+    assert first.artifact.backbone == hashlib.sha256(signed.data).hexdigest()
     assert not build_engine(bundle, precision="int8", clips=given, tensorrt=fake).new
     for options in ({"precision": "int8"}, {"clips": given}):
         with pytest.raises(ValueError, match="int8 takes clips, fp16 may have them"):
             build_engine(bundle, tensorrt=fake, **options)
     with pytest.raises(VariantError, match="9 clips are too few"):
-        build_engine(bundle, precision="int8", clips=given[:9], force=True, tensorrt=fake)
+        build_engine(bundle, precision="int8", clips=given[:9], rebuild=True, tensorrt=fake)
     assert fake.n_builds == 1
 
 
@@ -315,8 +318,8 @@ def test_fp16_measures_ranges_on_the_clips_that_it_is_given(
 ) -> None:
     given = np.random.default_rng(0).random((12, *bundle.preprocessing.clip_shape), np.float32)
     halved = to_fp16(inline(bundle.backbone()), given)
-    engine = build_engine(bundle, precision="fp16", clips=given, tensorrt=fake).engine
-    assert (engine.backbone, engine.ranges, engine.n_given) == (
+    engine = build_engine(bundle, precision="fp16", clips=given, tensorrt=fake).artifact
+    assert (engine.backbone, engine.ranges, engine.n_calibrated) == (
         hashlib.sha256(halved.data).hexdigest(),
         halved.ranges,
         12,
@@ -341,20 +344,20 @@ def test_fp16_without_clips_keeps_what_overflows_on_made_clips_in_float32(
     bundle = create_bundle(
         tmp_path / "massive.bundle", backbone=backbone, head=head, preprocessing=preprocessing
     )
-    engine = build_engine(bundle, precision="fp16", tensorrt=fake).engine
+    engine = build_engine(bundle, precision="fp16", tensorrt=fake).artifact
     assert engine.ranges is not None
-    assert (engine.ranges.n_kept, engine.n_given) == (2, 0)
+    assert (engine.ranges.n_kept, engine.n_calibrated) == (2, 0)
 
 
-def test_engines_of_earlier_versions_are_still_read(bundle: Bundle, fake: FakeTensorRT) -> None:
-    engine = build_engine(bundle, tensorrt=fake).engine
-    content = asdict(engine)
-    assert (content.pop("ranges"), content.pop("n_given")) == (None, 0)
-    assert Engine.from_json(content) == engine
+def test_engines_of_earlier_versions_are_not_found(bundle: Bundle, fake: FakeTensorRT) -> None:
+    engine = build_engine(bundle, tensorrt=fake).artifact
+    assert ENGINES.find(engine.key) == engine
+    earlier = make_key(bundle.feature_space, engine.tensorrt, engine.cuda, engine.gpu, "fp32")
+    assert engine.key != earlier
 
 
 def test_an_fp16_engine_of_before_is_not_used(bundle: Bundle, fake: FakeTensorRT) -> None:
-    engine = build_engine(bundle, precision="fp16", tensorrt=fake).engine
+    engine = build_engine(bundle, precision="fp16", tensorrt=fake).artifact
     description = ENGINES.folder / f"{engine.key}.json"
     content = json.loads(description.read_bytes())
     del content["ranges"]  # as 0.1 wrote it, which looked at weights alone
@@ -385,7 +388,7 @@ def last_batch_wrong(features: Floats) -> Floats:
 
 SPOILED: dict[str, tuple[Callable[[Floats], Floats], str]] = {
     "a lost bias": (lambda f: f + np.float32(2.0), "cosine"),
-    "twice as long": (lambda f: 2 * f, "cosine 1.00000 .*distance 1 of"),
+    "twice as long": (lambda f: 2 * f, r"cosine 1\.00000 .*distance 1 \(at most"),
     "only large batches": (last_batch_wrong, "cosine"),
     "not finite": (lambda f: np.where(f == f.max(), np.float32(np.nan), f), "cosine nan"),
     "zero": (np.zeros_like, "cosine 0.00000"),
@@ -411,10 +414,10 @@ def kept() -> dict[str, bytes]:
 
 
 def test_a_good_engine_outlives_a_bad_rebuild(bundle: Bundle, fake: FakeTensorRT) -> None:
-    good = build_engine(bundle, tensorrt=fake).engine
+    good = build_engine(bundle, tensorrt=fake).artifact
     before = kept()
     with pytest.raises(EngineError):
-        build_engine(bundle, force=True, tensorrt=Spoiled(np.zeros_like))
+        build_engine(bundle, rebuild=True, tensorrt=Spoiled(np.zeros_like))
     assert kept() == before
     assert ENGINES.list() == (good,)
 
@@ -422,7 +425,7 @@ def test_a_good_engine_outlives_a_bad_rebuild(bundle: Bundle, fake: FakeTensorRT
 def test_small_batches_are_compared_as_well_as_large_ones(
     bundle: Bundle, fake: FakeTensorRT
 ) -> None:
-    engine = build_engine(bundle, batch=Batch(2, 3, 20), tensorrt=fake).engine
+    engine = build_engine(bundle, batch=Batch(2, 3, 20), tensorrt=fake).artifact
     assert engine.agreement.n_clips == 2 + 3 + 20
     assert engine.agreement.cosine > 0.999999
 
@@ -440,33 +443,62 @@ def test_small_batches_are_compared_as_well_as_large_ones(
         ("int8", float("nan"), 0.0, False),
     ],
 )
-def test_bars(precision: Any, cosine: float, distance: float, good: bool) -> None:
-    agreement = Agreement(cosine=cosine, distance=distance, n_clips=9)
+def test_tolerances(precision: Any, cosine: float, distance: float, good: bool) -> None:
+    # What the heads make of the features does not matter.
+    agreement = Agreement(cosine=cosine, distance=distance, logits=9.0, decisions=0.0, n_clips=9)
+    limits, what = TOLERANCES[precision], f"{precision} engine"
     if good:
-        check_agreement(agreement, precision)
+        check_agreement(agreement, limits, what, EngineError)
         return
-    with pytest.raises(EngineError, match=f"The {precision} engine does not compute"):
-        check_agreement(agreement, precision)
+    with pytest.raises(EngineError, match=f"The {what} does not agree with the fp32 backbone"):
+        check_agreement(agreement, limits, what, EngineError)
 
 
 # Crashes, interrupts, damage
 
 
-def test_a_call_apart_returns_what_it_returns_and_raises_what_it_raises() -> None:
-    assert run_apart(operator.add, 1, 2) == 3
-    with pytest.raises(EngineError, match="truediv failed: ZeroDivisionError"):
-        run_apart(operator.truediv, 1, 0)
+def test_an_isolated_call_returns_what_it_returns_and_raises_what_it_raises() -> None:
+    assert run_isolated(operator.add, 1, 2) == 3
+    with pytest.raises(IsolatedProcessError, match="truediv failed: ZeroDivisionError"):
+        run_isolated(operator.truediv, 1, 0)
     with pytest.raises(BackendError, match=r"no CUDA device|CUDA"):
-        run_apart(run_plan, b"", np.zeros((1, 1), np.float32), (1,))
+        run_isolated(run_plan, b"", np.zeros((1, 1), np.float32), (1,))
 
 
-def test_a_crash_is_an_error_with_the_last_words() -> None:
-    with pytest.raises(EngineError, match=r"died \(signal 6\); nothing was changed"):
-        run_apart(os.abort)
-    with pytest.raises(EngineError, match=r"died \(exit code 3\)"):
-        run_apart(os._exit, 3)
-    with pytest.raises(EngineError, match=r"died.*last words: .*out of memory"):
-        run_apart(os.system, "echo out of memory >&2; kill -9 $PPID")
+def test_a_crash_is_an_error_with_the_last_output() -> None:
+    with pytest.raises(
+        IsolatedProcessError, match=r"\.abort` was killed \(signal 6\)\.$"
+    ) as caught:
+        run_isolated(os.abort)
+    assert caught.value.reason == "its process was killed (signal 6)"
+    with pytest.raises(IsolatedProcessError, match=r"ended with exit code 3\.$"):
+        run_isolated(os._exit, 3)
+    with pytest.raises(IsolatedProcessError, match=r"killed.*Last output: .*out of memory"):
+        run_isolated(os.system, "echo out of memory >&2; kill -9 $PPID")
+
+
+def test_where_tensorrt_crashes_the_advice_is_about_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("version", "build_plan", "run_plan"):
+        monkeypatch.setattr(engines, name, crash)
+    monkeypatch.setattr(engines, "find_device", FakeTensorRT().platform)
+    steps: tuple[Callable[[], object], ...] = (
+        TensorRT().platform,
+        lambda: TensorRT().build(
+            b"", clip_shape=CLIP_SHAPE, batch=Batch(), timing_cache=b"", progress=print
+        ),
+        lambda: TensorRT().run(b"", clips(1), (1,), progress=print),
+    )
+    for step in steps:
+        with pytest.raises(
+            IsolatedProcessError, match=r"signal 6.* Check the driver, and that TensorRT and"
+        ):
+            step()
+
+
+def crash(*arguments: Any) -> None:
+    os.abort()
 
 
 def test_nothing_in_the_current_folder_is_imported(
@@ -475,7 +507,7 @@ def test_nothing_in_the_current_folder_is_imported(
     for name in ("pickle", "json", "tensorrt", "numpy", "edgesplit"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from a bundle')")
     monkeypatch.chdir(tmp_path)
-    assert run_apart(operator.add, 1, 2) == 3
+    assert run_isolated(operator.add, 1, 2) == 3
 
 
 def test_waiting_is_told_and_an_interrupt_ends_the_process() -> None:
@@ -488,22 +520,24 @@ def test_waiting_is_told_and_an_interrupt_ends_the_process() -> None:
 
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run_apart(os.system, "echo $$; exec sleep 60", every_s=0.1, on_wait=tell)
+        run_isolated(os.system, "echo $$; exec sleep 60", every_s=0.1, on_wait=tell)
     assert time.monotonic() - start < 30
     assert told[-1][0] > 0
 
 
 def test_a_process_that_hangs_is_ended() -> None:
     start = time.monotonic()
-    with pytest.raises(EngineError, match=r"system gave no answer in 0\.3 s and was ended"):
-        run_apart(os.system, "exec sleep 60", every_s=0.1, limit_s=0.3)
+    with pytest.raises(
+        IsolatedProcessError, match=r"system` gave no answer in 0\.3 s and was killed"
+    ):
+        run_isolated(os.system, "exec sleep 60", every_s=0.1, limit_s=0.3)
     assert time.monotonic() - start < 30
 
 
 def test_the_process_ends_with_a_caller_that_is_killed(tmp_path: Path) -> None:
     code = (
-        "from edgesplit._isolated import run_apart; import os\n"
-        f"run_apart(os.system, 'echo $PPID > {tmp_path}/pid; sleep 60')"
+        "from edgesplit._isolated import run_isolated; import os\n"
+        f"run_isolated(os.system, 'echo $PPID > {tmp_path}/pid; sleep 60')"
     )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -608,7 +642,7 @@ def name_another(field: str) -> Callable[[Engine], None]:
 def test_a_damaged_engine_is_none_and_is_built_again(
     bundle: Bundle, fake: FakeTensorRT, damage: Callable[[Engine], None]
 ) -> None:
-    engine = build_engine(bundle, tensorrt=fake).engine
+    engine = build_engine(bundle, tensorrt=fake).artifact
     damage(engine)
     assert ENGINES.list() == ()
     with pytest.raises(EngineError, match="There is no fp32 engine of"):
@@ -620,13 +654,13 @@ def test_a_damaged_engine_is_none_and_is_built_again(
 def test_a_flipped_byte_is_found_before_tensorrt_sees_it(
     bundle: Bundle, fake: FakeTensorRT
 ) -> None:
-    engine = build_engine(bundle, tensorrt=fake).engine
+    engine = build_engine(bundle, tensorrt=fake).artifact
     file = ENGINES.folder / f"{engine.key}.engine"
     plan = bytearray(file.read_bytes())
     plan[100] ^= 1
     file.write_bytes(plan)
     with pytest.raises(
-        EngineError, match=r"is damaged\. Make it again: edgesplit engine build .*--force"
+        EngineError, match=r"is damaged\. Make it again: edgesplit engine build .*--rebuild"
     ):
         open_engine(bundle, tensorrt=fake)
 
@@ -648,7 +682,7 @@ def test_cuda_is_asked_before_tensorrt(bundle: Bundle, monkeypatch: pytest.Monke
         raise AssertionError("TensorRT was touched")
 
     monkeypatch.setattr(cuda, "_NODES", ())
-    monkeypatch.setattr(engines, "run_apart", touched)
+    monkeypatch.setattr(engines, "run_isolated", touched)
     monkeypatch.setattr(trt, "_load", touched)
     for step in (build_engine, open_engine):
         with pytest.raises(BackendError, match="This machine has no CUDA device"):
@@ -760,7 +794,7 @@ def test_a_runtime_serves_through_an_engine(
 def test_every_precision_can_be_typed() -> None:
     (option,) = [o for o in engine_commands.build.params if o.name == "precision"]
     assert isinstance(option.type, click.Choice)
-    assert tuple(option.type.choices) == get_args(engines.Precision) == tuple(engines.COSINE_BARS)
+    assert tuple(option.type.choices) == get_args(EnginePrecision) == tuple(TOLERANCES)
 
 
 @pytest.fixture
@@ -837,7 +871,7 @@ def test_wrong_options_are_usage_errors(
 def test_rm_of_a_key_that_is_none_or_several_removes_nothing(
     typed: Callable[..., Result], bundle: Bundle, fake: FakeTensorRT
 ) -> None:
-    engine = build_engine(bundle, tensorrt=fake).engine
+    engine = build_engine(bundle, tensorrt=fake).artifact
     for key, reason in (("nothing", "No engine starts with 'nothing'"), ("", "No engine starts")):
         result = typed("rm", key)
         assert result.exit_code == 1

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 from onnx.numpy_helper import from_array
 
-from edgesplit.backbone.features import open_backbone
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fuse import fuse_models
 from edgesplit.backbone.graph import open_flat
 from edgesplit.backbone.identity import (
@@ -39,8 +39,9 @@ from edgesplit.edits.text_encoder import TextEncoder, encoder_digest
 from edgesplit.errors import BackendError, BundleError, EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
+from edgesplit.runtime.backends.agreement import Agreement
 from edgesplit.runtime.backends.tensorrt import Batch, build_plan
-from edgesplit.runtime.backends.variants import VARIANTS, Guard, Variant, open_variant
+from edgesplit.runtime.backends.variants import VARIANTS, Variant, open_variant
 from edgesplit.video.preprocessing import Preprocessing
 
 SECRET = b"secret!!"  # eight bytes, as eight values of a weight
@@ -439,7 +440,7 @@ def hostile(bundle: Bundle, secret: Path, head: Head, preprocessing: Preprocessi
 
 def test_a_bundle_that_reads_a_file_is_refused_and_verify_says_so(hostile: Bundle) -> None:
     with pytest.raises(BackendError, match=REFUSED):
-        open_backbone(hostile.backbone())
+        OrtBackend(hostile.backbone())
     with pytest.raises(BackendError, match=REFUSED):
         Runtime(hostile)
     backbone, shape = inline(hostile.backbone()), hostile.preprocessing.clip_shape
@@ -459,16 +460,18 @@ def test_a_variant_that_reads_a_file_is_refused(bundle: Bundle, secret: Path) ->
     made = reading("below/secret.txt").SerializeToString()
     variant = Variant(
         feature_space=bundle.feature_space,
-        recipe="ort",
+        name="ort",
         n_calibrated=0,
+        ranges=None,
         digest=hashlib.sha256(made).hexdigest(),
         size_bytes=len(made),
         onnxruntime=onnxruntime.__version__,
-        guard=Guard(1.0, 0.0, 1.0, 1, 1.0),
+        agreement=Agreement(1.0, 0.0, 0.0, 1.0, 1),
+        speed=1.0,
         made="2026-01-01T00:00:00+00:00",
     )
     VARIANTS.folder.mkdir(parents=True, exist_ok=True)
-    VARIANTS.save(variant, made)
+    VARIANTS.save(variant, made, {})
     with pytest.raises(BackendError, match=REFUSED):
         open_variant(bundle, "ort")
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit.backbone.features import Extract, cached, extract_all
+from edgesplit.backbone.features import Extract, FeatureCache, extract_all
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.shots import read_shots
 from edgesplit.bundle.videos import extract_folder
@@ -64,15 +64,15 @@ def test_a_cache_is_only_of_a_feature_space(tmp_path: Path) -> None:
     # the name of a folder is made of it
     for space in ("", "../../somewhere else", str(tmp_path / "else")):
         with pytest.raises(ValueError, match="64 lower-case hex digits"):
-            cached(Model().open, space=space, dim=2)
+            FeatureCache(Model().open, space=space, dim=2)
     assert not (tmp_path / "else").exists()
 
 
 def test_what_is_cached_is_not_done_again(videos: dict[str, Path]) -> None:
     first, second = Model(), Model()
     some = dict(list(videos.items())[:4])
-    extract_all(some, cached(first.open, space=SPACE, dim=2))
-    both = extract_all(videos, cached(second.open, space=SPACE, dim=2))
+    extract_all(some, FeatureCache(first.open, space=SPACE, dim=2))
+    both = extract_all(videos, FeatureCache(second.open, space=SPACE, dim=2))
     assert first.seen == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
     assert second.seen == ["4.mp4", "5.mp4", "6.mp4", "7.mp4", "8.mp4", "9.mp4"]
     assert (first.n_opened, second.n_opened) == (1, 1)
@@ -82,13 +82,13 @@ def test_what_is_cached_is_not_done_again(videos: dict[str, Path]) -> None:
     np.testing.assert_array_equal(both.pick(["9.mp4", "0.mp4"]), [[9, 1], [0, 1]])
     third = Model()
     del videos["7.mp4"]
-    extract_all(videos, cached(third.open, space=SPACE, dim=2))
+    extract_all(videos, FeatureCache(third.open, space=SPACE, dim=2))
     assert third.n_opened == 0
 
 
 def test_another_model_or_another_file_of_that_name_is_done_again(videos: dict[str, Path]) -> None:
     model, path = Model(), videos["1.mp4"]
-    extract = cached(model.open, space=SPACE, dim=2)
+    extract = FeatureCache(model.open, space=SPACE, dim=2)
     assert extract(path)[0] == 1
     about = path.stat()
     path.write_text("5")
@@ -97,14 +97,14 @@ def test_another_model_or_another_file_of_that_name_is_done_again(videos: dict[s
     path.write_text("55")
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns + 1))
     assert extract(path)[0] == 55
-    assert cached(model.open, space="b" * 64, dim=2)(path)[0] == 55
+    assert FeatureCache(model.open, space="b" * 64, dim=2)(path)[0] == 55
     assert len(model.seen) == 4
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "flipped", "other size"])
 def test_a_damaged_file_is_made_again(damage: str, videos: dict[str, Path], cache: Path) -> None:
     model, path = Model(), videos["3.mp4"]
-    cached(model.open, space=SPACE, dim=2)(path)
+    FeatureCache(model.open, space=SPACE, dim=2)(path)
     (file,) = cache.rglob("*.npz")
     content = file.read_bytes()
     if damage == "other size":
@@ -113,7 +113,7 @@ def test_a_damaged_file_is_made_again(damage: str, videos: dict[str, Path], cach
         middle = content.index(b"NUMPY") + 128
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         file.write_bytes({"torn": content[:-9], "empty": b"", "flipped": flipped}[damage])
-    assert cached(model.open, space=SPACE, dim=2)(path).tolist() == [3, 1]
+    assert FeatureCache(model.open, space=SPACE, dim=2)(path).tolist() == [3, 1]
     assert len(model.seen) == 2
     assert file.read_bytes() == content
 
@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_where_it_was(videos: dict[str, Path], tmp_path: Pa
     code = """
 import os, signal, sys
 from pathlib import Path
-from edgesplit.backbone.features import cached, extract_all
+from edgesplit.backbone.features import FeatureCache, extract_all
 from tests.test_features import SPACE, Model
 
 model = Model()
@@ -131,13 +131,13 @@ def extract(path):
         os.kill(os.getpid(), signal.SIGKILL)
     return model.extract(path)
 videos = {path.name: path for path in sorted(Path(sys.argv[1]).glob("*.mp4"))}
-extract_all(videos, cached(lambda: extract, space=SPACE, dim=2))
+extract_all(videos, FeatureCache(lambda: extract, space=SPACE, dim=2))
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
     killed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     model = Model()
-    extract_all(videos, cached(model.open, space=SPACE, dim=2))
+    extract_all(videos, FeatureCache(model.open, space=SPACE, dim=2))
     assert model.seen == ["6.mp4", "7.mp4", "8.mp4", "9.mp4"]
 
 
@@ -146,7 +146,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 ) -> None:
     cache.write_text("in the way of the folder")
     with caplog.at_level(logging.WARNING):
-        found = extract_all(videos, cached(Model().open, space=SPACE, dim=2))
+        found = extract_all(videos, FeatureCache(Model().open, space=SPACE, dim=2))
     assert len(found.places) == 9
     assert [record.message[:22] for record in caplog.records] == ["going on without a cac"]
 
@@ -154,7 +154,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 def test_a_cache_that_goes_away_is_said_once(
     videos: dict[str, Path], cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    extract = cached(Model().open, space=SPACE, dim=2)
+    extract = FeatureCache(Model().open, space=SPACE, dim=2)
     (folder,) = (cache / "features").iterdir()
     folder.rmdir()
     with caplog.at_level(logging.WARNING):
@@ -163,19 +163,19 @@ def test_a_cache_that_goes_away_is_said_once(
 
 
 def test_not_a_single_readable_video_is_an_error(videos: dict[str, Path], tmp_path: Path) -> None:
-    extract = cached(Model().open, space=SPACE, dim=2)
+    extract = FeatureCache(Model().open, space=SPACE, dim=2)
     seven = {"7.mp4": videos["7.mp4"], "gone.mp4": tmp_path / "gone.mp4"}
     with pytest.raises(ClipError, match=r"None of 2 videos can be read\. 7\.mp4 is no video"):
         extract_all(seven, extract)
     with pytest.raises(ValueError, match="shape"):
-        extract_all(videos, cached(Model().open, space=SPACE, dim=3))
+        extract_all(videos, FeatureCache(Model().open, space=SPACE, dim=3))
 
 
 def test_a_feature_that_is_not_finite_is_none(videos: dict[str, Path]) -> None:
     def extract(video: Path) -> Floats:
         return np.array([np.nan if video.stem == "2" else 0, 0], np.float32)
 
-    found = extract_all(videos, cached(lambda: extract, space=SPACE, dim=2))
+    found = extract_all(videos, FeatureCache(lambda: extract, space=SPACE, dim=2))
     assert list(found.missing) == ["2.mp4"]
     assert "no finite feature" in found.missing["2.mp4"]
 

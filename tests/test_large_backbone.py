@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgesplit.backbone import identity as backbone_module
-from edgesplit.backbone.features import open_backbone
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.identity import LargeBackbone, inline
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.errors import BundleError, ExportError
@@ -60,11 +60,11 @@ def test_features_are_those_of_one_file_bit_for_bit(small: Bundle, large: Bundle
     assert isinstance(large.backbone(), LargeBackbone)
     assert isinstance(small.backbone(), bytes)
     clips = np.random.default_rng(0).random((3, *SHAPE.clip_shape), np.float32)
-    one, two = open_backbone(small.backbone()), open_backbone(large.backbone())
+    one, two = OrtBackend(small.backbone()), OrtBackend(large.backbone())
     for clip in clips:
-        assert np.array_equal(one(clip), two(clip))
+        assert np.array_equal(one.run(clip[None]), two.run(clip[None]))
     with Runtime(large) as runtime:
-        assert np.array_equal(runtime.extract(clips[0]), one(clips[0]))
+        assert np.array_equal(runtime.extract(clips[0]), one.run(clips[:1])[0])
     assert (large.path / "backbone.data").stat().st_size > 4000
     assert large.verify() == []
 

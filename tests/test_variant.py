@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
@@ -14,42 +14,43 @@ import pytest
 from filelock import FileLock
 from onnx import TensorProto, numpy_helper
 
-from edgesplit._types import Float32
+from edgesplit._types import Float32, VariantName
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import FunctionBackend, OrtBackend
-from edgesplit.backbone.fp16 import Halved, to_fp16
+from edgesplit.backbone.fp16 import to_fp16
 from edgesplit.backbone.identity import feature_space
 from edgesplit.backbone.int8 import to_int8
+from edgesplit.backbone.ranges import Rewritten
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
 from edgesplit.cli import screen
 from edgesplit.cli.demo import unpack_demo
-from edgesplit.cli.options import RECIPES
 from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from edgesplit.runtime.backends import variants
-from edgesplit.runtime.backends.calibration import MIN_JUDGING_CLIPS
-from edgesplit.runtime.backends.variants import (
-    BARS,
-    VARIANTS,
-    Guard,
-    Recipe,
-    Variant,
-    add_variant,
-    check_guard,
-    check_kernels,
+from edgesplit.runtime.backends.agreement import (
+    MIN_CLIPS,
+    Agreement,
+    Tolerance,
+    check_agreement,
     compare_backends,
+)
+from edgesplit.runtime.backends.artifacts import make_key
+from edgesplit.runtime.backends.variants import (
+    TOLERANCES,
+    VARIANTS,
+    add_variant,
+    check_kernels,
     measure_speed,
     open_variant,
 )
-from edgesplit.storage.artifacts import make_key
 from edgesplit.video.preprocessing import Preprocessing
 from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, massive, transformer
 from tests.test_cli import contents, run, run_json
 
 MADE: dict[str, Callable[[], bytes]] = {"cnn": convolutions, "vit": transformer}
-GOOD = Guard(cosine=1.0, logits=0.0, agreement=1.0, n_clips=100, speed=1.0)
+GOOD = Agreement(cosine=1.0, distance=0.0, logits=0.0, decisions=1.0, n_clips=100)
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +86,7 @@ def features(backbone: bytes, given: Float32) -> Float32:
 @pytest.mark.parametrize("kind", MADE)
 def test_int8_features_agree_to_eight_bits(kind: str) -> None:
     full = MADE[kind]()
-    small = to_int8(full, clips())
+    small = to_int8(full, clips()).data
     wanted, got = features(full, clips(20)[8:]), features(small, clips(20)[8:])
     # A rounding is half of 1/255 of a range of some 6 standard deviations: 1 % of the usual value.
     # A handful of layers add up to a few percent of the feature's length.
@@ -106,7 +107,7 @@ def by_output(backbone: bytes) -> dict[str, onnx.NodeProto]:
 
 @pytest.mark.parametrize("kind", MADE)
 def test_layers_read_rounded_weights_and_values_and_nothing_else_does(kind: str) -> None:
-    small = to_int8(MADE[kind](), clips())
+    small = to_int8(MADE[kind](), clips()).data
     nodes, weights = by_output(small), types(small)
     rounded = 0
     for node in nodes.values():
@@ -122,7 +123,7 @@ def test_layers_read_rounded_weights_and_values_and_nothing_else_does(kind: str)
 
 
 def test_weights_have_a_step_for_every_channel() -> None:
-    small = onnx.load_model_from_string(to_int8(convolutions(), clips()))
+    small = onnx.load_model_from_string(to_int8(convolutions(), clips()).data)
     kernels = [t for t in small.graph.initializer if t.data_type == TensorProto.INT8 and t.dims]
     for kernel in (numpy_helper.to_array(t) for t in kernels if len(t.dims) == 5):
         assert (np.abs(kernel.astype(int)).max(axis=(1, 2, 3, 4)) == 127).all()
@@ -135,7 +136,7 @@ def test_onnx_runtime_hands_on_whole_numbers_between_convolutions(tmp_path: Path
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 3
     onnxruntime.InferenceSession(
-        to_int8(convolutions(), clips()), options, providers=["CPUExecutionProvider"]
+        to_int8(convolutions(), clips()).data, options, providers=["CPUExecutionProvider"]
     )
     kinds = [n.op_type for n in onnx.load(tmp_path / "optimized.onnx").graph.node]
     assert kinds.count("QLinearConv") == 2
@@ -150,7 +151,7 @@ def test_a_channel_of_zeros_and_a_large_bias_are_survived() -> None:
     bias[0] = 3
     value = made.add("Conv", "clip", made.constant(kernel), made.constant(bias))
     full = made.to_bytes(made.add("Flatten", value))
-    apart = features(to_int8(full, clips()), clips()) - features(full, clips())
+    apart = features(to_int8(full, clips()).data, clips()) - features(full, clips())
     assert np.abs(apart[:, 0]).max() < 0.05
     assert np.abs(apart).max() < 0.2
 
@@ -183,11 +184,11 @@ def test_a_value_that_no_step_fits_is_refused_by_name(number: float) -> None:
 
 
 def test_fused_features_are_the_same() -> None:
-    fused = fuse_attention(transformer())
+    fused = fuse_attention(transformer()).data
     kinds = [node.op_type for node in by_output(fused).values()]
     assert kinds.count("MultiHeadAttention") == 2
     assert "Softmax" not in kinds
-    assert fuse_attention(transformer()) == fused
+    assert fuse_attention(transformer()).data == fused
     wanted, got = features(transformer(), clips()), features(fused, clips())
     np.testing.assert_allclose(got, wanted, atol=1e-5 * float(np.abs(wanted).max()))
 
@@ -228,44 +229,46 @@ def test_attention_that_is_more_than_attention_is_left_alone(
         fuse_attention(model.SerializeToString())
 
 
-# The guard
+# The comparison
 
-BELOW: dict[str, Callable[[float, float, float], Guard]] = {
-    "cosine": lambda cosine, logits, agreement: replace(GOOD, cosine=cosine - 1e-6),
-    "logits": lambda cosine, logits, agreement: replace(GOOD, logits=logits + 1e-6),
-    "agreement": lambda cosine, logits, agreement: replace(GOOD, agreement=agreement - 1e-6),
-    "not a number": lambda cosine, logits, agreement: replace(GOOD, cosine=float("nan")),
+BELOW: dict[str, Callable[[Tolerance], Agreement]] = {
+    "cosine": lambda limits: replace(GOOD, cosine=limits.cosine - 1e-6),
+    "logits": lambda limits: replace(GOOD, logits=limits.logits + 1e-6),
+    "decisions": lambda limits: replace(GOOD, decisions=limits.decisions - 1e-6),
+    "not a number": lambda limits: replace(GOOD, cosine=float("nan")),
 }
 
 
-@pytest.mark.parametrize("recipe", get_args(Recipe))
+@pytest.mark.parametrize("name", get_args(VariantName))
 @pytest.mark.parametrize("figure", BELOW)
-def test_each_figure_alone_can_refuse(recipe: Recipe, figure: str) -> None:
-    bar = BARS[recipe]
-    check_guard(replace(GOOD, cosine=bar.cosine, logits=bar.logits, agreement=0.99), recipe)
-    guard = BELOW[figure](bar.cosine, bar.logits, bar.agreement)
-    with pytest.raises(VariantError, match=f"at least {bar.cosine}.*(fp32|fp16)"):
-        check_guard(guard, recipe)
+def test_each_figure_alone_can_refuse(name: VariantName, figure: str) -> None:
+    limits = TOLERANCES[name]
+    good = replace(GOOD, cosine=limits.cosine, logits=limits.logits, decisions=0.99)
+    check_agreement(good, limits, f"{name} variant", VariantError)
+    with pytest.raises(VariantError, match=f"at least {limits.cosine}.*(fp32|fp16)"):
+        check_agreement(BELOW[figure](limits), limits, f"{name} variant", VariantError)
 
 
-def test_slow_is_no_reason_to_refuse() -> None:
-    check_guard(replace(GOOD, speed=0.1), "int8")
+def test_slow_is_no_reason_to_refuse(lab: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "measure_speed", lambda *given: 0.1)
+    assert add_variant(lab, "int8", clips=clips(12)).artifact.speed == 0.1
 
 
 def test_comparison_counts_what_it_says() -> None:
     head = Head.from_arrays(np.eye(2), np.zeros(2), ["left", "right"])
     given = np.array([[3, 0], [0, 4], [2, 1]], np.float32)
     changed = np.array([[3, 0], [0, 4], [1, 2]], np.float32)
-    guard = compare_backends(
+    agreement = compare_backends(
         FunctionBackend(lambda batch: given[batch[:, 0].astype(int)]),
         FunctionBackend(lambda batch: changed[batch[:, 0].astype(int)]),
         head=head,
         clips=[np.full(1, number, np.float32) for number in range(3)],
     )
-    assert guard.agreement == pytest.approx(2 / 3)
-    assert guard.cosine == pytest.approx(4 / 5)  # (2, 1) and (1, 2)
-    assert guard.logits == pytest.approx(1 / 4)
-    assert guard.n_clips == 3
+    assert agreement.decisions == pytest.approx(2 / 3)
+    assert agreement.cosine == pytest.approx(4 / 5)  # (2, 1) and (1, 2)
+    assert agreement.distance == pytest.approx((2 / 5) ** 0.5)
+    assert agreement.logits == pytest.approx(1 / 4)
+    assert agreement.n_clips == 3
 
 
 def test_speed_is_how_many_times_as_fast() -> None:
@@ -280,19 +283,19 @@ def test_speed_is_how_many_times_as_fast() -> None:
 # Adding
 
 
-@pytest.mark.parametrize("recipe", ["fp16", "int8"])
-def test_a_variant_is_kept_and_runs_the_live_head(lab: Bundle, recipe: Recipe) -> None:
+@pytest.mark.parametrize("name", ["fp16", "int8"])
+def test_a_variant_is_kept_and_runs_the_live_head(lab: Bundle, name: VariantName) -> None:
     before = contents(lab.path)
-    added = add_variant(lab, recipe, clips=clips(12))
+    added = add_variant(lab, name, clips=clips(12))
     assert added.new
-    assert VARIANTS.list() == (added.variant,)
-    assert added.variant.feature_space == lab.feature_space
-    calibrated, judged = (6, 6) if recipe == "int8" else (12, 12)
-    assert added.variant.n_calibrated == calibrated
-    assert added.variant.guard.n_clips == judged
-    assert added.variant.guard.speed > 0
+    assert VARIANTS.list() == (added.artifact,)
+    assert added.artifact.feature_space == lab.feature_space
+    calibrated, judged = (6, 6) if name == "int8" else (12, 12)
+    assert added.artifact.n_calibrated == calibrated
+    assert added.artifact.agreement.n_clips == judged
+    assert added.artifact.speed > 0
     assert contents(lab.path) == before
-    with Runtime(lab) as full, Runtime(lab, backend=open_variant(lab, recipe)) as small:
+    with Runtime(lab) as full, Runtime(lab, backend=open_variant(lab, name)) as small:
         clip = clips(13)[12]
         assert (full.extract(clip) != small.extract(clip)).any(), "it ran fp32"
         assert full.predict(clip).label == small.predict(clip).label
@@ -302,25 +305,25 @@ def test_an_edit_asks_for_no_new_variant(lab: Bundle) -> None:
     added = add_variant(lab, "int8", clips=clips(12))
     lab.publish(lab.rename_class("pushing", "shoving"))
     again = add_variant(lab, "int8", clips=())
-    assert (again.new, again.variant) == (False, added.variant)
+    assert (again.new, again.artifact) == (False, added.artifact)
 
 
-def test_force_makes_it_anew_from_other_clips(lab: Bundle) -> None:
-    first = add_variant(lab, "int8", clips=clips(12)).variant
-    second = add_variant(lab, "int8", clips=clips(20), force=True)
+def test_rebuild_makes_it_anew_from_other_clips(lab: Bundle) -> None:
+    first = add_variant(lab, "int8", clips=clips(12)).artifact
+    second = add_variant(lab, "int8", clips=clips(20), rebuild=True)
     assert second.new
-    assert (second.variant.key, second.variant.n_calibrated) == (first.key, 10)
-    assert second.variant.digest != first.digest
-    assert VARIANTS.list() == (second.variant,)
+    assert (second.artifact.key, second.artifact.n_calibrated) == (first.key, 10)
+    assert second.artifact.digest != first.digest
+    assert VARIANTS.list() == (second.artifact,)
 
 
 def test_what_float16_cannot_hold_stays_in_float32_and_is_told(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "massive.bundle", massive(199_000))
     added = add_variant(bundle, "fp16", clips=clips(12))
-    ranges = added.variant.ranges
+    ranges = added.artifact.ranges
     assert ranges is not None
     assert (ranges.n_kept, 190_000 < ranges.largest < 220_000) == (2, True)
-    assert VARIANTS.list() == (added.variant,)
+    assert VARIANTS.list() == (added.artifact,)
     (listed,) = run_json("variant", "list")
     assert listed["ranges"] == asdict(ranges)
     with (out := screen.console()).capture() as shown:
@@ -334,24 +337,25 @@ def test_what_float16_cannot_hold_stays_in_float32_and_is_told(tmp_path: Path) -
 def test_fp16_is_judged_as_float16_computes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def blind(backbone: bytes, given: Sequence[Float32]) -> Halved:
+    def blind(backbone: bytes, given: Iterable[Float32]) -> Rewritten:
         return to_fp16(backbone, [np.zeros_like(clip) for clip in given])
 
     bundle = make_bundle(tmp_path / "massive.bundle", massive(199_000))
-    monkeypatch.setattr(variants, "to_fp16", blind)
-    with pytest.raises(VariantError, match=r"fp16 does not answer .* cosine nan.*Stay with fp32"):
+    monkeypatch.setitem(variants._REWRITES, "fp16", blind)
+    with pytest.raises(
+        VariantError, match=r"fp16 variant does not agree .* cosine nan.*Stay with fp32"
+    ):
         add_variant(bundle, "fp16", clips=clips(12))
     assert VARIANTS.list() == ()
 
 
-def test_variants_of_the_other_recipes_outlive_the_new_fp16(lab: Bundle) -> None:
-    variant = add_variant(lab, "int8", clips=clips(12)).variant
-    content = asdict(variant)
-    assert content.pop("ranges") is None  # as earlier versions wrote it
-    assert Variant.from_json(content) == variant
-    assert variant.key == make_key(lab.feature_space, "int8", 2)
-    fp16 = add_variant(lab, "fp16", clips=clips(12)).variant
-    assert fp16.key != make_key(lab.feature_space, "fp16", 2)  # it was never measured
+@pytest.mark.parametrize(("name", "last"), [("fp16", 3), ("int8", 2)])
+def test_variants_of_earlier_versions_are_not_found(
+    lab: Bundle, name: VariantName, last: int
+) -> None:
+    variant = add_variant(lab, name, clips=clips(12)).artifact
+    assert VARIANTS.find(variant.key) == variant
+    assert variant.key not in {make_key(lab.feature_space, name, old) for old in range(last + 1)}
 
 
 def test_a_variant_of_another_backbone_is_another_variant(lab: Bundle, tmp_path: Path) -> None:
@@ -362,9 +366,9 @@ def test_a_variant_of_another_backbone_is_another_variant(lab: Bundle, tmp_path:
 
 
 def test_too_few_clips_are_refused_with_the_number(lab: Bundle) -> None:
-    with pytest.raises(VariantError, match=f"9 clips are too few .*: {MIN_JUDGING_CLIPS} at least"):
+    with pytest.raises(VariantError, match=f"9 clips are too few .*: {MIN_CLIPS} at least"):
         add_variant(lab, "int8", clips=clips(9))
-    assert not VARIANTS.folder.exists()
+    assert [file.suffix for file in VARIANTS.folder.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize(("wrong", "passes"), [(0.0, True), (0.003, True), (0.02, False)])
@@ -399,7 +403,7 @@ def test_int8_is_never_judged_on_clips_that_calibrated_it(
 ) -> None:
     calibrated: list[Float32] = []
 
-    def watch(backbone: bytes, given: Sequence[Float32]) -> bytes:
+    def watch(backbone: bytes, given: Iterable[Float32]) -> Rewritten:
         calibrated.extend(given)
         return to_int8(backbone, calibrated)
 
@@ -410,7 +414,7 @@ def test_int8_is_never_judged_on_clips_that_calibrated_it(
         judged.extend(batch)
         return own_run(backend, batch)
 
-    monkeypatch.setattr(variants, "to_int8", watch)
+    monkeypatch.setitem(variants._REWRITES, "int8", watch)
     monkeypatch.setattr(OrtBackend, "run", run_and_note)
     add_variant(lab, "int8", clips=clips(11))
     seen = {clip.tobytes() for clip in judged}
@@ -422,17 +426,17 @@ def test_int8_is_never_judged_on_clips_that_calibrated_it(
 def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
     lab: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = add_variant(lab, "int8", clips=clips(12)).variant
+    kept = add_variant(lab, "int8", clips=clips(12)).artifact
     before = contents(VARIANTS.folder)
 
-    def coarse(backbone: bytes, given: Sequence[Float32]) -> bytes:
+    def coarse(backbone: bytes, given: Iterable[Float32]) -> Rewritten:
         return to_int8(
             backbone, [clip / np.float32(50) for clip in given]
         )  # ranges of all but black clips
 
-    monkeypatch.setattr(variants, "to_int8", coarse)
+    monkeypatch.setitem(variants._REWRITES, "int8", coarse)
     with pytest.raises(VariantError, match=r"thrown away: on 6 clips .*at most 0\.1.*more clips"):
-        add_variant(lab, "int8", clips=clips(12), force=True)
+        add_variant(lab, "int8", clips=clips(12), rebuild=True)
     assert VARIANTS.list() == (kept,)
     assert {k: v for k, v in contents(VARIANTS.folder).items() if "lock" not in k} == {
         k: v for k, v in before.items() if "lock" not in k
@@ -440,16 +444,16 @@ def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
 
 
 def test_a_making_that_is_under_way_is_not_repeated(lab: Bundle) -> None:
-    key = add_variant(lab, "fp16", clips=clips(12)).variant.key
+    key = add_variant(lab, "fp16", clips=clips(12)).artifact.key
     with (
         FileLock(VARIANTS.folder / f".{key}.lock"),
         pytest.raises(VariantError, match="Another process is making this variant"),
     ):
-        add_variant(lab, "fp16", clips=clips(12), force=True)
+        add_variant(lab, "fp16", clips=clips(12), rebuild=True)
 
 
 def test_a_crash_before_the_description_leaves_no_variant(lab: Bundle) -> None:
-    key = add_variant(lab, "fp16", clips=clips(12)).variant.key
+    key = add_variant(lab, "fp16", clips=clips(12)).artifact.key
     (VARIANTS.folder / f"{key}.json").unlink()
     assert VARIANTS.list() == ()
     with pytest.raises(VariantError, match="There is no fp16 variant"):
@@ -459,7 +463,7 @@ def test_a_crash_before_the_description_leaves_no_variant(lab: Bundle) -> None:
 
 @pytest.mark.parametrize("field", ["feature_space", "digest"])
 def test_a_description_with_a_digest_that_is_none_is_no_variant(lab: Bundle, field: str) -> None:
-    key = add_variant(lab, "fp16", clips=clips(12)).variant.key
+    key = add_variant(lab, "fp16", clips=clips(12)).artifact.key
     file = VARIANTS.folder / f"{key}.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), field: "../../elsewhere"}))
     assert VARIANTS.list() == ()
@@ -468,12 +472,12 @@ def test_a_description_with_a_digest_that_is_none_is_no_variant(lab: Bundle, fie
 
 
 def test_a_damaged_file_is_never_run(lab: Bundle) -> None:
-    key = add_variant(lab, "fp16", clips=clips(12)).variant.key
+    key = add_variant(lab, "fp16", clips=clips(12)).artifact.key
     file = VARIANTS.folder / f"{key}.onnx"
     damaged = bytearray(file.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     file.write_bytes(damaged)
-    with pytest.raises(VariantError, match=r"is damaged\. Make it again.*--force"):
+    with pytest.raises(VariantError, match=r"is damaged\. Make it again.*--rebuild"):
         open_variant(lab, "fp16")
 
 
@@ -487,11 +491,12 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(
 
 
 def test_removing_one_or_all(lab: Bundle) -> None:
-    keys = {recipe: add_variant(lab, recipe, clips=clips(12)).variant.key for recipe in RECIPES[:2]}
+    names: tuple[VariantName, ...] = ("fp16", "int8")
+    keys = {name: add_variant(lab, name, clips=clips(12)).artifact.key for name in names}
     with pytest.raises(VariantError, match="No variant starts with 'xyz'"):
         VARIANTS.remove("xyz")
     assert VARIANTS.remove(keys["fp16"][:6]) == (keys["fp16"],)
-    assert [variant.recipe for variant in VARIANTS.list()] == ["int8"]
+    assert [variant.name for variant in VARIANTS.list()] == ["int8"]
     assert VARIANTS.remove() == (keys["int8"],)
     assert not [*VARIANTS.folder.glob("*.*x"), *VARIANTS.folder.glob("*.json")]
 
@@ -518,7 +523,7 @@ def test_commands_add_list_use_and_remove(tmp_path: Path, monkeypatch: pytest.Mo
     assert "as fast as fp32 on this machine" in made.stdout
     assert "is there already" in run("variant", "add", "int8", "--clips", "clips").stdout
     (listed,) = run_json("variant", "list")
-    assert (listed["recipe"], listed["guard"]["n_clips"]) == ("int8", 6)
+    assert (listed["name"], listed["agreement"]["n_clips"]) == ("int8", 6)
     video = "clips/pulling-something-left-1.mp4"
     full, small = (
         json.loads(run("predict", video, "--json", *option).stdout)
@@ -543,8 +548,8 @@ def test_slower_is_said(lab: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "0.80 x" in run("variant", "list").stdout
 
 
-def test_choices_are_those_of_the_library() -> None:
-    assert get_args(Recipe) == RECIPES
+def test_every_variant_can_be_made() -> None:
+    assert get_args(VariantName) == tuple(variants._REWRITES) == tuple(TOLERANCES)
 
 
 def test_variants_run_without_torch(lab: Bundle, tmp_path: Path) -> None:

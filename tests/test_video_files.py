@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pytest
 from av.stream import Disposition
 
-from edgesplit._isolated import run_apart
+from edgesplit._isolated import run_isolated
 from edgesplit.errors import ClipError
 from edgesplit.runtime.stream import parse_source
 from edgesplit.runtime.stream.sources import open_feed
@@ -234,7 +234,7 @@ def test_a_file_that_names_others_is_refused_at_once(tmp_path: Path, name: str) 
     os.mkfifo(tmp_path / "waits")
     (tmp_path / name).write_bytes(PLAYLISTS[name](tmp_path))
     with pytest.raises(ClipError, match="is not a video that FFmpeg can open") as caught:
-        run_apart(read_clip, tmp_path / name, PREPROCESSING, every_s=0.1, limit_s=30)
+        run_isolated(read_clip, tmp_path / name, PREPROCESSING, every_s=0.1, limit_s=30)
     assert name in str(caught.value)
 
 

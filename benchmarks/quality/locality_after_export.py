@@ -121,7 +121,7 @@ def backbones(model: Model, unlabelled: Clips) -> dict[str, bytes]:
     own = inline(model.bundle.backbone())
     calibrating = Clips(unlabelled.frames[: _STEP * N_CALIBRATING : _STEP], unlabelled.fine)
     clips = [clip for batch in batches(calibrating) for clip in batch]
-    return {"fp32": own, "fp16": to_fp16(own, clips).data, "int8": to_int8(own, clips)}
+    return {"fp32": own, "fp16": to_fp16(own, clips).data, "int8": to_int8(own, clips).data}
 
 
 def compare(

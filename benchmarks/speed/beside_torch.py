@@ -124,9 +124,9 @@ def open_edgesplit(folder: Path, threads: int, recipe: Any) -> Run:
     # Not through `variant add`: its guard asks for the same answers, and random weights have none.
     backbone = inline(bundle.backbone())
     if recipe == "ort":
-        backbone = fuse_attention(backbone)
+        backbone = fuse_attention(backbone).data
     elif recipe == "int8":
-        backbone = to_int8(backbone, clips)
+        backbone = to_int8(backbone, clips).data
     runtime = Runtime(bundle, backend=OrtBackend(backbone, threads=threads))
     return lambda: runtime.predict(clips[0])
 

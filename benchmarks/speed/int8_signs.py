@@ -18,7 +18,8 @@ from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.runtime import OrtBackend
-from edgesplit.runtime.backends.variants import compare_backends, measure_speed
+from edgesplit.runtime.backends.agreement import compare_backends
+from edgesplit.runtime.backends.variants import measure_speed
 from edgesplit.video.clips import find_videos, read_clip
 
 ROUNDS = 9
@@ -34,13 +35,13 @@ def measure() -> dict[str, Any]:
     full = OrtBackend(own)
     found = {}
     for kind, signed in (("unsigned", False), ("signed", True)):
-        other = OrtBackend(to_int8(own, clips[::2], signed=signed))
-        guard = compare_backends(full, other, head=head, clips=clips[1::2])
+        other = OrtBackend(to_int8(own, clips[::2], signed=signed).data)
+        agreement = compare_backends(full, other, head=head, clips=clips[1::2])
         speeds = [measure_speed(full, other, clips[1]) for _ in range(ROUNDS)]
         found[kind] = {
             "times_fp32": round(float(np.median(speeds)), 2),
             "range": [round(min(speeds), 2), round(max(speeds), 2)],
-            "cosine": round(guard.cosine, 5),
+            "cosine": round(agreement.cosine, 5),
         }
     return found
 

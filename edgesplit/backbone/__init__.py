@@ -1,12 +1,12 @@
 """The frozen part of a model: clip -> feature.
 
 identity   its bytes, and the feature space that heads belong to
-session    the one place where ONNX Runtime sessions are made
+session    makes every ONNX Runtime session
 backends   clip -> feature by ONNX Runtime, or by any function
 features   a folder of videos -> features, each computed once
-ranges     how far each value goes on clips
-graph      what rewriting a backbone takes
+ranges     the range of each value on clips
+graph      tools to rewrite a backbone's graph
 fp16, int8, attention
-           half precision, 8 bits, fused attention
+           rewrite a backbone in half precision, in 8 bits, with fused attention
 fuse       backbone and head in one ONNX file
 """

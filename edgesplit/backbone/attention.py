@@ -1,19 +1,22 @@
 """A transformer backbone with ONNX Runtime's fused attention, in float32.
 
-ONNX Runtime fuses GELU and LayerNorm by itself when it opens a graph, attention of this form it
-does not: three operators that write and read a score for every two tokens. Fused, the scores never
-leave the cache. Only ONNX Runtime knows the operator.
+When it opens a graph, ONNX Runtime fuses GELU and LayerNorm by itself, but not this form of
+attention: three operators that write and read a score for every two tokens. Fused, the scores never
+leave the processor's cache. Only ONNX Runtime has the fused operator.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edgesplit._types import Float32
 from edgesplit.backbone.graph import Wiring, infer_sizes, living_nodes, open_flat, replace_nodes
+from edgesplit.backbone.ranges import Rewritten
 from edgesplit.errors import ExportError
 
 __all__ = ["fuse_attention"]
@@ -22,11 +25,11 @@ _DOMAIN = "com.microsoft"
 _BY_TOKEN = (0, 2, 1, 3)
 """From (batch, heads, tokens, size) to (batch, tokens, heads, size), and back."""
 _KEYS_BY_TOKEN = (0, 3, 1, 2)
-"""The same from keys as they are multiplied: (batch, heads, size, tokens)."""
+"""The same for keys, which are multiplied as (batch, heads, size, tokens)."""
 
 
-def fuse_attention(backbone: bytes) -> bytes:
-    """Returns the backbone with fused attention, as ONNX bytes; the same ones every time.
+def fuse_attention(backbone: bytes, clips: Iterable[Float32] = ()) -> Rewritten:
+    """Return the backbone with fused attention; a `Rewrite` that needs no clips.
 
     Raises:
         ExportError: there is no attention in it, as in every CNN.
@@ -50,8 +53,7 @@ def fuse_attention(backbone: bytes) -> bytes:
         nodes += [node] if attention is None else _write(attention, wiring.weights)
     replace_nodes(graph, living_nodes(nodes, graph), wiring.weights)
     model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return Rewritten(model.SerializeToString(deterministic=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class _Attention:
 def _find(
     wiring: Wiring, softmax: onnx.NodeProto, sizes: dict[str, tuple[int, ...]]
 ) -> _Attention | None:
-    """The attention around a softmax; None where it is another's, or has a mask."""
+    """Return the attention around a softmax; None if there is none, or it has a mask."""
     axis = next((a.i for a in softmax.attribute if a.name == "axis"), -1)
     mixed = wiring.only_user(softmax.output[0])
     product, scale = _unscaled(wiring, softmax.input[0])
@@ -100,7 +102,7 @@ def _find(
 
 
 def _unscaled(wiring: Wiring, name: str) -> tuple[str, float]:
-    """A value before it was multiplied by numbers, and their product."""
+    """Return the value that a name is a multiple of, and the factor."""
     scale = 1.0
     while (node := wiring.maker(name, "Mul", "Div")) is not None:
         if node.op_type == "Div":
@@ -116,9 +118,9 @@ def _unscaled(wiring: Wiring, name: str) -> tuple[str, float]:
 
 
 def _write(attention: _Attention, weights: dict[str, onnx.TensorProto]) -> list[onnx.NodeProto]:
-    """The fused operator, which wants `(batch, tokens, heads * size)`.
+    """Return the fused operator, which wants `(batch, tokens, heads * size)`.
 
-    What turns to that and back undoes what the graph does around it; ONNX Runtime drops such pairs.
+    The graph around it transposes the other way; ONNX Runtime drops such pairs.
     """
     stem = f"{attention.result}_attention"
     nodes = []

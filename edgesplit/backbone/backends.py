@@ -21,9 +21,9 @@ class Backend(Protocol):
     """Runs the backbone. Several threads may call `run` at once."""
 
     def run(self, clips: Float32) -> Float32:
-        """Features `(batch, dim)` float32 of clips `(batch, *clip_shape)` float32 in 0..1.
+        """Return features `(batch, dim)` float32 of clips `(batch, *clip_shape)` float32 in 0..1.
 
-        The result is an own array, valid for good.
+        The result is an array of its own, which later runs do not change.
 
         Raises:
             BackendError: the run failed; the backend stays usable.
@@ -31,12 +31,12 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees what the backend holds; it cannot run afterwards. Safe to call twice."""
+        """Free the backend's memory; it cannot run afterwards. Safe to call twice."""
         ...
 
 
 class OrtBackend:
-    """ONNX Runtime. `run` is safe from several threads."""
+    """Runs a backbone by ONNX Runtime. `run` is safe from several threads."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class OrtBackend:
         optimize: bool = True,
         fallback: bool = False,
     ) -> None:
-        """Opens a session.
+        """Open a session.
 
         Args:
             backbone: ONNX bytes, input `clip`, output `features`.
@@ -68,7 +68,7 @@ class OrtBackend:
             fallback=fallback,
         )
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
-        """The execution providers that were really obtained, the preferred one first."""
+        """The execution providers that started, the preferred one first."""
 
     def run(self, clips: Float32) -> Float32:
         """See `Backend.run`."""
@@ -87,10 +87,10 @@ class OrtBackend:
 
 
 class FunctionBackend:
-    """A backend made from a function, for tests and for backbones of your own."""
+    """Runs a function, for tests and for backbones of your own."""
 
     def __init__(self, function: Callable[[Float32], Float32]) -> None:
-        """Args: function: `(batch, *clip_shape)` -> `(batch, dim)`."""
+        """Take a function from clips `(batch, *clip_shape)` to features `(batch, dim)`."""
         self._function: Callable[[Float32], Float32] | None = function
 
     def run(self, clips: Float32) -> Float32:

@@ -1,9 +1,9 @@
-"""Videos through a backbone, each once: features, and a cache that a killed run leaves usable.
+"""Features of videos, each computed once, and a cache that a killed run leaves usable.
 
-The cache holds a file per video, so a kill costs one video. It goes by what made the feature, the
-feature space, and by the video's path, size and time of last change, as make does. A digest of the
-content would also know a video that was moved, but reading all of a folder takes as long as a
-second run may take at most; a moved video is done again.
+The cache holds a file per video, so a kill costs one video. Its key is the feature space and, as
+for make, the video's path, size and time of last change. A digest of the content would also know a
+video that was moved, but reading a whole folder takes longer than a second run may; a moved video
+is computed again.
 """
 
 from __future__ import annotations
@@ -19,38 +19,36 @@ import numpy as np
 
 from edgesplit._data import check_digest, load_arrays, save_arrays
 from edgesplit._types import Float32
-from edgesplit.backbone.identity import Backbone
-from edgesplit.backbone.session import open_session
 from edgesplit.errors import CacheError, ClipError
 from edgesplit.storage.files import Store
 from edgesplit.storage.user_cache import find_cached, make_cache, warn_of_cache
 
-__all__ = ["Extract", "Features", "cached", "extract_all", "open_backbone"]
+__all__ = ["Extract", "FeatureCache", "Features", "extract_all"]
 
 Extract = Callable[[Path], Float32]
-"""A video file to its feature, `(dim,)`; a ClipError where there is none."""
+"""Takes a video file to its feature, `(dim,)`; raises ClipError if there is none."""
 
 Video = TypeVar("Video")
 
 _READING = 2
-"""Another number when `read_clip` makes other pixels of the same video and preprocessing."""
+"""Raised when `read_clip` makes other pixels of the same video and preprocessing."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """Features by the video's name."""
+    """Features by the name of the video."""
 
     places: Mapping[str, int]
-    """Rows of the matrix."""
+    """Row of the matrix by name."""
     matrix: Float32
-    """`(videos, dim)`."""
+    """Features `(videos, dim)`."""
     missing: Mapping[str, str]
-    """Videos that have none, and why."""
+    """Why a video has no feature, by name."""
 
     def pick(self, videos: Iterable[str]) -> Float32:
-        """`(clips, dim)`: of videos that are all there."""
+        """Return features `(videos, dim)`; KeyError if a video has none."""
         picked: Float32 = self.matrix[[self.places[video] for video in videos]]
         return picked
 
@@ -60,55 +58,52 @@ class Features:
         return save_arrays(names=names, features=self.matrix, feature_space=feature_space)
 
 
-def open_backbone(backbone: Backbone) -> Callable[[Float32], Float32]:
-    """Takes a clip to its feature, `(dim,)`.
+class FeatureCache:
+    """Takes videos to features `(dim,)`, from the user's cache where that has them.
 
-    One at a time, as a device does: in a batch, a feature's last bits may depend on the others.
+    It goes on without a cache that cannot be written or trusted, with a warning; a damaged file is
+    made again. Not safe from several threads.
     """
-    session = open_session(backbone, threads=0)
 
-    def run(clip: Float32) -> Float32:
-        (features,) = session.run(["features"], {"clip": clip[None]})
-        return np.asarray(features[0], np.float32)
+    def __init__(self, open_model: Callable[[], Extract], *, space: str, dim: int) -> None:
+        """Name the model; it is not opened yet.
 
-    return run
+        Args:
+            open_model: called once, at the first video that is not in the cache.
+            space: the model's identity, a feature space.
+            dim: size of its features.
 
+        Raises:
+            ValueError: `space` is not a digest; it names a folder of the cache.
+        """
+        check_digest(space)
+        self._open_model = open_model
+        self._model: Extract | None = None
+        self._dim = dim
+        self._folder = ("features", f"{space[:32]}-{_READING}")
+        self._writable = True
+        try:
+            make_cache(*self._folder)
+        except CacheError as error:
+            warn_of_cache(error)
+            self._writable = False
 
-def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extract:
-    """What a model says of a video, from the user's cache where that has it.
+    def __call__(self, video: Path) -> Float32:
+        """Return the feature of a video.
 
-    A cache that cannot be written or trusted is done without, with a warning; a damaged file is
-    made again.
-
-    Args:
-        open_model: called once, at the first video that is not in the cache.
-        space: the model's identity, a feature space.
-        dim: of its features.
-
-    Raises:
-        ValueError: `space` is no digest; it names a folder of the cache.
-    """
-    check_digest(space)
-    opened: list[Extract] = []
-    folder = ("features", f"{space[:32]}-{_READING}")
-    keep = True
-    try:
-        make_cache(*folder)
-    except CacheError as error:
-        warn_of_cache(error)
-        keep = False
-
-    def extract(video: Path) -> Float32:
-        nonlocal keep
-        name = _name_of(video) if keep else None
-        path = find_cached(*folder, name) if name else None
-        if path is not None and (known := _read(path, dim)) is not None:
+        Raises:
+            ClipError: the video cannot be read, or its feature is not finite.
+            ValueError: the model gives a feature of another size.
+        """
+        name = _name_of(video) if self._writable else None
+        path = find_cached(*self._folder, name) if name else None
+        if path is not None and (known := _read(path, self._dim)) is not None:
             return known
-        if not opened:
-            opened.append(open_model())
-        feature = opened[0](video)
-        if feature.shape != (dim,):
-            raise ValueError(f"a feature has shape {feature.shape}, want ({dim},)")
+        if self._model is None:
+            self._model = self._open_model()
+        feature = self._model(video)
+        if feature.shape != (self._dim,):
+            raise ValueError(f"a feature has shape {feature.shape}, want ({self._dim},)")
         if not np.isfinite(feature).all():
             raise ClipError(f"The backbone makes no finite feature of {video}.")
         if path is not None:
@@ -116,17 +111,15 @@ def cached(open_model: Callable[[], Extract], *, space: str, dim: int) -> Extrac
                 Store().replace_file(path, save_arrays(feature=feature))
             except OSError as error:
                 _log.warning("features are not kept from here on: %s", error)
-                keep = False
+                self._writable = False
         return feature
-
-    return extract
 
 
 def _name_of(video: Path) -> str | None:
-    """The name of the file that keeps a video's feature; None when there is no such video."""
+    """Return the name of the file that keeps a video's feature; None if the video is missing."""
     try:
         about = video.stat()
-    except OSError:  # reading it will say what is wrong
+    except OSError:  # reading the video then raises
         return None
     identity = f"{video.resolve()}\0{about.st_size}\0{about.st_mtime_ns}"
     name = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
@@ -147,15 +140,15 @@ def extract_all(
     extract: Callable[[Video], Float32],
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Features of all videos that have one, in their order.
+    """Return the features of all videos that have one, in their order.
 
     Args:
         videos: files by their names.
-        extract: makes a feature of one.
-        progress: called with the number of videos done and of all.
+        extract: takes a video to its feature.
+        progress: gets the number of videos done, and of all.
 
     Raises:
-        ClipError: not a single video can be read.
+        ClipError: no video can be read.
     """
     rows: dict[str, Float32] = {}
     missing: dict[str, str] = {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +19,10 @@ from onnx import TensorProto, defs, helper, numpy_helper
 
 from edgesplit._types import Float32
 from edgesplit.backbone.graph import open_flat, replace_nodes
-from edgesplit.backbone.ranges import Ranges, measure_ranges
+from edgesplit.backbone.ranges import RangeReport, Ranges, Rewritten, measure_ranges
 from edgesplit.errors import ExportError
 
-__all__ = ["HIGHEST", "LOWEST", "Halved", "RangeReport", "round_halves", "to_fp16"]
-
+__all__ = ["HIGHEST", "LOWEST", "round_halves", "to_fp16"]
 
 FLOAT16_MAX = 65504.0
 
@@ -68,31 +66,8 @@ _NORMALISATIONS = frozenset(
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul"})
 
 
-@dataclass(frozen=True, slots=True)
-class RangeReport:
-    """What the ranges of a backbone's values decided."""
-
-    n_kept: int
-    """Operators that stay in float32 because of the range of their values."""
-    n_operators: int
-    """All operators of the backbone."""
-    largest: float
-    """Largest size of a number among the values that float16 might have held."""
-    value: str
-    """Name of the value that has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Halved:
-    """A backbone in half precision."""
-
-    data: bytes
-    """ONNX."""
-    ranges: RangeReport
-
-
-def to_fp16(backbone: bytes, clips: Iterable[Float32]) -> Halved:
-    """Writes the backbone with float16 inside; the same input gives the same bytes.
+def to_fp16(backbone: bytes, clips: Iterable[Float32]) -> Rewritten:
+    """Return the backbone with float16 inside; a `Rewrite`.
 
     LayerNorm and softmax, as one operator or taken apart, and all other reductions stay in
     float32, as does arithmetic on their results. So does an operator whose weights float16 cannot
@@ -121,11 +96,11 @@ def to_fp16(backbone: bytes, clips: Iterable[Float32]) -> Halved:
         onnx.checker.check_model(model, full_check=True)  # infers every type, strictly
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"The backbone cannot be written with float16 inside: {error}") from error
-    return Halved(model.SerializeToString(deterministic=True), halving.report(ranges))
+    return Rewritten(model.SerializeToString(deterministic=True), halving.report(ranges))
 
 
 def round_halves(backbone: bytes) -> bytes:
-    """Returns a backbone that ONNX Runtime's CPU kernels compute as its float16 types say.
+    """Return a copy of a backbone that ONNX Runtime's CPU kernels compute as its types say.
 
     For float16 they compute in float32, and the casts between two operators fall away, so that
     values above 65,504 pass unseen. Here every float16 value goes through an Identity, whose
@@ -133,7 +108,7 @@ def round_halves(backbone: bytes) -> bytes:
     optimizing, which would remove the Identity again.
 
     Args:
-        backbone: what `to_fp16` made.
+        backbone: the bytes of a `to_fp16`.
     """
     model = onnx.load_model_from_string(backbone)
     types = _types(model)
@@ -151,7 +126,7 @@ def round_halves(backbone: bytes) -> bytes:
 
 
 class _Halving:
-    """One rewriting of a graph.
+    """One conversion of a graph to float16.
 
     A value `v` can be held twice, each made on demand: in float32 it is called `v`, in float16 `v`
     with the suffix.
@@ -173,7 +148,7 @@ class _Halving:
             self.suffix = "_" + self.suffix
         given = [entry.name for entry in graph.input if entry.name in self.floats]
         self.held = {(name, False) for name in (*self.weights, *given)}
-        """Values that are there by now, and whether in float16."""
+        """Values that exist by now, each with True if in float16."""
         self.nodes: list[onnx.NodeProto] = []
         self.kept = self._kept(graph)
         """First outputs of the nodes that compute in float32."""
@@ -183,10 +158,10 @@ class _Halving:
         self.watched = set[str]().union(
             *(self._values_of(node) for node in graph.node if node.output[0] not in self.kept)
         )
-        """Values whose range matters: those that float16 would hold."""
+        """Values whose range is measured: those that float16 would hold."""
 
     def rewrite(self, ranges: Ranges) -> None:
-        """Replaces the graph's nodes and weights.
+        """Replace the graph's nodes and weights.
 
         Raises:
             ExportError: the backbone itself holds a value in float16 that overflows.
@@ -211,7 +186,7 @@ class _Halving:
         replace_nodes(graph, self.nodes, self.weights)
 
     def report(self, ranges: Ranges) -> RangeReport:
-        """What the ranges decided, once the graph is rewritten."""
+        """Return what the ranges decided, once the graph is rewritten."""
         sizes = {name: _size(ends) for name, ends in ranges.items()}
         value = max(sizes, key=lambda name: np.nan_to_num(sizes[name]), default="")
         return RangeReport(
@@ -222,11 +197,11 @@ class _Halving:
         )
 
     def _values_of(self, node: onnx.NodeProto) -> set[str]:
-        """The float32 values that a node reads and gives, without weights."""
+        """Return the float32 values that a node reads and gives, without weights."""
         return (self.floats - self.weights.keys()).intersection((*node.input, *node.output))
 
     def _kept(self, graph: onnx.GraphProto) -> set[str]:
-        """First outputs of the nodes that compute in float32 whatever their values."""
+        """Return the first outputs of the nodes that compute in float32 whatever their values."""
         reduced: set[str] = set()
         kept: set[str] = set()
         for node in graph.node:
@@ -241,7 +216,7 @@ class _Halving:
         return kept | reduced
 
     def _fits(self, name: str) -> bool:
-        """Whether float16 holds a weight, or the name is none's."""
+        """Return True if float16 can represent the weight, or `name` is not a float weight."""
         if name not in self.weights or name not in self.floats:
             return True
         values = numpy_helper.to_array(self.weights[name])
@@ -251,7 +226,7 @@ class _Halving:
         return not vanished and bool((np.isfinite(half) == np.isfinite(values)).all())
 
     def _add(self, node: onnx.NodeProto, *, halve: bool) -> None:
-        """Adds a node, its inputs in the precision that it is to compute in."""
+        """Add a node, with its inputs in the precision that it computes in."""
         schema = defs.get_schema(node.op_type, self.opset.get(node.domain, 1), node.domain)
         halved_types = set()
         for place, name in enumerate(node.input):
@@ -272,7 +247,7 @@ class _Halving:
         self.nodes.append(node)
 
     def _ask(self, name: str, *, half: bool) -> str:
-        """The name of a value in one precision; a cast, or a second weight, makes it if need be."""
+        """Return the name of a value in one precision, which a cast or a second weight makes."""
         called = self._called(name, half)
         if (name, half) in self.held:
             return called
@@ -297,7 +272,7 @@ def _halved(values: Float32) -> npt.NDArray[np.float16]:
 
 
 def _types(model: onnx.ModelProto) -> dict[str, int]:
-    """The type of number of every value and weight."""
+    """Return the element type of every value and weight."""
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     entries = (*graph.input, *graph.value_info, *graph.output)
     types = {entry.name: entry.type.tensor_type.elem_type for entry in entries}
@@ -305,11 +280,11 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _size(ends: tuple[float, float]) -> float:
-    """Largest size of a finite number in a range; NaN if a number was NaN."""
+    """Return the largest absolute finite number of a range; NaN if a number was NaN."""
     return float(np.max([0.0, *(abs(end) for end in ends if not math.isinf(end))]))
 
 
 def _holds(ends: tuple[float, float]) -> bool:
-    """True if float16 can hold a value of this range, with the margin; never where it is NaN."""
+    """Return True if float16 can hold this range with the margin; False for NaN."""
     size = _size(ends)
     return size == 0 or LOWEST <= size < HIGHEST

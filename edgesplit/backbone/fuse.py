@@ -1,7 +1,7 @@
-"""Backbone and head in one ONNX file, for those who need one.
+"""Backbone and head in one ONNX file, for programs that take only one.
 
-It is a product, not a part: nothing edits it, and nothing is promised of it that an edit promises.
-A compiler sees one graph, and may compute the same class otherwise when a head has other sizes.
+Nothing edits this file, and an edit's promises do not hold for it: a compiler sees one graph, and
+may compute the same class differently when a head has other sizes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import version_converter
 
-from edgesplit.backbone.identity import check_self_contained
+from edgesplit.backbone.identity import LARGEST_BYTES, check_self_contained
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
 from edgesplit.heads.head import Head
@@ -23,10 +23,7 @@ from edgesplit.heads.onnx_codec import FUSED_KEY
 __all__ = ["TOLERANCE", "Fused", "fuse_models", "join_models"]
 
 TOLERANCE = 1e-4
-"""Of the largest logit: how far the one file and the two may differ in ONNX Runtime."""
-
-LARGEST_BYTES = 2**31 - 2**20
-"""What one ONNX file holds, with some room for its graph."""
+"""Largest difference of a logit between the one file and the two, over the largest logit."""
 
 _PREFIX = "head/"
 _N_CLIPS = 4
@@ -40,26 +37,26 @@ class Fused:
     """
 
     data: bytes
-    """The same ones from the same backbone and head."""
+    """Equal backbones and heads give equal bytes."""
     head_digest: str
     difference: float
-    """Largest difference of a logit from backbone and head apart, over the largest logit; 0 where
-    all bits are the same."""
+    """Largest difference of a logit from the two files, over the largest logit; 0 if all bits are
+    the same."""
 
 
 def fuse_models(
     backbone: bytes, head: Head, *, clip_shape: tuple[int, ...], optimize: bool = True
 ) -> Fused:
-    """Joins a backbone and a head, and checks that both ways answer alike.
+    """Join a backbone and a head, and check that the file answers as the two do.
 
     Args:
-        backbone: ONNX bytes, input `clip`, output `features`; a variant will do.
-        head: of the same feature space.
-        clip_shape: one clip's, for the check.
-        optimize: as `OrtBackend` opens this backbone.
+        backbone: ONNX bytes, input `clip`, output `features`; it may be a variant.
+        head: a head of the same feature space.
+        clip_shape: shape of one clip, for the check.
+        optimize: True if `OrtBackend` opens this backbone with its optimizer.
 
     Raises:
-        ExportError: the file would pass 2 GB, or answers otherwise; with the numbers.
+        ExportError: the file would be above 2 GB, or answers differently.
         BackendError: ONNX Runtime refuses it, or a weight lies outside the backbone's bytes.
     """
     check_self_contained(backbone)
@@ -67,21 +64,21 @@ def fuse_models(
         raise ExportError(
             f"Backbone and head take {(len(backbone) + len(head.to_bytes())) / 1e9:.2f} GB; one "
             f"ONNX file holds {LARGEST_BYTES / 1e9:.2f} GB. Fuse the fp16 or int8 variant, or keep "
-            "the two apart."
+            "two files."
         )
     data = join_models(onnx.load_model_from_string(backbone), head)
     difference = _compare(data, backbone, head, clip_shape=clip_shape, optimize=optimize)
     if not difference <= TOLERANCE:
         raise ExportError(
-            f"The fused file's logits differ by {difference:.2g} of the largest one from backbone "
-            f"and head apart; {TOLERANCE:g} is allowed. Update ONNX Runtime, or fuse the fp32 "
+            f"The fused file's logits differ by {difference:.2g} of the largest one from those of "
+            f"backbone and head; {TOLERANCE:g} is allowed. Update ONNX Runtime, or fuse the fp32 "
             "backbone."
         )
     return Fused(data=data, head_digest=head.digest, difference=difference)
 
 
 def join_models(backbone: onnx.ModelProto, head: Head) -> bytes:
-    """The one file's bytes, unchecked; `backbone` is left as it is."""
+    """Return the one file's bytes, unchecked; `backbone` is not changed."""
     opset = next(
         entry.version for entry in backbone.opset_import if entry.domain in ("", "ai.onnx")
     )
@@ -111,7 +108,7 @@ def join_models(backbone: onnx.ModelProto, head: Head) -> bytes:
 
 
 def _describe(head: Head) -> dict[str, Any]:
-    """What a program needs to read the outputs: a label and a parent for every column."""
+    """Return what a program needs to read the outputs: label and parent of every column."""
     return {
         "feature_space": head.feature_space,
         "head_digest": head.digest,
@@ -132,7 +129,6 @@ def _compare(
     if not np.array_equal(decided, by_two):
         raise ExportError(
             f"The fused file decides {int((decided != by_two).sum())} of {_N_CLIPS} random clips "
-            "otherwise than backbone and head apart. Update ONNX Runtime, or fuse the fp32 "
-            "backbone."
+            "differently from backbone and head. Update ONNX Runtime, or fuse the fp32 backbone."
         )
     return float(np.abs(logits - wanted).max() / np.abs(wanted).max())

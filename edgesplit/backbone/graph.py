@@ -1,4 +1,4 @@
-"""What rewriting a backbone's graph takes, whatever for."""
+"""Tools to rewrite a backbone's graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Wiring", "infer_sizes", "living_nodes", "open_flat", "replace_nodes"
 
 
 def open_flat(backbone: bytes) -> onnx.ModelProto:
-    """A backbone as one plain graph, as every exported one is, its constants among the weights.
+    """Return a backbone as one plain graph, like every exported one, with constants as weights.
 
     Raises:
         ExportError: it has functions or control flow.
@@ -36,11 +36,11 @@ def open_flat(backbone: bytes) -> onnx.ModelProto:
 
 
 _MAX_SHAPE = 64
-"""Numbers in a weight that may be a shape."""
+"""The most numbers of a weight that may be a shape."""
 
 
 class Wiring:
-    """Who makes and who uses the values of a graph, as it was when this was made."""
+    """The maker and the users of each value of a graph, as it was when this was created."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -52,24 +52,24 @@ class Wiring:
         self._results = {entry.name for entry in graph.output}
 
     def maker(self, name: str, *kinds: str) -> onnx.NodeProto | None:
-        """The node that makes a value, if it is an operator of one of these kinds."""
+        """Return the node that makes a value, if it is an operator of one of these kinds."""
         node = self._makers.get(name)
         return node if node is not None and node.op_type in kinds else None
 
     def only_user(self, name: str) -> onnx.NodeProto | None:
-        """The node that uses a value, if it is the only one and the value is no result."""
+        """Return the only node that uses a value; None if others do, or the graph returns it."""
         users = self._users.get(name, [])
         return users[0] if len(users) == 1 and name not in self._results else None
 
     def scalar(self, name: str) -> float | None:
-        """A weight of one number; None when the value is none."""
+        """Return the number of a weight that holds one; None for any other value."""
         tensor = self.weights.get(name)
         if tensor is None or int(np.prod(tensor.dims)) != 1:
             return None
         return float(numpy_helper.to_array(tensor).item())
 
     def with_scalar(self, node: onnx.NodeProto) -> tuple[str, str] | None:
-        """The inputs of a commutative operator as (value, scalar); None when neither is one."""
+        """Return a commutative operator's inputs as (value, scalar); None without a scalar."""
         first, second = node.input
         for value, scalar in ((first, second), (second, first)):
             if self.scalar(scalar) is not None:
@@ -78,9 +78,9 @@ class Wiring:
 
 
 def infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Sizes of the axes of every value whose rank is known; 0 where one is free.
+    """Return the sizes of the axes of every value whose rank is known; 0 where one is free.
 
-    The weights are left out of what is inferred on: it would be copied, and has a limit of 2 GB.
+    Inference copies the model and has a limit of 2 GB, so it gets the model without weights.
     """
     inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
     return {
@@ -90,7 +90,7 @@ def infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with inputs in place of its weights, but for those that may be shapes."""
+    """Return the model with inputs in place of its weights, but for those that may be shapes."""
     graph = model.graph
     small = [tensor for tensor in graph.initializer if np.prod(tensor.dims) <= _MAX_SHAPE]
     large = [
@@ -106,7 +106,7 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def living_nodes(nodes: list[onnx.NodeProto], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Of nodes in order, those whose results lead to the graph's."""
+    """Return the nodes whose results the graph's outputs depend on; `nodes` are in order."""
     used = {entry.name for entry in graph.output}
     living = []
     for node in reversed(nodes):
@@ -119,7 +119,7 @@ def living_nodes(nodes: list[onnx.NodeProto], graph: onnx.GraphProto) -> list[on
 def replace_nodes(
     graph: onnx.GraphProto, nodes: list[onnx.NodeProto], weights: dict[str, onnx.TensorProto]
 ) -> None:
-    """Gives a graph other nodes, and of the weights those that they use."""
+    """Give a graph other nodes, and those of the weights that they use."""
     used = {name for node in nodes for name in node.input}
     used.update(entry.name for entry in graph.output)
     kept = [tensor for name, tensor in weights.items() if name in used]
@@ -129,7 +129,7 @@ def replace_nodes(
 
 
 def _name_constants(graph: onnx.GraphProto) -> None:
-    """Turns Constant nodes into weights, which can be held in any precision."""
+    """Turn Constant nodes into weights, which can be held in any precision."""
     rest = []
     for node in graph.node:
         values = dict(_constants(node)) if node.op_type == "Constant" else {}

@@ -1,8 +1,8 @@
 """A backbone's bytes: one ONNX file, or above 2 GB a graph and its weights beside it.
 
-protobuf holds no message of 2 GiB. A larger backbone is an ONNX file without weights, each of which
-lies in `backbone.data` where the graph says; the two have one identity, and one without the other
-is nothing.
+protobuf cannot hold a message of 2 GiB. A larger backbone is an ONNX file without weights, and
+`backbone.data` with the weights at the places that the graph names. The two files have one
+identity; neither is of use alone.
 
 No other model may keep a weight outside its bytes (`check_self_contained`).
 """
@@ -42,10 +42,10 @@ __all__ = [
 ]
 
 LARGEST_BYTES = 2**31 - 2**24
-"""Of weights in one file; the margin is for the graph around them."""
+"""The most bytes of weights in one ONNX file; the margin to 2 GiB is for the graph."""
 
 GRAPH, WEIGHTS = "backbone.onnx", "backbone.data"
-"""Names of the two files in a bundle; the second is there only above the limit."""
+"""Names of the two files in a bundle; the second exists only above `LARGEST_BYTES`."""
 
 
 @contextlib.contextmanager
@@ -63,20 +63,20 @@ class LargeBackbone:
     """A backbone whose weights do not fit into its ONNX file."""
 
     graph: bytes
-    """ONNX, every weight external in `backbone.data`."""
+    """The ONNX file, whose weights all lie in `backbone.data`."""
     weights: bytes | bytearray | memoryview
-    """That file's content."""
+    """Content of `backbone.data`."""
 
     def __len__(self) -> int:
         return len(self.graph) + len(self.weights)
 
     @_names_are_text()
     def tensors(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The weights by name, as views of the file's content.
+        """Return the weights by name, as views of the file's content.
 
         Raises:
             BundleError: the graph names a place that the file does not have.
-            BackendError: something else than a weight of the graph lies outside it.
+            BackendError: another tensor than a weight of the graph lies outside it.
         """
         model = _parse(self.graph)
         found: dict[str, npt.NDArray[np.generic]] = {}
@@ -87,7 +87,7 @@ class LargeBackbone:
                 found[tensor.name] = self._read(tensor)
                 for field in ("data_location", "external_data"):
                     tensor.ClearField(field)
-        _check_tensors(model)  # of the rest ONNX Runtime is given nothing, and would look for it
+        _check_tensors(model)  # ONNX Runtime would look for any others in files
         return found
 
     def _read(self, tensor: onnx.TensorProto) -> npt.NDArray[np.generic]:
@@ -109,14 +109,14 @@ class LargeBackbone:
 
 
 Backbone = bytes | LargeBackbone
-"""One ONNX file's bytes, or both files'."""
+"""The bytes of one ONNX file, or of both files."""
 
 
 def inline(backbone: Backbone) -> bytes:
-    """The bytes of a backbone that is one file.
+    """Return the bytes of a backbone that is one file.
 
     Raises:
-        ExportError: it is too large for one.
+        ExportError: it is two files.
     """
     if isinstance(backbone, LargeBackbone):
         raise ExportError(
@@ -128,22 +128,22 @@ def inline(backbone: Backbone) -> bytes:
 
 
 def check_self_contained(model: Backbone) -> None:
-    """Refuses a model with a weight outside its bytes, but for a large backbone's weights.
+    """Raise if a model has a weight outside its bytes, except a large backbone's in its file.
 
     ONNX Runtime, TensorRT and onnx read such a weight from a file, looked up from the current
     folder, and some versions of ONNX Runtime from any file or an address in memory. None of that
     was verified.
 
-    Where the weight lies is the value of the key `location`. Bytes without this word need no
-    parsing: searching them takes no memory, and no parser can see anything else in them. Files
-    that hold the word are parsed and searched.
+    The place of such a weight is the value of the key `location`. Bytes without this word need no
+    parsing: searching them takes no memory, and no parser can find the key in them. Files with the
+    word are parsed.
 
     Args:
         model: the ONNX file's bytes, or those of a large backbone's two files.
 
     Raises:
-        BackendError: there is such a weight, whose name and place it tells; or an operator that
-            ONNX Runtime's GPU providers take for a compiled model, in its bytes or in a file.
+        BackendError: there is such a weight, named with its place; or an operator that ONNX
+            Runtime's GPU providers take for a compiled model, in its bytes or in a file.
         BundleError: a large backbone's graph names a place that its weights do not have.
     """
     if b"EPContext" in (model.graph if isinstance(model, LargeBackbone) else model):
@@ -158,7 +158,7 @@ def check_self_contained(model: Backbone) -> None:
 
 
 def _parse(model: bytes) -> onnx.ModelProto:
-    import onnx  # embeddings that are in the cache need no ONNX, and stand on sessions
+    import onnx  # not at the top: sessions are imported where cached embeddings suffice
 
     try:
         return onnx.load_model_from_string(model)
@@ -186,7 +186,7 @@ def _is_outside(tensor: onnx.TensorProto) -> bool:
 
 
 def _tensors(message: Any, owner: str) -> Iterator[tuple[str, onnx.TensorProto]]:
-    """Every tensor in a message, however deep, and its name or that of what holds it."""
+    """Yield every tensor in a message, at any depth, with its name or its owner's."""
     from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
     from onnx import NodeProto, TensorProto, __version__
 
@@ -209,9 +209,9 @@ def _tensors(message: Any, owner: str) -> Iterator[tuple[str, onnx.TensorProto]]
 
 
 def feature_space(backbone: Backbone, preprocessing: Preprocessing) -> str:
-    """The identity that heads belong to.
+    """Return the identity that heads belong to.
 
-    sha256, in hex, over the canonical fp32 backbone and the canonical preprocessing.
+    It is the sha256, in hex, of the canonical fp32 backbone and the canonical preprocessing.
     """
     content = json.dumps(preprocessing.to_json(), sort_keys=True, separators=(",", ":")).encode()
     parts = [hashlib.sha256(data).digest() for data in backbone_files(backbone).values()]
@@ -219,17 +219,17 @@ def feature_space(backbone: Backbone, preprocessing: Preprocessing) -> str:
 
 
 def backbone_files(backbone: Backbone) -> dict[str, bytes | bytearray | memoryview]:
-    """What lies in a bundle, by name; the graph first."""
+    """Return the files of a bundle's backbone by name; the graph first."""
     if isinstance(backbone, bytes):
         return {GRAPH: backbone}
     return {GRAPH: backbone.graph, WEIGHTS: backbone.weights}
 
 
 def read_backbone(folder: Path, space: str, preprocessing: Preprocessing) -> Backbone:
-    """A bundle's backbone, checked against the feature space.
+    """Return a bundle's backbone, checked against the feature space.
 
     Raises:
-        BundleError: a file is missing, or they are not those that the bundle was made of.
+        BundleError: a file is missing, or is not the one that the bundle was made with.
     """
     graph = read_bytes(folder / GRAPH)
     beside = folder / WEIGHTS
@@ -250,6 +250,6 @@ def _is_without_weights(graph: bytes) -> bool:
 
     try:
         weights = onnx.load_model_from_string(graph).graph.initializer
-    except Exception:  # protobuf's own; it is damaged in another way
+    except Exception:  # protobuf's own: the file is damaged
         return False
     return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in weights)

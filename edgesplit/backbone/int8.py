@@ -23,26 +23,26 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit._types import Float32
 from edgesplit.backbone.graph import open_flat, replace_nodes
-from edgesplit.backbone.ranges import Ranges, measure_ranges
+from edgesplit.backbone.ranges import Ranges, Rewritten, measure_ranges
 from edgesplit.errors import ExportError
 
 __all__ = ["to_int8"]
 
 _MIN_OPSET = 13
-"""The first whose DequantizeLinear takes a scale for every channel."""
+"""The first opset whose DequantizeLinear takes a scale for every channel."""
 
 _TINY = float(np.finfo(np.float32).tiny)
 _MOST_BIAS = 2.0**30
-"""A bias stays below this many steps, so that the 32-bit sum that it begins has room."""
+"""A bias stays below this many steps, so that the 32-bit sum that starts with it fits."""
 
 
-def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) -> bytes:
-    """Returns the backbone with Q/DQ pairs, as ONNX bytes.
+def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) -> Rewritten:
+    """Return the backbone with Q/DQ pairs; a `Rewrite`.
 
     Args:
         backbone: ONNX bytes without functions and control flow, float32 in and out.
         clips: `clip_shape` float32 in 0..1 each, to calibrate on; taken one at a time.
-        signed: as TensorRT wants it, not ONNX Runtime.
+        signed: write values as TensorRT wants them, not ONNX Runtime.
 
     Raises:
         ExportError: the graph holds something else, nothing that could be quantized, or a value
@@ -65,23 +65,22 @@ def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) 
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"The backbone cannot be written with 8 bits inside: {error}") from error
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return Rewritten(model.SerializeToString(deterministic=True))
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """An operator that is to compute in whole numbers."""
+    """An operator that will compute in whole numbers."""
 
     node: onnx.NodeProto
     axis: int
-    """Of the weight, where the output channels are."""
+    """The weight's axis of output channels."""
     outcome: str
-    """What is rounded behind it: empty, or its result, or that of the ReLU behind."""
+    """Name of the output to quantise: this operator's, its ReLU's, or "" for none."""
 
 
 def _find_layers(graph: onnx.GraphProto, weights: dict[str, TensorProto]) -> dict[str, _Layer]:
-    """The layers by their first output."""
+    """Return the layers by their first output."""
     given = {entry.name for entry in graph.output}
     users: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
@@ -103,7 +102,7 @@ def _find_layers(graph: onnx.GraphProto, weights: dict[str, TensorProto]) -> dic
 
 
 def _channel_axis(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> int | None:
-    """Where a layer's weight has its output channels; None when the node is no layer."""
+    """Return the axis of a layer's weight with the output channels; None if it is not a layer."""
     stored = [weights.get(name) for name in node.input[1:]]
     if (
         not stored
@@ -128,7 +127,7 @@ def _channel_axis(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> int 
 def _find_ranges(
     model: onnx.ModelProto, layers: dict[str, _Layer], clips: Iterable[Float32]
 ) -> Ranges:
-    """Lowest and highest of every value that is to be rounded, over all clips.
+    """Return the lowest and highest number of every value to be rounded, over all clips.
 
     Ranges averaged over the clips, so that none widens them for all, were tried on Motion-Split:
     logits came out three to five times as far from fp32's.
@@ -150,7 +149,7 @@ def _find_ranges(
 
 
 class _Rounding:
-    """One rewriting of a graph."""
+    """One conversion of a graph to 8 bits."""
 
     def __init__(
         self, model: onnx.ModelProto, layers: dict[str, _Layer], ranges: Ranges, *, signed: bool
@@ -163,10 +162,10 @@ class _Rounding:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, TensorProto] = {}
         self.steps: dict[str, float] = {}
-        """Step of every value that has been rounded by now."""
+        """Step of every value that is rounded by now."""
 
     def rewrite(self, weights: dict[str, TensorProto]) -> None:
-        """Replaces the graph's nodes and weights."""
+        """Replace the graph's nodes and weights."""
         self.weights = dict(weights)
         for node in list(self.graph.node):
             layer = self.layers.get(node.output[0])
@@ -207,7 +206,7 @@ class _Rounding:
     def _stored(
         self, name: str, whole: npt.NDArray[np.signedinteger], steps: Float32, axis: int
     ) -> str:
-        """Adds whole numbers and what reads them as float32; returns the latter's name."""
+        """Add whole numbers and the node that reads them as float32; return its output's name."""
         zeros = np.zeros_like(whole, shape=steps.shape)
         parts = {f"{name}_q": whole, f"{name}_step": steps, f"{name}_zero": zeros}
         self._keep(parts)
@@ -215,7 +214,7 @@ class _Rounding:
         return f"{name}_dq"
 
     def _round_value(self, name: str) -> float:
-        """Adds the pair that rounds a value, once; returns the step."""
+        """Add the pair that rounds a value, once; return the step."""
         if name in self.steps:
             return self.steps[name]
         step, zero = self._scale(*self.ranges[name])
@@ -227,7 +226,7 @@ class _Rounding:
         return float(step)
 
     def _scale(self, low: float, high: float) -> tuple[np.float32, np.int8 | np.uint8]:
-        """Step and zero point for a range of values."""
+        """Return the step and the zero point for a range of values."""
         if self.signed:
             return np.float32(max(-low, high, 127 * _TINY) / 127), np.int8(0)
         step = np.float32(max((high - low) / 255, _TINY))

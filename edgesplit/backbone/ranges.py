@@ -1,11 +1,13 @@
 """The range of a backbone's values, measured in float32 on clips.
 
-Weights alone do not say whether float16 or 8 bits can hold what a backbone computes.
+Weights alone do not say whether float16 or 8 bits can hold what a backbone computes, so those who
+rewrite it measure; `Rewritten` is their result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -15,13 +17,43 @@ from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import BackendError
 
-__all__ = ["Ranges", "measure_ranges"]
+__all__ = ["RangeReport", "Ranges", "Rewrite", "Rewritten", "measure_ranges"]
 
 Ranges = dict[str, tuple[float, float]]
 """Lowest and highest number by the name of the value."""
 
+
+@dataclass(frozen=True, slots=True)
+class RangeReport:
+    """Which operators stay in float32 because of the ranges of a backbone's values."""
+
+    n_kept: int
+    """Operators that stay in float32 because of the range of their values."""
+    n_operators: int
+    """All operators of the backbone."""
+    largest: float
+    """Largest absolute number among the values that float16 might have held."""
+    value: str
+    """Name of the value that has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A backbone in another form."""
+
+    data: bytes
+    """The ONNX file."""
+    ranges: RangeReport | None = None
+    """For fp16: what the ranges of the values decided."""
+
+
+Rewrite = Callable[[bytes, Iterable[Float32]], Rewritten]
+"""Rewrites a backbone's ONNX bytes, with clips to measure ranges on: `clip_shape` float32 in 0..1
+each, taken one at a time. Equal inputs give equal bytes."""
+
+
 _REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceSum")
-"""The sum shows NaN, which ONNX Runtime's minimum and maximum overlook."""
+"""The sum is NaN if a number is, which ONNX Runtime's minimum and maximum overlook."""
 
 
 def measure_ranges(
@@ -31,7 +63,7 @@ def measure_ranges(
     *,
     halves: Collection[str] = (),
 ) -> Ranges:
-    """Returns the range of each value over all clips; NaN, NaN if one of its numbers was NaN.
+    """Return the range of each value over all clips; NaN, NaN if one of its numbers was NaN.
 
     The graph itself reduces the values, so ONNX Runtime frees each one after its last use. A
     ViT-B's values of one clip would take gigabytes.
@@ -70,7 +102,7 @@ def measure_ranges(
 def _watch(
     model: onnx.ModelProto, names: set[str], halves: set[str]
 ) -> tuple[onnx.ModelProto, dict[str, tuple[str, ...]]]:
-    """Returns the model with the reductions as more outputs, and their names by value."""
+    """Return the model with the reductions as more outputs, and their names by value."""
     graph = model.graph
     prefix = "range"
     while any(name.startswith(prefix) for node in graph.node for name in node.output):

@@ -1,7 +1,7 @@
-"""ONNX Runtime sessions: the one place where they are made.
+"""Make ONNX Runtime sessions; no other module does.
 
 A session is made from bytes that were verified, never from a path that may have changed since, and
-never of weights that lie in another file.
+never with weights from another file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def import_onnxruntime() -> ModuleType:
-    """Returns the module `onnxruntime`, which nothing else imports, with its telemetry off.
+    """Return the module `onnxruntime`, with its telemetry off; no other module imports it.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
@@ -52,7 +52,7 @@ def open_session(
     in_order: bool = False,
     fallback: bool = False,
 ) -> onnxruntime.InferenceSession:
-    """A session that runs `model`.
+    """Return a session that runs `model`.
 
     Args:
         model: the ONNX file's bytes, or those of a large backbone's two files.
@@ -62,12 +62,12 @@ def open_session(
             a quarter of the time that making the session takes, and runs are no faster.
         in_order: run the operators in the graph's order. By default ONNX Runtime runs those last
             that only outputs wait for, and holds everything that they read until then.
-        fallback: do without a provider that is not to be had, and log it; else it is an error.
+        fallback: do without a provider that is not available, and log it; else it is an error.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
         BackendError: ONNX Runtime refuses the model, a weight lies outside its bytes, or a provider
-            is not to be had.
+            is not available.
         BundleError: a large backbone's graph names a place that its weights do not have.
     """
     onnxruntime = import_onnxruntime()
@@ -88,7 +88,8 @@ def open_session(
     absent = [name for name in providers if name not in available]
     if absent and not fallback:
         raise BackendError(
-            f"{version} is built without {', '.join(absent)}. Name another provider."
+            f"{version} is built without {', '.join(absent)}. Name another provider.",
+            reason=f"ONNX Runtime is built without {', '.join(absent)}",
         )
     check_self_contained(model)
     if isinstance(model, LargeBackbone):
@@ -112,7 +113,8 @@ def open_session(
         )
         if not fallback:
             raise BackendError(
-                f"{words[0]}; it would run {words[1]}. Check the driver, or name another provider."
+                f"{words[0]}; it would run {words[1]}. Check the driver, or name another provider.",
+                reason=f"ONNX Runtime could not start {', '.join(missing)}",
             )
         _log.warning("%s; it runs %s", *words)
     return session

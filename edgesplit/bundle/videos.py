@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesplit.backbone.features import Extract, Features, cached, extract_all, open_backbone
+from edgesplit.backbone.backends import OrtBackend
+from edgesplit.backbone.features import Extract, FeatureCache, Features, extract_all
 from edgesplit.video.clips import find_videos, read_clip
 
 if TYPE_CHECKING:
@@ -17,13 +18,14 @@ __all__ = ["backbone_of", "extract_folder", "open_extractor"]
 
 def backbone_of(bundle: Bundle) -> Extract:
     """Return a function from a video file to its feature."""
-    run = open_backbone(bundle.backbone())
-    return lambda video: run(read_clip(video, bundle.preprocessing))
+    backend = OrtBackend(bundle.backbone())
+    # One clip at a time, as on a device: in a batch, the last bits may depend on the others.
+    return lambda video: backend.run(read_clip(video, bundle.preprocessing)[None])[0]
 
 
 def open_extractor(bundle: Bundle) -> Extract:
     """Return `backbone_of(bundle)` with a cache; the backbone is read when a video needs it."""
-    return cached(lambda: backbone_of(bundle), space=bundle.feature_space, dim=bundle.dim)
+    return FeatureCache(lambda: backbone_of(bundle), space=bundle.feature_space, dim=bundle.dim)
 
 
 def extract_folder(

@@ -21,8 +21,7 @@ from edgesplit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.backends.select import Kind
-    from edgesplit.runtime.backends.variants import Recipe
+    from edgesplit._types import BackendName, VariantName
     from edgesplit.runtime.bench.timing import Job
 
 __all__ = ["bench"]
@@ -71,8 +70,8 @@ def bench(
     output: Path | None,
     against_bundle: Path | None,
     against_env: Path | None,
-    backend: Kind,
-    variant: Recipe | None,
+    backend: BackendName,
+    variant: VariantName | None,
     bundle_path: Path | None,
     as_json: bool,
 ) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from edgesplit._types import EnginePrecision
 from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
 from edgesplit.cli.shelf import rm_command
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
     from rich.status import Status
 
+    from edgesplit.runtime.backends.artifacts import ArtifactCache
     from edgesplit.runtime.backends.engines import Engine
     from edgesplit.runtime.backends.tensorrt import Batch
-    from edgesplit.storage.artifacts import Shelf
 
 __all__ = ["engine"]
 
@@ -53,7 +54,7 @@ def _batch(context: click.Context, parameter: click.Parameter, text: str | None)
 @engine.command()
 @click.option(
     "--precision",
-    type=click.Choice(("fp32", "fp16", "int8")),
+    type=click.Choice(get_args(EnginePrecision)),
     default="fp32",
     show_default=True,
     help="Of the operators; with fp16 those that it would spoil stay in fp32.",
@@ -70,7 +71,7 @@ def _batch(context: click.Context, parameter: click.Parameter, text: str | None)
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of unlabelled videos like those the device sees: for int8, and better for fp16.",
 )
-@click.option("--force", is_flag=True, help="Build even if the engine is there.")
+@click.option("--rebuild", is_flag=True, help="Build it again if the cache has it.")
 @bundle_option
 @json_option
 def build(folder: Path | None, bundle_path: Path | None, as_json: bool, **options: Any) -> None:
@@ -103,9 +104,9 @@ def build(folder: Path | None, bundle_path: Path | None, as_json: bool, **option
             **options,
         )
     if as_json:
-        print_json({**_content(done.engine), "new": done.new, "seconds": done.seconds})
+        print_json({**_content(done.artifact), "new": done.new, "seconds": done.seconds})
     else:
-        screen.show_build(screen.console(), done)
+        screen.show_engine(screen.console(), done)
 
 
 def _say(text: str) -> None:
@@ -129,31 +130,31 @@ def list_command(as_json: bool) -> None:
     """
     from edgesplit.cli import screen
     from edgesplit.errors import EdgesplitError
-    from edgesplit.runtime.backends.engines import ENGINES, Here, TensorRT
+    from edgesplit.runtime.backends.engines import ENGINES, Platform, TensorRT
 
     engines = ENGINES.list()
-    here: Here | None = None
+    platform: Platform | None = None
     why = ""
     if engines:
         try:
-            here = TensorRT().here()
+            platform = TensorRT().platform()
         except EdgesplitError as error:
             why = str(error)
     if as_json:
-        print_json([{**_content(one), "fits": one.here == here} for one in engines])
+        print_json([{**_content(one), "fits": one.platform == platform} for one in engines])
         return
-    screen.show_engines(screen.console(), engines, here=here)
+    screen.show_engines(screen.console(), engines, platform=platform)
     if why:
         click.echo(f"None of them runs here: {why}", err=True)
 
 
-def _shelf() -> Shelf[Any]:
-    from edgesplit.runtime.backends.engines import ENGINES
+def _cache() -> ArtifactCache[Any]:
+    from edgesplit.runtime import ENGINES
 
     return ENGINES
 
 
-engine.add_command(rm_command("engine", _shelf))
+engine.add_command(rm_command("engine", _cache))
 
 
 def _content(one: Engine) -> dict[str, Any]:

@@ -5,9 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.stream import Decision, Ended, Event, Rescored, Shadowed, Started
+    from edgesplit.runtime import (
+        Decision,
+        Ended,
+        Event,
+        Rescored,
+        Shadowed,
+        Started,
+    )
+    from edgesplit.runtime.backends.select import OpenedBackend
 
-__all__ = ["decision_text", "event_text"]
+__all__ = ["backend_text", "decision_text", "event_text"]
+
+_BACKENDS = {"tensorrt": "TensorRT", "cuda": "CUDA"}
+
+
+def backend_text(opened: OpenedBackend) -> str:
+    """Return what runs the backbone, and why no faster backend does, in a line."""
+    why = (f"{_BACKENDS[one.backend]}: {one.reason}" for one in opened.passed_over)
+    return "; ".join((opened.description, *why))
 
 
 def decision_text(event: Decision | Rescored) -> str:

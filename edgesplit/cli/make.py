@@ -9,12 +9,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from edgesplit._types import VariantName
 from edgesplit.cli.options import (
-    RECIPES,
     bundle_option,
     check_new,
     json_option,
@@ -28,7 +28,6 @@ from edgesplit.video.preprocessing import INTERPOLATIONS, LAYOUTS
 if TYPE_CHECKING:
     from edgesplit.edits.report import Report
     from edgesplit.runtime import Prediction
-    from edgesplit.runtime.backends.variants import Recipe
 
 __all__ = ["demo", "encoder", "export", "fuse"]
 
@@ -257,14 +256,14 @@ def demo(folder: Path, force: bool, no_edit: bool, as_json: bool) -> None:
 @click.command()
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file.")
 @click.option("--head", "digest", help="Digest of a head of the bundle; by default the live one.")
-@click.option("--variant", "recipe", type=click.Choice(RECIPES), help="Take this variant.")
+@click.option("--variant", type=click.Choice(get_args(VariantName)), help="Take this variant.")
 @replace_option
 @bundle_option
 @json_option
 def fuse(
     output: Path,
     digest: str | None,
-    recipe: Recipe | None,
+    variant: VariantName | None,
     replace: bool,
     bundle_path: Path | None,
     as_json: bool,
@@ -287,10 +286,10 @@ def fuse(
         check_new(output)
     bundle = open_bundle(bundle_path)
     fused = fuse_models(
-        read_variant(bundle, recipe) if recipe else inline(bundle.backbone()),
+        read_variant(bundle, variant) if variant else inline(bundle.backbone()),
         bundle.head(digest),
         clip_shape=bundle.preprocessing.clip_shape,
-        optimize=recipe != "fp16",
+        optimize=variant != "fp16",
     )
     write_new(output, fused.data, replace=replace)
     if as_json:
@@ -309,7 +308,7 @@ def fuse(
         "Runtime\n"
         "  after an edit, fuse again; what a compiler makes of it carries no promise of locality"
     )
-    if recipe == "fp16":
+    if variant == "fp16":
         click.echo(
             "warning: on a CPU open it with graph optimizations off: ONNX Runtime's end the "
             "process on some float16 graphs",

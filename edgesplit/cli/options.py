@@ -6,17 +6,17 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
+from edgesplit._types import BackendName, VariantName
+
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
-    from edgesplit.runtime.backends.select import Choice, Kind
-    from edgesplit.runtime.backends.variants import Recipe
+    from edgesplit.runtime.backends.select import OpenedBackend
 
 __all__ = [
-    "RECIPES",
     "SECONDS",
     "Number",
     "backend_options",
@@ -32,12 +32,6 @@ __all__ = [
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-RECIPES: tuple[Recipe, ...] = ("fp16", "int8", "ort")
-"""`runtime.backends.variants.Recipe`, without the import that would slow `--help` down."""
-
-BACKENDS: tuple[Kind, ...] = ("auto", "cpu", "cuda", "ort-tensorrt", "tensorrt")
-"""`edgesplit.runtime.backends.select.Kind`, for the same reason."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """Every command has it."""
@@ -62,26 +56,28 @@ def bundle_option(command: Command) -> Command:
 
 def backend_options(command: Command) -> Command:
     """Adds --backend and --variant, for `open_backend`."""
-    kind = click.option(
+    backend = click.option(
         "--backend",
-        type=click.Choice(BACKENDS),
+        type=click.Choice(get_args(BackendName)),
         default="auto",
         show_default=True,
         help="An engine, a provider of ONNX Runtime, or what is fastest here.",
     )
-    recipe = click.option(
-        "--variant", type=click.Choice(RECIPES), help="Run this variant; see `edgesplit variant`."
+    variant = click.option(
+        "--variant",
+        type=click.Choice(get_args(VariantName)),
+        help="Run this variant; see `edgesplit variant`.",
     )
-    return kind(recipe(command))
+    return backend(variant(command))
 
 
-def open_backend(bundle: Bundle, kind: Kind, recipe: Recipe | None) -> Choice:
-    """The backend that --backend and --variant name; see `edgesplit.runtime.open_backend`."""
+def open_backend(bundle: Bundle, name: BackendName, variant: VariantName | None) -> OpenedBackend:
+    """Open the backend that --backend and --variant name; see `edgesplit.runtime.open_backend`."""
     from edgesplit import runtime
 
-    if kind == "tensorrt" and recipe:
+    if name == "tensorrt" and variant:
         raise click.UsageError("--variant is ONNX Runtime's; an engine has a --precision instead")
-    return runtime.open_backend(bundle, kind, recipe=recipe)
+    return runtime.open_backend(bundle, name, variant=variant)
 
 
 def open_bundle(path: Path | None) -> Bundle:

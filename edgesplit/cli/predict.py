@@ -18,8 +18,7 @@ from edgesplit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.backends.select import Kind
-    from edgesplit.runtime.backends.variants import Recipe
+    from edgesplit._types import BackendName, VariantName
 
 __all__ = ["predict"]
 
@@ -31,8 +30,8 @@ __all__ = ["predict"]
 @json_option
 def predict(
     clips: tuple[Path, ...],
-    backend: Kind,
-    variant: Recipe | None,
+    backend: BackendName,
+    variant: VariantName | None,
     bundle_path: Path | None,
     as_json: bool,
 ) -> None:

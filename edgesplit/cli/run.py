@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,10 +26,10 @@ from edgesplit.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from edgesplit._types import BackendName, VariantName
     from edgesplit.heads.head import Head
-    from edgesplit.runtime.backends.select import Choice, Kind
-    from edgesplit.runtime.backends.variants import Recipe
-    from edgesplit.runtime.stream import Event
+    from edgesplit.runtime import Event
+    from edgesplit.runtime.backends.select import OpenedBackend
 
 __all__ = ["run"]
 
@@ -111,8 +112,8 @@ def run(
     every: bool,
     shadow: str | None,
     rollback_above: float | None,
-    backend: Kind,
-    variant: Recipe | None,
+    backend: BackendName,
+    variant: VariantName | None,
     bundle_path: Path | None,
     as_json: bool,
     **options: Any,
@@ -127,17 +128,18 @@ def run(
     Example:
         edgesplit run --source rtsp://camera/1 --window 2.5 --json
     """
+    from edgesplit.cli.events import backend_text
     from edgesplit.errors import EdgesplitError
     from edgesplit.runtime import Runtime, Stream
     from edgesplit.runtime.stream import parse_source
 
     parsed = parse_source(source, live=live, playlist=playlist)
     bundle = open_bundle(bundle_path)
-    chosen = open_backend(bundle, backend, variant)
-    show = _json_printer(chosen) if as_json else _printer(every)
+    opened = open_backend(bundle, backend, variant)
+    show = _json_printer(opened) if as_json else _printer(every)
     if not as_json:
-        click.echo(f"{chosen.name}: {chosen.why or 'as asked for'}", err=True)
-    with Runtime(bundle, backend=chosen.backend, rollback_above=rollback_above) as runtime:
+        click.echo(backend_text(opened), err=True)
+    with Runtime(bundle, backend=opened.backend, rollback_above=rollback_above) as runtime:
         if shadow is not None:
             runtime.start_shadow(_find_head(shadow))
         stream = Stream(runtime, parsed, **options)
@@ -171,14 +173,15 @@ def _find_head(named: str) -> str | Head:
     return Head.from_bytes(read_bytes(file)) if file.is_file() else named
 
 
-def _json_printer(chosen: Choice) -> Callable[[Event], None]:
-    """Return what prints an event as a line of JSON; `start` also states the backend, and why."""
-    from edgesplit.runtime.stream import Started
+def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:
+    """Prints each event as a line of JSON; the first says which backend runs, and why."""
+    from edgesplit.runtime import Started
 
     def show(event: Event) -> None:
         content = event.to_json()
         if isinstance(event, Started):
-            content |= {"backend": chosen.name, "backend_why": chosen.why}
+            why = [asdict(one) for one in opened.passed_over]
+            content |= {"backend": opened.description, "backend_why": why}
         print_json(content, indent=None)
 
     return show

@@ -19,7 +19,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 if TYPE_CHECKING:
-    from edgesplit.backbone.fp16 import RangeReport
+    from edgesplit.backbone.ranges import RangeReport
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.bundle.history import Version
     from edgesplit.cli.demo import DemoResult
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from edgesplit.heads.diff import HeadDiff
     from edgesplit.heads.head import Head
     from edgesplit.heads.labels import Source
-    from edgesplit.runtime.backends.engines import Build, Engine, Here
-    from edgesplit.runtime.backends.variants import Added, Guard, Variant
+    from edgesplit.runtime.backends.artifacts import Made
+    from edgesplit.runtime.backends.engines import Engine, Platform
+    from edgesplit.runtime.backends.variants import Variant
     from edgesplit.runtime.device.doctor import Checkup
     from edgesplit.runtime.live.runtime import Prediction
 
@@ -38,13 +39,13 @@ __all__ = [
     "notes",
     "path_text",
     "progress",
-    "show_build",
     "show_bundle",
     "show_checkup",
     "show_choices",
     "show_demo",
     "show_diff",
     "show_encoder",
+    "show_engine",
     "show_engines",
     "show_export",
     "show_history",
@@ -281,10 +282,14 @@ def show_encoder(out: Console, report: EncoderReport) -> None:
     out.print("  the next edit embeds its texts anew; rows that earlier edits made stay")
 
 
-def show_build(out: Console, build: Build) -> None:
+def show_engine(out: Console, built: Made[Engine]) -> None:
     """Prints what was built, or that it was there, and how well it agrees with ONNX Runtime."""
-    engine = build.engine
-    made = f"built in {build.seconds:.0f} s" if build.new else "is there already; --force builds it"
+    engine = built.artifact
+    made = (
+        f"built in {built.seconds:.0f} s"
+        if built.new
+        else "is there already; --rebuild replaces it"
+    )
     out.print(f"engine [bold]{engine.key}[/] {made}")
     out.print(
         f"  {engine.precision}, batch {engine.batch}, {engine.size_bytes / 1e6:.1f} MB; "
@@ -296,21 +301,21 @@ def show_build(out: Console, build: Build) -> None:
         f"{agreement.distance:.1e}, on the worst of {agreement.n_clips} clips"
     )
     if engine.ranges:
-        given = (
-            f"{engine.n_given} clips" if engine.n_given else "made clips; --clips measures on yours"
-        )
+        given = "made clips; --clips measures on yours"
+        if engine.n_calibrated:
+            given = f"{engine.n_calibrated} clips"
         out.print(f"  {_ranges(engine.ranges)}; measured on {given}")
 
 
-def show_engines(out: Console, engines: Sequence[Engine], *, here: Here | None) -> None:
-    """Prints the engines of the cache; those that `here` does not fit are dim."""
+def show_engines(out: Console, engines: Sequence[Engine], *, platform: Platform | None) -> None:
+    """Prints the engines of the cache; those of another platform are dim."""
     if not engines:
         out.print("there is no engine; `edgesplit engine build` makes one")
         return
     names = ("engine", "space", "precision", "batch", "size", "age", "for", "here")
     table = Table(*names, box=None, pad_edge=False)
     for one in engines:
-        fits = one.here == here
+        fits = one.platform == platform
         table.add_row(
             one.key,
             one.feature_space[:SHORT],
@@ -325,20 +330,22 @@ def show_engines(out: Console, engines: Sequence[Engine], *, here: Here | None) 
     out.print(table)
 
 
-def show_variant(out: Console, added: Added) -> None:
+def show_variant(out: Console, added: Made[Variant]) -> None:
     """Prints what was made, or that it was there, how well it agrees and how fast it is."""
-    variant, guard = added.variant, added.variant.guard
-    made = f"made in {added.seconds:.0f} s" if added.new else "is there already; --force makes it"
-    out.print(f"variant [bold]{variant.recipe}[/] {variant.key} {made}")
-    on = f", calibrated on {variant.n_calibrated} others" if variant.recipe == "int8" else ""
+    variant, agreement = added.artifact, added.artifact.agreement
+    made = (
+        f"made in {added.seconds:.0f} s" if added.new else "is there already; --rebuild replaces it"
+    )
+    out.print(f"variant [bold]{variant.name}[/] {variant.key} {made}")
+    on = f", calibrated on {variant.n_calibrated} others" if variant.name == "int8" else ""
     out.print(
-        f"  against fp32 on {guard.n_clips} clips{on}: the same decision in {guard.agreement:.1%}, "
-        f"feature cosine {guard.cosine:.4f} on the worst, logits up to {guard.logits:.3f} of the "
-        "largest apart"
+        f"  against fp32 on {agreement.n_clips} clips{on}: the same decision in "
+        f"{agreement.decisions:.1%}, feature cosine {agreement.cosine:.4f} on the worst, logits up "
+        f"to {agreement.logits:.3f} of the largest apart"
     )
     out.print(
-        f"  {variant.size_bytes / 1e6:.1f} MB; {variant.recipe} is {_times(guard)} as fast as fp32 "
-        "on this machine" + (": [yellow]slower[/]" if guard.speed < 1 else "")
+        f"  {variant.size_bytes / 1e6:.1f} MB; {variant.name} is {variant.speed:.2f} x as fast as "
+        "fp32 on this machine" + (": [yellow]slower[/]" if variant.speed < 1 else "")
     )
     if variant.ranges:
         out.print(f"  {_ranges(variant.ranges)}")
@@ -350,9 +357,9 @@ def show_variants(out: Console, variants: Sequence[Variant]) -> None:
         out.print("there is no variant; `edgesplit variant add` makes one")
         return
     names = (
-        "variant",
+        "key",
         "space",
-        "recipe",
+        "variant",
         "size",
         "same decision",
         "speed",
@@ -364,10 +371,10 @@ def show_variants(out: Console, variants: Sequence[Variant]) -> None:
         table.add_row(
             one.key,
             one.feature_space[:SHORT],
-            one.recipe,
+            one.name,
             f"{one.size_bytes / 1e6:.1f} MB",
-            f"{one.guard.agreement:.1%} of {one.guard.n_clips}",
-            _times(one.guard),
+            f"{one.agreement.decisions:.1%} of {one.agreement.n_clips}",
+            f"{one.speed:.2f} x",
             one.made[:19],
             f"{one.ranges.n_kept}, {_largest(one.ranges)}" if one.ranges else "",
         )
@@ -383,10 +390,6 @@ def _ranges(ranges: RangeReport) -> str:
 
 def _largest(ranges: RangeReport) -> str:
     return f"{ranges.largest:.3g} in {escape(ranges.value)}"
-
-
-def _times(guard: Guard) -> str:
-    return f"{guard.speed:.2f} x"
 
 
 def _age(seconds: float) -> str:

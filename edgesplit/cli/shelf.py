@@ -1,4 +1,4 @@
-"""The command that takes things off a shelf of the cache: the same for engines and variants."""
+"""The command that removes artifacts from the cache: the same for engines and variants."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from edgesplit.cli.options import json_option, print_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgesplit.storage.artifacts import Shelf
+    from edgesplit.runtime.backends.artifacts import ArtifactCache
 
 __all__ = ["rm_command"]
 
 
-def rm_command(noun: str, load: Callable[[], Shelf[Any]]) -> click.Command:
+def rm_command(noun: str, load: Callable[[], ArtifactCache[Any]]) -> click.Command:
     """`edgesplit <noun> rm`.
 
     Args:
-        noun: the shelf's.
-        load: imports it, once the command runs.
+        noun: the cache's.
+        load: imports the cache, once the command runs.
     """
 
     @click.argument("key", required=False)

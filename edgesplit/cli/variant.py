@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from edgesplit.cli.options import RECIPES, bundle_option, json_option, open_bundle, print_json
+from edgesplit._types import VariantName
+from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json
 from edgesplit.cli.shelf import rm_command
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.backends.variants import Recipe, Variant
-    from edgesplit.storage.artifacts import Shelf
+    from edgesplit.runtime.backends.artifacts import ArtifactCache
+    from edgesplit.runtime.backends.variants import Variant
 
 __all__ = ["variant"]
 
@@ -32,7 +33,7 @@ def variant() -> None:
 
 
 @variant.command()
-@click.argument("recipe", type=click.Choice(RECIPES))
+@click.argument("name", type=click.Choice(get_args(VariantName)))
 @click.option(
     "--clips",
     "folder",
@@ -40,10 +41,12 @@ def variant() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of unlabelled videos like those the device sees: they calibrate and judge.",
 )
-@click.option("--force", is_flag=True, help="Make it even if it is there.")
+@click.option("--rebuild", is_flag=True, help="Make it again if the cache has it.")
 @bundle_option
 @json_option
-def add(recipe: Recipe, folder: Path, force: bool, bundle_path: Path | None, as_json: bool) -> None:
+def add(
+    name: VariantName, folder: Path, rebuild: bool, bundle_path: Path | None, as_json: bool
+) -> None:
     """Make a variant; it is kept only if it answers as the fp32 backbone does.
 
     \b
@@ -60,12 +63,12 @@ def add(recipe: Recipe, folder: Path, force: bool, bundle_path: Path | None, as_
     from edgesplit.video.clips import find_videos
 
     bundle = open_bundle(bundle_path)
-    with screen.notes().status(f"making {recipe}") as status:
+    with screen.notes().status(f"making {name}") as status:
         added = add_variant(
-            bundle, recipe, clips=find_videos(folder), force=force, progress=status.update
+            bundle, name, clips=find_videos(folder), rebuild=rebuild, progress=status.update
         )
     if as_json:
-        print_json({**_content(added.variant), "new": added.new, "seconds": added.seconds})
+        print_json({**_content(added.artifact), "new": added.new, "seconds": added.seconds})
     else:
         screen.show_variant(screen.console(), added)
 
@@ -89,13 +92,13 @@ def list_command(as_json: bool) -> None:
         screen.show_variants(screen.console(), variants)
 
 
-def _shelf() -> Shelf[Any]:
-    from edgesplit.runtime.backends.variants import VARIANTS
+def _cache() -> ArtifactCache[Any]:
+    from edgesplit.runtime import VARIANTS
 
     return VARIANTS
 
 
-variant.add_command(rm_command("variant", _shelf))
+variant.add_command(rm_command("variant", _cache))
 
 
 def _content(one: Variant) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from edgesplit.errors import CacheError
 
-__all__ = ["cache_folder", "cache_path", "find_cached", "make_cache", "warn_of_cache"]
+__all__ = ["REMEDY", "cache_folder", "cache_path", "find_cached", "make_cache", "warn_of_cache"]
 
 _ROOT = 0
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH
-_REMEDY = "Set EDGESPLIT_CACHE to a folder with room that you may write to."
+REMEDY = "Set EDGESPLIT_CACHE to a folder with room that you may write to."
 _OPT_IN = "With EDGESPLIT_TRUST_CACHE=1 it is used as it is."
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def cache_path(*names: str) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        raise CacheError(f"Cannot read {steps[-1]}: {error.strerror}. {_REMEDY}") from error
+        raise CacheError(f"Cannot read {steps[-1]}: {error.strerror}. {REMEDY}") from error
     return steps[-1]
 
 
@@ -90,7 +90,7 @@ def make_cache(*names: str) -> Path:
             step.mkdir(mode=0o777 if _trusts() else 0o700, parents=True, exist_ok=True)
             _check(steps[:number])  # before anything is made in it
     except OSError as error:
-        raise CacheError(f"Cannot write to {steps[-1]}: {error.strerror}. {_REMEDY}") from error
+        raise CacheError(f"Cannot write to {steps[-1]}: {error.strerror}. {REMEDY}") from error
     return steps[-1]
 
 

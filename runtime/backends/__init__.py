@@ -1,10 +1,10 @@
-"""What runs a backbone on this device.
+"""Run a backbone on this device.
 
-select       which of these runs here, and why
-engines      the backbone compiled by TensorRT: build, compare, keep, open
-variants     the backbone in fp16, int8 or fused, for ONNX Runtime
-calibration  the clips that calibrate and judge both
-batching     the clips of several threads in one run
-tensorrt, cuda
-             TensorRT and the GPU, each known to one module
+select     select and open the fastest backend that starts, or one by name
+engines    the backbone compiled by TensorRT
+variants   the backbone in fp16, int8 or with fused attention, for ONNX Runtime
+agreement  compare both with the fp32 backbone, on the user's clips
+batching   the clips of several threads in one run
+tensorrt   the only module that imports TensorRT
+cuda       the only module that imports CUDA
 """

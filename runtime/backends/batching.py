@@ -1,4 +1,4 @@
-"""Batching, for those who want it: clips of several threads go through the backbone together."""
+"""Batching: the clips of several threads go through the backbone together."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class BatchingBackend:
     """
 
     def __init__(self, backend: Backend, *, most: int = 8, wait_ms: float = 2.0) -> None:
-        """Starts the thread that runs the batches.
+        """Start the thread that runs the batches.
 
         Args:
             backend: runs the batches; closed with this one.
-            most: clips that a batch has at most; an engine must have been built for as many.
+            most: the most clips of a batch; an engine must have been built for as many.
             wait_ms: how long the first clip of a batch waits for others.
         """
         if most < 1 or wait_ms < 0:
@@ -53,7 +53,7 @@ class BatchingBackend:
         return future.result()
 
     def close(self) -> None:
-        """See `Backend.close`; what waits is still run."""
+        """See `Backend.close`; clips that wait are still run."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -78,7 +78,7 @@ class BatchingBackend:
                 future.set_result(part.copy())  # an own array, not a view that keeps the batch
 
     def _run_alone(self, batch: list[tuple[Float32, Future[Float32]]]) -> None:
-        """One thread's bad clip must not cost the others theirs."""
+        """Run each thread's clips alone, so that a bad clip fails only its own thread."""
         for clips, future in batch:
             try:
                 future.set_result(self._backend.run(clips))
@@ -86,7 +86,7 @@ class BatchingBackend:
                 future.set_exception(error)
 
     def _next(self) -> list[tuple[Float32, Future[Float32]]]:
-        """The next batch; empty when closed and nothing waits. A run too large goes alone."""
+        """Return the next batch, or one too large run alone; empty when closed and none waits."""
         with self._changed:
             while not self._waiting:
                 if self._closed:

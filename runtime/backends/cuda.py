@@ -1,6 +1,6 @@
-"""The GPU: is there one, what is it called, and memory on it. No TensorRT here.
+"""Find the GPU and call CUDA, without TensorRT.
 
-CUDA is asked first, always: TensorRT without a driver ends the process instead of raising.
+Always ask CUDA first: TensorRT without a driver ends the process instead of raising.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from edgesplit.errors import BackendError, MissingExtraError
 __all__ = ["Device", "call", "find_device", "load_cuda"]
 
 _NODES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
-"""What a driver puts there: on a PC, on two generations of Jetson, under WSL."""
+"""Device nodes of a driver: on a PC, on two generations of Jetson, under WSL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The GPU that engines are built for; an engine for another one is of no use."""
+    """The GPU that engines are built for; another one does not run them."""
 
     gpu: str
     """Name and compute capability, as in `Orin sm87`."""
     cuda: str
-    """The version that the driver speaks, as in `12.6`."""
+    """The CUDA version that the driver supports, as in `12.6`."""
 
 
 def find_device() -> Device:
-    """The first CUDA device.
+    """Return the first CUDA device.
 
     Raises:
         BackendError: there is none, or the driver does not answer.
@@ -38,11 +38,15 @@ def find_device() -> Device:
     if not any(Path(node).exists() for node in _NODES):
         raise BackendError(
             f"This machine has no CUDA device (none of {', '.join(_NODES)}). Engines are built on "
-            "the device that runs them; ONNX Runtime needs none."
+            "the device that runs them; ONNX Runtime needs none.",
+            reason="no CUDA device",
         )
     cuda = load_cuda()
     if not call(cuda.cudaGetDeviceCount):
-        raise BackendError("The CUDA driver lists no device. Check CUDA_VISIBLE_DEVICES.")
+        raise BackendError(
+            "The CUDA driver lists no device. Check CUDA_VISIBLE_DEVICES.",
+            reason="the driver lists no device",
+        )
     version = call(cuda.cudaDriverGetVersion)
     found = call(cuda.cudaGetDeviceProperties, 0)
     name = found.name.split(b"\0")[0].decode(errors="replace")
@@ -53,7 +57,7 @@ def find_device() -> Device:
 
 
 def load_cuda() -> Any:
-    """The module of CUDA's runtime functions.
+    """Return the module of CUDA's runtime functions.
 
     Raises:
         MissingExtraError: cuda-bindings is not installed.
@@ -66,20 +70,22 @@ def load_cuda() -> Any:
             errors.append(error)
     raise MissingExtraError(
         f"CUDA's Python bindings cannot be imported ({errors[0]}). Install those of the driver's "
-        "CUDA: pip install 'cuda-bindings<13' for CUDA 12 (JetPack 6), 'cuda-bindings' for 13."
+        "CUDA: pip install 'cuda-bindings<13' for CUDA 12 (JetPack 6), 'cuda-bindings' for 13.",
+        reason="CUDA's Python bindings cannot be imported",
     ) from errors[0]
 
 
 def call(function: Any, *arguments: Any) -> Any:
-    """Calls a function of CUDA's runtime; returns what it gives beside the error code.
+    """Call a function of CUDA's runtime; return what it gives beside the error code.
 
     Raises:
-        BackendError: the code says that it failed.
+        BackendError: the error code is not 0.
     """
     code, *values = function(*arguments)
     if int(code) != 0:
         raise BackendError(
             f"CUDA's {function.__name__} failed: {getattr(code, 'name', code)}. Check the driver, "
-            "and that cuda-bindings is not newer than it."
+            "and that cuda-bindings is not newer than it.",
+            reason=f"{function.__name__} failed",
         )
     return values[0] if values else None

@@ -1,34 +1,51 @@
 """Engines: a bundle's backbone, compiled by TensorRT for this device and kept in the user's cache.
 
-A key is made of the feature space, TensorRT, CUDA, GPU and precision. No head is in it: an edit
-never asks for a build. Engines are never part of a bundle, as a plan is code that TensorRT trusts
-and a bundle may come from elsewhere.
+The key of an engine is made of feature space, TensorRT, CUDA, GPU and precision. The head is not
+part of it, so an edit never needs a new engine. Engines are never part of a bundle: a plan is code
+that TensorRT trusts, and a bundle may come from elsewhere.
 
-An engine gets into the cache only after its features were compared with ONNX Runtime's.
+An engine is kept only if its features agree with those of ONNX Runtime in fp32.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from edgesplit._data import check_digest
-from edgesplit._isolated import run_apart
-from edgesplit._types import Float32
+from edgesplit._isolated import run_isolated
+from edgesplit._types import EnginePrecision, Float32
 from edgesplit.backbone.backends import OrtBackend
-from edgesplit.backbone.fp16 import RangeReport, to_fp16
+from edgesplit.backbone.fp16 import to_fp16
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
+from edgesplit.backbone.ranges import Rewrite, Rewritten
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EngineError
-from edgesplit.runtime.backends.calibration import Clips, Progress, check_clips, read_clips
+from edgesplit.runtime.backends.agreement import (
+    Clips,
+    Progress,
+    Tolerance,
+    check_agreement,
+    check_clips,
+    compare_features,
+    read_clips,
+    share_clips,
+)
+from edgesplit.runtime.backends.artifacts import (
+    Artifact,
+    ArtifactCache,
+    Made,
+    describe_file,
+    make_key,
+)
 from edgesplit.runtime.backends.cuda import find_device
 from edgesplit.runtime.backends.tensorrt import (
     Batch,
@@ -38,48 +55,64 @@ from edgesplit.runtime.backends.tensorrt import (
     run_plan,
     version,
 )
-from edgesplit.storage.artifacts import Shelf, make_key
 from edgesplit.storage.files import PART
 from edgesplit.storage.user_cache import find_cached
 
 __all__ = [
-    "COSINE_BARS",
     "ENGINES",
-    "PRECISIONS",
     "PROGRESS_S",
-    "Agreement",
-    "Build",
+    "TOLERANCES",
     "Engine",
-    "Here",
-    "Precision",
+    "Platform",
     "TensorRT",
     "build_engine",
-    "check_agreement",
     "open_engine",
 ]
 
-Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-COSINE_BARS: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}
-"""The lowest cosine between an engine's feature of a clip and ONNX Runtime's that is accepted.
+def _limit_features(cosine: float, advice: str) -> Tolerance:
+    """Return limits of the cosine, and of the distance that a feature of equal length then has.
 
-TensorRT may use TF32 for fp32, with float16's 11 bits; a lost bias or a wrong operator costs far
-more than any of these.
-"""
+    The cosine alone does not see a wrong length.
+    """
+    return Tolerance(cosine, distance=math.sqrt(2 - 2 * cosine), advice=advice)
+
+
+TOLERANCES: dict[EnginePrecision, Tolerance] = {
+    "fp32": _limit_features(
+        0.9999, "Update TensorRT; ONNX Runtime's CUDA provider is another way."
+    ),
+    "fp16": _limit_features(0.999, "Build with --precision fp32."),
+    "int8": _limit_features(
+        0.99, "Give more clips, from the very cameras, or build with --precision fp16."
+    ),
+}
+"""TensorRT may use TF32 for fp32, with float16's 11 bits; a lost bias or a wrong operator costs far
+more than any of these."""
 
 PROGRESS_S = 5.0
-"""How often a build that goes on says so, at the latest."""
+"""The longest time between two progress messages of a build, in seconds."""
+
+_VERSION = 2
+"""Raised when engines, or their JSON files, of earlier edgesplits must not be found any more."""
 
 _N_CLIPS = 8
-"""Different clips that an engine is compared on, at most."""
+"""The most different clips that an engine is compared on."""
 
-_TINY = float(np.finfo(np.float32).tiny)
+Result = TypeVar("Result")
+
+_ADVICE = "Check the driver, and that TensorRT and CUDA are made for each other."
+
+_REWRITES: dict[EnginePrecision, Rewrite] = {
+    "fp32": lambda backbone, clips: Rewritten(backbone),
+    "fp16": to_fp16,
+    "int8": partial(to_int8, signed=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """What an engine that is built here is good for."""
+class Platform:
+    """What an engine is built for; on another platform it does not run."""
 
     tensorrt: str
     """Module and version, as in `tensorrt 10.3.0`."""
@@ -88,17 +121,21 @@ class Here:
 
 
 class TensorRT:
-    """TensorRT, never in this process. A test passes one that needs no GPU."""
+    """TensorRT, always in a subprocess. A test passes one that needs no GPU."""
 
-    def here(self) -> Here:
-        """CUDA's answer first, then TensorRT's, which may crash without CUDA.
+    def platform(self) -> Platform:
+        """Return the platform of this machine.
+
+        CUDA is asked first, as TensorRT may crash without it.
 
         Raises:
-            BackendError: there is no CUDA device, or TensorRT crashed.
+            BackendError: there is no CUDA device.
+            IsolatedProcessError: TensorRT crashed.
             MissingExtraError: TensorRT or cuda-bindings is not installed.
         """
         device = find_device()
-        return Here(tensorrt=run_apart(version), cuda=device.cuda, gpu=device.gpu)
+        tensorrt = run_isolated(version, advice=_ADVICE)
+        return Platform(tensorrt=tensorrt, cuda=device.cuda, gpu=device.gpu)
 
     def build(
         self,
@@ -109,312 +146,222 @@ class TensorRT:
         timing_cache: bytes,
         progress: Progress,
     ) -> Plan:
-        """See `trt.build_plan`; says every `PROGRESS_S` how it is going."""
+        """See `tensorrt.build_plan`; reports progress every `PROGRESS_S`."""
         arguments = (backbone, clip_shape, batch, timing_cache)
-        on_wait = _going_on(progress, "building")
-        return run_apart(build_plan, *arguments, every_s=PROGRESS_S, on_wait=on_wait)
+        return _run_isolated(progress, "building", build_plan, *arguments)
 
     def run(
         self, engine: bytes, clips: Float32, sizes: tuple[int, ...], *, progress: Progress
     ) -> Float32:
-        """See `trt.run_plan`; says every `PROGRESS_S` how it is going."""
-        on_wait = _going_on(progress, "running the engine")
-        return run_apart(run_plan, engine, clips, sizes, every_s=PROGRESS_S, on_wait=on_wait)
+        """See `tensorrt.run_plan`; reports progress every `PROGRESS_S`."""
+        return _run_isolated(progress, "running the engine", run_plan, engine, clips, sizes)
 
 
-def _going_on(progress: Progress, what: str) -> Callable[[float, str], None]:
-    def say(seconds: float, line: str) -> None:
+def _run_isolated(
+    progress: Progress, what: str, function: Callable[..., Result], *arguments: Any
+) -> Result:
+    def report(seconds: float, line: str) -> None:
         progress(f"{what}, {seconds:.0f} s" + (f": {line}" if line else ""))
 
-    return say
+    return run_isolated(function, *arguments, every_s=PROGRESS_S, on_wait=report, advice=_ADVICE)
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How an engine's features compare with ONNX Runtime's; the worst clip counts."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine(Artifact):
+    """An engine of the cache. Its key is feature space, platform and precision."""
 
-    cosine: float
-    distance: float
-    """Of the two features, relative to the length of ONNX Runtime's."""
-    n_clips: int
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """One engine of the cache. The first five fields are its key."""
-
-    feature_space: str
     tensorrt: str
     cuda: str
     gpu: str
-    precision: Precision
+    precision: EnginePrecision
     batch: Batch
     backbone: str
     """sha256 of the ONNX that it was built from."""
-    digest: str
-    """sha256 of the plan."""
-    size_bytes: int
-    agreement: Agreement
-    made: str
-    """When, ISO 8601 in UTC."""
-    ranges: RangeReport | None = None
-    """For fp16: what the ranges decided."""
-    n_given: int = 0
-    """The user's clips that the ranges come from; 0 if they come from made clips, or there are
-    none."""
+
+    def __post_init__(self) -> None:
+        Artifact.__post_init__(self)
+        check_digest(self.backbone)
+        if self.precision not in get_args(EnginePrecision):
+            raise ValueError(self.precision)
 
     @property
     def key(self) -> str:
         """The engine's name in the cache."""
-        return _key(self.feature_space, self.here, self.precision)
+        return _key(self.feature_space, self.platform, self.precision)
 
     @property
-    def here(self) -> Here:
+    def platform(self) -> Platform:
         """Where it runs."""
-        return Here(tensorrt=self.tensorrt, cuda=self.cuda, gpu=self.gpu)
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since it was built."""
-        made = datetime.fromisoformat(self.made)
-        return (datetime.now(timezone.utc) - made).total_seconds()
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Engine:
-        """What `asdict` gave; raises KeyError, TypeError or ValueError on anything else."""
-        for name in ("feature_space", "backbone", "digest"):
-            check_digest(content[name])
-        ranges = content.get("ranges")
-        if content["precision"] == "fp16" and not ranges:
-            raise ValueError("it was built before ranges were measured, and may overflow")
-        nested = {
-            "batch": Batch(**content["batch"]),
-            "agreement": Agreement(**content["agreement"]),
-            "ranges": RangeReport(**ranges) if ranges else None,
-        }
-        engine = cls(**{**content, **nested})
-        if engine.precision not in PRECISIONS:
-            raise ValueError(engine.precision)
-        _ = engine.age_s  # raises on a time that is none
-        return engine
+        return Platform(tensorrt=self.tensorrt, cuda=self.cuda, gpu=self.gpu)
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
-    """What `build_engine` did."""
-
-    engine: Engine
-    new: bool
-    """False when the very engine was there already."""
-    seconds: float
-
-
-ENGINES = Shelf(
-    "engine", "engine", EngineError, Engine.from_json, ("timing/*.cache", f"timing/.*{PART}")
+ENGINES = ArtifactCache(
+    "engine", "engine", EngineError, Engine, ("timing/*.cache", f"timing/.*{PART}")
 )
-"""Where they are kept; below it, in `timing/`, what TensorRT learned about the device."""
+"""The engines of the cache; `timing/` below it holds what TensorRT learned about the device."""
 
 
 def build_engine(
     bundle: Bundle,
     *,
-    precision: Precision = "fp32",
+    precision: EnginePrecision = "fp32",
     batch: Batch | None = None,
     clips: Clips | None = None,
-    force: bool = False,
+    rebuild: bool = False,
     progress: Progress = lambda text: None,
     tensorrt: TensorRT | None = None,
-) -> Build:
-    """Builds the engine of a bundle's backbone for this device, or finds that it is there.
+) -> Made[Engine]:
+    """Return the engine of a bundle's backbone for this device, built now unless it is there.
 
     An engine of the same key that was built for another batch, or from another ONNX, is replaced;
-    of int8 engines only the batch is asked, as the ONNX is known only after calibration.
-    Whatever happens, the cache holds the old engine or the new one, whole and compared. Minutes on
-    a small device; TensorRT runs in a process of its own, and an interrupt ends it.
+    of an int8 engine only the batch is compared, as its ONNX is known only after calibration.
+    Building takes minutes on a small device. TensorRT runs in a subprocess, which an interrupt
+    ends. The cache then holds the old engine, or the new one if it agrees with the backbone.
 
     Args:
-        bundle: whose backbone it is. Its heads do not matter.
-        precision: of the operators; what float16 would spoil stays in float32 (`to_fp16`).
+        bundle: whose backbone it is.
+        precision: of the operators; those that float16 would spoil stay in float32 (`to_fp16`).
         batch: the batch sizes that the engine takes; 1 to 8, fastest at 1, by default.
-        clips: unlabelled ones like those that the device sees. For int8 every other one
-            calibrates (`to_int8`), and with some of the rest the engine is compared. For fp16 the
-            ranges are measured on all, and the engine is compared on some; without clips, both
-            happen on made ones, whose ranges may be smaller.
-        force: build even if it is there; an int8 engine that is there stays, whatever the clips.
-        progress: told what is going on, at least every `PROGRESS_S`.
-        tensorrt: what builds and runs.
+        clips: unlabelled ones like those that the device sees; int8 needs them. Some of them
+            measure ranges, others compare (`share_clips`). For fp16 without clips, both happen on
+            synthetic ones, whose ranges may be smaller.
+        rebuild: build even if the engine is there.
+        progress: gets a message at least every `PROGRESS_S`.
+        tensorrt: builds and runs the engine.
 
     Raises:
         ValueError: clips are missing for int8, or given for fp32.
         VariantError: there are too few clips.
         ClipError: a video cannot be read.
         ExportError: the backbone cannot be rewritten.
-        EngineError: TensorRT cannot build the engine, crashed, or built one whose features are
-            not the backbone's; or another process is building this one.
+        EngineError: TensorRT cannot build the engine, or built one that does not agree with the
+            backbone; or another process is building this one.
+        IsolatedProcessError: TensorRT crashed.
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT, cuda-bindings or ONNX Runtime is not installed.
         BundleError: the bundle is damaged.
     """
     if (clips is None and precision == "int8") or (clips is not None and precision == "fp32"):
         raise ValueError("int8 takes clips, fp16 may have them, fp32 has no use for them")
-    start = time.monotonic()
-    tensorrt = tensorrt or TensorRT()
-    batch = batch or Batch()
-    here = tensorrt.here()
+    runner, sizes = tensorrt or TensorRT(), batch or Batch()
+    platform = runner.platform()
     own = inline(bundle.backbone())
-    key = _key(bundle.feature_space, here, precision)
-    with ENGINES.lock(key):
-        known = ENGINES.find(key)
-        there = known if known and not force and known.batch == batch else None
-        if there and precision == "int8":
-            return Build(engine=there, new=False, seconds=time.monotonic() - start)
-        source = _prepare(bundle, own, precision, clips, progress)
-        if there and there.backbone == source.digest:
-            return Build(engine=there, new=False, seconds=time.monotonic() - start)
+
+    @cache
+    def source() -> _Source:
+        return _rewrite(bundle, own, precision, clips, progress)
+
+    def is_current(known: Engine) -> bool:
+        if rebuild or known.batch != sizes:
+            return False
+        return precision == "int8" or known.backbone == source().digest
+
+    def make() -> tuple[Engine, bytes, dict[Path, bytes]]:
+        times = _timing_file(platform)
+        judged = source().clips
         progress("building")
-        times = _timing_file(here)
-        plan = tensorrt.build(
-            source.backbone,
+        plan = runner.build(
+            source().rewritten.data,
             clip_shape=bundle.preprocessing.clip_shape,
-            batch=batch,
+            batch=sizes,
             timing_cache=_read_times(times),
             progress=progress,
         )
-        agreement = _compare(own, plan.engine, source.judging, batch, tensorrt, progress)
-        check_agreement(agreement, precision)
+        features = _run(plan.engine, own, judged, sizes, runner, progress)
+        agreement = compare_features(*features, bundle.head())
+        check_agreement(agreement, TOLERANCES[precision], f"{precision} engine", EngineError)
         engine = Engine(
             feature_space=bundle.feature_space,
-            **asdict(here),
+            **asdict(platform),
             precision=precision,
-            batch=batch,
-            backbone=source.digest,
-            digest=hashlib.sha256(plan.engine).hexdigest(),
-            size_bytes=len(plan.engine),
+            batch=sizes,
+            backbone=source().digest,
             agreement=agreement,
-            ranges=source.ranges,
-            n_given=source.n_given,
-            made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            ranges=source().rewritten.ranges,
+            n_calibrated=source().n_calibrated,
+            **describe_file(plan.engine),
         )
-        ENGINES.save(engine, plan.engine, {times: plan.timing_cache})
-    return Build(engine=engine, new=True, seconds=time.monotonic() - start)
+        return engine, plan.engine, {times: plan.timing_cache}
+
+    key = _key(bundle.feature_space, platform, precision)
+    return ENGINES.find_or_make(key, make, accept=is_current)
 
 
 def open_engine(
-    bundle: Bundle, *, precision: Precision = "fp32", tensorrt: TensorRT | None = None
+    bundle: Bundle, *, precision: EnginePrecision = "fp32", tensorrt: TensorRT | None = None
 ) -> EngineBackend:
-    """The backend that runs this bundle's engine on this device, for `Runtime(backend=…)`.
+    """Return the backend that runs a bundle's engine on this device, for `Runtime(backend=…)`.
 
     Raises:
         EngineError: there is none, its file is damaged, or TensorRT does not take it.
+        IsolatedProcessError: TensorRT crashed.
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT or cuda-bindings is not installed.
     """
-    engine = ENGINES.find(_key(bundle.feature_space, (tensorrt or TensorRT()).here(), precision))
-    if engine is None:
-        raise EngineError(
-            f"There is no {precision} engine of {bundle.path} for this device. "
-            f"`edgesplit engine build --precision {precision}` makes one."
-        )
+    key = _key(bundle.feature_space, (tensorrt or TensorRT()).platform(), precision)
     clips = " --clips FOLDER" if precision == "int8" else ""
-    again = f"edgesplit engine build --precision {precision}{clips} --force"
-    return EngineBackend(ENGINES.read(engine, again=again))
-
-
-def check_agreement(agreement: Agreement, precision: Precision) -> None:
-    """Lets an engine pass that computes the backbone's features.
-
-    A cosine does not see a wrong length, so the distance has a bar as well: what a feature of the
-    right length would be away at the lowest cosine.
-
-    Raises:
-        EngineError: it does not; with the numbers.
-    """
-    bar = COSINE_BARS[precision]
-    farthest = float(np.sqrt(2 - 2 * bar))
-    # A comparison with NaN is false: features that are not finite are refused too.
-    if not (agreement.cosine >= bar and agreement.distance <= farthest):
-        advice = {
-            "fp32": "Update TensorRT; ONNX Runtime's CUDA provider is another way.",
-            "fp16": "Build with --precision fp32.",
-            "int8": "Give more clips, from the very cameras, or build with --precision fp16.",
-        }
-        raise EngineError(
-            f"The {precision} engine does not compute the backbone's features, and was thrown "
-            f"away: on the worst of {agreement.n_clips} clips, cosine {agreement.cosine:.5f} (at "
-            f"least {bar}), distance {agreement.distance:.2g} of the feature's length (at most "
-            f"{farthest:.2g}). {advice[precision]}"
-        )
+    what = f"{precision} engine of {bundle.path} for this device"
+    command = f"edgesplit engine build --precision {precision}{clips}"
+    return EngineBackend(ENGINES.read(key, what=what, command=command))
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What an engine is built from."""
+    """What an engine is built from, and compared on."""
 
-    backbone: bytes
-    judging: Float32
-    """Clips that the engine is compared on, `(n, *clip_shape)`."""
-    n_given: int
-    ranges: RangeReport | None = None
+    rewritten: Rewritten
+    clips: Float32
+    """Clips to compare on, `(n, *clip_shape)`."""
+    n_calibrated: int
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.backbone).hexdigest()
+        return hashlib.sha256(self.rewritten.data).hexdigest()
 
 
-def _prepare(
-    bundle: Bundle, own: bytes, precision: Precision, clips: Clips | None, progress: Progress
+def _rewrite(
+    bundle: Bundle, own: bytes, precision: EnginePrecision, clips: Clips | None, progress: Progress
 ) -> _Source:
-    given: Clips = _made_clips(_N_CLIPS, bundle.preprocessing.clip_shape)
+    given: Clips = _make_clips(_N_CLIPS, bundle.preprocessing.clip_shape)
     if clips is not None:
         check_clips(clips)
         given = clips
-    measured, judging = (given[::2], given[1::2]) if precision == "int8" else (given, given)
+    measured, compared = share_clips(given, precision)
     reading = read_clips(bundle, measured, "measuring ranges", progress)
-    ranges = None
-    if precision == "fp16":
-        halved = to_fp16(own, reading)
-        backbone, ranges = halved.data, halved.ranges
-    else:
-        backbone = own if precision == "fp32" else to_int8(own, reading, signed=True)
-    judges = read_clips(bundle, judging[:_N_CLIPS], "reading", progress)
-    n_given = len(measured) if clips is not None else 0
-    return _Source(backbone, np.stack(list(judges)), n_given, ranges)
+    rewritten = _REWRITES[precision](own, reading)
+    judged = np.stack([*read_clips(bundle, compared[:_N_CLIPS], "reading", progress)])
+    return _Source(rewritten, judged, n_calibrated=0 if clips is None else len(measured))
 
 
-def _compare(
-    backbone: bytes,
+def _run(
     engine: bytes,
+    backbone: bytes,
     clips: Float32,
     batch: Batch,
     tensorrt: TensorRT,
     progress: Progress,
-) -> Agreement:
-    """Runs the engine at its least, best and largest batch size, and ONNX Runtime clip by clip."""
+) -> tuple[Float32, Float32]:
+    """Return the features of ONNX Runtime, clip by clip, and of the engine, at all batch sizes."""
     clips = clips[: batch.most]
     reference = OrtBackend(backbone)
     features = []
     for number, clip in enumerate(clips, 1):
         progress(f"comparing with ONNX Runtime, clip {number} of {len(clips)}")
         features.append(reference.run(clip[None]))
-    wanted = np.concatenate(features)
     sizes = tuple(sorted({batch.least, batch.best, batch.most}))
-    got = tensorrt.run(engine, clips, sizes, progress=progress).astype(np.float64)
+    got = tensorrt.run(engine, clips, sizes, progress=progress)
     places = np.concatenate([np.arange(size) % len(clips) for size in sizes])
-    if got.shape != (len(places), wanted.shape[1]):
+    wanted = np.concatenate(features)[places]
+    if got.shape != wanted.shape:
         raise EngineError(
-            f"The engine gave features of shape {got.shape}, want {(len(places), wanted.shape[1])}."
-            " It was thrown away. Update TensorRT."
+            f"The engine gave features of shape {got.shape}, want {wanted.shape}. It was thrown "
+            "away. Update TensorRT."
         )
-    expected = wanted[places].astype(np.float64)
-    lengths = np.maximum(np.linalg.norm(expected, axis=1), _TINY)
-    own_lengths = np.maximum(np.linalg.norm(got, axis=1), _TINY)
-    cosines = (got * expected).sum(axis=1) / (lengths * own_lengths)
-    distances = np.linalg.norm(got - expected, axis=1) / lengths
-    return Agreement(float(cosines.min()), float(distances.max()), n_clips=len(places))
+    return wanted, got
 
 
-def _made_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Float32:
-    """Clips of blocks and noise, between dark and bright, as unlike each other as clips are."""
+def _make_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Float32:
+    """Return synthetic clips of blocks and noise, some dark and some bright."""
     rng = np.random.default_rng(0)
     *outer, height, width = clip_shape
     blocks = rng.random((n_clips, *outer, -(-height // 8), -(-width // 8)), np.float32)
@@ -424,8 +371,10 @@ def _made_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Float32:
     return np.asarray(brightness * (share * coarse + (1 - share) * noise), np.float32)
 
 
-def _key(feature_space: str, here: Here, precision: Precision) -> str:
-    return make_key(feature_space, here.tensorrt, here.cuda, here.gpu, precision)
+def _key(feature_space: str, platform: Platform, precision: EnginePrecision) -> str:
+    return make_key(
+        _VERSION, feature_space, platform.tensorrt, platform.cuda, platform.gpu, precision
+    )
 
 
 def _read_times(file: Path) -> bytes:
@@ -433,7 +382,7 @@ def _read_times(file: Path) -> bytes:
     return known.read_bytes() if known and known.exists() else b""
 
 
-def _timing_file(here: Here) -> Path:
+def _timing_file(platform: Platform) -> Path:
     # TensorRT's times hold for a device, its versions, and how networks are built: always alike.
-    name = make_key(here.tensorrt, here.cuda, here.gpu, "strongly typed")
+    name = make_key(platform.tensorrt, platform.cuda, platform.gpu, "strongly typed")
     return ENGINES.folder / "timing" / f"{name}.cache"

@@ -1,27 +1,22 @@
-"""Which backend runs a bundle's backbone here, and why."""
+"""Select and open the backend that runs a bundle's backbone on this device."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import get_args
 
+from edgesplit._types import BackendName, EnginePrecision, VariantName
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.runtime.backends.cuda import find_device
-from edgesplit.runtime.backends.engines import ENGINES, PRECISIONS, TensorRT, open_engine
-from edgesplit.runtime.backends.variants import Recipe, open_variant
+from edgesplit.runtime.backends.engines import ENGINES, TensorRT, open_engine
+from edgesplit.runtime.backends.variants import open_variant
 
-__all__ = ["KINDS", "Choice", "Kind", "open_backend"]
+__all__ = ["OpenedBackend", "PassedOver", "open_backend"]
 
-Kind = Literal["auto", "cpu", "cuda", "ort-tensorrt", "tensorrt"]
-"""`cpu`, `cuda` and `ort-tensorrt` are ONNX Runtime's execution providers; `tensorrt` is an engine
-that `edgesplit engine build` made."""
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-_PROVIDERS: dict[Kind, tuple[str, ...]] = {
+_PROVIDERS: dict[BackendName, tuple[str, ...]] = {
     "cpu": ("CPUExecutionProvider",),
     "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
     "ort-tensorrt": (
@@ -30,113 +25,128 @@ _PROVIDERS: dict[Kind, tuple[str, ...]] = {
         "CPUExecutionProvider",
     ),
 }
-_ORDER: tuple[Kind, ...] = ("tensorrt", "cuda", "cpu")
+_FASTEST_FIRST: tuple[BackendName, ...] = ("tensorrt", "cuda", "cpu")
 """What `auto` tries. `ort-tensorrt` is not among them: it builds an engine at every start."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PassedOver:
+    """A faster backend that did not start."""
+
+    backend: BackendName
+    reason: str
+    """In a few words; an error of the backend when it is asked for by name says more."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedBackend:
     """An open backend, for `Runtime(backend=…)`, which closes it."""
 
     backend: Backend
-    kind: Kind
+    name: BackendName
     """Never `auto`."""
-    name: str
+    description: str
     """What runs, as in `ONNX Runtime, CPUExecutionProvider`."""
-    why: str
-    """Why it and nothing faster; empty when it was asked for."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """The backends that `auto` tried before; empty if one was asked for by name."""
 
 
 def open_backend(
     bundle: Bundle,
-    kind: Kind = "auto",
+    name: BackendName = "auto",
     *,
-    recipe: Recipe | None = None,
+    variant: VariantName | None = None,
     threads: int = 0,
     fallback: bool = False,
     tensorrt: TensorRT | None = None,
-) -> Choice:
-    """Opens a backend for a bundle's backbone.
+) -> OpenedBackend:
+    """Open a backend for a bundle's backbone.
 
-    `auto` takes a fitting engine from the cache, of several the one of fewest bits; else ONNX
+    `auto` takes an engine of the cache that fits this device, the one of fewest bits; else ONNX
     Runtime's CUDA provider; else the CPU.
 
     Args:
         bundle: whose backbone it is.
-        kind: what to run it with.
-        recipe: run this variant of it; not with `tensorrt`, whose engines have precisions.
-        threads: of ONNX Runtime on the CPU; 0: all cores.
-        fallback: let ONNX Runtime do without a provider that does not start; the name says what
-            it runs on.
+        name: the backend.
+        variant: run this variant of the backbone; not with `tensorrt`, whose engines have
+            precisions.
+        threads: threads of ONNX Runtime on the CPU; 0 takes all cores.
+        fallback: let ONNX Runtime do without a provider that does not start; the description says
+            what it runs on.
         tensorrt: a test passes one that needs no GPU.
 
     Raises:
         BackendError: the backend cannot start here.
         EngineError: there is no engine that fits.
         VariantError: there is no such variant.
+        IsolatedProcessError: TensorRT crashed.
         MissingExtraError: what the backend needs is not installed.
-        ValueError: the kind is unknown, or a variant is asked of an engine.
+        ValueError: the name is unknown, or a variant is asked of an engine.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    if kind == "tensorrt" and recipe:
-        raise ValueError(f"an engine has a precision, not a variant: leave out {recipe!r}")
+    if name not in get_args(BackendName):
+        raise ValueError(f"name must be one of {', '.join(get_args(BackendName))}, got {name!r}")
+    if name == "tensorrt" and variant:
+        raise ValueError(f"an engine has a precision, not a variant: leave out {variant!r}")
 
-    def attempt(one: Kind) -> Choice:
+    def attempt(one: BackendName) -> OpenedBackend:
         if one == "tensorrt":
             return _open_engine(bundle, tensorrt or TensorRT())
-        return _open_ort(bundle, one, recipe=recipe, threads=threads, fallback=fallback)
+        return _open_ort(bundle, one, variant=variant, threads=threads, fallback=fallback)
 
-    return _choose(attempt, recipe) if kind == "auto" else attempt(kind)
+    if name != "auto":
+        return attempt(name)
+    return _open_fastest(attempt, _FASTEST_FIRST[1:] if variant else _FASTEST_FIRST)
 
 
-def _choose(attempt: Callable[[Kind], Choice], recipe: Recipe | None) -> Choice:
-    reasons = []
-    for kind in _ORDER:
-        if kind == "tensorrt" and recipe:
-            continue
+def _open_fastest(
+    attempt: Callable[[BackendName], OpenedBackend], names: tuple[BackendName, ...]
+) -> OpenedBackend:
+    passed_over: list[PassedOver] = []
+    for name in names[:-1]:
         try:
-            found = attempt(kind)
+            return replace(attempt(name), passed_over=tuple(passed_over))
         except EdgesplitError as error:
-            if kind == _ORDER[-1]:
-                raise
-            # The first clause; asking for the kind by name tells the rest.
-            reasons.append(f"not {kind}: {re.split(r'[.;] | [(]', str(error))[0]}")
-        else:
-            why = "; ".join(reasons) or "it is the fastest way that edgesplit knows"
-            return Choice(found.backend, found.kind, found.name, why)
-    raise AssertionError("the last attempt returns or raises")
+            passed_over.append(PassedOver(name, error.reason))
+    return replace(attempt(names[-1]), passed_over=tuple(passed_over))
 
 
-def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> Choice:
-    mine = [one for one in ENGINES.list() if one.feature_space == bundle.feature_space]
-    if not mine:
+def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> OpenedBackend:
+    engines = [one for one in ENGINES.list() if one.feature_space == bundle.feature_space]
+    if not engines:
         raise BackendError(
-            "there is no engine of this backbone in the cache; `edgesplit engine build` makes one."
+            "There is no engine of this backbone in the cache; `edgesplit engine build` makes one.",
+            reason="no engine in the cache",
         )
-    here = tensorrt.here()
-    fitting = [one for one in mine if one.here == here]
+    platform = tensorrt.platform()
+    fitting = [one for one in engines if one.platform == platform]
     if not fitting:
+        here = f"{platform.gpu} with {platform.tensorrt}"
         raise BackendError(
-            f"none of {len(mine)} engines of this backbone in the cache is for {here.gpu} with "
-            f"{here.tensorrt}; `edgesplit engine build` makes one."
+            f"None of {len(engines)} engines of this backbone in the cache is for {here}; "
+            "`edgesplit engine build` makes one.",
+            reason=f"no engine for {here} in the cache",
         )
-    engine = max(fitting, key=lambda one: PRECISIONS.index(one.precision))
+    engine = max(fitting, key=lambda one: get_args(EnginePrecision).index(one.precision))
     backend = open_engine(bundle, precision=engine.precision, tensorrt=tensorrt)
-    return Choice(backend, "tensorrt", f"{engine.tensorrt}, {engine.precision} engine", "")
+    return OpenedBackend(backend, "tensorrt", f"{engine.tensorrt}, {engine.precision} engine")
 
 
 def _open_ort(
-    bundle: Bundle, kind: Kind, *, recipe: Recipe | None, threads: int, fallback: bool
-) -> Choice:
-    if kind != "cpu" and not fallback:
+    bundle: Bundle,
+    name: BackendName,
+    *,
+    variant: VariantName | None,
+    threads: int,
+    fallback: bool,
+) -> OpenedBackend:
+    if name != "cpu" and not fallback:
         find_device()  # ONNX Runtime would take a second to find out, and print pages
-    providers = _PROVIDERS[kind]
-    if recipe:
-        backend = open_variant(bundle, recipe, providers=providers, fallback=fallback)
+    providers = _PROVIDERS[name]
+    if variant:
+        backend = open_variant(bundle, variant, providers=providers, fallback=fallback)
     else:
         backend = OrtBackend(
             bundle.backbone(), threads=threads, providers=providers, fallback=fallback
         )
-    what = f"{recipe} variant, " if recipe else ""
-    return Choice(backend, kind, f"ONNX Runtime, {what}{backend.providers[0]}", "")
+    what = f"{variant} variant, " if variant else ""
+    return OpenedBackend(backend, name, f"ONNX Runtime, {what}{backend.providers[0]}")

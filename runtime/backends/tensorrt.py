@@ -1,11 +1,11 @@
-"""TensorRT: the one module that knows it, and only names that 10.3, 10.16 and 11.4 all have.
+"""Build and run engines by TensorRT, with only the names that 10.3, 10.16 and 11.4 all have.
 
 Networks are strongly typed: the ONNX says what is float16, and nothing else does. TensorRT 10 also
 has flags that let it choose, but 11 has not; typed, one file and one way to build serve both, and
 the accuracy that was measured is the accuracy that is built.
 
 TensorRT ends the process instead of raising when CUDA is not there. Ask `cuda.find_device` first,
-and call what is here through `run_apart`, but for an engine that has been run there once.
+and call these functions through `run_isolated`. Only an engine that ran there once is safe here.
 """
 
 from __future__ import annotations
@@ -30,19 +30,18 @@ __all__ = ["Batch", "EngineBackend", "Plan", "build_plan", "run_plan", "version"
 
 ENVIRONMENT = "EDGESPLIT_TENSORRT"
 MODULES = ("tensorrt", "tensorrt_rtx")
-"""What may be chosen. TensorRT-RTX is for PCs; it has the names of TensorRT 11, and builds without
-a GPU, so the tests build with it."""
+"""Modules that EDGESPLIT_TENSORRT may name. TensorRT-RTX is for PCs; it has the names of TensorRT
+11, and builds without a GPU, so the tests build with it."""
 
 N_MESSAGES = 5
-"""Of TensorRT's last complaints: the most that an error repeats."""
-
+"""The most of TensorRT's last error messages that an error repeats."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """How many clips an engine takes at once; it is fastest at `best`."""
+    """Numbers of clips that an engine takes at once; it is fastest at `best`."""
 
     least: int = 1
     best: int = 1
@@ -58,14 +57,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A built engine and what TensorRT learned about this device while building."""
+    """A built engine, and the timings that TensorRT took of this device while building."""
 
     engine: bytes
     timing_cache: bytes
 
 
 def version() -> str:
-    """The TensorRT that there is, as in `tensorrt 10.3.0`; it has been started once.
+    """Start TensorRT and return its module and version, as in `tensorrt 10.3.0`.
 
     Raises:
         MissingExtraError: it is not installed, or lacks a library.
@@ -79,17 +78,17 @@ def version() -> str:
 def build_plan(
     onnx: bytes, clip_shape: tuple[int, ...], batch: Batch, timing_cache: bytes = b""
 ) -> Plan:
-    """Builds an engine; minutes on a small device. What TensorRT says meanwhile is logged.
+    """Build an engine; minutes on a small device. TensorRT's messages are logged.
 
     Args:
-        onnx: a backbone, input `clip` with a free batch axis, its precision written in its types.
-        clip_shape: one clip's.
-        batch: the batch sizes it is to take.
-        timing_cache: of an earlier build on this device; one that does not fit is left aside.
+        onnx: a backbone, input `clip` with a free batch axis; its types set the precision.
+        clip_shape: shape of one clip.
+        batch: the batch sizes that the engine takes.
+        timing_cache: of an earlier build on this device; one that does not fit is ignored.
 
     Raises:
         BackendError: a weight lies outside the backbone's bytes: TensorRT would read the file.
-        EngineError: TensorRT cannot read the backbone or build it; with its last complaints.
+        EngineError: TensorRT cannot read the backbone or build it; with its last messages.
         MissingExtraError: TensorRT is not installed.
     """
     check_self_contained(onnx)
@@ -123,12 +122,12 @@ def build_plan(
 
 
 def run_plan(engine: bytes, clips: Float32, sizes: tuple[int, ...]) -> Float32:
-    """Features of batches of several sizes, one after another.
+    """Return the features of batches of several sizes, one after another.
 
     Args:
-        engine: what `build_plan` made.
-        clips: `(n, *clip_shape)` float32; a batch takes them from the first on, over and over.
-        sizes: of the batches.
+        engine: a plan of `build_plan`.
+        clips: `(n, *clip_shape)` float32; a batch starts at the first and repeats them.
+        sizes: the batch sizes.
 
     Returns:
         `(sum of sizes, dim)` float32.
@@ -145,13 +144,13 @@ def run_plan(engine: bytes, clips: Float32, sizes: tuple[int, ...]) -> Float32:
 
 
 class EngineBackend:
-    """A backend that runs an engine. `run` is safe from several threads, one at a time.
+    """Runs an engine. `run` is safe from several threads, which take turns.
 
     An engine is code: open only what was built on this machine.
     """
 
     def __init__(self, engine: bytes) -> None:
-        """Opens an engine on the first CUDA device.
+        """Open an engine on the first CUDA device.
 
         Raises:
             BackendError: there is no device, or TensorRT does not take the engine.
@@ -166,7 +165,8 @@ class EngineBackend:
         if not self._context:
             raise EngineError(
                 f"{trt.__name__} {trt.__version__} does not take this engine: "
-                f"{self._logger.complaints()} Build it again: edgesplit engine build --force."
+                f"{self._logger.complaints()} Build it again: edgesplit engine build --rebuild.",
+                reason="TensorRT does not take the engine",
             )
         shapes = [tuple(shape) for shape in self._engine.get_tensor_profile_shape("clip", 0)]
         self.batch = Batch(*(shape[0] for shape in shapes))
@@ -182,7 +182,7 @@ class EngineBackend:
             self._resources = resources.pop_all()
 
     def _allocate(self, resources: contextlib.ExitStack, *shape: int) -> int:
-        """Device memory for a float32 array, until the backend closes."""
+        """Allocate device memory for a float32 array, until the backend closes."""
         pointer = int(call(self._cuda.cudaMalloc, 4 * int(np.prod(shape))))
         resources.callback(call, self._cuda.cudaFree, pointer)
         return pointer
@@ -225,7 +225,7 @@ class EngineBackend:
 
 
 def _load() -> Any:
-    """The TensorRT module: `tensorrt`, or what EDGESPLIT_TENSORRT names."""
+    """Return the TensorRT module: `tensorrt`, or the one that EDGESPLIT_TENSORRT names."""
     name = os.environ.get(ENVIRONMENT) or MODULES[0]
     if name not in MODULES:
         raise EngineError(f"{ENVIRONMENT} is {name!r}. Set it to one of {', '.join(MODULES)}.")
@@ -235,14 +235,15 @@ def _load() -> Any:
         raise MissingExtraError(
             f"{name} cannot be imported ({error}). On a Jetson it comes with JetPack, for the "
             "system's Python: make the environment with python3 -m venv --system-site-packages. "
-            "Elsewhere: pip install tensorrt."
+            "Elsewhere: pip install tensorrt.",
+            reason=f"{name} cannot be imported",
         ) from error
 
 
 def _logger(trt: Any) -> Any:
-    """Logs what TensorRT says, and remembers its complaints.
+    """Return a logger that passes TensorRT's messages on, and remembers the errors.
 
-    When TensorRT fails it returns None and says why only here.
+    When TensorRT fails it returns None and gives the reason only to its logger.
     """
 
     class Logger(trt.ILogger):  # type: ignore[misc]

@@ -1,63 +1,91 @@
 """Variants: a bundle's backbone in another form for ONNX Runtime, kept in the user's cache.
 
-A key is made of the feature space and the recipe. A variant never changes the feature space: every
-head of the bundle runs on it, and an edit asks for no new one. It gets into the cache only after it
-was compared with the fp32 backbone on clips.
+The key of a variant is made of the feature space and the variant's name. A variant never changes
+the feature space: every head of the bundle runs on it, and an edit needs no new one. It is kept
+only if it agrees with the fp32 backbone on clips.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from edgesplit._data import check_digest
-from edgesplit._types import Float32
+from edgesplit._types import Float32, VariantName
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import Backend, OrtBackend
-from edgesplit.backbone.fp16 import RangeReport, round_halves, to_fp16
+from edgesplit.backbone.fp16 import round_halves, to_fp16
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
+from edgesplit.backbone.ranges import Rewrite
 from edgesplit.backbone.session import import_onnxruntime
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import VariantError
-from edgesplit.heads.head import Head
-from edgesplit.runtime.backends.calibration import Clips, Progress, check_clips, read_clips
-from edgesplit.storage.artifacts import Shelf, make_key
+from edgesplit.runtime.backends.agreement import (
+    Clips,
+    Progress,
+    Tolerance,
+    check_agreement,
+    check_clips,
+    compare_backends,
+    read_clips,
+    share_clips,
+)
+from edgesplit.runtime.backends.artifacts import (
+    Artifact,
+    ArtifactCache,
+    Made,
+    describe_file,
+    make_key,
+)
 
 __all__ = [
-    "BARS",
     "KERNELS_COSINE",
+    "TOLERANCES",
     "VARIANTS",
-    "Added",
-    "Bar",
-    "Guard",
-    "Recipe",
     "Variant",
     "add_variant",
-    "check_guard",
-    "compare_backends",
     "measure_speed",
     "open_variant",
     "read_variant",
 ]
 
-Recipe = Literal["fp16", "int8", "ort"]
-"""float16 or 8 bits inside; or float32 with ONNX Runtime's fused transformer operators."""
+_VERSIONS: dict[VariantName, int] = {"fp16": 4, "int8": 3, "ort": 3}
+"""Raised when a variant of the same backbone becomes another file, or has another JSON file."""
 
+_REWRITES: dict[VariantName, Rewrite] = {"fp16": to_fp16, "int8": to_int8, "ort": fuse_attention}
 
-_VERSIONS: dict[Recipe, int] = {"fp16": 3, "int8": 2, "ort": 2}
-"""Raised when a recipe makes another file of the same backbone, or refuses one that it kept."""
+TOLERANCES: dict[VariantName, Tolerance] = {
+    "fp16": Tolerance(cosine=0.999, logits=0.02, decisions=0.99, advice="Stay with fp32."),
+    "int8": Tolerance(
+        cosine=0.99,
+        logits=0.1,
+        decisions=0.99,
+        advice="Give more clips, from the very cameras, or try fp16.",
+    ),
+    "ort": Tolerance(
+        cosine=0.99999,
+        logits=0.001,
+        decisions=0.99,
+        advice="Stay with fp32, or update ONNX Runtime.",
+    ),
+}
+"""float16 rounds by 5e-4, 8 bits by 4e-3 of a range, once a layer; a fused GELU is exact.
+
+A lost layer or a wrong range exceeds these limits by far; the share of equal decisions shows
+whether rounding matters to the answers.
+"""
 
 KERNELS_COSINE = 0.9999
 """Least cosine of features by ONNX Runtime's 8-bit kernels and by its float32 ones, of one int8
 file. Right ones come to 0.9999999; the wrong ones of 1.21 to 1.24, on Intel processors with AMX,
-to 0.98 or 0.99, with which a model may well pass the guard and give fewer right answers."""
+to 0.98 or 0.99, with which a model may well pass the comparison and give fewer right answers."""
+
+_UNOPTIMIZED: VariantName = "fp16"
+"""ONNX Runtime's CPU optimizer ends the process on some float16 graphs; see `to_fp16`."""
 
 _BLOCKS = 9
 _BLOCK_S = 0.1
@@ -65,116 +93,49 @@ _MIN_RUNS = 3
 _TINY = float(np.finfo(np.float32).tiny)
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """What a variant must reach on clips that it was not calibrated on."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant(Artifact):
+    """A variant of the cache. Its key is feature space and name."""
 
-    cosine: float
-    """Of its feature with fp32's, on the worst clip; at least this."""
-    logits: float
-    """Largest difference of a logit of the live head over the largest logit; at most this."""
-    agreement: float
-    """Share of clips with the same decision; at least this."""
-
-
-BARS: dict[Recipe, Bar] = {
-    "fp16": Bar(cosine=0.999, logits=0.02, agreement=0.99),
-    "int8": Bar(cosine=0.99, logits=0.1, agreement=0.99),
-    "ort": Bar(cosine=0.99999, logits=0.001, agreement=0.99),
-}
-"""float16 rounds by 5e-4, 8 bits by 4e-3 of a range, once a layer; a fused GELU is exact.
-
-What a lost layer or a wrong range costs lies far beyond; whether rounding matters to the answers
-is what the agreement says.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """A variant against the fp32 backbone, on clips; `Bar` says what the figures are."""
-
-    cosine: float
-    logits: float
-    agreement: float
-    n_clips: int
-    speed: float
-    """How many times as fast as fp32, on this machine, one clip at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """What a variant is of and how it was judged; as in its JSON file."""
-
-    feature_space: str
-    recipe: Recipe
-    n_calibrated: int
-    """Clips that the ranges come from; 0 where there are none. For fp16 they also judge."""
-    digest: str
-    size_bytes: int
+    name: VariantName
     onnxruntime: str
-    """Version that judged it."""
-    guard: Guard
-    made: str
-    """ISO 8601, UTC."""
-    ranges: RangeReport | None = None
-    """For fp16: what the ranges decided."""
+    """Version that it was compared and timed with."""
+    speed: float
+    """How many times as fast as fp32 it is, on this machine, one clip at a time."""
 
     @property
     def key(self) -> str:
-        """The name of its files."""
-        return _key(self.feature_space, self.recipe)
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Variant:
-        """Reads what `asdict` wrote; KeyError, TypeError or ValueError when it did not."""
-        for name in ("feature_space", "digest"):
-            check_digest(content[name])
-        ranges = content.get("ranges")
-        nested = {
-            "guard": Guard(**content["guard"]),
-            "ranges": RangeReport(**ranges) if ranges else None,
-        }
-        return cls(**{**content, **nested})
+        """The variant's name in the cache."""
+        return _key(self.feature_space, self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """A variant and how it came."""
-
-    variant: Variant
-    new: bool
-    """False when it was there already."""
-    seconds: float
-
-
-VARIANTS = Shelf("variant", "onnx", VariantError, Variant.from_json)
-"""Where they are kept."""
+VARIANTS = ArtifactCache("variant", "onnx", VariantError, Variant)
+"""The variants of the cache."""
 
 
 def add_variant(
     bundle: Bundle,
-    recipe: Recipe,
+    name: VariantName,
     *,
     clips: Clips,
-    force: bool = False,
+    rebuild: bool = False,
     progress: Progress = lambda text: None,
-) -> Added:
-    """Makes a variant of a bundle's backbone and keeps it if it passes the guard.
+) -> Made[Variant]:
+    """Return a variant of a bundle's backbone, made now unless it is there.
 
-    For int8 every other clip calibrates, and the rest judge: a variant is never judged on what its
-    ranges come from. For fp16 all clips do both: its ranges only decide which operators stay in
-    float32, and more clips overlook less. An fp16 file is judged as float16 computes it
-    (`round_halves`). Whatever happens, the cache holds the old variant or the new one, whole.
+    An fp16 file is compared as float16 computes it (`round_halves`). The cache then holds the old
+    variant, or the new one if it agrees with the fp32 backbone.
 
     Args:
-        bundle: whose backbone it is, and whose live head judges.
-        recipe: what to make.
-        clips: unlabelled, like those that the device sees; read one at a time.
-        force: make it even if it is there.
-        progress: told what is going on.
+        bundle: whose backbone it is, and whose live head compares.
+        name: the variant to make.
+        clips: unlabelled, like those that the device sees; read one at a time. Some of them
+            measure ranges, others compare (`share_clips`).
+        rebuild: make it even if it is there.
+        progress: gets a message at each step.
 
     Raises:
-        VariantError: there are too few clips, the variant is below its bar, ONNX Runtime computes
+        VariantError: there are too few clips, the variant does not agree, ONNX Runtime computes
             8 bits wrongly here, or another process is making it.
         ExportError: the backbone cannot be rewritten.
         BackendError: ONNX Runtime refuses the variant.
@@ -182,54 +143,57 @@ def add_variant(
         BundleError: the bundle is damaged.
         MissingExtraError: ONNX Runtime is not installed.
     """
-    onnxruntime = import_onnxruntime()
-    start = time.monotonic()
-    key = _key(bundle.feature_space, recipe)
-    known = VARIANTS.find(key)
-    if known and not force:
-        return Added(variant=known, new=False, seconds=time.monotonic() - start)
+    import_onnxruntime()
+    return VARIANTS.find_or_make(
+        _key(bundle.feature_space, name),
+        lambda: _make(bundle, name, clips, progress),
+        accept=lambda known: not rebuild,
+    )
+
+
+def _make(
+    bundle: Bundle, name: VariantName, clips: Clips, progress: Progress
+) -> tuple[Variant, bytes, dict[Path, bytes]]:
     check_clips(clips)
-    with VARIANTS.lock(key):
-        own = inline(bundle.backbone())
-        calibrating, judging = _share(clips, recipe)
-        measured = read_clips(bundle, calibrating, "measuring ranges", progress)
-        made, ranges = _make(own, recipe, measured)
-        backend = _open(made, recipe)
-        if recipe == "int8":
-            (clip,) = read_clips(bundle, judging[:1], "checking the kernels", progress)
-            check_kernels(backend, OrtBackend(made, optimize=False), clip)
-        guard = _judge(
-            OrtBackend(own),
-            backend,
-            exact=OrtBackend(round_halves(made), optimize=False) if recipe == "fp16" else backend,
-            head=bundle.head(),
-            clips=read_clips(bundle, judging, "comparing with fp32", progress),
-            progress=progress,
-        )
-        check_guard(guard, recipe)
-        variant = Variant(
-            feature_space=bundle.feature_space,
-            recipe=recipe,
-            n_calibrated=len(calibrating),
-            digest=hashlib.sha256(made).hexdigest(),
-            size_bytes=len(made),
-            onnxruntime=onnxruntime.__version__,
-            guard=guard,
-            ranges=ranges,
-            made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        )
-        VARIANTS.save(variant, made)
-    return Added(variant=variant, new=True, seconds=time.monotonic() - start)
+    measured, compared = share_clips(clips, name)
+    own = inline(bundle.backbone())
+    rewritten = _REWRITES[name](own, read_clips(bundle, measured, "measuring ranges", progress))
+    full, backend = OrtBackend(own), OrtBackend(rewritten.data, optimize=name != _UNOPTIMIZED)
+    (clip,) = read_clips(bundle, compared[:1], "reading", progress)
+    exact = backend
+    if name == "int8":
+        check_kernels(backend, OrtBackend(rewritten.data, optimize=False), clip)
+    elif name == "fp16":
+        exact = OrtBackend(round_halves(rewritten.data), optimize=False)
+    agreement = compare_backends(
+        full,
+        exact,
+        head=bundle.head(),
+        clips=read_clips(bundle, compared, "comparing with fp32", progress),
+    )
+    check_agreement(agreement, TOLERANCES[name], f"{name} variant", VariantError)
+    progress("measuring the speed of both")
+    variant = Variant(
+        feature_space=bundle.feature_space,
+        name=name,
+        onnxruntime=import_onnxruntime().__version__,
+        agreement=agreement,
+        speed=measure_speed(full, backend, clip),
+        ranges=rewritten.ranges,
+        n_calibrated=len(measured),
+        **describe_file(rewritten.data),
+    )
+    return variant, rewritten.data, {}
 
 
 def open_variant(
     bundle: Bundle,
-    recipe: Recipe,
+    name: VariantName,
     *,
     providers: Sequence[str] = ("CPUExecutionProvider",),
     fallback: bool = False,
 ) -> OrtBackend:
-    """The backend that runs this bundle's variant, for `Runtime(backend=…)`.
+    """Return the backend that runs a bundle's variant, for `Runtime(backend=…)`.
 
     Providers and fallback are `OrtBackend`'s.
 
@@ -237,59 +201,34 @@ def open_variant(
         VariantError: there is none, or its file is damaged.
         BackendError: ONNX Runtime refuses it.
     """
-    made = read_variant(bundle, recipe)
-    return _open(made, recipe, providers=providers, fallback=fallback)
+    return OrtBackend(
+        read_variant(bundle, name),
+        optimize=name != _UNOPTIMIZED,
+        providers=providers,
+        fallback=fallback,
+    )
 
 
-def read_variant(bundle: Bundle, recipe: Recipe) -> bytes:
-    """The ONNX file of this bundle's variant, as it was judged.
+def read_variant(bundle: Bundle, name: VariantName) -> bytes:
+    """Return the ONNX file of a bundle's variant, as it was compared.
 
     Raises:
         VariantError: there is none, or its file is damaged.
     """
-    variant = VARIANTS.find(_key(bundle.feature_space, recipe))
-    if variant is None:
-        raise VariantError(
-            f"There is no {recipe} variant of {bundle.path}. "
-            f"`edgesplit variant add {recipe} --clips FOLDER` makes one."
-        )
-    return VARIANTS.read(variant, again=f"edgesplit variant add {recipe} --force")
-
-
-def check_guard(guard: Guard, recipe: Recipe) -> None:
-    """Lets a variant pass that answers as fp32 does; its speed is told, not judged.
-
-    Raises:
-        VariantError: it does not; with the numbers.
-    """
-    bar = BARS[recipe]
-    # A comparison with NaN is false: features that are not finite are refused too.
-    same = guard.cosine >= bar.cosine and guard.logits <= bar.logits
-    if same and guard.agreement >= bar.agreement:
-        return
-    advice = {
-        "fp16": "Stay with fp32.",
-        "int8": "Give more clips, from the very cameras, or try fp16.",
-        "ort": "Stay with fp32, or update ONNX Runtime.",
-    }
-    raise VariantError(
-        f"{recipe} does not answer as fp32 does, and was thrown away: on {guard.n_clips} clips the "
-        f"same decision in {guard.agreement:.1%} (at least {bar.agreement:.0%}), feature cosine "
-        f"{guard.cosine:.4f} on the worst (at least {bar.cosine}), logits up to {guard.logits:.3f} "
-        f"of the largest apart (at most {bar.logits}). {advice[recipe]}"
+    return VARIANTS.read(
+        _key(bundle.feature_space, name),
+        what=f"{name} variant of {bundle.path}",
+        command=f"edgesplit variant add {name} --clips FOLDER",
     )
 
 
 def check_kernels(backend: Backend, plain: Backend, clip: Float32) -> None:
-    """Lets 8-bit kernels pass that compute what the file says.
+    """Raise VariantError if ONNX Runtime's 8-bit kernels compute something else than the file says.
 
     Args:
-        backend: as it will run.
-        plain: the same file by kernels in float32.
-        clip: of the bundle's shape.
-
-    Raises:
-        VariantError: they do not, with what to do.
+        backend: runs the file by the kernels that will serve.
+        plain: runs the same file by kernels in float32.
+        clip: `clip_shape` float32 in 0..1.
     """
     got, wanted = (one.run(clip[None]).astype(np.float64) for one in (backend, plain))
     length = np.linalg.norm(got) * np.linalg.norm(wanted)
@@ -304,37 +243,12 @@ def check_kernels(backend: Backend, plain: Backend, clip: Float32) -> None:
         )
 
 
-def compare_backends(
-    full: Backend, other: Backend, *, head: Head, clips: Iterable[Float32]
-) -> Guard:
-    """Runs two backbones clip by clip; the speed is not measured and is NaN.
-
-    Raises:
-        BackendError: one of them fails.
-        ValueError: there are no clips.
-    """
-    pairs = [(full.run(clip[None])[0], other.run(clip[None])[0]) for clip in clips]
-    if not pairs:
-        raise ValueError("a comparison takes clips")
-    wanted, got = (np.stack(side) for side in zip(*pairs, strict=True))
-    lengths = np.linalg.norm(wanted, axis=1) * np.linalg.norm(got, axis=1)
-    cosines = (wanted.astype(np.float64) * got).sum(axis=1) / np.maximum(lengths, _TINY)
-    before, after = head.evaluate(wanted), head.evaluate(got)
-    apart = float(np.abs(after.logits - before.logits).max())
-    return Guard(
-        cosine=float(cosines.min()),
-        logits=apart / max(float(np.abs(before.logits).max()), _TINY),
-        agreement=float((before.class_index == after.class_index).mean()),
-        n_clips=len(pairs),
-        speed=float("nan"),
-    )
-
-
 def measure_speed(full: Backend, other: Backend, clip: Float32, *, blocks: int = _BLOCKS) -> float:
-    """How many times as fast `other` is, one clip at a time: the median over alternating blocks.
+    """Return how many times as fast `other` is, one clip at a time.
 
-    Of a block the fastest run counts, as what else the machine does only ever adds to one; and a
-    machine that clocks down does it to both halves of a pair of blocks.
+    It is the median ratio of alternating blocks. The fastest run of a block counts, as other work
+    on the machine only ever adds time; and a machine that lowers its clock does so to both halves
+    of a pair of blocks.
     """
     batch = clip[None]
     ratios = []
@@ -355,53 +269,5 @@ def _fastest_s(backend: Backend, batch: Float32) -> float:
     return fastest
 
 
-def _share(clips: Clips, recipe: Recipe) -> tuple[Clips, Clips]:
-    """The clips that ranges are measured on, and those that judge."""
-    if recipe == "int8":
-        return clips[::2], clips[1::2]
-    return (clips if recipe == "fp16" else ()), clips
-
-
-def _make(
-    backbone: bytes, recipe: Recipe, clips: Iterable[Float32]
-) -> tuple[bytes, RangeReport | None]:
-    if recipe == "fp16":
-        halved = to_fp16(backbone, clips)
-        return halved.data, halved.ranges
-    return (fuse_attention(backbone) if recipe == "ort" else to_int8(backbone, clips)), None
-
-
-def _judge(
-    full: Backend,
-    other: Backend,
-    *,
-    exact: Backend,
-    head: Head,
-    clips: Iterator[Float32],
-    progress: Progress,
-) -> Guard:
-    """Compares `exact`, which computes what the file of `other` says; the speed is `other`'s."""
-    first = next(clips)
-    found = asdict(compare_backends(full, exact, head=head, clips=_chain(first, clips)))
-    progress("measuring the speed of both")
-    return Guard(**{**found, "speed": measure_speed(full, other, first)})
-
-
-def _chain(first: Float32, rest: Iterator[Float32]) -> Iterator[Float32]:
-    yield first
-    yield from rest
-
-
-def _open(
-    made: bytes,
-    recipe: Recipe,
-    *,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
-    fallback: bool = False,
-) -> OrtBackend:
-    # ONNX Runtime's CPU optimizer ends the process on some float16 graphs; see `to_fp16`.
-    return OrtBackend(made, optimize=recipe != "fp16", providers=providers, fallback=fallback)
-
-
-def _key(feature_space: str, recipe: Recipe) -> str:
-    return make_key(feature_space, recipe, _VERSIONS[recipe])
+def _key(feature_space: str, name: VariantName) -> str:
+    return make_key(feature_space, name, _VERSIONS[name])

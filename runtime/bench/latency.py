@@ -10,13 +10,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgesplit._isolated import run_apart
+from edgesplit._isolated import run_isolated
 from edgesplit._types import Float32, UInt8
 from edgesplit.backbone.backends import Backend
 from edgesplit.runtime.bench.timing import (
@@ -85,8 +86,8 @@ def answer(job: Job, progress: Progress) -> Answer:
         energy = power.energy_j(start, end)
     low, high = order_interval(totals, 0.9)
     facts: dict[str, Any] = {
-        "backend": choice.name,
-        "why": choice.why,
+        "backend": choice.description,
+        "why": [asdict(one) for one in choice.passed_over],
         "clip": what,
         "seconds": job.effort.seconds,
         "predictions_a_second": round(1e3 / statistics.fmean(totals), 3),
@@ -179,7 +180,7 @@ def _cold(job: Job, clip: Path) -> list[Figure]:
     references, rows = [], []
     for _ in range(job.effort.repeats):
         references.append(time_reference())
-        rows.append(run_apart(_first, job, clip, time.monotonic()))
+        rows.append(run_isolated(_first, job, clip, time.monotonic()))
     names = ("cold", *(f"start_{name}" for name in START_ITEMS))
     values = np.array([[sum(row), *row] for row in rows])
     return [

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgesplit import __version__
-from edgesplit._isolated import run_apart
+from edgesplit._isolated import run_isolated
 from edgesplit._types import BenchQuestion
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError
@@ -75,7 +75,7 @@ def run_bench(
                     on_wait(question, line)
 
             try:
-                found = run_apart(_answer, question, scratched, every_s=0.5, on_wait=wait)
+                found = run_isolated(_answer, question, scratched, every_s=0.5, on_wait=wait)
             except EdgesplitError as error:
                 if len(questions) == 1:
                     raise

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._types import BackendName, VariantName
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.runtime.backends.select import Choice, Kind, open_backend
-from edgesplit.runtime.backends.variants import Recipe
+from edgesplit.runtime.backends.select import OpenedBackend, open_backend
 
 __all__ = [
     "REFERENCE",
@@ -71,17 +71,17 @@ class Job:
 
     bundle: Path
     effort: Effort
-    kind: Kind = "auto"
-    recipe: Recipe | None = None
+    kind: BackendName = "auto"
+    recipe: VariantName | None = None
     clip: Path | None = None
     """The video to predict; without it one is made."""
     scratch: Path | None = None
     """A folder for copies. The caller removes it, because a question may be killed."""
 
-    def open(self) -> tuple[Bundle, Choice]:
+    def open(self) -> tuple[Bundle, OpenedBackend]:
         """Open the bundle and the backend that runs its backbone."""
         bundle = open_bundle(self.bundle)
-        return bundle, open_backend(bundle, self.kind, recipe=self.recipe)
+        return bundle, open_backend(bundle, self.kind, variant=self.recipe)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def serve() -> None:
     from edgesplit.video.clips import read_clip
 
     bundle = open_bundle(path)
-    backend = open_backend(bundle, kind, recipe=recipe or None, threads=1).backend
+    backend = open_backend(bundle, kind, variant=recipe or None, threads=1).backend
     with Runtime(bundle, backend=backend) as runtime:
         clip = read_clip(clip_path, bundle.preprocessing)
         feature = runtime.extract(clip)

@@ -1,8 +1,8 @@
-"""The machine: what it is, what it can do.
+"""The machine that edgesplit runs on.
 
-record  the machine in a record
-jetson  a Jetson's own words, parsed
-power   energy while something runs
-probes  what has to be tried to be known
-doctor  what to change
+record  describe the machine
+jetson  parse what a Jetson reports
+power   measure power and energy
+probes  try what runs here, and how fast
+doctor  find what works here and what to change
 """

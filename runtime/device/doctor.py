@@ -1,4 +1,4 @@
-"""What this device can do with edgesplit, how fast, and what to change: findings in plain words."""
+"""Find out what this device can do with edgesplit, how fast, and what to change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgesplit.bundle.bundle import Bundle, find_bundle, open_bundle
-from edgesplit.errors import BackendError, BundleError, CacheError, EdgesplitError, EngineError
+from edgesplit.errors import (
+    BackendError,
+    BundleError,
+    CacheError,
+    EdgesplitError,
+    EngineError,
+    IsolatedProcessError,
+)
 from edgesplit.runtime.backends.engines import ENGINES
 from edgesplit.runtime.backends.variants import VARIANTS
 from edgesplit.runtime.device.probes import CODECS, Probes, Speed
@@ -21,14 +28,14 @@ from edgesplit.runtime.device.record import (
     find_file_system,
     run_command,
 )
-from edgesplit.storage.user_cache import cache_path
+from edgesplit.storage.user_cache import REMEDY, cache_path
 
 __all__ = ["Checkup", "Finding", "Status", "examine"]
 
 Status = Literal["fine", "note", "problem"]
-"""`note` is worth a change; with a `problem` edgesplit cannot work here."""
+"""A `note` suggests a change; with a `problem` edgesplit cannot work here."""
 
-_ROOM = 500 * 10**6
+_MIN_FREE_BYTES = 500 * 10**6
 _IN_MEMORY = ("tmpfs", "ramfs")
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "ceph", "9p")
 _SIMPLE = ("vfat", "exfat", "msdos")
@@ -36,28 +43,28 @@ _SIMPLE = ("vfat", "exfat", "msdos")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     topic: str
     status: Status
     text: str
     todo: str = ""
-    """What to do about it; empty when there is nothing to do."""
+    """The next step; empty if there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """Everything that was found."""
+    """All results."""
 
     device: DeviceRecord
     findings: tuple[Finding, ...]
     speed: Speed | None
     providers: dict[str, str] = field(default_factory=dict)
-    """By ONNX Runtime's provider, why it does not run here; empty when it does."""
+    """By provider of ONNX Runtime, why it does not run here; empty if it does."""
 
     @property
     def usable(self) -> bool:
-        """Whether edgesplit works here."""
+        """True if edgesplit works here."""
         return all(finding.status != "problem" for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
@@ -78,14 +85,14 @@ def examine(
     run: Run = run_command,
     probes: Probes | None = None,
 ) -> Checkup:
-    """Looks this device over; some seconds, as each thing that may crash has its own process.
+    """Check this device; takes seconds, as each check that may crash has its own process.
 
     Args:
-        bundle: the bundle that is meant; by default EDGESPLIT_BUNDLE or the one in the current
-            folder, and none is no problem.
+        bundle: the bundle to check; by default EDGESPLIT_BUNDLE or the one in the current folder.
+            Having none is not a problem.
         root: see `describe_device`.
         run: see `describe_device`.
-        probes: what is tried.
+        probes: tries what cannot be read.
     """
     probes = probes or Probes()
     device = describe_device(root, run)
@@ -138,10 +145,10 @@ def _short(provider: str) -> str:
 
 
 def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
-    here = None
+    platform = None
     try:
-        here = probes.tensorrt()
-    except EngineError as error:  # it crashed, for one
+        platform = probes.tensorrt()
+    except (EngineError, IsolatedProcessError) as error:
         yield Finding("TensorRT", "note", f"There is a GPU, but TensorRT does not start: {error}")
     except BackendError as error:
         text = f"There is no GPU to use; the backbone runs on the CPU. {error}"
@@ -149,19 +156,19 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
     except EdgesplitError as error:  # something is not installed; it says what
         yield Finding("TensorRT", "note", f"There is a GPU, but not all that it takes: {error}")
     else:
-        text = f"{here.gpu}, CUDA {here.cuda}, {here.tensorrt}."
+        text = f"{platform.gpu}, CUDA {platform.cuda}, {platform.tensorrt}."
         yield Finding("TensorRT", "fine", text)
     if bundle is None:
         return
     engines = [one for one in ENGINES.list() if one.feature_space == bundle.feature_space]
-    fitting = [one.precision for one in engines if one.here == here]
+    fitting = [one.precision for one in engines if one.platform == platform]
     variants = [one for one in VARIANTS.list() if one.feature_space == bundle.feature_space]
     made = [f"{precision} engine" for precision in fitting] + [
-        f"{one.recipe} variant" for one in variants
+        f"{one.name} variant" for one in variants
     ]
     if made:
         yield Finding("cache", "fine", f"Of this backbone it holds: {', '.join(made)}.")
-    elif here:
+    elif platform:
         todo = "edgesplit engine build --precision fp16 makes it once, in minutes."
         yield Finding("cache", "note", "There is no engine of this backbone for this GPU.", todo)
 
@@ -331,13 +338,12 @@ def _cache() -> Finding:
         text = "It is not used: engines, variants and embeddings are made every time."
         return Finding("cache", "note", text, str(error))
     there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    todo = "Set EDGESPLIT_CACHE to a folder with room that you may write to."
     if not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():
         text = f"{folder} cannot be written: engines, variants and embeddings are made every time."
-        return Finding("cache", "note", text, todo)
+        return Finding("cache", "note", text, REMEDY)
     status = os.statvfs(there)
     free = status.f_bavail * status.f_frsize
-    if free < _ROOM:
+    if free < _MIN_FREE_BYTES:
         text = f"{folder} has {_gb(free)} left; an engine may not fit."
-        return Finding("cache", "note", text, todo)
+        return Finding("cache", "note", text, REMEDY)
     return Finding("cache", "fine", f"{folder} has {_gb(free)} left.")

@@ -1,6 +1,7 @@
-"""Power while something runs, and the energy that it took: tegrastats in the background.
+"""Measure power and energy with tegrastats, which runs in the background.
 
-A Jetson that does not know its total power, and any other machine, gives no figures; no error.
+On a Jetson without a known total power, and on any other machine, there are no figures; this is not
+an error.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ __all__ = ["MAX_GAP_S", "PowerSampler", "energy_j"]
 INTERVAL_MS = 100
 
 MAX_GAP_S = 1.0
-"""The longest time without a sample over which power is still taken as known."""
+"""The longest time between two samples over which power counts as known, in seconds."""
 
 _END_S = 2.0
-"""How long tegrastats may take to end before it is killed."""
+"""Seconds that tegrastats may take to end before it is killed."""
 
 Trace = Iterable[tuple[float, str]]
-"""Lines of tegrastats with the second of the monotonic clock at which each was read."""
+"""Lines of tegrastats, each with the second of the monotonic clock when it was read."""
 
 
 class PowerSampler:
@@ -42,7 +43,7 @@ class PowerSampler:
     """
 
     def __init__(self, trace: Trace | None = None) -> None:
-        """Args: trace: a recorded run to replay; by default tegrastats is started."""
+        """Take a recorded run to replay; by default tegrastats is started."""
         self._trace = trace
         self._process: subprocess.Popen[str] | None = None
         self._thread: threading.Thread | None = None
@@ -51,8 +52,8 @@ class PowerSampler:
     def __enter__(self) -> PowerSampler:
         trace = self._trace
         if trace is None:
-            # Without a shell: what is ended below is tegrastats itself. If this process is killed
-            # it ends as well, at its next line, as nobody reads its output any more.
+            # Without a shell, so that `terminate` ends tegrastats itself. If this process is
+            # killed, tegrastats ends at its next line, as nobody reads its output any more.
             command = ["tegrastats", "--interval", str(INTERVAL_MS)]
             with contextlib.suppress(OSError):  # none here: no figures
                 self._process = subprocess.Popen(
@@ -99,18 +100,18 @@ class PowerSampler:
 
     @property
     def samples(self) -> tuple[tuple[float, Sample], ...]:
-        """Seconds of the monotonic clock, and what tegrastats said then."""
+        """Seconds of the monotonic clock, and the power then."""
         return tuple(self._samples)
 
     def energy_j(self, start_s: float, end_s: float) -> float | None:
-        """Joules of the whole module between two times of the monotonic clock; see `energy_j`."""
+        """Return joules of the whole module between two times of the monotonic clock."""
         totals = ((time_s, sample.total_mw) for time_s, sample in self.samples)
         known = [(time_s, total / 1000) for time_s, total in totals if total is not None]
         return energy_j(known, start_s, end_s)
 
 
 def energy_j(watts: Iterable[tuple[float, float]], start_s: float, end_s: float) -> float | None:
-    """Joules between two times: trapezoids between samples, the nearest sample beyond them.
+    """Return joules between two times: trapezoids between samples, the nearest sample beyond.
 
     Args:
         watts: times in seconds, rising, and the power at each.
@@ -118,7 +119,7 @@ def energy_j(watts: Iterable[tuple[float, float]], start_s: float, end_s: float)
         end_s: where to end.
 
     Returns:
-        None when the samples leave more than `MAX_GAP_S` of the time, at a stretch, unknown.
+        None if between two samples lie more than `MAX_GAP_S`.
 
     Raises:
         ValueError: the end lies before the start.

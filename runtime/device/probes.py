@@ -1,6 +1,6 @@
-"""What has to be tried to be known: providers, TensorRT, speed, codecs, cameras.
+"""Try what runs here: providers, TensorRT, speed, codecs, cameras.
 
-What may crash, or take a library along that the caller does not want, runs in a process of its own.
+Probes that may crash, or load a library that the caller does not want, run in a subprocess.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgesplit._isolated import run_apart
+from edgesplit._isolated import run_isolated
 from edgesplit._types import Float32
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.backbone.session import import_onnxruntime, open_session
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.heads.head import Head
-from edgesplit.runtime.backends.engines import Here, TensorRT
+from edgesplit.runtime.backends.engines import Platform, TensorRT
 from edgesplit.runtime.backends.select import open_backend
 from edgesplit.runtime.live.runtime import Runtime
 
@@ -35,14 +35,15 @@ CODECS = {
     "av1": ("libdav1d", "libaom-av1"),  # FFmpeg's own `av1` only drives hardware
     "mjpeg": ("mjpeg",),
 }
-"""What cameras and files come in, and FFmpeg's decoders for it."""
+"""The usual codecs of cameras and files, and FFmpeg's decoders for each."""
 
 
 Measured = TypeVar("Measured")
 
 _LIMIT_S = 120.0
-"""For a model of three numbers. A first use of CUDA takes half a minute on a small device; a driver
-that hangs takes for ever."""
+"""Seconds that a tiny model may take. The first use of CUDA takes half a minute on a small device;
+a driver that hangs never ends."""
+_ADVICE = "Check the driver; if it hangs on a machine that is not busy, restart the machine."
 _QUICK_S = 1.0
 _MIN_RUNS = 20
 _NOT_FOR_MODELS = ("AzureExecutionProvider",)  # listed in every wheel, and runs nothing here
@@ -50,74 +51,74 @@ _NOT_FOR_MODELS = ("AzureExecutionProvider",)  # listed in every wheel, and runs
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """A quick look at how fast a backbone runs here; no benchmark."""
+    """A quick estimate of how fast a backbone runs here; not a benchmark."""
 
     what: str
     on: str
     """The backend, as in `ONNX Runtime, CPUExecutionProvider`."""
     backbone_ms: float
-    """Median of one clip."""
+    """Median time of one clip, in milliseconds."""
     slow_ms: float
-    """Nine in ten clips were faster; far from the median when other work runs beside."""
+    """90th percentile in milliseconds; far above the median while other work runs."""
     head_ms: float | None
     n_runs: int
 
 
 class Probes:
-    """What has to be tried rather than read. A test passes one that needs no device."""
+    """Everything that must be tried rather than read. A test passes one that needs no device."""
 
     def providers(self) -> dict[str, str]:
-        """By provider of ONNX Runtime, why it does not run here; empty when it does.
+        """Return, by provider of ONNX Runtime, why it does not run here; empty if it does.
 
         Raises:
-            EdgesplitError: ONNX Runtime cannot be used at all.
+            EdgesplitError: ONNX Runtime does not run at all.
         """
         found = {}
-        for name in run_apart(_listed, limit_s=_LIMIT_S):
+        for name in run_isolated(_list_providers, limit_s=_LIMIT_S, advice=_ADVICE):
             if name in _NOT_FOR_MODELS:
                 continue
             try:
-                run_apart(_run_tiny, name, limit_s=_LIMIT_S)
+                run_isolated(_run_tiny, name, limit_s=_LIMIT_S, advice=_ADVICE)
                 found[name] = ""
             except EdgesplitError as error:
                 found[name] = str(error)
         return found
 
-    def tensorrt(self) -> Here:
-        """See `TensorRT.here`."""
-        return TensorRT().here()
+    def tensorrt(self) -> Platform:
+        """See `TensorRT.platform`."""
+        return TensorRT().platform()
 
     def speed(self, path: Path | None) -> Speed:
-        """How fast a bundle's backbone and head run, or a small network of ours; a second.
+        """Measure for a second how fast a bundle's backbone and head run, or a reference network.
 
         Raises:
             EdgesplitError: it does not run.
         """
-        return run_apart(_measure, path)
+        return run_isolated(_measure, path)
 
     def codecs(self) -> tuple[str, ...]:
-        """Those of `CODECS` that PyAV's FFmpeg decodes."""
+        """Return those of `CODECS` that PyAV's FFmpeg decodes."""
         import av
 
         known = av.codecs_available
         return tuple(name for name, decoders in CODECS.items() if known.intersection(decoders))
 
     def may_use(self, node: Path) -> bool:
-        """Whether this user may read and write a device's node."""
+        """Return True if this user may read and write a device's node."""
         return os.access(node, os.R_OK | os.W_OK)
 
 
-# In a process of their own.
+# Run in a subprocess.
 
 
-def _listed() -> list[str]:
+def _list_providers() -> list[str]:
     onnxruntime = import_onnxruntime()
     open_session(_tiny())
     return list(onnxruntime.get_available_providers())
 
 
 def _run_tiny(provider: str) -> None:
-    """A provider that starts may still lack kernels for this GPU, so the model is run."""
+    """Run a model: a provider that starts may still lack kernels for this GPU."""
     session = open_session(_tiny(), providers=(provider,))
     try:
         session.run(None, {"features": np.ones((1, 2), np.float32)})
@@ -137,13 +138,13 @@ def _measure(path: Path | None) -> Speed:
         what = "A small network of ours (3-D convolutions, 8 frames of 64x64)"
         return _speed_of(what, f"ONNX Runtime, {backend.providers[0]}", times, None)
     bundle = open_bundle(path)
-    choice = open_backend(bundle)
-    with Runtime(bundle, backend=choice.backend) as runtime:
+    opened = open_backend(bundle)
+    with Runtime(bundle, backend=opened.backend) as runtime:
         still = np.full(runtime.clip_shape, 0.5, np.float32)
         timings = _times(lambda: runtime.predict(still).timings)
     head_ms = statistics.median(one.head_ms for one in timings)
     backbone = [one.backbone_ms for one in timings]
-    return _speed_of("The bundle's backbone", choice.name, backbone, head_ms)
+    return _speed_of("The bundle's backbone", opened.description, backbone, head_ms)
 
 
 def _speed_of(what: str, on: str, times_ms: list[float], head_ms: float | None) -> Speed:
@@ -164,7 +165,7 @@ def _timed(backend: Backend, clip: Float32) -> float:
 
 
 def _times(measure: Callable[[], Measured]) -> list[Measured]:
-    """What a call measures, for a second, and often enough; the first call does not count."""
+    """Repeat a measurement for a second and at least `_MIN_RUNS` times; the first is dropped."""
     measure()
     measured: list[Measured] = []
     start = time.perf_counter()
@@ -174,7 +175,7 @@ def _times(measure: Callable[[], Measured]) -> list[Measured]:
 
 
 def _reference() -> bytes:
-    """A backbone that is the same everywhere, so that machines compare."""
+    """Return a backbone that is the same everywhere, so that machines can be compared."""
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)

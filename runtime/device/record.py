@@ -1,7 +1,7 @@
-"""The device that a figure was measured on: what it is, how fast it may go, how hot it is.
+"""Describe the device that a figure was measured on: hardware, clocks, temperatures, software.
 
-Everything is read from files below a root, so that a made tree stands for any machine. A file that
-is not there is normal: containers, virtual machines and Jetsons each lack others.
+Everything is read from files below a root, so that a test can describe any machine. Missing files
+are normal: containers, virtual machines and Jetsons each lack others.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "av", "tensorrt",
 ROOT = Path("/")
 
 Run = Callable[[Sequence[str]], "str | None"]
-"""What a command prints; None when it is missing or failed."""
+"""Takes a command to its output; None if it is missing or failed."""
 
 _COMMAND_S = 10
 _TIME_ERROR = 5  # adjtimex: the clock is not synchronised
@@ -52,7 +52,7 @@ _CPU = Path("sys/devices/system/cpu")
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """A machine at one moment. None, or an empty field, is what could not be read."""
+    """A machine at one moment. A field is None or empty if it could not be read."""
 
     machine: str
     """The instruction set, as in `aarch64`."""
@@ -60,21 +60,21 @@ class DeviceRecord:
     model: str | None
     """The board, as its device tree names it."""
     cores: int
-    """That this process may use."""
+    """Cores that this process may use."""
     cpu_limit: float | None
-    """Cores' worth of time that a container grants."""
+    """Processor time that a container grants, in cores."""
     memory_bytes: int | None
     memory_available_bytes: int | None
     memory_limit_bytes: int | None
-    """That a container grants, where it is less than there is."""
+    """Memory that a container grants, if less than there is."""
     system: str
     kernel: str
     governors: tuple[str, ...]
     mhz: tuple[float, float, float] | None
-    """The fastest core's lowest allowed, highest allowed and present clock."""
+    """Lowest allowed, highest allowed and present clock of the fastest core."""
     temperatures_c: Mapping[str, float]
     throttle_events: int | None
-    """Since the machine started."""
+    """Number since the machine started."""
     l4t: str | None
     jetpack: str | None
     power_mode: PowerMode | None
@@ -82,7 +82,7 @@ class DeviceRecord:
     clock_synchronised: bool | None
     python: str
     versions: Mapping[str, str]
-    """Of the packages that are installed."""
+    """Versions of the packages in `PACKAGES` that are installed."""
 
     @property
     def summary(self) -> str:
@@ -96,16 +96,16 @@ class DeviceRecord:
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """Where a path lies."""
+    """The file system of a path."""
 
     kind: str
-    """As the kernel names it: ext4, overlay, nfs4, …"""
+    """The kernel's name for it: ext4, overlay, nfs4, …"""
     mount: str
     read_only: bool
 
 
 def run_command(command: Sequence[str]) -> str | None:
-    """What a command prints; None when it is missing, fails, or does not end in ten seconds."""
+    """Return a command's output; None if it is missing, fails, or takes over ten seconds."""
     try:
         done = subprocess.run(
             list(command),
@@ -122,11 +122,11 @@ def run_command(command: Sequence[str]) -> str | None:
 
 
 def describe_device(root: Path = ROOT, run: Run = run_command) -> DeviceRecord:
-    """This machine, now; some milliseconds, and a tenth of a second on a Jetson.
+    """Describe this machine, now; takes milliseconds, and a tenth of a second on a Jetson.
 
     Args:
-        root: the folder that holds `proc`, `sys` and `etc`; a test gives one of its own.
-        run: runs `nvpmodel -q`; asked on a Jetson only.
+        root: the folder with `proc`, `sys` and `etc`; a test gives its own.
+        run: runs `nvpmodel -q`; called only on a Jetson.
     """
     memory = dict(re.findall(r"^(\w+):\s+(\d+) kB$", _text(root / "proc/meminfo"), re.M))
     total = _kilobytes(memory.get("MemTotal"))
@@ -162,7 +162,7 @@ def describe_device(root: Path = ROOT, run: Run = run_command) -> DeviceRecord:
 
 
 def read_temperatures(root: Path = ROOT) -> dict[str, float]:
-    """Degrees Celsius by thermal zone; before and after a run they say whether it stayed cool."""
+    """Return degrees Celsius by thermal zone."""
     temperatures: dict[str, float] = {}
     for zone in sorted(root.glob("sys/class/thermal/thermal_zone*")):
         value = _number(zone / "temp")  # a zone that is powered down raises when it is read
@@ -173,7 +173,7 @@ def read_temperatures(root: Path = ROOT) -> dict[str, float]:
 
 
 def read_throttling(root: Path = ROOT) -> int | None:
-    """How often the machine slowed itself down since it started; None where nothing counts it."""
+    """Return how often the machine has throttled since it started; None if nothing counts it."""
     files = [
         *(root / _CPU).glob("cpu[0-9]*/thermal_throttle/core_throttle_count"),
         *root.glob("sys/class/hwmon/hwmon*/oc*_event_cnt"),  # Jetson: too much current
@@ -183,7 +183,7 @@ def read_throttling(root: Path = ROOT) -> int | None:
 
 
 def find_file_system(path: Path, root: Path = ROOT) -> FileSystem | None:
-    """Where a path lies, by `/proc/self/mountinfo`; None when that does not say."""
+    """Return the file system of a path, from `/proc/self/mountinfo`; None if it is not there."""
     wanted = PurePosixPath(os.path.abspath(path))
     best: tuple[int, FileSystem] | None = None
     for line in _text(root / "proc/self/mountinfo").splitlines():
@@ -232,7 +232,7 @@ def _processor(root: Path) -> str:
 
 
 def _cores(root: Path) -> int:
-    """Cores that are on: of this process's share, or of a made tree."""
+    """Return the number of cores that this process may use, or that a test's tree has."""
     if root == ROOT:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     return len(re.findall(r"^processor\s*:", _text(root / "proc/cpuinfo"), re.M))
@@ -256,7 +256,7 @@ def _mhz(root: Path) -> tuple[float, float, float] | None:
 
 
 def _cgroups(root: Path, controller: str) -> list[Path]:
-    """The control groups, from this process's own up, of version 2 and of a version 1 one."""
+    """Return this process's control groups and those above, of version 2 and of version 1."""
     base = root / "sys/fs/cgroup"
     folders = []
     for line in _text(root / "proc/self/cgroup").splitlines():

@@ -1,7 +1,7 @@
 """Clips in, predictions out, while heads are swapped.
 
-runtime        backbone and live head together
-live_head      the head that serves, following HEAD; built, checked and warmed before
-shadow         a candidate beside the live head
-auto_rollback  an edit that changes too many other answers goes back
+runtime        the backbone and the live head together
+live_head      the head that serves; follows the bundle's HEAD
+shadow         a candidate that is scored beside the live head
+auto_rollback  roll back an edit that changes too many other answers
 """

@@ -1,7 +1,7 @@
-"""The head that serves, and how another one takes its place.
+"""The head that serves, and its replacement by another one.
 
-A head is built, checked and warmed before anybody sees it, on the thread that asks for the swap.
-Then one reference is assigned. Who decides takes the reference once, so no result mixes two heads.
+A head is built, checked and warmed on the thread that asks for the swap. Then one reference is
+assigned. Each decision takes the reference once, so no result mixes two heads.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from edgesplit.heads.head import Evaluation, Head
 __all__ = ["MAX_POLL_S", "POLL_S", "LiveHead", "ServingHead"]
 
 POLL_S = 0.02
-"""How often HEAD is looked at, by its file's times: fifty looks a second take microseconds."""
+"""Seconds between two checks of the times of HEAD's file, which take microseconds."""
 MAX_POLL_S = 1.0
-"""HEAD is read at least this often, whatever its file's times say: a network disk may lie."""
+"""The longest time between two readings of HEAD, as a network disk may give old times."""
 RETRY_S = 2.0
-"""How long a refused head is left alone: its file may still be on its way to a shared folder."""
+"""Seconds until a refused head is tried again: its file may arrive later in a shared folder."""
 CLOSE_S = 1.0
-"""How long closing waits for a watcher that is stuck in a read of a dead network disk."""
+"""Seconds that closing waits for a watcher that hangs in a read of a dead network disk."""
 
 TOLERANCE = 1e-5
-"""Of the largest logit: how far ONNX Runtime and numpy may differ on the warm-up features."""
+"""Largest difference of ONNX Runtime's logits from numpy's, relative to the largest logit."""
 N_WARM_UP = 4
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class ServingHead:
     """A head and its ONNX Runtime session. Immutable; safe from several threads."""
 
     def __init__(self, head: Head) -> None:
-        """Builds and warms the session, and checks it against numpy.
+        """Build and warm the session, and check it against numpy.
 
         Raises:
             BackendError: ONNX Runtime refuses the head, or computes something else than numpy.
@@ -56,10 +56,10 @@ class ServingHead:
         self._session: Any = open_session(head.to_bytes(), threads=1, optimize=False)
         self._check()
         self.build_ms = 1000 * (time.perf_counter() - start)
-        """How long building, checking and warming took."""
+        """Milliseconds of building, checking and warming."""
 
     def evaluate(self, features: Float32) -> Evaluation:
-        """What the head says about `(batch, dim)` float32 features.
+        """Evaluate features `(batch, dim)` float32.
 
         Raises:
             BackendError: ONNX Runtime failed, or a logit is not finite.
@@ -101,11 +101,11 @@ class LiveHead:
         poll_s: float = POLL_S,
         on_swap: Callable[[ServingHead, ServingHead], None] = lambda before, after: None,
     ) -> None:
-        """Serves what HEAD names, and follows it from now on.
+        """Serve the head that HEAD names, and follow HEAD.
 
         Args:
             bundle: it may be read-only.
-            poll_s: how often HEAD is looked at, in seconds; at most `MAX_POLL_S`.
+            poll_s: seconds between two checks of HEAD; at most `MAX_POLL_S`.
             on_swap: called after each swap with the head before and the head after, on the
                 thread that made it; its exceptions are logged.
 
@@ -120,13 +120,13 @@ class LiveHead:
         self._on_swap = on_swap
         self._seen = bundle.live
         self.serving = ServingHead(bundle.head(self._seen))
-        """Take it once per decision."""
+        """The head that serves; take it once per decision."""
         self.refusal = ""
-        """Why HEAD is not followed; empty when it is."""
+        """Why HEAD is not followed; empty if it is."""
         self._refused = ""
         self._calling = threading.Lock()
-        """Held by a call of `swap` from reading HEAD to the swap. The watcher never waits for it,
-        nor does a call wait for the watcher, which may hang on a dead disk."""
+        """A call of `swap` holds it from reading HEAD to the swap. The watcher never waits for it,
+        and no call waits for the watcher, which may hang on a dead disk."""
         self._assigning = threading.Lock()
         self._n_calls = 0
         self._closed = threading.Event()
@@ -147,12 +147,12 @@ class LiveHead:
                 before, self.serving = self.serving, serving
                 self._n_calls += 1
                 if live != self._refused or serving.digest == live:
-                    self._seen = live  # what HEAD names now is settled; a refused head is not
-        self._tell(before, serving)
+                    self._seen = live  # HEAD is followed; a refused head is tried again
+        self._notify(before, serving)
         return serving.digest
 
     def close(self) -> None:
-        """Follows HEAD no longer; what serves goes on serving. Safe to call twice."""
+        """Stop following HEAD; the serving head stays. Safe to call twice."""
         self._closed.set()
         if threading.current_thread() is not self._watcher:
             self._watcher.join(CLOSE_S)
@@ -174,18 +174,18 @@ class LiveHead:
                     self._follow(live, n_calls)
                 if live == self._seen:
                     self._refused = self.refusal = ""
-                else:  # refused, or somebody swapped meanwhile: look again at the next turn
+                else:  # refused, or a call of `swap` was faster: read HEAD again
                     stamp = None
-            except Exception as error:  # a watcher that dies would leave the device deaf
+            except Exception as error:  # without its watcher the device would follow no edit
                 stamp = None
                 self._refuse(error)
 
     def _stamp(self) -> object:
-        """What changes when HEAD is replaced, and costs less to look at than HEAD."""
+        """Return a value that changes when HEAD is replaced, and is cheaper to get than HEAD."""
         try:
             found = os.stat(self._bundle.path / "HEAD")
         except OSError:
-            return object()  # equal to no other: reading HEAD will say what is wrong
+            return object()  # equal to no other: HEAD is then read, which raises
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def _follow(self, live: str, n_calls: int) -> None:
@@ -196,9 +196,9 @@ class LiveHead:
             raise
         with self._assigning:
             if self._n_calls != n_calls or self._closed.is_set():
-                return  # somebody swapped meanwhile, and knew a newer HEAD than this
+                return  # a call of `swap` was faster, and knew a newer HEAD
             before, self.serving, self._seen = self.serving, serving, live
-        self._tell(before, serving)
+        self._notify(before, serving)
 
     def _refuse(self, error: Exception) -> None:
         reason = str(error) or repr(error)
@@ -206,8 +206,8 @@ class LiveHead:
             self.refusal = reason
             _log.warning("%s goes on serving: %s", self.serving.digest[:12], error)
 
-    def _tell(self, before: ServingHead, after: ServingHead) -> None:
+    def _notify(self, before: ServingHead, after: ServingHead) -> None:
         try:
             self._on_swap(before, after)
-        except Exception:  # the head serves already; the callback's trouble must not undo that
+        except Exception:  # the head serves already, whatever the callback raises
             _log.exception("on_swap failed for %s", after.digest[:12])

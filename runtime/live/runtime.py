@@ -1,8 +1,8 @@
 """The runtime: clips in, predictions out, and heads that change in between.
 
 A head is built on the thread that asks for the swap; serving threads see it through one reference
-assignment. Each call takes the reference once, so a result never mixes two heads. A watcher
-thread re-reads the bundle's HEAD, so what another process publishes goes live by itself.
+assignment. Each call takes the reference once, so a result never mixes two heads. A watcher thread
+reads the bundle's HEAD again and again, so heads that another process publishes go live.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.bundle.head_files import check_space
 from edgesplit.errors import BackendError
 from edgesplit.heads.head import Head, PathStep
-from edgesplit.runtime.live.auto_rollback import Probation
+from edgesplit.runtime.live.auto_rollback import AutoRollback
 from edgesplit.runtime.live.live_head import POLL_S, LiveHead, ServingHead
 from edgesplit.runtime.live.shadow import Shadow, ShadowReport
 
@@ -77,12 +77,12 @@ class Runtime:
         on_swap: Callable[[ServingHead], None] | None = None,
         rollback_above: float | None = None,
     ) -> None:
-        """Opens the bundle, its backbone and its live head.
+        """Open the bundle, its backbone and its live head.
 
         Args:
             bundle: the bundle or its folder; it may be read-only.
             backend: runs the backbone; ONNX Runtime on the CPU by default. The runtime closes it.
-            poll_s: how often HEAD is looked at, in seconds; at most 1.
+            poll_s: seconds between two checks of HEAD; at most 1.
             on_swap: called after each swap, on the thread that made it; its exceptions are
                 logged.
             rollback_above: share of windows, 0..1, that an edit may change outside its splits.
@@ -99,7 +99,9 @@ class Runtime:
             raise ValueError(f"rollback_above must be from 0 to below 1, got {rollback_above}")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         self.clip_shape = self.bundle.preprocessing.clip_shape
-        self._probation = None if rollback_above is None else Probation(self.bundle, rollback_above)
+        self._auto_rollback = None
+        if rollback_above is not None:
+            self._auto_rollback = AutoRollback(self.bundle, rollback_above)
         self._on_swap = on_swap
         self._shadow: Shadow | None = None
         self._closed = threading.Event()
@@ -128,11 +130,11 @@ class Runtime:
 
     @property
     def refusal(self) -> str:
-        """Why HEAD is not followed; empty when it is."""
+        """Why HEAD is not followed; empty if it is."""
         return self._live.refusal
 
     def predict(self, clip: npt.ArrayLike) -> Prediction:
-        """The decision about one clip.
+        """Return the decision about one clip.
 
         Args:
             clip: `clip_shape` float32 in 0..1, as `edgesplit.read_clip` gives it.
@@ -146,7 +148,7 @@ class Runtime:
         return self.decide(feature, backbone_ms=1000 * (time.perf_counter() - start))
 
     def extract(self, clip: npt.ArrayLike) -> Float32:
-        """The feature of one clip, `(dim,)` float32; arguments and errors as in `predict`."""
+        """Return the feature of one clip, `(dim,)` float32; takes and raises as `predict`."""
         given = np.asarray(clip)
         if given.dtype.kind != "f":
             raise ValueError(f"the clip is {given.dtype}, want float32 in 0..1; divide by 255")
@@ -171,7 +173,7 @@ class Runtime:
         return feature
 
     def decide(self, feature: Float32, *, backbone_ms: float = 0.0) -> Prediction:
-        """The decision about one feature, `(dim,)` float32, by the head that serves now.
+        """Return the decision about one feature, `(dim,)` float32, by the head that serves now.
 
         For several windows of one event, decide on the mean of their features: scores are linear
         in the feature at every level of the label tree, so that averages each level before the
@@ -186,7 +188,7 @@ class Runtime:
         return prediction
 
     def decide_all(self, features: npt.ArrayLike) -> list[Prediction]:
-        """As `decide`, for `(n, dim)` features at once, all by the same head.
+        """Return the decisions about features `(n, dim)`, all by the same head.
 
         Shadow heads do not count these: they may be windows of the past, decided once more.
         """
@@ -201,8 +203,8 @@ class Runtime:
         timings = Timings(backbone_ms, head_ms=1000 * (time.perf_counter() - start))
         if observed and (shadow := self._shadow) is not None:
             shadow.observe(serving, batch, result)
-        if observed and self._probation is not None:
-            self._probation.observe(self._live, serving, batch, result)
+        if observed and self._auto_rollback is not None:
+            self._auto_rollback.observe(self._live, serving, batch, result)
         paths = map(serving.head.path, map(int, result.class_index), result.probabilities)
         return [
             Prediction(
@@ -216,7 +218,7 @@ class Runtime:
         ]
 
     def swap_head(self, digest: str | None = None) -> str:
-        """Serves another head of the bundle; returns its digest.
+        """Serve another head of the bundle; return its digest.
 
         The head is built, checked and warmed here; the threads that predict never wait. It serves
         until the next swap, or until HEAD names another head than it does now.
@@ -230,7 +232,7 @@ class Runtime:
         return self._live.swap(digest)
 
     def start_shadow(self, candidate: str | Head) -> str:
-        """Scores a candidate beside the live head on every `predict` and `decide` from now on.
+        """Score a candidate beside the live head on every `predict` and `decide` from now on.
 
         Args:
             candidate: a head, or the beginning of the digest of one of the bundle's.
@@ -239,8 +241,8 @@ class Runtime:
             Its digest.
 
         Raises:
-            EdgesplitError: the candidate is refused, or belongs to another feature space; what
-                was scored before goes on.
+            EdgesplitError: the candidate is refused, or belongs to another feature space; an
+                earlier candidate stays.
         """
         head = self.bundle.head(candidate) if isinstance(candidate, str) else candidate
         check_space(head, self.bundle.feature_space, self.bundle.dim)
@@ -248,28 +250,28 @@ class Runtime:
         return head.digest
 
     def stop_shadow(self) -> ShadowReport | None:
-        """Ends `start_shadow`; returns its last report, or None when there was none."""
+        """Stop scoring a candidate; return the last report, or None without a candidate."""
         report, self._shadow = self.shadow_report(), None
         return report
 
     def shadow_report(self) -> ShadowReport | None:
-        """What the candidate does, since the head that is live now is; None without one."""
+        """Return the report on the candidate since the live head went live; None without one."""
         shadow = self._shadow
         return None if shadow is None else shadow.report()
 
     @property
     def rolled_back(self) -> str:
-        """What was rolled back automatically last, and why; empty when nothing was."""
-        return "" if self._probation is None else self._probation.rolled_back
+        """What was rolled back automatically last, and why; empty if nothing was."""
+        return "" if self._auto_rollback is None else self._auto_rollback.last_rollback
 
     def _after_swap(self, before: ServingHead, after: ServingHead) -> None:
-        if self._probation is not None:
-            self._probation.start(before, after)
+        if self._auto_rollback is not None:
+            self._auto_rollback.watch(before, after)
         if self._on_swap is not None:
             self._on_swap(after)
 
     def close(self) -> None:
-        """Stops following HEAD and frees the backend. Safe at any time and to call twice."""
+        """Stop following HEAD and free the backend. Safe at any time and to call twice."""
         self._closed.set()
         self._live.close()
         self._backend.close()

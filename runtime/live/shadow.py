@@ -1,4 +1,4 @@
-"""Shadow heads: a candidate decides what the live head decides, and only its differences are kept.
+"""Shadow heads: a candidate decides beside the live head, and only the differences are kept.
 
 Both heads see the same feature, so a shadow costs one more head, not one more backbone. Nodes of
 the two heads are matched as `edgesplit.heads.diff` does. A decision that differs in a node that
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 COLLAPSED = 0.95
-"""A split of whose windows one child has this share or more tells little apart."""
+"""A split that gives one child this share of its windows, or more, has collapsed."""
 MIN_WINDOWS = 30
-"""Windows that a warning wants at least."""
+"""The fewest windows for a warning."""
 MAX_CHANGES = 10
-"""Kinds of disagreement that a report lists, the most frequent first."""
+"""The most kinds of disagreement that a report lists, the most frequent first."""
 Z = 3.0
-"""Standard errors that a share must be above a bar: it is looked at after every window."""
+"""Standard errors that a share must exceed a limit by, as it is checked after every window."""
 
 
 _log = logging.getLogger(__name__)
@@ -51,57 +51,57 @@ class Change:
     """One kind of disagreement outside the splits."""
 
     live: str
-    """Label that the live head decides, of the nodes that both have."""
+    """Label that the live head decides, among the nodes that both heads have."""
     candidate: str
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class SplitReport:
-    """What the candidate makes of a class that only it splits."""
+    """Decisions of the candidate below a class that only it splits."""
 
     label: str
     n_windows: int
     shares: dict[str, float]
-    """Of the windows, by child."""
+    """Share of the windows by child, 0..1."""
     mean_margin: float
-    """Of the best child's probability over the next one's, given their parent; 0..1."""
+    """Mean margin of the best child's probability over the next one's, given their parent; 0..1."""
 
     @property
     def collapsed(self) -> bool:
-        """Whether nearly all windows become one child."""
+        """True if nearly all windows become one child."""
         return self.n_windows >= MIN_WINDOWS and max(self.shares.values()) >= COLLAPSED
 
 
 @dataclass(frozen=True, slots=True)
 class ShadowReport:
-    """A candidate beside the live head, over the windows since both are there."""
+    """A candidate compared with the live head, over the windows since both are there."""
 
     live: str
     """Digest."""
     candidate: str
     n_windows: int
     n_outside: int
-    """Windows on which they disagree outside the splits."""
+    """Windows on which the heads disagree outside the splits."""
     changes: tuple[Change, ...]
     largest_logit_difference: float
-    """Of root classes that both have."""
+    """Among root classes that both have."""
     splits: tuple[SplitReport, ...]
     stopped: str
-    """Why the candidate is scored no longer; empty while it is."""
+    """Why the candidate is no longer scored; empty while it is."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What somebody should look at, in sentences."""
-        told = [self.stopped] if self.stopped else []
+        """Findings that somebody should look at, in sentences."""
+        texts = [self.stopped] if self.stopped else []
         for split in self.splits:
             if split.collapsed:
                 label, share = max(split.shares.items(), key=lambda item: item[1])
-                told.append(
+                texts.append(
                     f"{share:.0%} of {split.n_windows} windows of {split.label!r} become "
-                    f"{label!r}: unless that is what happens here, the split tells little apart"
+                    f"{label!r}: unless that is what happens here, the split distinguishes little"
                 )
-        return tuple(told)
+        return tuple(texts)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -115,14 +115,14 @@ class Shadow:
     """Scores a candidate beside whatever head is live. Safe from several threads."""
 
     def __init__(self, candidate: ServingHead) -> None:
-        """Args: candidate: built and warmed."""
+        """Take a candidate, built and warmed."""
         self.candidate = candidate
         self._lock = threading.Lock()
         self._stopped = ""
         self._start(None)
 
     def _start(self, live: ServingHead | None) -> None:
-        """Counts from zero, against another live head."""
+        """Count from zero, against another live head."""
         self._live = live
         self._pairs = {} if live is None else match_nodes(live.head, self.candidate.head)
         self._known = frozenset(self._pairs.values())
@@ -136,12 +136,12 @@ class Shadow:
         self._margins: dict[int, float] = {}
 
     def observe(self, live: ServingHead, features: Float32, decided: Evaluation) -> None:
-        """Lets the candidate decide what the live head decided. Never raises.
+        """Let the candidate decide what the live head decided. Never raises.
 
         Args:
             live: the head that decided; when it is another than before, counting starts anew.
             features: `(batch, dim)` float32.
-            decided: what `live` made of them.
+            decided: the evaluation of `live`.
         """
         if self._stopped:
             return
@@ -153,8 +153,8 @@ class Shadow:
                 for row in range(len(features)):
                     self._count(live, row, decided, result)
         except (EdgesplitError, ArithmeticError, LookupError, ValueError) as error:
-            # A candidate in trouble must not take the live head's answers with it.
-            self._stopped = f"{self.candidate.digest[:12]} is scored no longer: {error}"
+            # An error of the candidate must not cost the live head's answers.
+            self._stopped = f"{self.candidate.digest[:12]} is no longer scored: {error}"
             _log.warning("%s", self._stopped)
 
     def _count(self, live: ServingHead, row: int, decided: Evaluation, result: Evaluation) -> None:
@@ -192,7 +192,7 @@ class Shadow:
             return self._n_outside, self._n_windows
 
     def report(self) -> ShadowReport:
-        """What was found so far."""
+        """Return the comparison so far."""
         tree = self.candidate.head.tree
         with self._lock:
             splits = []
@@ -216,7 +216,7 @@ class Shadow:
 
 
 def lowest_share(count: int, total: int, z: float = Z) -> float:
-    """The lower end of Wilson's interval for the share `count / total`, `z` standard errors wide.
+    """Return the lower end of Wilson's interval for `count / total`, `z` standard errors wide.
 
     After Wilson 1927, Journal of the American Statistical Association 22, 209-212.
     """

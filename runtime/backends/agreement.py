@@ -1,0 +1,181 @@
+"""How far a new form of a backbone may differ from the backbone in fp32, measured on clips.
+
+A variant and an engine are both forms of a backbone: made on the user's unlabelled clips, compared
+with the fp32 backbone on others, and kept in the cache only if they agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from edgesplit._types import Float32
+from edgesplit.backbone.backends import Backend
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.errors import BackendError, VariantError
+from edgesplit.heads.head import Head
+from edgesplit.video.clips import read_clip
+
+__all__ = [
+    "MIN_CLIPS",
+    "Agreement",
+    "Clips",
+    "Progress",
+    "Tolerance",
+    "check_agreement",
+    "check_clips",
+    "compare_backends",
+    "compare_features",
+    "read_clips",
+    "share_clips",
+]
+
+Clips: TypeAlias = "Sequence[str | Path | Float32] | Float32"
+"""Video files, or clips as the backbone takes them: float32 in 0..1, `preprocessing.clip_shape`."""
+Progress = Callable[[str], None]
+
+MIN_CLIPS = 10
+"""With fewer clips neither the ranges of values nor the comparison are reliable."""
+
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How much a form of a backbone differs from the fp32 backbone, on clips."""
+
+    cosine: float
+    """Of the two features of a clip; the lowest."""
+    distance: float
+    """Of the two features of a clip, relative to the length of fp32's; the largest."""
+    logits: float
+    """Largest difference of a logit of the live head, relative to the largest logit."""
+    decisions: float
+    """Share of clips that the live head decides alike, 0..1."""
+    n_clips: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Limits of an `Agreement`: the lowest cosine and share of decisions, the largest distances."""
+
+    cosine: float
+    distance: float = math.inf
+    logits: float = math.inf
+    decisions: float = 0.0
+    advice: str = ""
+    """The next step when a limit is exceeded."""
+
+
+def compare_features(wanted: Float32, got: Float32, head: Head) -> Agreement:
+    """Compare features `(clips, dim)` with those that fp32 gives for the same clips."""
+    expected, found = wanted.astype(np.float64), got.astype(np.float64)
+    lengths, own_lengths = (
+        np.maximum(np.linalg.norm(side, axis=1), _TINY) for side in (expected, found)
+    )
+    cosines = (expected * found).sum(axis=1) / (lengths * own_lengths)
+    distances = np.linalg.norm(found - expected, axis=1) / lengths
+    before, after = head.evaluate(wanted), head.evaluate(got)
+    difference = float(np.abs(after.logits - before.logits).max())
+    return Agreement(
+        cosine=float(cosines.min()),
+        distance=float(distances.max()),
+        logits=difference / max(float(np.abs(before.logits).max()), _TINY),
+        decisions=float((before.class_index == after.class_index).mean()),
+        n_clips=len(wanted),
+    )
+
+
+def compare_backends(
+    full: Backend, other: Backend, *, head: Head, clips: Iterable[Float32]
+) -> Agreement:
+    """Run two backbones clip by clip and compare their features.
+
+    Raises:
+        BackendError: one of them fails.
+        ValueError: there are no clips.
+    """
+    pairs = [(full.run(clip[None])[0], other.run(clip[None])[0]) for clip in clips]
+    if not pairs:
+        raise ValueError("a comparison takes clips")
+    wanted, got = (np.stack(side) for side in zip(*pairs, strict=True))
+    return compare_features(wanted, got, head)
+
+
+def check_agreement(
+    agreement: Agreement, tolerance: Tolerance, what: str, error: type[BackendError]
+) -> None:
+    """Raise an error with the figures if an agreement is outside the tolerance.
+
+    Args:
+        agreement: of the form that was made.
+        tolerance: the limits.
+        what: names the form, as in `int8 variant`.
+        error: the class to raise.
+
+    Raises:
+        BackendError: an `error`.
+    """
+    at_least = (
+        ("lowest feature cosine", agreement.cosine, tolerance.cosine),
+        ("share of equal decisions", agreement.decisions, tolerance.decisions),
+    )
+    at_most = (
+        ("largest relative feature distance", agreement.distance, tolerance.distance),
+        ("largest relative logit difference", agreement.logits, tolerance.logits),
+    )
+    # A comparison with NaN is false: features that are not finite are refused too.
+    if all(x >= limit for _, x, limit in at_least) and all(x <= limit for _, x, limit in at_most):
+        return
+    figures = [f"{name} {x:.5f} (at least {limit})" for name, x, limit in at_least if limit]
+    figures += [
+        f"{name} {x:.2g} (at most {limit:.2g})" for name, x, limit in at_most if limit < math.inf
+    ]
+    raise error(
+        f"The {what} does not agree with the fp32 backbone, and was thrown away: on "
+        f"{agreement.n_clips} clips {', '.join(figures)}. {tolerance.advice}"
+    )
+
+
+def check_clips(clips: Clips) -> None:
+    """Raise VariantError if there are fewer than MIN_CLIPS clips."""
+    if len(clips) < MIN_CLIPS:
+        raise VariantError(
+            f"{len(clips)} clips are too few to calibrate and compare with: {MIN_CLIPS} at least, "
+            "100 or more to see one wrong answer in a hundred. Give videos like those that the "
+            "device sees; no labels are needed."
+        )
+
+
+def share_clips(clips: Clips, name: str) -> tuple[Clips, Clips]:
+    """Return the clips to measure ranges on, and those to compare on.
+
+    For int8 every other clip calibrates and the rest compare: it is never compared on clips that
+    its ranges come from. For fp16 all clips do both: its ranges only decide which operators stay in
+    float32, and more clips miss less. Other forms have no ranges.
+    """
+    if name == "int8":
+        return clips[::2], clips[1::2]
+    return (clips if name == "fp16" else ()), clips
+
+
+def read_clips(bundle: Bundle, clips: Clips, what: str, progress: Progress) -> Iterator[Float32]:
+    """Read clips one at a time; `progress` is told `what` is done with which.
+
+    Raises:
+        ClipError: a video cannot be read.
+        ValueError: a clip has another shape than the bundle's.
+    """
+    for number, clip in enumerate(clips, 1):
+        progress(f"{what}, clip {number} of {len(clips)}")
+        if isinstance(clip, (str, Path)):
+            yield read_clip(clip, bundle.preprocessing)
+        else:
+            if clip.shape != (shape := bundle.preprocessing.clip_shape):
+                raise ValueError(f"a clip has shape {clip.shape}, want {shape}")
+            yield np.asarray(clip, np.float32)

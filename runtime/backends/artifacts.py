@@ -1,0 +1,282 @@
+"""Other forms of a backbone, made on this machine, checked, and kept in the user's cache.
+
+    <noun>s/
+      <key>.json          what the file is, and how it was checked; written last
+      <key>.<extension>   the file
+
+Writes are atomic: readers see the old entry or the new one, and ignore incomplete files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
+
+from filelock import FileLock
+
+from edgesplit._data import check_digest
+from edgesplit.backbone.ranges import RangeReport
+from edgesplit.errors import BackendError, CacheError
+from edgesplit.runtime.backends.agreement import Agreement
+from edgesplit.storage.files import PART, Store
+from edgesplit.storage.user_cache import REMEDY, cache_folder, cache_path, find_cached, make_cache
+
+__all__ = ["Artifact", "ArtifactCache", "Made", "describe_file", "make_key"]
+
+_KEY_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """The description of a file of the cache; as in its JSON file."""
+
+    feature_space: str
+    digest: str
+    """sha256 of the file."""
+    size_bytes: int
+    agreement: Agreement
+    """With the fp32 backbone."""
+    ranges: RangeReport | None
+    """For fp16: what the ranges of the values decided."""
+    n_calibrated: int
+    """The user's clips that the ranges come from; 0 without ranges, or if none were given."""
+    made: str
+    """Time of making, ISO 8601 in UTC."""
+
+    def __post_init__(self) -> None:
+        check_digest(self.feature_space)
+        check_digest(self.digest)
+        _ = self.age_s  # raises ValueError on a time that is none
+
+    @property
+    def key(self) -> str:
+        """The name of its files."""
+        raise NotImplementedError
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was made."""
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(self.made)).total_seconds()
+
+
+AnyArtifact = TypeVar("AnyArtifact", bound=Artifact)
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Generic[AnyArtifact]):
+    """An artifact of the cache, and whether it had to be made."""
+
+    artifact: AnyArtifact
+    new: bool
+    """False if it was in the cache already."""
+    seconds: float
+
+
+def make_key(*parts: str | int) -> str:
+    """Return a key that depends on all parts and their order."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def describe_file(data: bytes) -> dict[str, Any]:
+    """Return the fields of an `Artifact` that follow from its file, made now."""
+    return {
+        "digest": hashlib.sha256(data).hexdigest(),
+        "size_bytes": len(data),
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactCache(Generic[AnyArtifact]):
+    """One kind of artifacts. Immutable; safe from several threads; `lock` excludes processes."""
+
+    noun: str
+    """What an artifact is called, as in `edgesplit <noun> list`."""
+    extension: str
+    error: type[BackendError]
+    """Class of all errors that are raised here."""
+    kind: type[AnyArtifact]
+    other_files: tuple[str, ...] = ()
+    """Patterns of other files in the folder, which are removed with all artifacts."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the files, which may not exist yet; reads `EDGESPLIT_CACHE` every time."""
+        return cache_folder() / self.name
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return f"{self.noun}s"
+
+    def list(self) -> tuple[AnyArtifact, ...]:
+        """Return all artifacts, the newest first; none, with a warning, without a usable cache."""
+        folder = find_cached(self.name)
+        found = (self.find(path.stem) for path in folder.glob("*.json")) if folder else ()
+        return tuple(sorted(filter(None, found), key=lambda one: one.made, reverse=True))
+
+    def find(self, key: str) -> AnyArtifact | None:
+        """Return the artifact of a key; None if this edgesplit cannot read or trust one."""
+        names = (f"{key}.json", f"{key}.{self.extension}")
+        description, file = (find_cached(self.name, name) for name in names)
+        if description is None or file is None:
+            return None
+        try:
+            artifact = self._parse(json.loads(description.read_bytes()))
+            whole = file.stat().st_size == artifact.size_bytes
+        except (OSError, KeyError, TypeError, ValueError, RecursionError):
+            return None
+        return artifact if whole and artifact.key == key else None
+
+    def find_or_make(
+        self,
+        key: str,
+        make: Callable[[], tuple[AnyArtifact, bytes, Mapping[Path, bytes]]],
+        *,
+        accept: Callable[[AnyArtifact], bool],
+    ) -> Made[AnyArtifact]:
+        """Return the artifact of a key, from the cache or newly made, by one process at a time.
+
+        Args:
+            key: the artifact's.
+            make: makes and checks it, and returns it with the arguments of `save`; raises if it
+                should not be kept, and an older one then stays.
+            accept: True if the artifact that is in the cache will do.
+
+        Raises:
+            BackendError: an `error`, as `lock` and `save` raise it.
+        """
+        start = time.monotonic()
+        with self.lock(key):
+            artifact = self.find(key)
+            new = artifact is None or not accept(artifact)
+            if artifact is None or new:
+                artifact, data, other_files = make()
+                self.save(artifact, data, other_files)
+        return Made(artifact, new, seconds=time.monotonic() - start)
+
+    def read(self, key: str, *, what: str, command: str) -> bytes:
+        """Return the file of a key, checked against its digest.
+
+        Args:
+            key: the artifact's.
+            what: names it for an error, as in `fp16 variant of lab.bundle`.
+            command: the command that makes it.
+
+        Raises:
+            BackendError: an `error`: there is none, or it cannot be read, or is damaged.
+        """
+        artifact = self.find(key)
+        if artifact is None:
+            raise self.error(f"There is no {what}. `{command}` makes one.")
+        file = self._file(key)
+        with self._map_os_errors("read", file):
+            data = cache_path(self.name, file.name).read_bytes()
+        if hashlib.sha256(data).hexdigest() != artifact.digest:
+            raise self.error(f"{file} is damaged. Make it again: {command} --rebuild.")
+        return data
+
+    def save(self, artifact: AnyArtifact, data: bytes, other_files: Mapping[Path, bytes]) -> None:
+        """Keep an artifact; its description is removed first and written last.
+
+        Args:
+            artifact: the description.
+            data: content of its file.
+            other_files: content of other files in the folder, or in one below it.
+
+        Raises:
+            BackendError: an `error`: the folder cannot be written to.
+        """
+        store, description = Store(), self._description(artifact.key)
+        with self._map_os_errors("write", description):
+            if description.exists():
+                store.remove_file(description)
+            store.replace_file(self._file(artifact.key), data)
+            content = json.dumps(asdict(artifact), indent=2, allow_nan=False)
+            store.replace_file(description, content.encode())
+            for path, other in other_files.items():
+                make_cache(*path.parent.relative_to(cache_folder()).parts)
+                store.replace_file(path, other)
+
+    def remove(self, key: str | None = None) -> tuple[str, ...]:
+        """Remove one artifact, or all of them and the remains of a crash.
+
+        A process that runs a removed file is not disturbed.
+
+        Args:
+            key: the artifact's key or the beginning of it; all artifacts by default.
+
+        Returns:
+            The keys of the removed artifacts.
+
+        Raises:
+            BackendError: an `error`: no key or several keys start so, or a file cannot be removed.
+        """
+        with self._map_os_errors("read", self.folder):
+            cache_path(self.name)
+        known = sorted(artifact.key for artifact in self.list())
+        if key is None:
+            patterns = ("*.json", f"*.{self.extension}", f".*{PART}", *self.other_files)
+            files = [file for pattern in patterns for file in self.folder.glob(pattern)]
+        else:
+            known = [name for name in known if key and name.startswith(key)]
+            if len(known) != 1:
+                what = f"{len(known)} {self.noun}s start" if known else f"No {self.noun} starts"
+                raise self.error(
+                    f"{what} with {key!r}. `edgesplit {self.noun} list` shows the keys."
+                )
+            files = [self._description(known[0]), self._file(known[0])]
+        with self._map_os_errors("remove", self.folder):
+            for file in files:
+                file.unlink(missing_ok=True)
+        return tuple(known)
+
+    @contextlib.contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Let one process at a time make an artifact: two would falsify each other's timings.
+
+        Raises:
+            BackendError: an `error`: another process makes it, or the folder cannot be written to.
+        """
+        with self._map_os_errors("write to", self.folder):
+            make_cache(self.name)
+            try:
+                held = FileLock(self.folder / f".{key}.lock", timeout=0).acquire()
+            except TimeoutError as error:
+                raise self.error(
+                    f"Another process is making this {self.noun}. Wait until it is done."
+                ) from error
+        with held:
+            yield
+
+    def _parse(self, content: dict[str, Any]) -> AnyArtifact:
+        """Return the inverse of `asdict`; KeyError, TypeError or ValueError on anything else."""
+        for name, hint in get_type_hints(self.kind).items():
+            for kind in (hint, *get_args(hint)):
+                if isinstance(kind, type) and is_dataclass(kind) and content[name] is not None:
+                    content[name] = kind(**content[name])
+        return self.kind(**content)
+
+    def _description(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.{self.extension}"
+
+    @contextlib.contextmanager
+    def _map_os_errors(self, what: str, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except CacheError as error:
+            raise self.error(str(error)) from error
+        except OSError as error:
+            raise self.error(
+                f"Cannot {what} {path}: {error.strerror or error}. {REMEDY}"
+            ) from error
