@@ -85,7 +85,7 @@ def join_models(backbone: onnx.ModelProto, head: Head) -> bytes:
     below = version_converter.convert_version(
         onnx.load_model_from_string(head.to_bytes()), opset
     ).graph
-    # A head has no subgraphs, so names are all there is to keep apart.
+    # A head has no subgraphs, so only names can collide.
     outputs = {entry.name for entry in below.output}
     kept = {"", "features", *outputs}
     joined = onnx.ModelProto()

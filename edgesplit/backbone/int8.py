@@ -94,9 +94,9 @@ def _find_layers(graph: onnx.GraphProto, weights: dict[str, TensorProto]) -> dic
         outcome = ""
         if node.op_type == "Conv":  # the others may give float32, which loses less
             outcome = node.output[0]
-            behind = users.get(outcome, [])
-            if len(behind) == 1 and behind[0].op_type == "Relu" and outcome not in given:
-                outcome = behind[0].output[0]
+            next_nodes = users.get(outcome, [])
+            if [node.op_type for node in next_nodes] == ["Relu"] and outcome not in given:
+                outcome = next_nodes[0].output[0]
         layers[node.output[0]] = _Layer(node, axis, "" if outcome in given else outcome)
     return layers
 

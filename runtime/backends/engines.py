@@ -258,16 +258,16 @@ def build_engine(
 
     def make() -> tuple[Engine, bytes, dict[Path, bytes]]:
         times = _timing_file(platform)
-        judged = source().clips
+        built_from = source()
         progress("building")
         plan = runner.build(
-            source().rewritten.data,
+            built_from.rewritten.data,
             clip_shape=bundle.preprocessing.clip_shape,
             batch=sizes,
             timing_cache=_read_times(times),
             progress=progress,
         )
-        features = _run(plan.engine, own, judged, sizes, runner, progress)
+        features = _run(plan.engine, own, built_from.clips, sizes, runner, progress)
         agreement = compare_features(*features, bundle.head())
         check_agreement(agreement, TOLERANCES[precision], f"{precision} engine", EngineError)
         engine = Engine(
@@ -275,10 +275,10 @@ def build_engine(
             **asdict(platform),
             precision=precision,
             batch=sizes,
-            backbone=source().digest,
+            backbone=built_from.digest,
             agreement=agreement,
-            ranges=source().rewritten.ranges,
-            n_calibrated=source().n_calibrated,
+            ranges=built_from.rewritten.ranges,
+            n_calibrated=built_from.n_calibrated,
             **describe_file(plan.engine),
         )
         return engine, plan.engine, {times: plan.timing_cache}
@@ -329,8 +329,8 @@ def _rewrite(
     measured, compared = share_clips(given, precision)
     reading = read_clips(bundle, measured, "measuring ranges", progress)
     rewritten = _REWRITES[precision](own, reading)
-    judged = np.stack([*read_clips(bundle, compared[:_N_CLIPS], "reading", progress)])
-    return _Source(rewritten, judged, n_calibrated=0 if clips is None else len(measured))
+    stacked = np.stack([*read_clips(bundle, compared[:_N_CLIPS], "reading", progress)])
+    return _Source(rewritten, stacked, n_calibrated=0 if clips is None else len(measured))
 
 
 def _run(

@@ -1,6 +1,6 @@
 """Build and run engines by TensorRT, with only the names that 10.3, 10.16 and 11.4 all have.
 
-Networks are strongly typed: the ONNX says what is float16, and nothing else does. TensorRT 10 also
+Networks are strongly typed: the ONNX alone sets what is float16. TensorRT 10 also
 has flags that let it choose, but 11 has not; typed, one file and one way to build serve both, and
 the accuracy that was measured is the accuracy that is built.
 
@@ -258,7 +258,7 @@ def _logger(trt: Any) -> Any:
                 _log.log(logging.INFO if severity.name == "INFO" else logging.WARNING, message)
 
         def complaints(self) -> str:
-            said = [message.strip().rstrip(".") for message in self._complaints[-N_MESSAGES:]]
-            return " | ".join(said or ["it did not say why"]) + "."
+            last = [message.strip().rstrip(".") for message in self._complaints[-N_MESSAGES:]]
+            return " | ".join(last or ["it gave no reason"]) + "."
 
     return Logger()

@@ -112,7 +112,7 @@ class ShadowReport:
 
 
 class Shadow:
-    """Scores a candidate beside whatever head is live. Safe from several threads."""
+    """Scores a candidate beside the live head. Safe from several threads."""
 
     def __init__(self, candidate: ServingHead) -> None:
         """Take a candidate, built and warmed."""
