@@ -745,7 +745,7 @@ def test_too_few_clips_are_refused_with_their_numbers(bundle: Bundle, head: Head
     assert f"{(counts < 5).sum()} of {len(counts)} classes have fewer" in said
     assert f"{head.labels[int(counts.argmin())]!r} {counts.min()}" in said
     assert not (bundle.path / "stats.npz").exists()
-    bundle.calibrate(few, force=True)
+    bundle.calibrate(few, accept_few=True)
     assert bundle.verify() == []
 
 

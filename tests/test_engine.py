@@ -33,7 +33,7 @@ from edgesplit.backbone.identity import feature_space, inline
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.bundle.create import create_bundle
-from edgesplit.cli import engine as engine_commands
+from edgesplit.cli.backbone import engine as engine_commands
 from edgesplit.errors import (
     BackendError,
     EdgesplitError,
@@ -268,7 +268,7 @@ def test_each_precision_has_an_engine_of_its_own(bundle: Bundle, fake: FakeTenso
 def test_another_batch_or_force_replaces_the_engine(bundle: Bundle, fake: FakeTensorRT) -> None:
     build_engine(bundle, tensorrt=fake)
     assert build_engine(bundle, batch=Batch(1, 2, 4), tensorrt=fake).new
-    assert build_engine(bundle, batch=Batch(1, 2, 4), force=True, tensorrt=fake).new
+    assert build_engine(bundle, batch=Batch(1, 2, 4), rebuild=True, tensorrt=fake).new
     (engine,) = ENGINES.list()
     assert (engine.batch, fake.n_builds) == (Batch(1, 2, 4), 3)
 
@@ -306,7 +306,7 @@ def test_int8_is_calibrated_on_clips_and_judged_on_others(
         with pytest.raises(ValueError, match="int8 takes clips, fp16 may have them"):
             build_engine(bundle, tensorrt=fake, **options)
     with pytest.raises(VariantError, match="9 clips are too few"):
-        build_engine(bundle, precision="int8", clips=given[:9], force=True, tensorrt=fake)
+        build_engine(bundle, precision="int8", clips=given[:9], rebuild=True, tensorrt=fake)
     assert fake.n_builds == 1
 
 
@@ -402,7 +402,7 @@ def test_a_good_engine_outlives_a_bad_rebuild(bundle: Bundle, fake: FakeTensorRT
     good = build_engine(bundle, tensorrt=fake).engine
     before = kept()
     with pytest.raises(EngineError):
-        build_engine(bundle, force=True, tensorrt=Spoiled(np.zeros_like))
+        build_engine(bundle, rebuild=True, tensorrt=Spoiled(np.zeros_like))
     assert kept() == before
     assert ENGINES.list() == (good,)
 
@@ -614,7 +614,7 @@ def test_a_flipped_byte_is_found_before_tensorrt_sees_it(
     plan[100] ^= 1
     file.write_bytes(plan)
     with pytest.raises(
-        EngineError, match=r"is damaged\. Make it again: edgesplit engine build .*--force"
+        EngineError, match=r"is damaged\. Make it again: edgesplit engine build .*--rebuild"
     ):
         open_engine(bundle, tensorrt=fake)
 
@@ -746,7 +746,7 @@ def test_a_runtime_serves_through_an_engine(
 
 
 def test_every_precision_can_be_typed() -> None:
-    (option,) = [o for o in engine_commands.build.params if o.name == "precision"]
+    (option,) = [o for o in engine_commands.commands["build"].params if o.name == "precision"]
     assert isinstance(option.type, click.Choice)
     assert tuple(option.type.choices) == get_args(engines.Precision) == tuple(engines.COSINE_BARS)
 

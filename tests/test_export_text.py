@@ -490,7 +490,7 @@ def test_the_next_edit_uses_the_new_encoder_without_torch(
     assert f"text encoder {own.digest[:12]}" in result.stdout
     assert f"embeddings of {KINDS[kind].dim} values" in result.stdout
     assert "the next edit embeds its texts anew; rows that earlier edits made stay" in result.stdout
-    arguments = ["edit", "--class", "pushing", "--into", "left,right", "--force"]
+    arguments = ["edit", "--class", "pushing", "--into", "left,right", "--accept-doubt"]
     code = (
         "import sys; sys.modules.update(torch=None, transformers=None)\n"
         "from edgesplit.cli import main\n"

@@ -275,12 +275,12 @@ class Bundle:
                 "Export the model anew to have others."
             )
 
-    def calibrate(self, features: npt.ArrayLike, *, force: bool = False) -> Statistics:
+    def calibrate(self, features: npt.ArrayLike, *, accept_few: bool = False) -> Statistics:
         """Gives a bundle without statistics those of unlabelled clips, durably and for good.
 
         Args:
             features: `(clips, dim)`, from this bundle's backbone.
-            force: accept too few clips of some classes.
+            accept_few: accept too few clips of some classes.
 
         Raises:
             BundleError: it has statistics already, or the folder cannot be written.
@@ -289,7 +289,7 @@ class Bundle:
             ValueError: there is no feature, or its size does not fit the head.
         """
         statistics = Statistics.from_features(self.head(), features)
-        if not force:
+        if not accept_few:
             statistics.check_counts()
         with lock(self.path):
             self.check_uncalibrated()

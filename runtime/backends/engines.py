@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from edgesplit._isolated import run_apart
-from edgesplit._types import Float32
+from edgesplit._types import EnginePrecision, Float32
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fp16 import RangeReport, to_fp16
 from edgesplit.backbone.identity import inline
@@ -57,7 +57,7 @@ __all__ = [
     "open_engine",
 ]
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = EnginePrecision
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 COSINE_BARS: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}
@@ -218,7 +218,7 @@ def build_engine(
     precision: Precision = "fp32",
     batch: Batch | None = None,
     clips: Clips | None = None,
-    force: bool = False,
+    rebuild: bool = False,
     progress: Progress = lambda text: None,
     tensorrt: TensorRT | None = None,
 ) -> Build:
@@ -237,7 +237,7 @@ def build_engine(
             calibrates (`to_int8`), and with some of the rest the engine is compared. For fp16 the
             ranges are measured on all, and the engine is compared on some; without clips, both
             happen on made ones, whose ranges may be smaller.
-        force: build even if it is there; an int8 engine that is there stays, whatever the clips.
+        rebuild: build even if it is there; an int8 engine that is there stays, whatever the clips.
         progress: told what is going on, at least every `PROGRESS_S`.
         tensorrt: what builds and runs.
 
@@ -262,7 +262,7 @@ def build_engine(
     key = _key(bundle.feature_space, here, precision)
     with ENGINES.lock(key):
         known = ENGINES.find(key)
-        there = known if known and not force and known.batch == batch else None
+        there = known if known and not rebuild and known.batch == batch else None
         if there and precision == "int8":
             return Build(engine=there, new=False, seconds=time.monotonic() - start)
         source = _prepare(bundle, own, precision, clips, progress)
@@ -313,7 +313,7 @@ def open_engine(
             f"`edgesplit engine build --precision {precision}` makes one."
         )
     clips = " --clips FOLDER" if precision == "int8" else ""
-    again = f"edgesplit engine build --precision {precision}{clips} --force"
+    again = f"edgesplit engine build --precision {precision}{clips} --rebuild"
     return EngineBackend(ENGINES.read(engine, again=again))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
+from edgesplit._types import BackendName
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError
@@ -16,9 +17,7 @@ from edgesplit.runtime.backends.variants import Recipe, open_variant
 
 __all__ = ["KINDS", "Choice", "Kind", "open_backend"]
 
-Kind = Literal["auto", "cpu", "cuda", "ort-tensorrt", "tensorrt"]
-"""`cpu`, `cuda` and `ort-tensorrt` are ONNX Runtime's execution providers; `tensorrt` is an engine
-that `edgesplit engine build` made."""
+Kind = BackendName
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _PROVIDERS: dict[Kind, tuple[str, ...]] = {

@@ -166,7 +166,7 @@ class EngineBackend:
         if not self._context:
             raise EngineError(
                 f"{trt.__name__} {trt.__version__} does not take this engine: "
-                f"{self._logger.complaints()} Build it again: edgesplit engine build --force."
+                f"{self._logger.complaints()} Build it again: edgesplit engine build --rebuild."
             )
         shapes = [tuple(shape) for shape in self._engine.get_tensor_profile_shape("clip", 0)]
         self.batch = Batch(*(shape[0] for shape in shapes))

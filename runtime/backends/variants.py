@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from edgesplit._types import Float32
+from edgesplit._types import Float32, VariantName
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.backbone.fp16 import RangeReport, round_halves, to_fp16
@@ -47,9 +47,7 @@ __all__ = [
     "read_variant",
 ]
 
-Recipe = Literal["fp16", "int8", "ort"]
-"""float16 or 8 bits inside; or float32 with ONNX Runtime's fused transformer operators."""
-
+Recipe = VariantName
 
 _VERSIONS: dict[Recipe, int] = {"fp16": 3, "int8": 2, "ort": 2}
 """Raised when a recipe makes another file of the same backbone, or refuses one that it kept."""
@@ -156,7 +154,7 @@ def add_variant(
     recipe: Recipe,
     *,
     clips: Clips,
-    force: bool = False,
+    rebuild: bool = False,
     progress: Progress = lambda text: None,
 ) -> Added:
     """Makes a variant of a bundle's backbone and keeps it if it passes the guard.
@@ -170,7 +168,7 @@ def add_variant(
         bundle: whose backbone it is, and whose live head judges.
         recipe: what to make.
         clips: unlabelled, like those that the device sees; read one at a time.
-        force: make it even if it is there.
+        rebuild: make it even if it is there.
         progress: told what is going on.
 
     Raises:
@@ -186,7 +184,7 @@ def add_variant(
     start = time.monotonic()
     key = _key(bundle.feature_space, recipe)
     known = VARIANTS.find(key)
-    if known and not force:
+    if known and not rebuild:
         return Added(variant=known, new=False, seconds=time.monotonic() - start)
     check_clips(clips)
     with VARIANTS.lock(key):
@@ -253,7 +251,7 @@ def read_variant(bundle: Bundle, recipe: Recipe) -> bytes:
             f"There is no {recipe} variant of {bundle.path}. "
             f"`edgesplit variant add {recipe} --clips FOLDER` makes one."
         )
-    return VARIANTS.read(variant, again=f"edgesplit variant add {recipe} --force")
+    return VARIANTS.read(variant, again=f"edgesplit variant add {recipe} --rebuild")
 
 
 def check_guard(guard: Guard, recipe: Recipe) -> None:

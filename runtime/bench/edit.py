@@ -29,7 +29,7 @@ def answer(job: Job, say: Say) -> Answer:
     ):
         cache = Path(name)
         ((label, into),) = find_splits(bundle, 1)
-        command = ["edit", "--class", label, "--into", ",".join(into), "--force", "--json"]
+        command = ["edit", "--class", label, "--into", ",".join(into), "--accept-doubt", "--json"]
         command += ["--bundle", str(bundle.path)]
         before = after = len(bundle.head().to_bytes())
         blocks: dict[str, list[float]] = {}

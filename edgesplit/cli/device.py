@@ -1,4 +1,4 @@
-"""The command that measures: `bench`."""
+"""Commands about the device: `doctor` and `bench`."""
 
 from __future__ import annotations
 
@@ -10,63 +10,64 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgesplit._types import BackendName, VariantName
 from edgesplit.cli.options import (
+    FILE,
+    FOLDER,
     SECONDS,
     backend_options,
-    bundle_option,
+    bundle_options,
     check_new,
-    json_option,
-    print_json,
 )
+from edgesplit.cli.render.console import console, notes, print_json, progress
 
 if TYPE_CHECKING:
-    from edgesplit.runtime.backends.select import Kind
-    from edgesplit.runtime.backends.variants import Recipe
     from edgesplit.runtime.bench.record import Question
     from edgesplit.runtime.bench.timing import Job
 
-__all__ = ["bench"]
+__all__ = ["bench", "doctor"]
 
 QUESTIONS: tuple[Question, ...] = ("latency", "swap", "edit", "locality", "growth")
 """`edgesplit.runtime.bench.record.Question`, without the import that would slow `--help` down."""
 
 SLOWER = 3
-"""Exit code when something is slower than what it is compared with."""
+"""Exit code if a figure is slower than what it is compared with."""
 
 
 @click.command()
 @click.argument("questions", nargs=-1, type=click.Choice((*QUESTIONS, "all")))
-@click.option("--seconds", type=SECONDS, help="Of predictions.")
-@click.option("--quick", is_flag=True, help="A look of a minute or two; results are marked so.")
+@click.option("--seconds", type=SECONDS, help="Seconds to time predictions for.")
+@click.option(
+    "--quick", is_flag=True, help="Measure for a minute or two only; results are marked as quick."
+)
 @click.option(
     "--clip",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Predict this video; by default one is made.",
+    type=FILE,
+    help="The video to predict (default: a made one).",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="A new folder for bench.json, bench.md and bench.html; by default bench-BUNDLE-TIME.",
+    help="New folder for bench.json, bench.md and bench.html (default: bench-BUNDLE-TIME).",
 )
 @click.option(
     "--against",
     type=click.Path(path_type=Path, exists=True),
-    help="Compare with an earlier bench.json, or its folder, by the reference.",
+    help="Compare with an earlier bench.json, or its folder.",
 )
 @click.option(
     "--against-bundle",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Run another bundle and this one in turns, and nothing else.",
+    type=FOLDER,
+    help="A/B test against another bundle; skips the questions.",
 )
 @click.option(
     "--against-env",
     type=click.Path(path_type=Path, exists=True),
-    help="Run another environment's Python and this one in turns, and nothing else.",
+    help="A/B test against another Python environment; skips the questions.",
 )
 @backend_options
-@bundle_option
-@json_option
+@bundle_options
 def bench(
     questions: tuple[Any, ...],
     seconds: float | None,
@@ -76,19 +77,20 @@ def bench(
     against: Path | None,
     against_bundle: Path | None,
     against_env: Path | None,
-    backend: Kind,
-    variant: Recipe | None,
+    backend: BackendName,
+    variant: VariantName | None,
     bundle_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure what a bundle costs on this device; the bundle is not changed.
+    """Measure what a bundle costs on this device.
 
-    QUESTIONS are latency (from the video file to the decision, part by part), swap (until a
-    published head decides, and what predictions feel of it), edit, locality and growth; all of
-    them by default. A folder gets the figures as JSON, as a Markdown table and as a page.
+    The bundle is not changed. QUESTIONS are latency (from the video file to the decision, part by
+    part), swap (until a published head decides, and what it costs predictions meanwhile), edit,
+    locality and growth (default: all). The figures are written to a folder as JSON, as a Markdown
+    table and as a page.
 
-    A comparison says slower, faster, same or unclear of each figure, with its interval. The exit
-    code is 3 when something is slower.
+    A comparison says of each figure whether it is slower, faster, the same or unclear, with its
+    interval. The exit code is 3 if a figure is slower.
 
     \b
     Example:
@@ -117,7 +119,7 @@ def bench(
 
 @contextmanager
 def _hang_up_as_interrupt() -> Iterator[None]:
-    """A lost connection and SIGTERM end it as Ctrl-C does: nothing stays beside the bundle."""
+    """Let a lost connection or SIGTERM act as Ctrl-C, so that the scratch folder is removed."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # as nohup has it
@@ -130,11 +132,10 @@ def _hang_up_as_interrupt() -> Iterator[None]:
 
 
 def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_json: bool) -> None:
-    from edgesplit.cli import screen
     from edgesplit.runtime.bench.compare import compare_now
     from edgesplit.runtime.bench.page import to_verdicts
 
-    with screen.progress("in turns") as on_turn:
+    with progress("in turns") as on_turn:
         comparison = compare_now(job, bundle=bundle, python=python, on_turn=on_turn)
     if as_json:
         print_json(comparison.to_json())
@@ -151,7 +152,6 @@ def _measure(
     *,
     as_json: bool,
 ) -> None:
-    from edgesplit.cli import screen
     from edgesplit.errors import EdgesplitError
     from edgesplit.runtime.bench.compare import compare_earlier
     from edgesplit.runtime.bench.page import to_table
@@ -169,7 +169,7 @@ def _measure(
     if output is not None:
         check_new(output)
     check_folder(output)
-    with screen.notes().status("measuring") as status:
+    with notes().status("measuring") as status:
         record = run_bench(
             job, questions, on_wait=lambda question, what: status.update(f"{question}: {what}")
         )
@@ -190,3 +190,27 @@ def _measure(
         raise trouble
     slower = comparison is not None and comparison.slower
     click.get_current_context().exit(SLOWER if slower else 0)
+
+
+@click.command()
+@bundle_options
+def doctor(bundle_path: Path | None, as_json: bool) -> None:
+    """Check what this device can do, and how fast.
+
+    It says what to change and changes nothing. The exit code is 1 only if edgesplit cannot work
+    here: ONNX Runtime is missing, or the bundle cannot be read.
+
+    \b
+    Example:
+        edgesplit doctor --bundle lab.bundle
+    """
+    from edgesplit.cli.render.backends import show_checkup
+    from edgesplit.runtime.device.doctor import examine
+
+    with notes().status("trying what runs here"):
+        checkup = examine(bundle_path)
+    if as_json:
+        print_json(checkup.to_json())
+    else:
+        show_checkup(console(), checkup)
+    click.get_current_context().exit(0 if checkup.usable else 1)
