@@ -122,7 +122,7 @@ def _hang_up_as_interrupt() -> Iterator[None]:
     """Let a lost connection or SIGTERM act as Ctrl-C, so that the scratch folder is removed."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as nohup has it
+        if handler is not signal.SIG_IGN:  # nohup ignores it
             signal.signal(number, signal.default_int_handler)
     try:
         yield
@@ -178,9 +178,9 @@ def _measure(
         try:
             comparison = compare_earlier(record, earlier)
             record["comparison"] = comparison.to_json()
-        except EdgesplitError as error:  # what was measured is kept
+        except EdgesplitError as error:  # raised after the record is written
             trouble = error
-    if as_json:  # first of all: should it not be written, it is not lost
+    if as_json:  # printed before it is written, so that it is not lost if writing fails
         print_json(record)
     else:
         click.echo(to_table(record))

@@ -58,7 +58,7 @@ def event_text(event: Event) -> str:
         case Shadowed():
             return _shadow_text(event)
         case Rescored():
-            return f"{decision_text(event)}  (re-scored; it was decided otherwise before)"
+            return f"{decision_text(event)}  (reported differently before)"
         case Swapped():
             return f"head {short(event.before)} -> {short(event.after)}"
         case Refused() | RolledBack():
