@@ -26,7 +26,7 @@ help:
 	@echo "make motion-split  render, train and export the demo's model anew (half an hour)"
 
 demo: .venv-demo/ready
-	$(DEMO)/edgesplit demo demo --force
+	$(DEMO)/edgesplit demo demo --overwrite
 
 # Both lanes at once: neither keeps two cores busy, and one after the other takes too long.
 test: lint types .venv-oldest/ready

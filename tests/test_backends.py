@@ -12,7 +12,7 @@ import pytest
 
 from edgesplit._types import BackendName
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli.events import backend_text
+from edgesplit.cli.render.stream import backend_text
 from edgesplit.errors import BackendError, EdgesplitError, VariantError
 from edgesplit.runtime import (
     Backend,

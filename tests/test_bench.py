@@ -377,7 +377,7 @@ def test_the_package_gives_what_it_lists() -> None:
     ("options", "message"),
     [
         (("-o", "file/below"), "Nothing can be written to .*file"),
-        (("--seconds", "nan"), "nan is not a number to reckon with"),
+        (("--seconds", "nan"), "nan is not a finite number"),
         (("--against-bundle", "demo.bundle", "--seconds", "9"), "leave out .*--seconds"),
     ],
 )

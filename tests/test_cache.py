@@ -200,7 +200,7 @@ commands = [
     ["variant", "list"],
     ["edit", "--class", "pushing", "--into", "left,right", "--dry-run"],
     ["features", "few"],
-    ["calibrate", "few", "--force", "--bundle", "plain.bundle"],
+    ["calibrate", "few", "--accept-few", "--bundle", "plain.bundle"],
 ]
 os.environ["EDGESPLIT_BUNDLE"] = "motion.bundle"
 if user:

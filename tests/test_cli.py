@@ -338,13 +338,13 @@ def test_calibrate_gives_statistics_once(clips: Path, bundle: Bundle) -> None:
     assert refused.exit_code == 1
     assert "2 clips are too few: 5 of each class are wanted" in refused.stderr
     assert not (bundle.path / "stats.npz").exists()
-    content = run_json("calibrate", clips, "--force")
+    content = run_json("calibrate", clips, "--accept-few")
     assert content["n_features"] == 2
     assert sum(content["clips"].values()) == 2
     assert list(content["missing"]) == ["torn.mp4"]
     assert run("verify").exit_code == 0
     assert run_json(*EDIT)["published"]
-    again = run("calibrate", clips, "--force")
+    again = run("calibrate", clips, "--accept-few")
     assert again.exit_code == 1
     assert "has statistics already" in again.stderr
 
@@ -685,6 +685,36 @@ def test_every_command_has_a_summary_an_example_and_json(name: str) -> None:
     assert "\b\nExample:" in inspect.cleandoc(command.help)
     assert f"edgesplit {name}" in command.help
     assert any("--json" in parameter.opts for parameter in command.params)
+
+
+@pytest.mark.parametrize("name", ["", "engine", "variant"])
+def test_no_summary_is_cut(name: str) -> None:
+    shown = run(*name.split(), "--help")
+    assert shown.exit_code == 0
+    _usage, *lines = shown.stdout.splitlines()
+    assert [line for line in lines if line.endswith("...")] == []
+    group = main.commands[name] if name else main
+    assert isinstance(group, click.Group)
+    for command in group.commands.values():
+        summary = inspect.cleandoc(command.help or "").splitlines()[0]
+        assert len(summary) <= 45
+        assert f"  {summary}" in shown.stdout
+
+
+def test_every_option_has_a_help() -> None:
+    silent = [
+        f"{name} {option.opts[-1]}"
+        for name, command in commands().items()
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert silent == []
+
+
+def test_help_lists_every_command_in_one_section() -> None:
+    lines = run("--help").stdout.splitlines()
+    listed = [line.split()[0] for line in lines[lines.index("Edit:") :] if line.startswith("  ")]
+    assert sorted(listed) == sorted(main.commands)
 
 
 def test_edit_runs_without_torch(bundle: Bundle) -> None:

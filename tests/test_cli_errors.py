@@ -17,7 +17,7 @@ from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
 from edgesplit.cli.demo import unpack_demo
-from edgesplit.cli.options import print_json
+from edgesplit.cli.render.console import print_json
 from edgesplit.edits.text_encoder import encoder_digest, packaged_encoder
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Head
@@ -79,8 +79,8 @@ def test_a_number_that_json_cannot_hold_is_an_error() -> None:
 
 def test_only_one_function_makes_json_for_people_to_read() -> None:
     folder = Path(cli.__file__).parent
-    assert [file.name for file in folder.glob("*.py") if "json.dumps" in file.read_text()] == [
-        "options.py"
+    assert [file.name for file in folder.rglob("*.py") if "json.dumps" in file.read_text()] == [
+        "console.py"
     ]
 
 
@@ -107,7 +107,7 @@ def test_predict_tells_no_scores_of_a_backbone_that_overflows(
     assert "--backend cpu" in error["message"]
     (tmp_path / "clips").mkdir()
     clip.rename(tmp_path / "clips" / "clip.mp4")
-    result = run("calibrate", tmp_path / "clips", "--bundle", made.path, "--force", "--json")
+    result = run("calibrate", tmp_path / "clips", "--bundle", made.path, "--accept-few", "--json")
     assert result.exit_code == 1
     assert not (made.path / "stats.npz").exists()
 
@@ -152,11 +152,11 @@ def test_an_edit_by_an_encoder_that_gives_nan_ends(bundle: Bundle) -> None:
 def test_ctrl_c_ends_a_long_command_with_one_word(as_json: bool) -> None:
     code = (
         "import os, signal, sys, threading\n"
-        "from edgesplit import cli; from edgesplit.cli import history\n"
+        "from edgesplit import cli; from edgesplit.cli import bundle\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job has none
         "def wait(*given, **options):\n"
         "    print('waiting', flush=True); threading.Event().wait(60)\n"
-        "history.verify.callback = wait\n"
+        "bundle.verify.callback = wait\n"
         f"sys.argv = ['edgesplit', 'verify', *{['--json'] if as_json else []!r}]\n"
         "cli.main()"
     )

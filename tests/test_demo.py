@@ -153,7 +153,7 @@ def test_demo_never_replaces_the_users_own_files(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "my.mp4").write_bytes(b"mine")
     with pytest.raises(BundleError, match="not a demo's"):
-        unpack_demo(tmp_path, force=True)
+        unpack_demo(tmp_path, overwrite=True)
     assert (tmp_path / "clips" / "my.mp4").read_bytes() == b"mine"
     assert not (tmp_path / "motion.bundle").exists()
 
@@ -167,7 +167,7 @@ def test_demo_never_follows_a_link_or_replaces_a_file(tmp_path: Path, name: str)
     ):
         make()
         with pytest.raises(BundleError, match="not a demo's"):
-            unpack_demo(tmp_path, force=True)
+            unpack_demo(tmp_path, overwrite=True)
         assert list((tmp_path / "elsewhere").iterdir()) == []
         (tmp_path / name).unlink()
 
@@ -175,11 +175,11 @@ def test_demo_never_follows_a_link_or_replaces_a_file(tmp_path: Path, name: str)
 def test_users_file_in_the_demos_bundle_stays(tmp_path: Path, demo: Bundle) -> None:
     (demo.path / "notes.txt").write_text("mine")
     with pytest.raises(BundleError, match="not a demo's"):
-        unpack_demo(tmp_path, force=True)
+        unpack_demo(tmp_path, overwrite=True)
 
 
 def test_demo_overwrites_nothing_unless_told(tmp_path: Path, demo: Bundle) -> None:
     with pytest.raises(BundleError, match="exists already"):
         unpack_demo(tmp_path)
-    unpack_demo(tmp_path, force=True)
+    unpack_demo(tmp_path, overwrite=True)
     assert demo.verify() == []

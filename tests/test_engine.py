@@ -34,7 +34,7 @@ from edgesplit.backbone.identity import feature_space, inline
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.bundle.create import create_bundle
-from edgesplit.cli import engine as engine_commands
+from edgesplit.cli.backbone import engine as engine_commands
 from edgesplit.errors import (
     BackendError,
     EdgesplitError,
@@ -792,7 +792,7 @@ def test_a_runtime_serves_through_an_engine(
 
 
 def test_every_precision_can_be_typed() -> None:
-    (option,) = [o for o in engine_commands.build.params if o.name == "precision"]
+    (option,) = [o for o in engine_commands.commands["build"].params if o.name == "precision"]
     assert isinstance(option.type, click.Choice)
     assert tuple(option.type.choices) == get_args(EnginePrecision) == tuple(TOLERANCES)
 

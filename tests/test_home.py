@@ -47,7 +47,7 @@ COMMANDS = {
     "diff": "diff 6ddece",
     "verify": "verify",
     "features": "features clips -o features.npz",
-    "calibrate": "calibrate clips --force --bundle plain.bundle",
+    "calibrate": "calibrate clips --accept-few --bundle plain.bundle",
     "predict": "predict clips/pushing-something-left-1.mp4",
     "run": "run --source clips/pushing-something-left-1.mp4 --window 2",
     "engine build": "engine build",

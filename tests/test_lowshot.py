@@ -164,7 +164,8 @@ def test_saved_features_are_read_and_the_command_uses_them(tmp_path: Path, bundl
     ]
     result = CliRunner().invoke(main, [*command, "--bundle", str(bundle.path)])
     assert result.exit_code == 0, result.output
-    assert "6 labelled clips (3, 3), of which 6 come out right" in result.output
+    assert "6 labelled clips (3, 3); text prior worth" in result.output
+    assert "leave-one-out: 6 of 6 correct" in result.output
 
 
 def test_what_features_saved_is_read(tmp_path: Path, bundle: Bundle) -> None:

@@ -23,8 +23,9 @@ from edgesplit.backbone.int8 import to_int8
 from edgesplit.backbone.ranges import Rewritten
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
-from edgesplit.cli import screen
 from edgesplit.cli.demo import unpack_demo
+from edgesplit.cli.render.backends import show_variant
+from edgesplit.cli.render.console import console
 from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
@@ -326,8 +327,8 @@ def test_what_float16_cannot_hold_stays_in_float32_and_is_told(tmp_path: Path) -
     assert VARIANTS.list() == (added.artifact,)
     (listed,) = run_json("variant", "list")
     assert listed["ranges"] == asdict(ranges)
-    with (out := screen.console()).capture() as shown:
-        screen.show_variant(out, added)
+    with (out := console()).capture() as shown:
+        show_variant(out, added)
     words = " ".join(shown.get().split())
     assert f"2 of {ranges.n_operators} operators stay in fp32 because of the range" in words
     assert f"largest value {ranges.largest:.3g} in {ranges.value}" in words
@@ -541,9 +542,9 @@ def test_commands_add_list_use_and_remove(tmp_path: Path, monkeypatch: pytest.Mo
 def test_slower_is_said(lab: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "measure_speed", lambda *given: 0.8)
     added = add_variant(lab, "int8", clips=clips(12))
-    out = screen.console()
+    out = console()
     with out.capture() as shown:
-        screen.show_variant(out, added)
+        show_variant(out, added)
     assert "int8 is 0.80 x as fast as fp32 on this machine: slower" in shown.get()
     assert "0.80 x" in run("variant", "list").stdout
 

@@ -101,7 +101,7 @@ class Row:
     category: str
     generality: float
     asks: float
-    """Share of the edits that would have wanted --force."""
+    """Share of the edits that would have wanted --accept-doubt."""
 
 
 def _split(**changed: Any) -> Splits:

@@ -136,7 +136,7 @@ def _expected(axes: Axes, rows: Sequence[Row]) -> None:
                 color=colour,
                 marker=marker,
                 s=18,
-                label=f"{seeds} seeds" + (", wants --force" if asks else ""),
+                label=f"{seeds} seeds" + (", wants --accept-doubt" if asks else ""),
             )
     axes.plot([20, 100], [20, 100], color="black", linewidth=0.7)
     axes.set_xlabel("expected by the edit, %")

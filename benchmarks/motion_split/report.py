@@ -113,7 +113,7 @@ def _conditions(conditions: Result) -> list[str]:
         ]
         for line in conditions["test"]
     )
-    header = "the default split, test seeds | generality | points | wants --force"
+    header = "the default split, test seeds | generality | points | wants --accept-doubt"
     return [_table(header, rows)]
 
 
@@ -182,7 +182,8 @@ def _poles(poles: Result) -> list[str]:
         "the two where the group is named, and of all that the head knows.",
         _table("way | right of two | right of all", rows),
         f"Of the default's {last['wrong_sources']} wrong sources {last['wrong_sources_doubted']} "
-        f"want --force, of its {last['right_sources']} right ones {last['right_sources_doubted']}.",
+        f"want --accept-doubt, of its {last['right_sources']} right ones "
+        f"{last['right_sources_doubted']}.",
     ]
 
 
@@ -217,14 +218,14 @@ generality to {one:.1%}, ten to {ten:.1%}; a logistic regression on all 60 there
 """
 
 DOUBTS_TEXT = """
-A split that is expected to gain less than {bound:.2f} is refused unless `--force` is given. On
-the test seeds' {n_splits} splits, in all wordings, expected and real gain agree in rank to
-{ranks:.2f}, and to {ranks_known:.2f} in the head's own words. Of the splits that came out near
-guessing or below it, {refused_of_failed:.0%} are refused, of the others
-{refused_of_others:.0%}, most of which had been asked for in unrelated, misspelt or German words
-and came out well by luck. In the head's own words {failed} of {n_known} splits fail, of which
-{failed_and_refused} are refused, and {others} of the others: a refusal means something, and the
-lack of one proves nothing ([confidence.json](../benchmarks/results/confidence.json)).
+A split that is expected to gain less than {bound:.2f} is refused unless `--accept-doubt` is
+given. On the test seeds' {n_splits} splits, in all wordings, expected and real gain agree in
+rank to {ranks:.2f}, and to {ranks_known:.2f} in the head's own words. Of the splits that came
+out near guessing or below it, {refused_of_failed:.0%} are refused, of the others
+{refused_of_others:.0%}, most of which had been asked for in unrelated, misspelt or German
+words and came out well by luck. In the head's own words {failed} of {n_known} splits fail, of
+which {failed_and_refused} are refused, and {others} of the others: a refusal means something,
+and the lack of one proves nothing ([confidence.json](../benchmarks/results/confidence.json)).
 """
 
 SHOTS_TEXT = """

@@ -1,4 +1,7 @@
-"""The command line: parse, one library call, echo. Heavy modules load inside the commands."""
+"""The command line. A command parses its options, calls the library once and prints the result.
+
+Heavy modules load inside the commands, so that `--help` and `--version` are fast.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,47 @@ from typing import Any
 import click
 
 from edgesplit import __version__
-from edgesplit.cli import (
-    bench,
-    doctor,
-    edit,
-    engine,
-    features,
-    history,
-    make,
-    predict,
-    run,
-    variant,
-)
-from edgesplit.cli.options import print_error
+from edgesplit.cli import backbone, bundle, demo, device, edit, export, run
+from edgesplit.cli.render.console import print_error
 from edgesplit.errors import EdgesplitError
 
 __all__ = ["main"]
 
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Edit": (edit.edit, edit.merge, edit.rename, edit.drop, bundle.publish),
+    "Look back": (
+        bundle.log,
+        bundle.show,
+        bundle.diff,
+        bundle.verify,
+        bundle.rollback,
+        bundle.prune,
+    ),
+    "Run": (run.predict, run.run, device.doctor, device.bench, demo.demo),
+    "Prepare": (
+        bundle.calibrate,
+        bundle.features,
+        backbone.variant,
+        backbone.engine,
+        backbone.fuse,
+    ),
+    "Workstation": (export.export, export.encoder),
+}
+"""The commands, as `edgesplit --help` lists them."""
 
 INTERRUPTED = 130
-"""What shells say of a command that Ctrl-C ended."""
+"""Exit code of a command that Ctrl-C ended, as shells have it."""
 
 
 class _Group(click.Group):
-    """Errors become one message, or with --json one object, and an exit code."""
+    """Lists commands by section; turns errors into one message, or with --json one object."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.commands))
+        for title, commands in SECTIONS.items():
+            rows = [(str(one.name).ljust(width), one.get_short_help_str()) for one in commands]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
@@ -77,12 +97,6 @@ def main() -> None:
     """
 
 
-for _command in (
-    *(make.export, make.encoder, make.demo, make.fuse),
-    *(edit.edit, edit.merge, edit.rename, edit.drop),
-    *(history.publish, history.rollback, history.log, history.prune),
-    *(history.show, history.diff, history.verify),
-    *(features.features, features.calibrate),
-    *(predict.predict, run.run, engine.engine, variant.variant, doctor.doctor, bench.bench),
-):
-    main.add_command(_command)
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        main.add_command(_command)

@@ -1,6 +1,6 @@
-"""The main job on shipped clips: predict, edit in another process, and see the answers change.
+"""The demo: predict shipped clips, split a class in another process, and see the answers change.
 
-`unpack_demo` puts the demo bundle and its clips into a folder. `run_demo` keeps predicting those
+`unpack_demo` puts the demo's bundle and clips into a folder. `run_demo` keeps predicting those
 clips while a second process edits the bundle, then scores the edit on the shipped held-out
 features.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,20 +19,29 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import click
 
-from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.edits.split import split_class
+from edgesplit.cli.options import json_option
+from edgesplit.cli.render.console import console, notes, print_json
 from edgesplit.errors import BundleError, EdgesplitError
-from edgesplit.heads.metrics import Score, score_split
-from edgesplit.storage.files import Store, map_os_errors, read_bytes
-from edgesplit.video.clips import read_clip
 
 if TYPE_CHECKING:
+    from edgesplit.bundle.bundle import Bundle
     from edgesplit.edits.report import Report
+    from edgesplit.heads.metrics import Score
     from edgesplit.runtime import Prediction, Runtime
 
-__all__ = ["CLASS", "INTO", "ClipAnswer", "DemoResult", "run_demo", "unpack_demo"]
+__all__ = [
+    "ASSETS",
+    "BUNDLE",
+    "CLASS",
+    "INTO",
+    "ClipAnswer",
+    "DemoResult",
+    "demo",
+    "run_demo",
+    "unpack_demo",
+]
 
 ASSETS = Path(__file__).parents[1] / "assets" / "demo"
 BUNDLE = "motion.bundle"
@@ -41,9 +51,49 @@ INTO = ("left", "right")
 SWAP_TIMEOUT_S = 30.0
 
 
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="demo")
+@click.option("--overwrite", is_flag=True, help="Replace a demo that is in the folder already.")
+@click.option("--no-edit", is_flag=True, help="Only put the bundle and its clips there.")
+@json_option
+def demo(folder: Path, overwrite: bool, no_edit: bool, as_json: bool) -> None:
+    """Watch a split go live on shipped clips.
+
+    Predicts the clips while another process splits a class of the bundle.
+
+    \b
+    Example:
+        edgesplit demo
+    """
+    from rich.markup import escape
+
+    from edgesplit.cli.render.edits import show_demo, show_report
+    from edgesplit.cli.render.stream import show_prediction
+
+    out = notes() if as_json else console()
+    bundle = unpack_demo(folder, overwrite=overwrite)
+    n_clips = len(list((folder / "clips").glob("*.mp4")))
+    out.print(f"{bundle.path} and {n_clips} clips in {folder / 'clips'}", markup=False)
+    if no_edit:
+        return
+
+    def on_before(answers: Mapping[str, Prediction]) -> None:
+        out.print("\nA runtime predicts the clips, over and over:")
+        for name, prediction in answers.items():
+            show_prediction(out, name, prediction)
+        command = shlex.join(["edgesplit", *_edit_command(folder)])
+        out.print(f"\nMeanwhile, in another process:\n[bold]$ {escape(command)}[/]")
+
+    result = run_demo(folder, on_before=on_before, on_edit=lambda report: show_report(out, report))
+    if as_json:
+        print_json(result.to_json())
+    else:
+        show_demo(out, result, folder)
+
+
 @dataclass(frozen=True, slots=True)
 class ClipAnswer:
-    """What one shipped clip shows, and what was said about it before and after the edit."""
+    """What one shipped clip shows, and the predictions for it before and after the edit."""
 
     clip: str
     truth: str
@@ -90,19 +140,22 @@ class DemoResult:
         return plain | {"score": self.score.to_json(), "answers": answers}
 
 
-def unpack_demo(folder: Path, *, force: bool = False) -> Bundle:
-    """Puts the demo's bundle and clips into `folder`.
+def unpack_demo(folder: Path, *, overwrite: bool = False) -> Bundle:
+    """Put the demo's bundle and clips into a folder.
 
     Args:
-        folder: made when it does not exist.
-        force: replace a demo that is there already; nothing else is ever replaced.
+        folder: made if it does not exist.
+        overwrite: replace a demo that is there already; nothing else is ever replaced.
 
     Raises:
-        BundleError: there is something already, or the disk refuses.
+        BundleError: the files exist already, or cannot be written.
     """
+    from edgesplit.bundle.bundle import open_bundle
+    from edgesplit.storage.files import map_os_errors
+
     there = [folder / name for name in PARTS if os.path.lexists(folder / name)]
-    if there and not force:
-        raise BundleError(f"{there[0]} exists already. Name another folder, or use --force.")
+    if there and not overwrite:
+        raise BundleError(f"{there[0]} exists already. Name another folder, or use --overwrite.")
     for part in there:
         if not _is_ours(part):
             raise BundleError(f"{part} is not a demo's, so it stays. Name another folder.")
@@ -129,7 +182,7 @@ def _copy_files(source: Path, target: Path) -> None:
 
 
 def _is_ours(part: Path) -> bool:
-    """Whether a folder holds what a demo put there, and nothing of the user's."""
+    """True if a folder holds what a demo put there, and no file of the user's."""
     if part.is_symlink() or not part.is_dir():
         return False
     names = {path.name for path in part.iterdir() if path.name != ".lock"}
@@ -152,17 +205,20 @@ def run_demo(
     on_before: Callable[[Mapping[str, Prediction]], None],
     on_edit: Callable[[Report], None],
 ) -> DemoResult:
-    """Runs the demo in a folder that `unpack_demo` filled, and rolls its edit back at the end.
+    """Run the demo in a folder that `unpack_demo` filled, and roll its edit back at the end.
 
     Args:
         folder: holds the bundle and the clips.
-        on_before: told the first answers, by clip, before the edit begins.
-        on_edit: told what the edit says about itself, when it is live.
+        on_before: gets the first predictions, by clip, before the edit begins.
+        on_edit: gets the report of the edit, once it is live.
 
     Raises:
         EdgesplitError: the edit failed or did not go live.
     """
-    from edgesplit.runtime import Runtime  # the demo is an application: it stands on all rooms
+    from edgesplit.bundle.bundle import open_bundle
+    from edgesplit.runtime import Runtime
+    from edgesplit.storage.files import read_bytes
+    from edgesplit.video.clips import read_clip
 
     bundle = open_bundle(folder / BUNDLE)
     truth = json.loads(read_bytes(folder / "clips" / "truth.json"))
@@ -174,18 +230,8 @@ def run_demo(
         on_before(before)
         edit, n_predictions = _edit_elsewhere(folder, runtime, clips)
         after = {name: runtime.predict(clip) for name, clip in clips.items()}
-    start = time.perf_counter()
-    again = split_class(
-        bundle.head(old),
-        CLASS,
-        into=INTO,
-        statistics=bundle.statistics,
-        encoder=bundle.text_encoder,
-    )
-    edit_again_ms = 1000 * (time.perf_counter() - start)
-    if again.head.digest != bundle.live:
-        raise EdgesplitError("The same edit gave another head in another process; please report.")
-    on_edit(again.report)
+    report, edit_again_ms = _edit_again(bundle, old)
+    on_edit(report)
     result = DemoResult(
         answers=tuple(ClipAnswer(name, truth[name], before[name], after[name]) for name in truth),
         **_score(bundle, old),
@@ -201,17 +247,17 @@ def run_demo(
     return result
 
 
-def edit_command(folder: Path) -> list[str]:
-    """The edit as it is typed."""
+def _edit_command(folder: Path) -> list[str]:
+    """The edit as it is typed, without the program's name."""
     return ["edit", "--class", CLASS, "--into", ",".join(INTO), "--bundle", str(folder / BUNDLE)]
 
 
 def _edit_elsewhere(
     folder: Path, runtime: Runtime, clips: Mapping[str, Any]
 ) -> tuple[dict[str, Any], int]:
-    """Edits in another process while this one goes on predicting; returns when it is live."""
+    """Edit in another process while this one goes on predicting, until the new head is live."""
     old = runtime.head_digest
-    command = [sys.executable, "-m", "edgesplit", *edit_command(folder), "--json"]
+    command = [sys.executable, "-m", "edgesplit", *_edit_command(folder), "--json"]
     n_predictions = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         start = time.perf_counter()
@@ -222,16 +268,38 @@ def _edit_elsewhere(
             late = time.perf_counter() - start > SWAP_TIMEOUT_S
             if process.poll() not in (None, 0) or late:
                 process.kill()
-                _, said = process.communicate()
+                _, talk = process.communicate()
                 raise EdgesplitError(
-                    f"The edit did not go live. It said: {said.decode().strip() or 'nothing'} "
+                    f"The edit did not go live. Its output: {talk.decode().strip() or 'none'}. "
                     f"{runtime.refusal}"
                 )
         output, _ = process.communicate()
     return json.loads(output), n_predictions
 
 
+def _edit_again(bundle: Bundle, old: str) -> tuple[Report, float]:
+    """The report of the same edit in this process, and how many milliseconds it took."""
+    from edgesplit.edits.split import split_class
+
+    start = time.perf_counter()
+    again = split_class(
+        bundle.head(old),
+        CLASS,
+        into=INTO,
+        statistics=bundle.statistics,
+        encoder=bundle.text_encoder,
+    )
+    edit_ms = 1000 * (time.perf_counter() - start)
+    if again.head.digest != bundle.live:
+        raise EdgesplitError("The same edit gave another head in another process; please report.")
+    return again.report, edit_ms
+
+
 def _score(bundle: Bundle, old: str) -> dict[str, Any]:
+    import numpy as np
+
+    from edgesplit.heads.metrics import score_split
+
     with np.load(ASSETS / "heldout.npz", allow_pickle=False) as arrays:
         features, labels = arrays["features"], [str(label) for label in arrays["labels"]]
     before, after = bundle.head(old), bundle.head()

@@ -1,20 +1,27 @@
-"""The commands that change a head: `edit`, `merge`, `rename`, `drop`."""
+"""Commands that make a new head: `edit`, `merge`, `rename`, `drop`."""
 
 from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesplit.cli.options import bundle_option, json_option, open_bundle, print_json, write_new
+from edgesplit.cli.options import (
+    FILE,
+    FOLDER,
+    bundle_options,
+    open_bundle,
+    output_options,
+    write_new,
+)
+from edgesplit.cli.render.console import console, print_json, progress, short
 from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.errors import LabelError
-from edgesplit.heads.labels import COMPOSITIONS
+from edgesplit.heads.labels import COMPOSITIONS, Composition
 
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
@@ -24,34 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["drop", "edit", "merge", "rename"]
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def _no_dry_run(context: click.Context, parameter: click.Parameter, path: Path | None) -> Any:
-    if path is not None and context.params.get("dry_run"):
-        raise click.UsageError("--dry-run writes nothing; leave out --output.")
-    return path
-
-
-def _edit_options(command: Command) -> Command:
-    for option in (
-        click.option(
-            "--dry-run", is_flag=True, is_eager=True, help="Print the report; change nothing."
-        ),
-        click.option(
-            "-o",
-            "--output",
-            type=click.Path(path_type=Path, dir_okay=False),
-            callback=_no_dry_run,
-            help="Write the new head to this file instead of publishing it.",
-        ),
-    ):
-        command = option(command)
-    return command
-
 
 @click.command()
-@click.option("--class", "name", help="The class to split; leading words will do.")
+@click.option("--class", "name", help="The class to split; its leading words are enough.")
 @click.option(
     "--into",
     "into",
@@ -62,11 +44,18 @@ def _edit_options(command: Command) -> Command:
 @click.option(
     "--plan",
     "plan_path",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Split several classes at once: YAML {class: [subcategory, …]}. What other options say is "
-    "the default for each.",
+    type=FILE,
+    help="Split several classes at once: YAML {class: [subcategory, …]}. The other options are the "
+    "defaults of each.",
 )
-@click.option("--rule", type=click.Choice(RULES), default=DEFAULT_RULE, show_default=True)
+@click.option(
+    "--rule",
+    type=click.Choice(RULES),
+    default=DEFAULT_RULE,
+    show_default=True,
+    help="How new rows are made from what the head knows; prototype needs statistics, "
+    "alignment-mlp and retrieval are the paper's.",
+)
 @click.option(
     "--composition",
     type=click.Choice(COMPOSITIONS),
@@ -78,39 +67,38 @@ def _edit_options(command: Command) -> Command:
 @click.option(
     "--taxonomy",
     "taxonomy_path",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=FILE,
     help="JSON {coarse category: {fine label: modifier}}, instead of groups from the labels.",
 )
 @click.option(
     "--shots",
     "shots_path",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Labelled clips: a sub-folder for each subcategory, with videos or features (.npy).",
+    type=FOLDER,
+    help="Labelled clips: a sub-folder for each subcategory, with videos or features (.npy, .npz).",
 )
 @click.option(
     "--accept-doubt",
     is_flag=True,
     help="Make the split even if it is expected to be hardly better than guessing.",
 )
-@_edit_options
-@bundle_option
-@json_option
+@output_options
+@bundle_options
 def edit(
     name: str | None,
     into: tuple[str, ...],
     plan_path: Path | None,
     rule: str,
-    composition: Any,
+    composition: Composition,
     like: str | None,
     taxonomy_path: Path | None,
     shots_path: Path | None,
     accept_doubt: bool,
-    dry_run: bool,
-    output: Path | None,
     bundle_path: Path | None,
-    as_json: bool,
+    **output: Any,
 ) -> None:
-    """Split a class, or all classes of a plan, and make the new head live.
+    """Split a class, or the classes of a plan.
+
+    The new head goes live at once; a running device swaps it in between two clips.
 
     \b
     Example:
@@ -120,46 +108,27 @@ def edit(
     from edgesplit.edits.groups import load_taxonomy
     from edgesplit.edits.request import SplitRequest
 
-    parsed = _parse_into(into)
+    subcategories = _parse_into(into)
     if plan_path and (name is not None or into or shots_path):
         raise click.UsageError(
             "--plan names classes, subcategories and clips: leave out --class, --into and --shots."
         )
     if not plan_path and (name is None or not into):
         raise click.UsageError("Give --class and --into, or --plan.")
-
-    request = SplitRequest(parsed, rule, composition, like, accept_doubt=accept_doubt)
+    request = SplitRequest(subcategories, rule, composition, like, accept_doubt=accept_doubt)
     taxonomy = load_taxonomy(taxonomy_path) if taxonomy_path else None
 
-    def make(bundle: Bundle) -> Edit:
-        if plan_path:
-            return bundle.split_classes(_read_plan(plan_path, request, bundle), taxonomy=taxonomy)
+    bundle, start = open_bundle(bundle_path), time.perf_counter()
+    if plan_path:
+        made = bundle.split_classes(_read_plan(plan_path, request, bundle), taxonomy=taxonomy)
+    else:
         shots = _read_shots(shots_path, bundle) if shots_path else None
-        return bundle.split_class(str(name), replace(request, shots=shots), taxonomy=taxonomy)
-
-    _make(bundle_path, make, dry_run=dry_run, output=output, as_json=as_json)
-
-
-def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
-    from edgesplit.edits.plan_file import load_plan
-
-    plan = load_plan(path, defaults)
-    shots = {name: _read_shots(folder, bundle) for name, folder in plan.shot_folders.items()}
-    return {
-        name: replace(request, shots=shots.get(name)) for name, request in plan.requests.items()
-    }
-
-
-def _read_shots(folder: Path, bundle: Bundle) -> Shots:
-    from edgesplit.bundle.shots import read_shots
-    from edgesplit.cli import screen
-
-    with screen.progress("clips") as progress:
-        return read_shots(folder, bundle, progress)
+        made = bundle.split_class(str(name), replace(request, shots=shots), taxonomy=taxonomy)
+    _publish_edit(bundle, made, start, **output)
 
 
 def _parse_into(values: tuple[str, ...]) -> Into:
-    """CSV texts, or a mapping when every one is LABEL=MODIFIER."""
+    """CSV texts, or a mapping if every one is LABEL=MODIFIER."""
     try:
         texts = [
             text for row in csv.reader(values, skipinitialspace=True, strict=True) for text in row
@@ -179,131 +148,135 @@ def _parse_into(values: tuple[str, ...]) -> Into:
     return dict(named)
 
 
-def _make(
-    bundle_path: Path | None,
-    make: Callable[[Bundle], Edit],
-    *,
-    dry_run: bool,
-    output: Path | None,
-    as_json: bool,
-) -> None:
-    """Makes an edit and publishes it, or writes it to a file, or neither; prints the report."""
-    bundle = open_bundle(bundle_path)
-    start = time.perf_counter()
-    made = make(bundle)
-    edit_ms = 1000 * (time.perf_counter() - start)
-    publish_ms = None
-    if dry_run:
-        bundle.check(made)
-    elif output is not None:
-        write_new(output, made.head.to_bytes())
-    else:
-        start = time.perf_counter()
-        bundle.publish(made)
-        publish_ms = 1000 * (time.perf_counter() - start)
-    if as_json:
-        print_json(
-            {
-                "report": made.report.to_json(),
-                "before": made.before.digest,
-                "head": made.head.digest,
-                "published": publish_ms is not None,
-                "edit_ms": edit_ms,
-                "publish_ms": publish_ms,
-            }
-        )
-        return
-    from rich.markup import escape
+def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
+    from edgesplit.edits.plan_file import load_plan
 
-    from edgesplit.cli import screen
+    plan = load_plan(path, defaults)
+    shots = {name: _read_shots(folder, bundle) for name, folder in plan.shot_folders.items()}
+    return {
+        name: replace(request, shots=shots.get(name)) for name, request in plan.requests.items()
+    }
 
-    out = screen.console()
-    screen.show_report(out, made.report)
-    digests = f"head {made.before.digest[: screen.SHORT]} -> {made.head.digest[: screen.SHORT]}"
-    if publish_ms is not None:
-        out.print(f"{digests} is live  (edit {edit_ms:.0f} ms, publish {publish_ms:.0f} ms)")
-    elif output is not None:
-        shown = escape(str(output))
-        how = f"publish {shown}"
-        if made.head.digest == made.before.parent:  # a merge that gave the parent itself back
-            how = f"rollback {made.head.digest[: screen.SHORT]}"
-        out.print(f"{digests} written to {shown}; `edgesplit {how}` makes it live")
-    else:
-        out.print(f"{digests} not published (dry run)")
+
+def _read_shots(folder: Path, bundle: Bundle) -> Shots:
+    from edgesplit.bundle.shots import read_shots
+
+    with progress("clips") as on_clip:
+        return read_shots(folder, bundle, on_clip)
 
 
 @click.command()
 @click.option("--class", "name", required=True, help="The class that was split.")
-@_edit_options
-@bundle_option
-@json_option
-def merge(
-    name: str, dry_run: bool, output: Path | None, bundle_path: Path | None, as_json: bool
-) -> None:
+@output_options
+@bundle_options
+def merge(name: str, bundle_path: Path | None, **output: Any) -> None:
     """Undo the split of a class.
 
     \b
     Example:
         edgesplit merge --class "pushing something"
     """
-    _make(
-        bundle_path,
-        lambda bundle: bundle.merge_class(name),
-        dry_run=dry_run,
-        output=output,
-        as_json=as_json,
-    )
+    bundle, start = open_bundle(bundle_path), time.perf_counter()
+    _publish_edit(bundle, bundle.merge_class(name), start, **output)
 
 
 @click.command()
-@click.option("--class", "name", required=True, help="The class to rename; leading words will do.")
+@click.option(
+    "--class", "name", required=True, help="The class to rename; its leading words are enough."
+)
 @click.option("--to", required=True, metavar="LABEL", help="Its new label, in full.")
-@click.option("--modifier", help="What tells the subcategory from its siblings; else as before.")
-@_edit_options
-@bundle_option
-@json_option
+@click.option(
+    "--modifier",
+    help="What distinguishes the subcategory from its siblings (default: as before).",
+)
+@output_options
+@bundle_options
 def rename(
-    name: str,
-    to: str,
-    modifier: str | None,
-    dry_run: bool,
-    output: Path | None,
-    bundle_path: Path | None,
-    as_json: bool,
+    name: str, to: str, modifier: str | None, bundle_path: Path | None, **output: Any
 ) -> None:
-    """Give a class another label; its weights stay.
+    """Give a class another label.
+
+    Its weights stay as they are.
 
     \b
     Example:
         edgesplit rename --class "pushing something left" --to "shoving something to the left"
     """
-    _make(
-        bundle_path,
-        lambda bundle: bundle.rename_class(name, to, modifier=modifier),
-        dry_run=dry_run,
-        output=output,
-        as_json=as_json,
-    )
+    bundle, start = open_bundle(bundle_path), time.perf_counter()
+    _publish_edit(bundle, bundle.rename_class(name, to, modifier=modifier), start, **output)
 
 
 @click.command()
-@click.option("--class", "name", required=True, help="The subcategory; leading words will do.")
-@_edit_options
-@bundle_option
-@json_option
-def drop(
-    name: str, dry_run: bool, output: Path | None, bundle_path: Path | None, as_json: bool
-) -> None:
-    """Leave a subcategory out; its siblings share what was its.
+@click.option(
+    "--class", "name", required=True, help="The subcategory; its leading words are enough."
+)
+@output_options
+@bundle_options
+def drop(name: str, bundle_path: Path | None, **output: Any) -> None:
+    """Remove a subcategory.
+
+    Its clips go to its siblings.
 
     \b
     Example:
         edgesplit drop --class "pushing something up"
     """
-    _make(
-        bundle_path,
-        lambda bundle: bundle.drop_class(name),
-        dry_run=dry_run,
-        output=output,
-        as_json=as_json,
-    )
+    bundle, start = open_bundle(bundle_path), time.perf_counter()
+    _publish_edit(bundle, bundle.drop_class(name), start, **output)
+
+
+def _publish_edit(
+    bundle: Bundle,
+    edit: Edit,
+    start: float,
+    *,
+    dry_run: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Publish an edit, write it to a file with -o or only check it with --dry-run; print it.
+
+    Args:
+        bundle: the bundle that was edited.
+        edit: what to publish.
+        start: when the edit began, by `time.perf_counter`.
+        dry_run: whether --dry-run was given.
+        output: the file of -o.
+        as_json: whether --json was given.
+    """
+    done = time.perf_counter()
+    edit_ms, publish_ms = 1000 * (done - start), None
+    if dry_run:
+        bundle.check(edit)
+    elif output is not None:
+        write_new(output, edit.head.to_bytes())
+    else:
+        bundle.publish(edit)
+        publish_ms = 1000 * (time.perf_counter() - done)
+    if as_json:
+        content = {
+            "report": edit.report.to_json(),
+            "before": edit.before.digest,
+            "head": edit.head.digest,
+            "published": publish_ms is not None,
+            "edit_ms": edit_ms,
+            "publish_ms": publish_ms,
+        }
+        print_json(content)
+        return
+    from edgesplit.cli.render.edits import show_report
+
+    out = console()
+    show_report(out, edit.report, calibrated=bundle.statistics is not None)
+    if publish_ms is not None:
+        outcome = f"is live  (edit {edit_ms:.0f} ms, publish {publish_ms:.0f} ms)"
+    elif output is None:
+        outcome = "not published (dry run)"
+    elif edit.head.digest == edit.before.parent:  # a merge that restores the parent itself
+        outcome = (
+            f"written to {output}; `edgesplit rollback {short(edit.head.digest)}` makes it live"
+        )
+    else:
+        outcome = f"written to {output}; `edgesplit publish {output}` makes it live"
+    before, after = short(edit.before.digest), short(edit.head.digest)
+    out.print(f"head {before} -> {after} {outcome}", markup=False)

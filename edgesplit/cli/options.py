@@ -1,8 +1,7 @@
-"""What several commands share: options, opening the bundle, printing JSON."""
+"""Options that several commands share, and what they stand for: a bundle, a backend, a new file."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,68 +10,109 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from edgesplit._types import BackendName, VariantName
+from edgesplit.errors import EdgesplitError
 
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.runtime.backends.select import OpenedBackend
 
 __all__ = [
+    "FILE",
+    "FOLDER",
+    "NEW_FILE",
     "SECONDS",
     "Number",
     "backend_options",
-    "bundle_option",
+    "bundle_options",
     "check_new",
     "json_option",
     "open_backend",
     "open_bundle",
-    "print_error",
-    "print_json",
-    "replace_option",
+    "output_options",
+    "overwrite_option",
     "write_new",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+NEW_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class Number(click.FloatRange):
+    """A finite number within bounds; `nan` passes every bound of click's."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """See click."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+SECONDS = Number(min=0, min_open=True)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """Every command has it."""
 
-
-replace_option = click.option(
-    "--force", "replace", is_flag=True, help="Replace the file if it is there."
-)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 """Of commands that write a file which they can always make again."""
 
 
-def bundle_option(command: Command) -> Command:
-    """Adds --bundle, for `open_bundle`."""
-    option = click.option(
+def bundle_options(command: Command) -> Command:
+    """Add --bundle, for `open_bundle`, and --json."""
+    bundle = click.option(
         "--bundle",
         "bundle_path",
         type=click.Path(path_type=Path, file_okay=False),
-        help="The bundle; by default EDGESPLIT_BUNDLE or the one in the current folder.",
+        help="The bundle (default: EDGESPLIT_BUNDLE, or the one in the current folder).",
     )
-    return option(command)
+    return bundle(json_option(command))
 
 
 def backend_options(command: Command) -> Command:
-    """Adds --backend and --variant, for `open_backend`."""
+    """Add --backend and --variant, for `open_backend`."""
     backend = click.option(
         "--backend",
         type=click.Choice(get_args(BackendName)),
         default="auto",
         show_default=True,
-        help="An engine, a provider of ONNX Runtime, or what is fastest here.",
+        help="An engine, a provider of ONNX Runtime, or the fastest that starts here.",
     )
     variant = click.option(
         "--variant",
         type=click.Choice(get_args(VariantName)),
-        help="Run this variant; see `edgesplit variant`.",
+        help="Run this variant of the backbone; see `edgesplit variant`.",
     )
     return backend(variant(command))
 
 
+def output_options(command: Command) -> Command:
+    """Add --dry-run and -o, of commands that make a new head."""
+    dry_run = click.option(
+        "--dry-run", is_flag=True, is_eager=True, help="Print the report; change nothing."
+    )
+    output = click.option(
+        "-o",
+        "--output",
+        type=NEW_FILE,
+        callback=_check_not_dry,
+        help="Write the new head to this file instead of publishing it.",
+    )
+    return dry_run(output(command))
+
+
+def _check_not_dry(context: click.Context, parameter: click.Parameter, path: Any) -> Any:
+    if path is not None and context.params.get("dry_run"):
+        raise click.UsageError("--dry-run writes nothing; leave out --output.")
+    return path
+
+
 def open_backend(bundle: Bundle, name: BackendName, variant: VariantName | None) -> OpenedBackend:
-    """Open the backend that --backend and --variant name; see `edgesplit.runtime.open_backend`."""
+    """Open what --backend and --variant name; see `edgesplit.runtime.open_backend`."""
     from edgesplit import runtime
 
     if name == "tensorrt" and variant:
@@ -81,76 +121,26 @@ def open_backend(bundle: Bundle, name: BackendName, variant: VariantName | None)
 
 
 def open_bundle(path: Path | None) -> Bundle:
-    """The bundle that is meant; see `edgesplit.bundle.bundle.find_bundle`."""
+    """Open the bundle that --bundle, the environment or the current folder names."""
     from edgesplit.bundle import bundle
 
     return bundle.open_bundle(bundle.find_bundle(path))
 
 
-class Number(click.FloatRange):
-    """A number within bounds, and a finite one: `nan` compares with none of them."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """See click."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a number to reckon with.", param, ctx)
-        return number
-
-
-SECONDS = Number(min=0, min_open=True)
-
-
-def print_json(content: Any, *, indent: int | None = 2, err: bool = False) -> None:
-    """Prints one JSON document, the only function that does; `indent` None: on one line.
-
-    Raises:
-        EdgesplitError: a number is not finite, which JSON cannot hold.
-    """
-    from edgesplit.errors import EdgesplitError
-
-    try:
-        text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise EdgesplitError(
-            "A number of the result is not finite, and JSON has no name for it. Run the command "
-            "without --json to see which."
-        ) from error
-    # A file's name need not be Unicode: what is none is escaped as JSON escapes it.
-    click.echo(text.encode(errors="backslashreplace").decode(), err=err)
-
-
-def print_error(kind: str, message: str, *, as_json: bool, **about: Any) -> None:
-    """Prints an error as every command does: a sentence, or with --json one object on a line.
-
-    Args:
-        kind: the name of its class.
-        message: what went wrong, and what to do next.
-        as_json: whether --json was given.
-        about: what else the object holds.
-    """
-    if as_json:
-        error = {"type": kind, "message": message}
-        print_json({"error": error, **about}, indent=None, err=True)
-    else:
-        click.echo(f"Error: {message}", err=True)
-
-
-def check_new(path: Path) -> None:
-    """Refuses a file that is there already, before the work that would fill it."""
-    from edgesplit.errors import EdgesplitError
-
-    if path.exists():
+def check_new(path: Path, *, overwrite: bool = False) -> None:
+    """Raise EdgesplitError if the path is taken, before the work that would fill it."""
+    if path.exists() and not overwrite:
         raise EdgesplitError(f"{path} exists already. Choose another name, or remove it first.")
 
 
-def write_new(path: Path, content: bytes, *, replace: bool = False) -> None:
-    """Writes a file that must not be there yet, unless it may be replaced."""
+def write_new(path: Path, content: bytes, *, overwrite: bool = False) -> None:
+    """Write a file that must be new, unless it may be overwritten.
+
+    Raises:
+        EdgesplitError: it exists, or cannot be written.
+    """
     from edgesplit.storage.files import Store, map_os_errors
 
-    if not replace:
-        check_new(path)
+    check_new(path, overwrite=overwrite)
     with map_os_errors("write", path):
         Store().replace_file(path, content)

@@ -1,4 +1,4 @@
-"""The command that watches a stream: `run`."""
+"""Commands that watch videos: `predict`, `run`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,71 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from edgesplit._types import BackendName, VariantName
 from edgesplit.cli.options import (
     SECONDS,
     Number,
     backend_options,
-    bundle_option,
-    json_option,
+    bundle_options,
     open_backend,
     open_bundle,
-    print_error,
-    print_json,
 )
+from edgesplit.cli.render.console import console, print_error, print_json
+from edgesplit.errors import ClipError, EdgesplitError
 
 if TYPE_CHECKING:
-    from edgesplit._types import BackendName, VariantName
     from edgesplit.heads.head import Head
-    from edgesplit.runtime import Event
     from edgesplit.runtime.backends.select import OpenedBackend
+    from edgesplit.runtime.stream import Event
 
-__all__ = ["run"]
+__all__ = ["predict", "run"]
+
+
+@click.command()
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@backend_options
+@bundle_options
+def predict(
+    clips: tuple[Path, ...],
+    backend: BackendName,
+    variant: VariantName | None,
+    bundle_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Classify video files.
+
+    With --json one object a line. The number behind each level of the label tree is its
+    probability. If a video is shorter than a clip, the number of repeated frames is reported. If a
+    file cannot be read, the others go on, and the exit code is 1.
+
+    \b
+    Example:
+        edgesplit predict clips/*.mp4
+    """
+    from edgesplit.cli.render.stream import show_prediction
+    from edgesplit.runtime import Runtime
+    from edgesplit.video.clips import read_video
+
+    bundle = open_bundle(bundle_path)
+    with Runtime(bundle, backend=open_backend(bundle, backend, variant).backend) as runtime:
+        failed = 0
+        for path in clips:
+            try:
+                clip = read_video(path, runtime.bundle.preprocessing)
+            except ClipError as error:
+                print_error(type(error).__name__, str(error), as_json=as_json, clip=str(path))
+                failed += 1
+                continue
+            prediction = runtime.predict(clip.pixels)
+            if as_json:
+                about = {"clip": str(path), "n_repeated": clip.n_repeated}
+                print_json({**about, **prediction.to_json()}, indent=None)
+                continue
+            show_prediction(console(), path.name, prediction)
+            if clip.n_repeated:
+                frames = f"{clip.n_repeated} of {runtime.bundle.preprocessing.frames} frames"
+                click.echo(f"warning: {path.name} is short: {frames} are repeated", err=True)
+    click.get_current_context().exit(1 if failed else 0)
 
 
 @click.command()
@@ -46,8 +92,8 @@ __all__ = ["run"]
     "--window",
     "window_s",
     type=SECONDS,
-    help="Length of an event in seconds. Required for models that sample frames uniformly over "
-    "an event; follows from the model for others.",
+    help="Seconds that an event lasts. Required if the model samples frames over the whole event "
+    "(uniform); if it samples densely, the model says.",
 )
 @click.option(
     "--stride",
@@ -56,18 +102,24 @@ __all__ = ["run"]
     help="Seconds between window starts (default: half a window).",
 )
 @click.option("--fps", type=SECONDS, help="Frame rate for sampling (default: the source's).")
-@click.option("--smooth", default=1, type=click.IntRange(min=1), help="Average the last N windows.")
+@click.option(
+    "--smooth",
+    default=1,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Average the last N windows.",
+)
 @click.option(
     "--live/--no-live",
     default=None,
-    help="When windows come too fast, drop all but the newest, or read more slowly. By default "
-    "streams and cameras are live, files and standard input are not.",
+    help="If windows come too fast: drop all but the newest (live), or read more slowly. By "
+    "default streams and cameras are live, files and standard input are not.",
 )
 @click.option(
     "--playlist",
     is_flag=True,
-    help="The http or https source may be an HLS playlist. Its server then chooses which hosts "
-    "this machine asks, and may choose this machine itself or its network.",
+    help="Accept an HLS playlist from an http or https source. Its server then chooses which "
+    "hosts this machine contacts, which may be this machine or its network.",
 )
 @click.option(
     "--stall",
@@ -75,13 +127,13 @@ __all__ = ["run"]
     default=10.0,
     show_default=True,
     type=SECONDS,
-    help="Open a live source again after so many seconds without a frame.",
+    help="Reopen a live source after this many seconds without a frame.",
 )
 @click.option(
     "--give-up",
     "give_up_s",
     type=SECONDS,
-    help="End with an error after so many seconds without a frame (default: never).",
+    help="End with an error after this many seconds without a frame (default: never).",
 )
 @click.option("--every", is_flag=True, help="Print every window, not only when the class changes.")
 @click.option(
@@ -94,17 +146,17 @@ __all__ = ["run"]
 @click.option(
     "--shadow",
     metavar="DIGEST|FILE",
-    help="Score this head beside the live one, and report where they disagree.",
+    help="Score this head beside the live one and report where they disagree.",
 )
 @click.option(
     "--rollback-above",
     type=Number(0, 1, max_open=True),
     metavar="SHARE",
-    help="Roll back an edit that surely changes a larger share of windows outside its splits.",
+    help="Roll back an edit that changes more than this share of the windows outside its splits, "
+    "as soon as that is certain.",
 )
 @backend_options
-@bundle_option
-@json_option
+@bundle_options
 def run(
     source: str,
     live: bool | None,
@@ -118,18 +170,17 @@ def run(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Predict a video stream, window by window.
+    """Classify a stream, window after window.
 
-    A head that is published meanwhile goes live between two windows. A source that breaks off is
-    opened again. With --json, each line is one event; the last one, also after an interrupt,
-    accounts for every frame.
+    With --json one event a line. A head that is published meanwhile goes live between two windows.
+    A source that breaks off is opened again. Ctrl-C ends it: the last event accounts for every
+    frame.
 
     \b
     Example:
         edgesplit run --source rtsp://camera/1 --window 2.5 --json
     """
-    from edgesplit.cli.events import backend_text
-    from edgesplit.errors import EdgesplitError
+    from edgesplit.cli.render.stream import backend_text
     from edgesplit.runtime import Runtime, Stream
     from edgesplit.runtime.stream import parse_source
 
@@ -158,14 +209,14 @@ def run(
 
 
 def _exit(code: int) -> NoReturn:
-    """End the process at once; Python itself would wait until the network's timeout is over."""
+    """End at once: a reader that hangs would keep Python waiting for its network timeout."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def _find_head(named: str) -> str | Head:
-    """Return the head in the file of that name, or the text itself, a digest, if there is none."""
+    """The head of --shadow: read from a file, or the digest of one in the bundle."""
     from edgesplit.heads.head import Head
     from edgesplit.storage.files import read_bytes
 
@@ -174,8 +225,8 @@ def _find_head(named: str) -> str | Head:
 
 
 def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:
-    """Prints each event as a line of JSON; the first says which backend runs, and why."""
-    from edgesplit.runtime import Started
+    """Print each event as a line of JSON; the first says which backend runs, and why."""
+    from edgesplit.runtime.stream import Started
 
     def show(event: Event) -> None:
         content = event.to_json()
@@ -188,8 +239,8 @@ def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:
 
 
 def _printer(every: bool) -> Callable[[Event], None]:
-    """Return what prints decisions, and other events to standard error."""
-    from edgesplit.cli.events import decision_text, event_text
+    """Print decisions on standard output and other events on standard error."""
+    from edgesplit.cli.render.stream import decision_text, event_text
     from edgesplit.runtime.stream import Decision, Rescored
 
     label = ""
@@ -209,7 +260,7 @@ def _printer(every: bool) -> Callable[[Event], None]:
 
 @contextmanager
 def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM call `stop`, and a second one end the process at once."""
+    """Let the first SIGINT or SIGTERM call `stop`; a second one ends the process at once."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def handle(number: int, frame: object) -> None:
@@ -227,7 +278,7 @@ def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def _closed_pipe_ends() -> Iterator[None]:
-    """End the stream without an error when standard output is closed (`| head -n 3`)."""
+    """Let a closed standard output (`| head -n 3`) end the stream without an error."""
     try:
         yield
     except BrokenPipeError:

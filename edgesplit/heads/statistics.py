@@ -101,7 +101,7 @@ class Statistics:
                 f"{self.counts.sum()} clips are too few: {MIN_CLASS_CLIPS} of each class are "
                 f"wanted, and {len(thin)} of {len(self.labels)} classes have fewer ({listed}"
                 f"{', …' if len(thin) > len(fewest) else ''}). Statistics are made only once: add "
-                "clips of these, or accept with --force that their splits will not be centred."
+                "clips of these, or accept with --accept-few that their splits are not centred."
             )
 
     def to_bytes(self) -> bytes:

@@ -1,70 +1,75 @@
-"""Texts for the terminal about the events of a stream."""
+"""Decisions about clips and windows, and the other events of a stream."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from edgesplit.runtime import (
-        Decision,
-        Ended,
-        Event,
-        Rescored,
-        Shadowed,
-        Started,
-    )
-    from edgesplit.runtime.backends.select import OpenedBackend
+from rich.text import Text
 
-__all__ = ["backend_text", "decision_text", "event_text"]
+from edgesplit.cli.render.console import short
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgesplit.runtime import Prediction
+    from edgesplit.runtime.backends.select import OpenedBackend
+    from edgesplit.runtime.stream import Decision, Ended, Event, Rescored, Shadowed, Started
+
+__all__ = ["backend_text", "decision_text", "event_text", "show_prediction"]
 
 _BACKENDS = {"tensorrt": "TensorRT", "cuda": "CUDA"}
 
 
 def backend_text(opened: OpenedBackend) -> str:
-    """Return what runs the backbone, and why no faster backend does, in a line."""
+    """Return what runs the backbone, and why no faster backend does, in one line."""
     why = (f"{_BACKENDS[one.backend]}: {one.reason}" for one in opened.passed_over)
     return "; ".join((opened.description, *why))
 
 
-def decision_text(event: Decision | Rescored) -> str:
-    """Return one line about a window of a stream."""
-    from edgesplit.cli import screen
+def path_text(prediction: Prediction) -> str:
+    """The decision level by level: `pushing something 0.91 > pushing something left 0.74`."""
+    return " > ".join(f"{step.label} {step.probability:.2f}" for step in prediction.path)
 
-    path = screen.path_text(event.prediction).plain
-    head = event.prediction.head_digest[: screen.SHORT]
+
+def show_prediction(out: Console, name: str, prediction: Prediction) -> None:
+    """Print the decision about a clip, in one line."""
+    head = f"  [head {short(prediction.head_digest)}]"
+    out.print(Text.assemble((f"{name}  ", "dim"), path_text(prediction), (head, "dim")))
+
+
+def decision_text(event: Decision | Rescored) -> str:
+    """The decision about a window of a stream, in one line."""
+    prediction = event.prediction
+    path, head = path_text(prediction), short(prediction.head_digest)
     return f"{event.start:.1f}-{event.end:.1f} s  {path}  [head {head}]"
 
 
 def event_text(event: Event) -> str:
-    """Return the text of an event that is no decision; details follow in further lines."""
-    from edgesplit.runtime.stream import Ended, Rescored, Shadowed, Started
+    """Any event of a stream but a decision, in one line or several."""
+    from edgesplit.runtime.stream import (
+        Ended,
+        Interrupted,
+        Reconnecting,
+        Refused,
+        Rescored,
+        RolledBack,
+        Shadowed,
+        Stalled,
+        Started,
+        Swapped,
+    )
 
     match event:
         case Started():
             return _started_text(event)
         case Ended():
             return _ended_text(event)
-        case Rescored():
-            return f"{decision_text(event)}  (reported differently before)"
         case Shadowed():
             return _shadow_text(event)
-    return _trouble_text(event)
-
-
-def _trouble_text(event: Event) -> str:
-    from edgesplit.cli.screen import SHORT
-    from edgesplit.runtime.stream import (
-        Interrupted,
-        Reconnecting,
-        Refused,
-        RolledBack,
-        Stalled,
-        Swapped,
-    )
-
-    match event:
+        case Rescored():
+            return f"{decision_text(event)}  (reported differently before)"
         case Swapped():
-            return f"head {event.before[:SHORT]} -> {event.after[:SHORT]}"
+            return f"head {short(event.before)} -> {short(event.after)}"
         case Refused() | RolledBack():
             return event.reason
         case Interrupted():
@@ -72,7 +77,7 @@ def _trouble_text(event: Event) -> str:
         case Stalled():
             return f"no frame for {event.silent_s:.1f} s"
         case Reconnecting():
-            return f"{event.reason}; opened again in {event.delay_s:.1f} s ({event.attempt}.)"
+            return f"{event.reason}; attempt {event.attempt} in {event.delay_s:.1f} s"
     return str(event)
 
 
@@ -93,7 +98,7 @@ def _started_text(event: Started) -> str:
 def _shadow_text(event: Shadowed) -> str:
     report = event.report
     lines = [
-        f"shadow {report.candidate[:12]} disagrees on {report.n_outside} of {report.n_windows} "
+        f"shadow {short(report.candidate)} disagrees on {report.n_outside} of {report.n_windows} "
         "windows outside its splits"
     ]
     lines += [f"  {c.count} x {c.live!r} becomes {c.candidate!r}" for c in report.changes]
@@ -102,7 +107,7 @@ def _shadow_text(event: Shadowed) -> str:
         lines.append(
             f"  {split.label}, {split.n_windows} windows: {shares}; margin {split.mean_margin:.2f}"
         )
-    return "\n".join([*lines, *(f"  warning: {words}" for words in report.warnings)])
+    return "\n".join([*lines, *(f"  warning: {text}" for text in report.warnings)])
 
 
 def _ended_text(event: Ended) -> str:
@@ -114,7 +119,7 @@ def _ended_text(event: Ended) -> str:
         f"windows  {n.windows} = {n.predicted} predicted + {n.dropped} dropped"
     )
     if n.gaps or n.reconnects:
-        line += f"\ngaps     {n.gaps}, {n.lost_s:.1f} s lost; opened again {n.reconnects} times"
+        line += f"\ngaps     {n.gaps}, {n.lost_s:.1f} s lost; reconnected {n.reconnects} times"
     if event.reason == "source ended" and not n.windows:
         line += "\nwarning: the source is shorter than one window; nothing was predicted"
     return line

@@ -1,4 +1,4 @@
-"""The command `bench`."""
+"""Commands about the device: `doctor` and `bench`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from edgesplit._types import BenchQuestion
+from edgesplit._types import BackendName, BenchQuestion, VariantName
 from edgesplit.cli.options import (
+    FILE,
+    FOLDER,
     SECONDS,
     backend_options,
-    bundle_option,
+    bundle_options,
     check_new,
-    json_option,
-    print_json,
 )
+from edgesplit.cli.render.console import console, notes, print_json, progress
 
 if TYPE_CHECKING:
-    from edgesplit._types import BackendName, VariantName
     from edgesplit.runtime.bench.timing import Job
 
-__all__ = ["bench"]
+__all__ = ["bench", "doctor"]
 
 QUESTIONS: tuple[BenchQuestion, ...] = get_args(BenchQuestion)
 
@@ -36,12 +36,12 @@ SLOWER = 3
 @click.argument("questions", nargs=-1, type=click.Choice((*QUESTIONS, "all")))
 @click.option("--seconds", type=SECONDS, help="Seconds to time predictions for.")
 @click.option(
-    "--quick", is_flag=True, help="Take a minute or two; the results are marked as quick."
+    "--quick", is_flag=True, help="Measure for a minute or two only; results are marked as quick."
 )
 @click.option(
     "--clip",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The video to predict; by default one is made.",
+    type=FILE,
+    help="The video to predict (default: a made one).",
 )
 @click.option(
     "-o",
@@ -51,7 +51,7 @@ SLOWER = 3
 )
 @click.option(
     "--against-bundle",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=FOLDER,
     help="A/B test against another bundle; skips the questions.",
 )
 @click.option(
@@ -60,8 +60,7 @@ SLOWER = 3
     help="A/B test against another Python environment; skips the questions.",
 )
 @backend_options
-@bundle_option
-@json_option
+@bundle_options
 def bench(
     questions: tuple[Any, ...],
     seconds: float | None,
@@ -75,7 +74,7 @@ def bench(
     bundle_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure a bundle's costs on this device.
+    """Measure what a bundle costs on this device.
 
     QUESTIONS are latency (of a prediction, from the video file to the decision, part by part), swap
     (the time until a published head decides, and what swaps cost predictions), edit (the time of an
@@ -125,11 +124,10 @@ def _hang_up_as_interrupt() -> Iterator[None]:
 
 
 def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_json: bool) -> None:
-    from edgesplit.cli import screen
     from edgesplit.runtime.bench.compare import compare_now
     from edgesplit.runtime.bench.page import to_verdicts
 
-    with screen.progress("in turns") as on_turn:
+    with progress("in turns") as on_turn:
         comparison = compare_now(job, bundle=bundle, python=python, on_turn=on_turn)
     if as_json:
         print_json(comparison.to_json())
@@ -141,14 +139,13 @@ def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_
 def _measure(
     job: Job, questions: tuple[BenchQuestion, ...], output: Path | None, *, as_json: bool
 ) -> None:
-    from edgesplit.cli import screen
     from edgesplit.runtime.bench.page import to_table
     from edgesplit.runtime.bench.record import check_folder, run_bench, write_record
 
     if output is not None:
         check_new(output)
     check_folder(output)
-    with screen.notes().status("measuring") as status:
+    with notes().status("measuring") as status:
         record = run_bench(
             job, questions, on_wait=lambda question, what: status.update(f"{question}: {what}")
         )
@@ -158,3 +155,27 @@ def _measure(
         click.echo(to_table(record))
     folder = write_record(record, output)
     click.echo(f"written to {folder}: bench.json, bench.md, bench.html", err=True)
+
+
+@click.command()
+@bundle_options
+def doctor(bundle_path: Path | None, as_json: bool) -> None:
+    """Check what this device can do, and how fast.
+
+    It says what to change and changes nothing. The exit code is 1 only if edgesplit cannot work
+    here: ONNX Runtime is missing, or the bundle cannot be read.
+
+    \b
+    Example:
+        edgesplit doctor --bundle lab.bundle
+    """
+    from edgesplit.cli.render.backends import show_checkup
+    from edgesplit.runtime.device.doctor import examine
+
+    with notes().status("trying what runs here"):
+        checkup = examine(bundle_path)
+    if as_json:
+        print_json(checkup.to_json())
+    else:
+        show_checkup(console(), checkup)
+    click.get_current_context().exit(0 if checkup.usable else 1)

@@ -1,0 +1,342 @@
+"""Commands about other forms of the backbone: `engine`, `variant`, `fuse`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from edgesplit._types import EnginePrecision, VariantName
+from edgesplit.cli.options import (
+    FOLDER,
+    NEW_FILE,
+    bundle_options,
+    check_new,
+    json_option,
+    open_bundle,
+    overwrite_option,
+    write_new,
+)
+from edgesplit.cli.render.console import console, notes, print_json, short
+from edgesplit.errors import EdgesplitError
+
+if TYPE_CHECKING:
+    from edgesplit.runtime.backends.engines import Engine
+    from edgesplit.runtime.backends.tensorrt import Batch
+    from edgesplit.runtime.backends.variants import Variant
+
+__all__ = ["engine", "fuse", "variant"]
+
+
+@click.group()
+def engine() -> None:
+    """Compile the backbone with TensorRT.
+
+    Engines are made for this device and lie in the cache (EDGESPLIT_CACHE), never in a bundle.
+    Edits need no new one.
+
+    \b
+    Example:
+        edgesplit engine build --precision fp16
+        edgesplit engine list
+    """
+
+
+def _batch(context: click.Context, parameter: click.Parameter, text: str | None) -> Batch | None:
+    from edgesplit.runtime.backends.tensorrt import Batch
+
+    if text is None:
+        return None
+    try:
+        least, best, most = map(int, text.split(","))
+        return Batch(least, best, most)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is not three rising numbers from 1 on, such as 1,1,8", context, parameter
+        ) from error
+
+
+@engine.command("build")
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(EnginePrecision)),
+    default="fp32",
+    show_default=True,
+    help="Precision of the operators; with fp16 those that it would spoil stay in fp32.",
+)
+@click.option(
+    "--batch",
+    callback=_batch,
+    metavar="LEAST,BEST,MOST",
+    help="How many clips it takes at once, and for how many it is fastest (default: 1,1,8).",
+)
+@click.option(
+    "--clips",
+    "folder",
+    type=FOLDER,
+    help="Folder of unlabelled videos like those the device sees: for int8, and better for fp16.",
+)
+@click.option("--rebuild", is_flag=True, help="Build it again if the cache has it.")
+@bundle_options
+def _build_engine(
+    precision: EnginePrecision,
+    folder: Path | None,
+    bundle_path: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Build the engine of a bundle's backbone.
+
+    It takes minutes on a small device. The engine is kept only if its features agree with ONNX
+    Runtime's.
+
+    \b
+    Example:
+        edgesplit engine build --precision fp16 --clips videos/ --batch 1,1,4
+        edgesplit engine build --precision int8 --clips videos/
+    """
+    from rich.markup import escape
+
+    from edgesplit.cli.render.backends import show_engine
+    from edgesplit.runtime import build_engine
+    from edgesplit.video.clips import find_videos
+
+    if folder is None and precision == "int8":
+        raise click.UsageError("--precision int8 needs --clips")
+    if folder is not None and precision == "fp32":
+        raise click.UsageError("--clips is for --precision int8 and fp16")
+    bundle = open_bundle(bundle_path)
+    talk = notes()
+    with talk.status("looking for a GPU and TensorRT") as status:
+
+        def on_progress(text: str) -> None:
+            # A terminal has one line that changes; a log file gets a line each time.
+            if talk.is_terminal:
+                status.update(escape(text))  # TensorRT's words hold brackets
+            else:
+                click.echo(text, err=True)
+
+        build = build_engine(
+            bundle,
+            precision=precision,
+            clips=find_videos(folder) if folder else None,
+            progress=on_progress,
+            **options,
+        )
+    if as_json:
+        print_json({**_engine_content(build.artifact), "new": build.new, "seconds": build.seconds})
+    else:
+        show_engine(console(), build)
+
+
+@engine.command("list")
+@json_option
+def _list_engines(as_json: bool) -> None:
+    """List the engines in the cache, newest first.
+
+    It says which of them run on this device.
+
+    \b
+    Example:
+        edgesplit engine list
+    """
+    from edgesplit.cli.render.backends import show_engines
+    from edgesplit.runtime.backends.engines import ENGINES, TensorRT
+
+    engines = ENGINES.list()
+    platform, why = None, ""
+    if engines:
+        try:
+            platform = TensorRT().platform()
+        except EdgesplitError as error:
+            why = str(error)
+    if as_json:
+        print_json([{**_engine_content(one), "fits": one.platform == platform} for one in engines])
+        return
+    show_engines(console(), engines, platform=platform)
+    if why:
+        click.echo(f"None of them runs here: {why}", err=True)
+
+
+def _engine_content(one: Engine) -> dict[str, Any]:
+    return {"key": one.key, **asdict(one), "age_s": round(one.age_s)}
+
+
+@click.group()
+def variant() -> None:
+    """Make the backbone smaller or faster.
+
+    Variants are other forms of the backbone for ONNX Runtime. They lie in the cache
+    (EDGESPLIT_CACHE), never in a bundle, and every head runs on them.
+
+    \b
+    Example:
+        edgesplit variant add int8 --clips videos/
+        edgesplit predict --variant int8 clip.mp4
+    """
+
+
+@variant.command("add")
+@click.argument("name", type=click.Choice(get_args(VariantName)))
+@click.option(
+    "--clips",
+    "folder",
+    required=True,
+    type=FOLDER,
+    help="Folder of unlabelled videos like those the device sees, to calibrate and to compare.",
+)
+@click.option("--rebuild", is_flag=True, help="Make it again if the cache has it.")
+@bundle_options
+def _add_variant(
+    name: VariantName, folder: Path, rebuild: bool, bundle_path: Path | None, as_json: bool
+) -> None:
+    """Make a variant and compare it with fp32.
+
+    It is kept only if it answers as the fp32 backbone does.
+
+    \b
+    fp16  float16 inside, where values fit: half the size; for GPUs, slow on most CPUs
+    int8  8 bits inside, calibrated on every other clip and compared on the rest
+    ort   float32 with ONNX Runtime's fused operators, for transformers
+
+    \b
+    Example:
+        edgesplit variant add int8 --clips videos/
+    """
+    from edgesplit.cli.render.backends import show_variant
+    from edgesplit.runtime import add_variant
+    from edgesplit.video.clips import find_videos
+
+    bundle = open_bundle(bundle_path)
+    with notes().status(f"making {name}") as status:
+        added = add_variant(
+            bundle, name, clips=find_videos(folder), rebuild=rebuild, progress=status.update
+        )
+    if as_json:
+        content = _variant_content(added.artifact)
+        print_json({**content, "new": added.new, "seconds": added.seconds})
+    else:
+        show_variant(console(), added)
+
+
+@variant.command("list")
+@json_option
+def _list_variants(as_json: bool) -> None:
+    """List the variants in the cache, newest first.
+
+    \b
+    Example:
+        edgesplit variant list
+    """
+    from edgesplit.cli.render.backends import show_variants
+    from edgesplit.runtime.backends.variants import VARIANTS
+
+    variants = VARIANTS.list()
+    if as_json:
+        print_json([_variant_content(one) for one in variants])
+    else:
+        show_variants(console(), variants)
+
+
+def _variant_content(one: Variant) -> dict[str, Any]:
+    return {"key": one.key, **asdict(one)}
+
+
+def _add_rm(group: click.Group) -> None:
+    """Add `rm`, which is the same for engines and variants."""
+    noun = str(group.name)
+
+    @click.argument("key", required=False)
+    @click.option("--all", "everything", is_flag=True, help="Remove all of them.")
+    @json_option
+    def rm(key: str | None, everything: bool, as_json: bool) -> None:
+        from edgesplit.runtime.backends.engines import ENGINES
+        from edgesplit.runtime.backends.variants import VARIANTS
+
+        if (key is None) != everything:
+            raise click.UsageError("give a KEY, or --all")
+        removed = (ENGINES if noun == "engine" else VARIANTS).remove(key)
+        if as_json:
+            print_json({"removed": removed})
+        else:
+            click.echo("\n".join(removed) or f"there was no {noun}")
+
+    summary = f"""Remove {noun}s from the cache.
+
+    By the first characters of a key, or all.
+
+    \b
+    Example:
+        edgesplit {noun} rm 3fa81c02
+        edgesplit {noun} rm --all
+    """
+    group.command("rm", help=summary)(rm)
+
+
+_add_rm(engine)
+_add_rm(variant)
+
+
+@click.command()
+@click.option("-o", "--output", required=True, type=NEW_FILE, help="The file.")
+@click.option("--head", "digest", help="Digest of a head of the bundle (default: the live one).")
+@click.option(
+    "--variant", type=click.Choice(get_args(VariantName)), help="Take this variant of the backbone."
+)
+@overwrite_option
+@bundle_options
+def fuse(
+    output: Path,
+    digest: str | None,
+    variant: VariantName | None,
+    overwrite: bool,
+    bundle_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Write backbone and head as one ONNX file.
+
+    For programs that take only one file. It cannot be edited: after an edit, fuse again, and build
+    again whatever is built from it. It comes without the promise that no other answer changes:
+    TensorRT, for example, may choose other kernels for the same class if the head has another
+    size.
+
+    \b
+    Example:
+        edgesplit fuse -o model.onnx
+    """
+    from edgesplit.backbone.fuse import fuse_models
+    from edgesplit.backbone.identity import inline
+    from edgesplit.runtime.backends.variants import read_variant
+
+    check_new(output, overwrite=overwrite)
+    bundle = open_bundle(bundle_path)
+    fused = fuse_models(
+        read_variant(bundle, variant) if variant else inline(bundle.backbone()),
+        bundle.head(digest),
+        clip_shape=bundle.preprocessing.clip_shape,
+        optimize=variant != "fp16",
+    )
+    write_new(output, fused.data, overwrite=overwrite)
+    if as_json:
+        content = {
+            "output": str(output),
+            "head_digest": fused.head_digest,
+            "size_bytes": len(fused.data),
+            "difference": fused.difference,
+        }
+        print_json(content)
+        return
+    click.echo(
+        f"{output}: backbone and head {short(fused.head_digest)}, {len(fused.data) / 1e6:.1f} MB\n"
+        f"  logits differ from those of the two files by {fused.difference:.1g} of the largest, in "
+        "ONNX Runtime\n"
+        "  after an edit, fuse again; what is compiled from it comes with no promise of locality"
+    )
+    if variant == "fp16":
+        click.echo(
+            "warning: on a CPU open it with graph optimizations off: with them, ONNX Runtime "
+            "crashes on some float16 graphs",
+            err=True,
+        )

@@ -1,0 +1,324 @@
+"""Commands about a bundle: its heads and their history, its files, features, statistics."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgesplit.cli.moment import parse_moment
+from edgesplit.cli.options import (
+    FILE,
+    FOLDER,
+    NEW_FILE,
+    bundle_options,
+    check_new,
+    open_bundle,
+    overwrite_option,
+    write_new,
+)
+from edgesplit.cli.render.console import console, print_json, progress, short
+from edgesplit.errors import BundleError
+
+if TYPE_CHECKING:
+    from edgesplit.backbone.features import Features
+    from edgesplit.bundle.bundle import Bundle
+    from edgesplit.bundle.history import Version
+
+__all__ = ["calibrate", "diff", "features", "log", "prune", "publish", "rollback", "show", "verify"]
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@bundle_options
+def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
+    """Make the head in a file the live one.
+
+    It may have been edited elsewhere, but from the head that is live here.
+
+    \b
+    Example:
+        edgesplit publish head.onnx
+    """
+    from edgesplit.heads.head import Head
+    from edgesplit.storage.files import read_bytes
+
+    bundle = open_bundle(bundle_path)
+    head = Head.from_bytes(read_bytes(file))
+    _show_version(bundle.publish(head, action=f"publish {file.name}"), as_json)
+
+
+@click.command()
+@click.argument("digest", required=False)
+@bundle_options
+def rollback(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
+    """Make an earlier head live again.
+
+    By default the one from which the live head was made.
+
+    \b
+    Example:
+        edgesplit rollback
+        edgesplit rollback 3fa81c02
+    """
+    _show_version(open_bundle(bundle_path).rollback(digest), as_json)
+
+
+def _show_version(version: Version, as_json: bool) -> None:
+    if as_json:
+        print_json(version.to_json())
+    else:
+        click.echo(f"head {short(version.before)} -> {short(version.digest)} is live")
+
+
+def _moment(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> datetime | None:
+    try:
+        return None if text is None else parse_moment(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is no time: write 14:03, 2026-11-22 or '2026-11-22 14:03' (UTC)."
+        ) from error
+
+
+@click.command()
+@click.option(
+    "--at",
+    "moment",
+    callback=_moment,
+    metavar="TIME",
+    help="Only the head that was live then: 14:03, '2026-11-22 14:03', ISO 8601; UTC.",
+)
+@bundle_options
+def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> None:
+    """List the heads that went live, newest first.
+
+    \b
+    Example:
+        edgesplit log
+        edgesplit log --at 14:03
+    """
+    from edgesplit.bundle.history import live_at
+
+    bundle = open_bundle(bundle_path)
+    versions = bundle.history()
+    if moment is not None:
+        versions = live_at(versions, moment)
+        when = f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}"
+        if not versions:
+            raise BundleError(f"No head was live at {when}: the first went live after that.")
+        click.echo(f"at {when}", err=True)
+        if len(versions) > 1:
+            click.echo(f"warning: the clock went back, so at {when} it was one of these", err=True)
+    if as_json:
+        print_json([version.to_json() for version in reversed(versions)])
+        return
+    from edgesplit.cli.render.bundle import show_history
+
+    try:
+        live = bundle.live
+    except BundleError as error:
+        click.echo(f"warning: {error}", err=True)
+        live = ""
+    show_history(console(), versions, live=live)
+
+
+@click.command()
+@click.argument("digest", required=False)
+@bundle_options
+def show(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
+    """Show a bundle and the label tree of a head.
+
+    By default of the live head.
+
+    \b
+    Example:
+        edgesplit show
+    """
+    bundle = open_bundle(bundle_path)
+    head = bundle.head(digest)
+    if as_json:
+        content = {
+            "bundle": str(bundle.path),
+            "feature_space": bundle.feature_space,
+            "dim": bundle.dim,
+            "preprocessing": bundle.preprocessing.to_json(),
+            "head": head.digest,
+            "parent": head.parent,
+            "classes": list(head.labels),
+            "nodes": [asdict(node) for node in head.tree],
+        }
+        print_json(content)
+        return
+    from edgesplit.cli.render.bundle import show_bundle
+
+    show_bundle(console(), bundle, head)
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new", required=False)
+@bundle_options
+def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> None:
+    """Compare the labels and rows of two heads.
+
+    By default the second is the live one.
+
+    \b
+    Example:
+        edgesplit diff 3fa81c02
+    """
+    from edgesplit.heads.diff import diff_heads
+
+    bundle = open_bundle(bundle_path)
+    difference = diff_heads(bundle.head(old), bundle.head(new))
+    if as_json:
+        print_json(difference.to_json())
+        return
+    from edgesplit.cli.render.bundle import show_diff
+
+    show_diff(console(), difference)
+
+
+@click.command()
+@bundle_options
+def verify(bundle_path: Path | None, as_json: bool) -> None:
+    """Check every file against its digest.
+
+    The exit code is 1 if a file is damaged or missing.
+
+    \b
+    Example:
+        edgesplit verify
+    """
+    bundle = open_bundle(bundle_path)
+    problems = bundle.verify()
+    if as_json:
+        print_json({"bundle": str(bundle.path), "problems": problems})
+        click.get_current_context().exit(1 if problems else 0)
+    if problems:
+        raise BundleError("\n".join(problems))
+    n_entries = len(bundle.history())
+    click.echo(f"{bundle.path}: backbone, {n_entries} log entries, heads and HEAD are sound")
+
+
+@click.command()
+@click.option(
+    "--keep",
+    required=True,
+    type=click.IntRange(min=1),
+    help="How many heads to keep: the live one and those that were live last.",
+)
+@click.option("--dry-run", is_flag=True, help="List what would go; remove nothing.")
+@bundle_options
+def prune(keep: int, dry_run: bool, bundle_path: Path | None, as_json: bool) -> None:
+    """Remove the files of old heads.
+
+    The log keeps their entries.
+
+    \b
+    Example:
+        edgesplit prune --keep 20
+    """
+    digests = open_bundle(bundle_path).prune(keep, dry_run=dry_run)
+    if as_json:
+        print_json({"pruned": list(digests), "removed": not dry_run})
+        return
+    for digest in digests:
+        click.echo(digest)
+    what = "would be removed" if dry_run else "removed"
+    click.echo(f"{len(digests)} heads {what}", err=True)
+
+
+@click.command()
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "-o",
+    "--output",
+    type=NEW_FILE,
+    help="Write names, features and feature space to this npz file.",
+)
+@overwrite_option
+@bundle_options
+def features(
+    folder: Path, output: Path | None, overwrite: bool, bundle_path: Path | None, as_json: bool
+) -> None:
+    """Compute the features of a folder of videos.
+
+    They are cached, so that a run that was stopped goes on from there, and `edit --shots` and
+    `calibrate` find them. Videos that cannot be read are listed.
+
+    \b
+    Example:
+        edgesplit features clips/ -o features.npz
+    """
+    bundle = open_bundle(bundle_path)
+    if output is not None:
+        check_new(output, overwrite=overwrite)
+    found = _extract(folder, bundle)
+    if output is not None:
+        write_new(output, found.to_bytes(bundle.feature_space), overwrite=overwrite)
+    if as_json:
+        content = {
+            "feature_space": bundle.feature_space,
+            "dim": bundle.dim,
+            "n_features": len(found.places),
+            "missing": dict(found.missing),
+            "output": None if output is None else str(output),
+        }
+        print_json(content)
+        return
+    where = "" if output is None else f" in {output}"
+    _show_videos(f"features of {len(found.places)} videos{where}", found)
+
+
+@click.command()
+@click.argument("clips", type=FOLDER)
+@click.option(
+    "--accept-few",
+    is_flag=True,
+    help="Accept classes with too few clips; their splits will not be centred.",
+)
+@bundle_options
+def calibrate(clips: Path, accept_few: bool, bundle_path: Path | None, as_json: bool) -> None:
+    """Add statistics from unlabelled videos.
+
+    Once per bundle, like `export --calibrate` but without torch. From then on splits are centred
+    on clips of the class and say how accurate they expect to be, and the gate compares features
+    of real clips.
+
+    \b
+    Example:
+        edgesplit calibrate clips/
+    """
+    from edgesplit.bundle.calibration import check_uncalibrated
+
+    bundle = open_bundle(bundle_path)
+    check_uncalibrated(bundle.path)
+    found = _extract(clips, bundle)
+    statistics = bundle.calibrate(found.matrix, accept_few=accept_few)
+    if as_json:
+        counts = dict(zip(statistics.labels, statistics.counts.tolist(), strict=True))
+        print_json(
+            {"n_features": len(found.places), "clips": counts, "missing": dict(found.missing)}
+        )
+        return
+    _show_videos(f"statistics of {len(found.places)} videos in {bundle.path}", found)
+
+
+def _extract(folder: Path, bundle: Bundle) -> Features:
+    from edgesplit.bundle.videos import extract_folder
+
+    with progress("videos") as on_video:
+        return extract_folder(folder, bundle, on_video)
+
+
+def _show_videos(summary: str, found: Features) -> None:
+    from edgesplit.cli.render.bundle import show_missing
+
+    click.echo(summary)
+    show_missing(console(), found.missing)

@@ -1,0 +1,1 @@
+"""What the commands print: for people on a terminal, and as JSON."""

@@ -1,0 +1,142 @@
+"""What is in a bundle: its heads and their history, and how it was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from edgesplit.cli.render.console import short
+from edgesplit.cli.render.edits import sources_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgesplit.bundle.bundle import Bundle
+    from edgesplit.bundle.history import Version
+    from edgesplit.export import Choices, EncoderReport, ExportReport
+    from edgesplit.heads.diff import HeadDiff
+    from edgesplit.heads.head import Head
+
+__all__ = [
+    "show_bundle",
+    "show_choices",
+    "show_diff",
+    "show_encoder",
+    "show_export",
+    "show_history",
+    "show_missing",
+]
+
+
+def show_history(out: Console, versions: Sequence[Version], *, live: str) -> None:
+    """Print the history, newest first; `live` is the digest of the live head."""
+    table = Table("", "head", "time (UTC)", "action", box=None, pad_edge=False)
+    for place, version in enumerate(reversed(versions)):
+        mark = "[green]live[/]" if place == 0 and version.digest == live else ""
+        table.add_row(mark, short(version.digest), version.time[:19], escape(version.action))
+    out.print(table)
+
+
+def show_bundle(out: Console, bundle: Bundle, head: Head) -> None:
+    """Print a bundle's identity and its label tree."""
+    out.print(
+        f"[bold]{escape(str(bundle.path))}[/]  head {short(head.digest)}  "
+        f"feature space {short(bundle.feature_space)}"
+    )
+    shape = "x".join(map(str, bundle.preprocessing.clip_shape))
+    spec = bundle.preprocessing
+    out.print(
+        f"clip {shape} ({spec.layout}, {spec.sampling} sampling), {bundle.dim} features, "
+        f"{len(head.labels)} classes"
+    )
+    tree = Tree("classes")
+    branches: dict[int, Tree] = {}
+    for column, node in enumerate(head.tree):
+        above = tree if node.parent is None else branches[node.parent]
+        style = f" [dim]({node.composition})[/]" if node.composition else ""
+        branches[column] = above.add(escape(node.label) + style)
+    out.print(tree)
+
+
+def show_diff(out: Console, diff: HeadDiff) -> None:
+    """Print added, removed and changed labels."""
+    for node in diff.added:
+        rule = f"{node.provenance.rule}: {sources_text(node.provenance.sources)}"
+        out.print(f"[green]+ {escape(node.label)}[/]  [dim]{rule}[/]")
+    for label in diff.removed:
+        out.print(f"[red]- {escape(label)}[/]")
+    for rename in diff.renamed:
+        out.print(f"[cyan]= {escape(rename.before)}[/] -> {escape(rename.after)}")
+    for label in diff.changed:
+        out.print(f"[yellow]~ {escape(label)}[/]  changed")
+    for split in diff.resplit:
+        change = f"{split.before or 'not split'} -> {split.after or 'not split'}"
+        out.print(f"[cyan]/ {escape(split.label)}[/]  [dim]{change}[/]")
+    out.print(f"{diff.n_equal} labels are the same, bit for bit")
+
+
+def show_choices(out: Console, choices: Choices) -> None:
+    """Print what a bundle will be made with, by the file that says so."""
+    clip = choices.preprocessing
+    shown = {
+        "labels": f"{len(choices.labels)} labels",
+        "frames": f"{clip.frames} frames",
+        "height": f"{clip.height}x{clip.width}",
+        "layout": clip.layout,
+        "sampling": clip.sampling + (f":{clip.stride}" if clip.sampling == "dense" else ""),
+        "resize": f"short side {clip.resize}" if clip.resize else "whole frame",
+        "interpolation": clip.interpolation,
+        "mean": "mean " + ",".join(f"{value:g}" for value in clip.mean),
+        "std": "std " + ",".join(f"{value:g}" for value in clip.std),
+    }
+    by_origin: dict[str, list[str]] = {}
+    for name, text in shown.items():
+        by_origin.setdefault(choices.origins[name], []).append(text)
+    width = max(map(len, by_origin))
+    for origin, texts in by_origin.items():
+        out.print(f"{origin:<{width}}  {', '.join(texts)}", markup=False)
+
+
+def show_export(out: Console, report: ExportReport) -> None:
+    """Print what was exported and how well it agrees with torch."""
+    out.print(f"[bold]{escape(str(report.path))}[/]  feature space {short(report.feature_space)}")
+    out.print(
+        f"  backbone {report.backbone_bytes / 1e6:.1f} MB, {report.feature_dim} features; head "
+        f"{report.head_layer!r}, {report.n_classes} classes"
+    )
+    if report.scale != 1:
+        out.print(f"  the constant factor {report.scale:.6g} that follows it is part of the head")
+    parity = report.parity
+    out.print(
+        f"  parity with torch over {parity.n_clips} clips: features {parity.features:.1e}, logits "
+        f"{parity.logits:.1e} (relative), top-1 {parity.top1_agreement:.0%}"
+    )
+    if report.n_features:
+        out.print(f"  statistics and a sample for the gate from {report.n_features} clips")
+        if report.missing:
+            out.print(f"  {len(report.missing)} videos could not be read:")
+            show_missing(out, report.missing)
+    else:
+        out.print(
+            "  no statistics, and no clips for the gate: `edgesplit calibrate CLIPS` adds both"
+        )
+
+
+def show_encoder(out: Console, report: EncoderReport) -> None:
+    """Print what was exported, how well it agrees with torch, and which edits use it."""
+    out.print(f"[bold]{escape(str(report.path))}[/]  text encoder {short(report.digest)}")
+    out.print(
+        f"  {report.size_bytes / 1e6:.1f} MB, embeddings of {report.dim} values, texts of up to "
+        f"{report.max_tokens} tokens; cosine with torch {report.cosine:.4f}"
+    )
+    out.print("  the next edit embeds its texts anew; rows that earlier edits made stay")
+
+
+def show_missing(out: Console, missing: Mapping[str, str]) -> None:
+    """Print the videos that could not be read, and why."""
+    for name, reason in missing.items():
+        out.print(f"  {name}: {reason}", markup=False)

@@ -1,0 +1,85 @@
+"""Where output goes, and in which form: results, notes, progress, JSON and errors.
+
+rich is imported inside the functions that need it, so that `edgesplit --help` runs without it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgesplit.errors import EdgesplitError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["console", "notes", "print_error", "print_json", "progress", "short"]
+
+WIDE = 200
+
+
+def short(digest: str) -> str:
+    """Return the part of a digest that is shown to people."""
+    return digest[:12]
+
+
+def console() -> Console:
+    """Return a console for results: standard output, never cut unless it is a terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+
+
+def notes() -> Console:
+    """Return a console for everything else: standard error, so that results can be piped."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on standard error; yield a function of (number done, number of all)."""
+    from rich.progress import Progress
+
+    with Progress(console=notes(), transient=True) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda done, n: shown.update(task, completed=done, total=n)
+
+
+def print_json(content: Any, *, indent: int | None = 2, err: bool = False) -> None:
+    """Print one JSON document, on one line if `indent` is None. No other function prints JSON.
+
+    Raises:
+        EdgesplitError: a number is not finite, which JSON cannot express.
+    """
+    try:
+        text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise EdgesplitError(
+            "A number of the result is not finite, which JSON cannot express. Run the command "
+            "without --json to see which."
+        ) from error
+    # File names need not be valid Unicode; their surrogates are escaped as JSON escapes them.
+    click.echo(text.encode(errors="backslashreplace").decode(), err=err)
+
+
+def print_error(kind: str, message: str, *, as_json: bool, **about: Any) -> None:
+    """Print an error on standard error: a sentence, or with --json one object on one line.
+
+    Args:
+        kind: the name of the error's class.
+        message: what went wrong, and what to do next.
+        as_json: whether --json was given.
+        about: further entries of the object.
+    """
+    if as_json:
+        error = {"type": kind, "message": message}
+        print_json({"error": error, **about}, indent=None, err=True)
+    else:
+        click.echo(f"Error: {message}", err=True)

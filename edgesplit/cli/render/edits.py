@@ -1,0 +1,164 @@
+"""What an edit did, and what the demo measured of one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgesplit.cli.demo import DemoResult
+    from edgesplit.edits.report import Report, ShotReport
+    from edgesplit.heads.labels import Source
+
+__all__ = ["show_demo", "show_report", "sources_text"]
+
+
+def show_report(out: Console, report: Report, *, calibrated: bool = True) -> None:
+    """Print what an edit did and how far to trust it.
+
+    Args:
+        out: where to.
+        report: of the edit.
+        calibrated: whether the bundle has statistics.
+    """
+    if report.action == "plan":
+        _show_plan(out, report)
+    elif report.action == "rename":
+        out.print(f"renamed [bold]{escape(report.label)}[/] to [bold]{escape(report.to)}[/]")
+    elif report.action != "split":
+        done = {"merge": "merged", "drop": "dropped"}[report.action]
+        out.print(f"{done} [bold]{escape(report.label)}[/]")
+    else:
+        _show_split(out, report, calibrated)
+    growth = max(part.roll_up_growth for part in (report, *report.splits))
+    if growth:
+        out.print(
+            f"  [yellow]flat[/]: {'a' if report.splits else 'the'} class's logit grows by up to "
+            f"{growth:.2f} (log of the number of subcategories), so it wins more often than before"
+        )
+    out.print(f"  logits of {report.n_untouched} root classes untouched, bit for bit")
+    for part in (report, *report.splits):
+        of = f"{escape(part.label)}: " if report.splits and part.label else ""
+        if part.shots is not None:
+            out.print(f"  {of}{_shots_text(part.shots)}")
+        for doubt in part.doubts:
+            out.print(f"  [yellow]doubt[/]: {of}{escape(doubt)}")
+        for warning in part.warnings:
+            out.print(f"  [yellow]warning[/]: {of}{escape(warning)}")
+
+
+def _show_split(out: Console, report: Report, calibrated: bool) -> None:
+    into = " | ".join(escape(row.modifier) for row in report.rows)
+    out.print(f"split [bold]{escape(report.label)}[/] into [bold]{into}[/]")
+    out.print(f"  rule {report.rule}, composition {report.composition}")
+    table = Table("new class", "learned from", "margin", box=None, pad_edge=False)
+    for row in report.rows:
+        margin = f"{row.margin:+.2f}" if row.runner_up else ""
+        table.add_row(escape(row.label), sources_text(row.sources), margin)
+    out.print(table)
+    out.print(f"  text match {report.likeness:.2f}; {_expectation(report, calibrated)}")
+
+
+def _show_plan(out: Console, report: Report) -> None:
+    """One line for each split."""
+    n_splits = len(report.splits)
+    out.print(f"split [bold]{n_splits} class{'es' * (n_splits > 1)}[/], one after another")
+    table = Table("class", "into", "text match", "margin", "expected", box=None, pad_edge=False)
+    for split in report.splits:
+        margins = [row.margin for row in split.rows if row.runner_up]
+        tie = any(row.near_tie for row in split.rows)
+        table.add_row(
+            escape(split.label),
+            escape(" | ".join(row.modifier for row in split.rows)),
+            f"{split.likeness:.2f}",
+            f"[{'yellow' if tie else 'none'}]{min(margins):+.2f}[/]" if margins else "",
+            _accuracy(split) if split.estimate else "",
+        )
+    out.print(table)
+
+
+def _shots_text(shots: ShotReport) -> str:
+    """What labelled clips did to a split."""
+    n_clips = sum(shots.clips)
+    prior = f"worth {shots.pull:g} clips" if shots.pull else "not used"
+    return (
+        f"{n_clips} labelled clips ({', '.join(map(str, shots.clips))}); text prior {prior}; "
+        f"leave-one-out: {shots.n_right} of {n_clips} correct"
+    )
+
+
+def _expectation(report: Report, calibrated: bool) -> str:
+    """What unlabelled clips say about a split."""
+    if report.estimate is not None:
+        return f"expected accuracy {_accuracy(report)}, from {report.n_clips} unlabelled clips"
+    if calibrated:
+        return "accuracy unknown: the bundle's statistics have too few clips for it"
+    return "accuracy unknown: this bundle has no statistics (`edgesplit calibrate CLIPS`)"
+
+
+def _accuracy(split: Report) -> str:
+    """`95 % (chance 50 %)`; for a split that has an estimate."""
+    accuracy = split.estimate.accuracy if split.estimate else float("nan")
+    return f"{100 * accuracy:.0f} % (chance {100 / len(split.rows):.0f} %)"
+
+
+def sources_text(sources: Sequence[Source]) -> str:
+    """The known labels that a row was made from, at most two; as markup."""
+    return escape(", ".join(source.label for source in sources[:2])) or "nothing"
+
+
+def show_demo(out: Console, result: DemoResult, folder: Path) -> None:
+    """Print the decisions that changed, the figures, and what to type next in the folder."""
+    table = Table("clip", "shows", "before", "after", box=None, pad_edge=False)
+    for answer in result.answers:
+        before, after = answer.before.label, answer.after.label
+        style = "green" if after == answer.truth else "red"
+        same = "[dim]as before[/]" if before == after else f"[{style}]{escape(after)}[/]"
+        table.add_row(answer.clip, escape(answer.truth), escape(before), same)
+    out.print("\nThe runtime swapped the head in while it went on predicting:")
+    out.print(table)
+    score = result.score
+    figures = Table("", "", box=None, pad_edge=False, show_header=False)
+    rows = (
+        ("generality", f"{score.generality:.1%} of {score.n_target} clips of the new classes"),
+        ("locality", f"{score.locality:.2%} of what was right before, {score.n_other} other clips"),
+        ("locality (paper)", f"{score.locality_paper:.2%}, the coarse class masked before"),
+        ("churn", f"{score.churn} of {result.n_heldout} decisions changed outside the split"),
+        ("edit", f"{result.edit_ms:.0f} ms; {result.edit_again_ms:.0f} ms with the texts embedded"),
+        ("publish", f"{result.publish_ms:.0f} ms, including the gate"),
+        ("swap", f"{result.swap_ms:.1f} ms to build and check, while predictions go on"),
+        ("predictions", f"{result.n_predictions} meanwhile"),
+        (
+            "shipped",
+            f"{result.head_bytes / 1e3:.0f} kB head; the {result.backbone_bytes / 1e6:.1f} "
+            "MB backbone stayed",
+        ),
+    )
+    for name, text in rows:
+        figures.add_row(name, text)
+    out.print(f"\nOver {result.n_heldout} held-out clips (shipped as features):")
+    out.print(figures)
+    out.print(
+        "\nThe edit was rolled back, byte for byte. Now you:\n"
+        f"$ cd {shlex.quote(str(folder))}{_activate(folder)}\n"
+        "$ edgesplit edit --class pushing --into left,right\n"
+        "$ edgesplit predict clips/*.mp4"
+    )
+
+
+def _activate(folder: Path) -> str:
+    """What a shell must run before it finds `edgesplit`; empty if it finds it already."""
+    script = Path(sys.prefix) / "bin" / "activate"
+    if shutil.which("edgesplit") or not script.is_file():
+        return ""
+    return f" && . {shlex.quote(os.path.relpath(script, folder))}"
