@@ -47,7 +47,7 @@ tests: .venv/ready
 oldest: .venv-oldest/ready
 	EDGESPLIT_EXAMPLES=50 EDGESPLIT_ROUNDS=20 .venv-oldest/bin/python -m pytest -q -m "not torch" \
 		--ignore=tests/test_packaging.py --ignore=benchmarks/tests/test_motion_split.py \
-		--ignore=tests/test_crash.py
+		--ignore=tests/faults/test_crash.py
 
 # The wheel is tested as a user gets it: in an environment of its own, away from the checkout.
 wheel: .venv/ready

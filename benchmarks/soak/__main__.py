@@ -30,7 +30,7 @@ def random_trees(examples: int) -> dict[str, Any]:
     """The laws of label trees, on many more trees than CI draws."""
     environment = {**os.environ, "EDGESPLIT_EXAMPLES": str(examples)}
     start = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "tests/test_properties.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "tests/laws/test_properties.py"]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
     seconds = round(time.monotonic() - start, 1)
     return {"examples_per_law": examples, "passed": done.returncode == 0, "seconds": seconds}

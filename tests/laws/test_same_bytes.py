@@ -18,8 +18,8 @@ from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.heads.head import Head
 
 DEMO = Path(edgesplit.__file__).parent / "assets" / "demo" / "motion.bundle"
-SSV2 = Path(__file__).parents[2] / "shared" / "data" / "SSv2-Split" / "A" / "labels.json"
-MODIFIERS = Path(__file__).parent / "data" / "text" / "modifiers.json"
+SSV2 = Path(__file__).parents[3] / "shared" / "data" / "SSv2-Split" / "A" / "labels.json"
+MODIFIERS = Path(__file__).parents[1] / "data" / "text" / "modifiers.json"
 
 EMBEDDINGS = "30be237c26bdb6682918205273739e6126d046ed543354f81f7bbc917ad450d6"
 DEMO_EDITS = {

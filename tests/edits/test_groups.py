@@ -19,7 +19,7 @@ from edgesplit.errors import BundleError, EditError
 from edgesplit.heads.label_text import words
 from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
 
-SSV2 = Path(__file__).parents[2] / "shared" / "data" / "SSv2-Split" / "group_scheme.json"
+SSV2 = Path(__file__).parents[3] / "shared" / "data" / "SSv2-Split" / "group_scheme.json"
 
 
 def grouped(labels: list[str]) -> dict[str, dict[str, str]]:

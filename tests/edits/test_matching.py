@@ -24,7 +24,7 @@ from edgesplit.edits.rules.alignment import alignment
 from edgesplit.edits.rules.base import Texts, TransferProblem
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 
-MODIFIERS = Path(__file__).parent / "data" / "text" / "modifiers.json"
+MODIFIERS = Path(__file__).parents[1] / "data" / "text" / "modifiers.json"
 
 
 def problem(encoder: TextEncoder, wanted: list[str], *groups: list[str]) -> TransferProblem:

@@ -30,7 +30,7 @@ from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
 
 PREPROCESSING = Preprocessing(2, 16, 16)
-COLOURS = Path(__file__).parent / "data" / "field" / "colour"
+COLOURS = Path(__file__).parents[1] / "data" / "field" / "colour"
 NAMES = ("untagged", "bt601-limited", "bt601-full", "bt709-limited", "bt709-full")
 
 

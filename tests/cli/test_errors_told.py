@@ -22,7 +22,7 @@ from edgesplit.edits.text_encoder import encoder_digest, packaged_encoder
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime.stream import parse_source
-from tests.test_cli import run, write_video
+from tests.cli.test_commands import run, write_video
 
 
 def test_an_error_is_an_object_with_json(bundle: Bundle) -> None:

@@ -144,7 +144,7 @@ def test_a_command_of_the_workstation_leaves_nothing_at_home(
     name: str, laid: Path, home: Path
 ) -> None:
     if name == "encoder":
-        from tests.test_export_text import make_bert
+        from tests.export.test_export_text_encoder import make_bert
 
         (laid / "encoder").mkdir()
         make_bert(laid / "encoder")

@@ -20,7 +20,7 @@ from edgesplit.runtime.device.doctor import Checkup, Finding, examine
 from edgesplit.runtime.device.probes import Probes, Speed
 from edgesplit.runtime.device.record import describe_device, find_file_system, read_temperatures
 
-CAPTURED = Path(__file__).parent / "data" / "jetson"
+CAPTURED = Path(__file__).parents[1] / "data" / "jetson"
 NANO_MODES = (
     "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=1 NAME=25W >\n"
     "< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n< POWER_MODEL ID=3 NAME=7W >\n"

@@ -16,7 +16,7 @@ from edgesplit.runtime.device.jetson import (
     parse_tegrastats,
 )
 
-CAPTURED = Path(__file__).parent / "data" / "jetson"
+CAPTURED = Path(__file__).parents[1] / "data" / "jetson"
 LINES = {file.stem.partition("_")[2]: file.read_text() for file in CAPTURED.glob("tegrastats_*")}
 
 # Not captured.

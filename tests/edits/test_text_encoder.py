@@ -21,7 +21,7 @@ from edgesplit.edits.text_encoder import TextEncoder, _write_cache, normalize_te
 from edgesplit.errors import BundleError, EdgesplitError, LabelError
 from edgesplit.storage.user_cache import cache_folder
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 PACKAGED = packaged_encoder().folder
 MODIFIERS = json.loads((HERE / "data" / "text" / "modifiers.json").read_text())
 IMPORT_ENCODER = "from edgesplit.edits.text_encoder import packaged_encoder"

@@ -26,7 +26,7 @@ from edgesplit.runtime.backends.engines import ENGINES
 from edgesplit.runtime.backends.variants import VARIANTS
 from edgesplit.runtime.device.doctor import examine
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache
-from tests.test_doctor import MadeProbes
+from tests.runtime.test_doctor import MadeProbes
 
 CHECKOUT = Path(edgesplit.__file__).parents[1]
 SOMEBODY = 65534
@@ -189,7 +189,7 @@ from click.testing import CliRunner
 from edgesplit.storage import user_cache as cache
 from edgesplit.cli import main
 from edgesplit.runtime.device.doctor import examine
-from tests.test_doctor import MadeProbes
+from tests.runtime.test_doctor import MadeProbes
 user, home, place = json.loads(sys.argv[1])
 os.chdir(place)
 clip = "clips/pushing-something-left-1.mp4"

@@ -17,7 +17,7 @@ from edgesplit.cli.demo import ASSETS
 from edgesplit.runtime import Runtime
 from edgesplit.video.clips import read_clip
 
-OLD = Path(__file__).parent / "data" / "bundle-0.1"
+OLD = Path(__file__).parents[1] / "data" / "bundle-0.1"
 
 EXPORTED = "6ddece008a2b46eb958bf2d3af60a60b4291794ae42b1dc0bc7dc33869012e53"
 GATED = "44534b7536dea14c639788f731caafe1b13832af8011481829b0218d455caa3e"

@@ -21,7 +21,7 @@ from edgesplit.storage.user_cache import cache_folder
 from edgesplit.video.clips import read_clip
 from tests.videos import encode, waves
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SPACE = "a" * 64
 Floats = npt.NDArray[np.float32]
 
@@ -123,7 +123,7 @@ def test_a_killed_run_goes_on_where_it_was(videos: dict[str, Path], tmp_path: Pa
 import os, signal, sys
 from pathlib import Path
 from edgesplit.backbone.features import FeatureCache, extract_all
-from tests.test_features import SPACE, Model
+from tests.backbone.test_features import SPACE, Model
 
 model = Model()
 def extract(path):

@@ -15,7 +15,7 @@ from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
 from tests import reader
 
-PAGE = (Path(__file__).parents[1] / "docs" / "format.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
 
 
 def split(head: Head, name: str, composition: Composition, temperature: float = 1.0) -> Head:
