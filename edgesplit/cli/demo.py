@@ -173,6 +173,8 @@ def unpack_demo(folder: Path, *, overwrite: bool = False) -> Bundle:
 
 def _copy_files(source: Path, target: Path) -> None:
     # Not shutil.copytree, which copies the installed files' modes and wraps errors in a list.
+    from edgesplit.storage.files import Store
+
     store = Store()
     for path in sorted(source.rglob("*")):
         if path.is_file():

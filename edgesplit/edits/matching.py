@@ -31,11 +31,13 @@ __all__ = [
 
 ENCODER_ERROR = 0.10
 """Margins below this are a near tie. Differences of unrelated modifiers have cosines of 0.09 (root
-mean square, the packaged encoder; tests/edits/test_matching.py measures it), so less means nothing."""
+mean square, the packaged encoder; tests/edits/test_matching.py measures it), so less means
+nothing."""
 
 CHANCE = 0.2
 """Likeness that nine in ten pairs of words reach at most which have nothing to do with what the
-head knows: the best of a few dozen groups is always a little alike (tests/edits/test_matching.py)."""
+head knows: the best of a few dozen groups is always a little alike
+(tests/edits/test_matching.py)."""
 
 SURE = 0.4
 """From this likeness on, splits come out as well as with the very words that the head knows; in

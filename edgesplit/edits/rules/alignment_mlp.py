@@ -3,8 +3,8 @@
 As "Let's Split Up" (ICLR 2026) describes it: one hidden layer of 384 with GELU, mean squared
 error, AdamW at 1e-3 with a cosine schedule, batches of 10, at most 100 epochs, stopped early on a
 moving average of the training cosine. It is written in numpy, so that a device needs no torch;
-tests/edits/test_alignment_mlp.py holds every step to torch's. Two things are ours: our encoder's texts have
-length 1 (the paper's are not normalised), and the seed is fixed.
+tests/edits/test_alignment_mlp.py holds every step to torch's. Two things are ours: our encoder's
+texts have length 1 (the paper's are not normalised), and the seed is fixed.
 
 A training run is chaotic: CPUs that differ in a last bit may give rows that differ visibly. The
 closed form in `alignment` does not.
