@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import BackendError, BundleError, ExportError
-from edgesplit.storage.files import read_bytes
+from edgesplit.storage.files import read_regular
 from edgesplit.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -231,9 +231,11 @@ def read_backbone(folder: Path, space: str, preprocessing: Preprocessing) -> Bac
     Raises:
         BundleError: a file is missing, or is not the one that the bundle was made with.
     """
-    graph = read_bytes(folder / GRAPH)
+    graph = read_regular(folder / GRAPH, follow_link=True)
     beside = folder / WEIGHTS
-    backbone: Backbone = LargeBackbone(graph, read_bytes(beside)) if beside.exists() else graph
+    backbone: Backbone = graph
+    if beside.exists():
+        backbone = LargeBackbone(graph, read_regular(beside, follow_link=True))
     if feature_space(backbone, preprocessing) != space:
         lost = not beside.exists() and _is_without_weights(graph)
         what = f"{beside} is missing, and {folder / GRAPH}" if lost else str(folder / GRAPH)

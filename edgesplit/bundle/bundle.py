@@ -39,7 +39,7 @@ from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import BundleError
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
-from edgesplit.storage.files import Store, read_bytes
+from edgesplit.storage.files import Store, read_regular
 from edgesplit.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
         what = "does not exist" if not folder.exists() else "is not a bundle (no bundle.json in it)"
         raise BundleError(f"{folder} {what}. `edgesplit export` makes a bundle.")
     try:
-        content = load_json(read_bytes(file))
+        content = load_json(read_regular(file, follow_link=True))
         version = content["format"]
         if version != FORMAT_VERSION:
             raise BundleError(

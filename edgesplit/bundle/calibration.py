@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.statistics import Statistics
-from edgesplit.storage.files import lock, map_os_errors, read_bytes
+from edgesplit.storage.files import lock, map_os_errors, read_regular
 
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
@@ -27,7 +27,7 @@ def read_statistics(folder: Path, feature_space: str, dim: int) -> Statistics:
         FeatureSpaceError: it belongs to another bundle.
     """
     path = folder / STATISTICS_FILE
-    statistics = Statistics.from_bytes(read_bytes(path))
+    statistics = Statistics.from_bytes(read_regular(path, follow_link=True))
     if statistics.feature_space != feature_space or statistics.sample.shape[1:] != (dim,):
         raise FeatureSpaceError(f"{path} belongs to another bundle. Restore it from a copy.")
     return statistics

@@ -71,13 +71,18 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def read_regular(path: Path) -> bytes:
+def read_regular(path: Path, *, follow_link: bool = False) -> bytes:
     """Return the bytes of a regular file; a failure, a link or a pipe is a BundleError.
 
     Others may be able to write to the folder: a link could show them another file, and reading a
     pipe may never end.
+
+    Args:
+        path: the file.
+        follow_link: a link to a regular file will do, for what never changes and is verified.
     """
-    with map_os_errors("read", path), open(path, "rb", opener=_open_regular) as file:
+    opener = _open_linked if follow_link else _open_regular
+    with map_os_errors("read", path), open(path, "rb", opener=opener) as file:
         return file.read()
 
 
@@ -96,7 +101,12 @@ def is_regular(path: Path) -> bool:
 
 def _open_regular(path: str, flags: int) -> int:
     """Open as `os.open` does, but regular files only: follow no link, wait for no pipe."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    return _open_linked(path, flags | os.O_NOFOLLOW)
+
+
+def _open_linked(path: str, flags: int) -> int:
+    """Open as `os.open` does, but regular files and links to them only."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.ENXIO, "It is not a regular file")
@@ -295,6 +305,17 @@ def lock(folder: Path) -> Iterator[None]:
                 f"Another process{_holder(path)} has been publishing to {folder} for "
                 f"{LOCK_TIMEOUT_S:.0f} s. Try again when it is done."
             ) from error
+        except PermissionError as error:
+            if not (path.exists() and os.access(folder, os.W_OK)):
+                raise
+            raise BundleError(
+                f"Cannot write to {folder}: this user may not open its lock, {path}. Work as the "
+                "user who made it, or remove it while nobody publishes."
+            ) from error
+        if os.geteuid() == 0:  # else the folder's owner could not lock it after root
+            with contextlib.suppress(OSError):
+                about = folder.stat()
+                os.chown(path, about.st_uid, about.st_gid)
     with held:
         yield
 

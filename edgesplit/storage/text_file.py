@@ -58,7 +58,7 @@ def _refusal(data: bytes, path: Path) -> str:
         command = f"iconv -f {charset} -t UTF-8 {shlex.quote(str(path))}"
         return (
             f"{path} is not UTF-8 but probably {name}, in which one line reads {shown!r}. "
-            f"Save it as UTF-8: {command} > {shlex.quote(str(target))}"
+            f"If that reads right, save it as UTF-8: {command} > {shlex.quote(str(target))}"
         )
     return (
         f"{path} is not UTF-8 text. If it is text in another encoding, save it as UTF-8, "

@@ -24,12 +24,12 @@ __all__ = [
 
 FORMATS = (
     # Files of video.
-    *("asf", "avi", "flv", "gif", "ivf", "live_flv", "matroska", "mov", "mpeg", "mpegts", "mxf"),
-    *("nut", "ogg"),
+    *("asf", "avi", "dhav", "dv", "flv", "gif", "ivf", "live_flv", "matroska", "mov", "mpeg"),
+    *("mpegts", "mxf", "nut", "ogg", "rm", "wtv"),
     # Video without a container, as cameras and programs write it to a pipe.
     *("h264", "hevc", "m4v", "mjpeg", "mpegvideo", "mpjpeg", "obu", "yuv4mpegpipe"),
     # Sound: opened only to say that it holds no video.
-    *("aac", "flac", "mp3", "wav"),
+    *("aac", "ac3", "aiff", "amr", "caf", "eac3", "flac", "mp3", "wav"),
 )
 """FFmpeg's names of the formats that are opened, whatever a file is called. Each holds its pictures
 itself. Formats that name other files (playlists, lists of parts, SDP, picture sequences) are not
@@ -108,8 +108,8 @@ def opening_reason(error: Exception) -> str:
     import av
 
     invalid = isinstance(error, av.error.ArgumentError)  # FFmpeg's name for it
-    more = "; single pictures are not read, and playlists only by --playlist" if invalid else ""
-    return f"{failure_reason(error)}{more}"
+    more = "; perhaps a single picture, which is not read, or a playlist, which needs --playlist"
+    return f"{failure_reason(error)}{more if invalid else ''}"
 
 
 def choose_stream(

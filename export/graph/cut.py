@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import difflib
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -45,6 +46,9 @@ __all__ = ["Cut", "find_cut"]
 
 _DRIFT = 1e-4
 """Largest difference between the tail and the output on clips that did not find the tail."""
+
+_LARGE_LOGITS = (10.0, 100.0, 1000.0)
+"""Sizes of the largest logit for which the tail is tried again."""
 
 _NOT_A_CHOICE = ("multi_label_classification", "regression")
 """Values of `problem_type` in a Hugging Face configuration whose scores are no softmax."""
@@ -142,6 +146,7 @@ def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) 
             found = _search(model, clips, n_classes=logits.shape[1])
         else:
             found = _take_named(model, clips, head_layer)
+        _check_large_logits(model, clips, found)
     weight, bias = _copy_rows(_linear_layers(model)[found.layer])
     if len(weight) < 2:
         raise ExportError(
@@ -297,6 +302,35 @@ def _check_is_linear(model: nn.Module, name: str) -> None:
         )
     near = difflib.get_close_matches(name, layers, n=3) or list(layers)[-3:]
     raise ExportError(f"The model has no layer {name!r}. Nearest linear layers: {_listing(near)}")
+
+
+def _check_large_logits(model: nn.Module, clips: Tensor, found: _Found) -> None:
+    """Raise ExportError if the tail is another one for large logits, as where they are clipped.
+
+    Noise gives small logits, on which a clip or a cap shows nothing. So the layer's output is made
+    larger, whatever the clips are.
+    """
+    for largest in _LARGE_LOGITS:
+        enlarge = partial(_enlarge, largest)
+        handle = model.get_submodule(found.layer).register_forward_hook(enlarge)
+        try:
+            calls, output = run_watching(model, clips, [found.layer], lambda _: True)
+        finally:
+            handle.remove()
+        _, rows = _mean_rows(calls[0], len(clips))
+        scores = tensors_of(output)[found.output]
+        if rows is None or not found.tail.difference(rows, scores.reshape(rows.shape).float()) <= (
+            _DRIFT
+        ):
+            raise ExportError(
+                f"What follows {found.layer!r} changes large logits: where they reach "
+                f"{largest:.0f}, the model's output is something else. Nothing may clip, cap or "
+                "threshold them: a bundle's scores would not be the model's."
+            )
+
+
+def _enlarge(largest: float, layer: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    return output * (largest / output.abs().max().clamp(min=1e-6))
 
 
 def _check_is_plain(layer: nn.Module, call: Call) -> None:

@@ -99,7 +99,8 @@ def describe_difference(rows: Tensor, output: Tensor) -> str:
         products, squares = ((rows * other).sum(axes, keepdim=True) for other in (output, rows))
         factors = products / squares
         if relative_difference(rows * factors, output) <= SAME:
-            return f"it is multiplied by {float(factors[0, 0]):.3g}, {meaning}"
+            of = f"by {float(factors[0, 0]):.3g}, " if len(axes) == 2 else "by "
+            return f"it is multiplied {of}{meaning}"
     return "something edgesplit cannot undo follows it"
 
 

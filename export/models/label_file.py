@@ -16,8 +16,10 @@ __all__ = ["load_labels", "order_labels"]
 
 _INDEX = re.compile(r"[0-9]{1,9}")
 _NUMBERED = re.compile(
-    r"""\s*"?(\d+)"?(?:[.):]?\s+|\s*[,;]\s*)\S.*"""  # 1 OpenDoor, 1. OpenDoor, 0,"opening a door"
-    r"""|.*\S\s*[,;\t]\s*"?(\d+)"?\s*"""  # opening a door,0
+    # 1 OpenDoor, 1. OpenDoor, 0,"opening a door", 000.opening, [0] opening, #0 opening
+    r"""\s*["(\[#]*(\d+)[")\]]*(?:\s*[.,;:|=_-]\s*|\s+|(?<=[)\]]))\S.*"""
+    # opening a door,0  opening a door 0  opening a door: 0
+    r"""|.*\S(?:\s*[,;:|=\t]\s*|\s+)["(\[#]*(\d+)[")\]]*\s*"""
 )
 
 
@@ -100,6 +102,9 @@ def _check_unnumbered(lines: Sequence[str], path: Path) -> None:
     if filled and not _NUMBERED.fullmatch(filled[0]):
         filled = filled[1:]
     found = [match for line in filled if (match := _NUMBERED.fullmatch(line))]
+    behind = {match.string[: match.start(2)] for match in found if match[2]}
+    if len(behind) == 1 < len(found):
+        return  # class 0, class 1: the number is all that tells them apart
     if len({match[1] or match[2] for match in found}) == len(filled) > 1:
         raise LabelError(
             f"Every line of {path} has a number, such as {filled[0]!r}: is it the index of the "

@@ -23,6 +23,10 @@ from edgesplit.video.preprocessing import Preprocessing, sample_frames
 
 __all__ = ["Frame", "Gap", "Grid", "Window", "Windower"]
 
+MAX_FPS = 1000
+"""Frames per second that a stream is sampled at, at most."""
+MAX_WINDOW_S = 86400
+"""The longest window, and stride, in seconds."""
 TOLERANCE = 0.1
 """Share of a grid step by which a picture may come late and still be shown at that time. Matroska
 rounds to milliseconds, which is 0.03 steps at 30 frames per second."""
@@ -67,8 +71,14 @@ class Grid:
                 frames.
 
         Raises:
-            ClipError: if the length of a window is missing, or is not the model's.
+            ClipError: if the length of a window is missing, is not the model's, or a number is
+                beyond its bound.
         """
+        if not 0 < fps <= MAX_FPS:
+            raise ClipError(f"{fps:g} frames a second cannot be sampled; {MAX_FPS} are the most.")
+        for seconds in (window_s, stride_s):
+            if seconds is not None and not 0 < seconds <= MAX_WINDOW_S:
+                raise ClipError(f"Windows of {seconds:g} s: {MAX_WINDOW_S} s, a day, are the most.")
         n_frames = preprocessing.frames * preprocessing.stride
         if preprocessing.sampling == "uniform":
             if window_s is None:

@@ -1010,3 +1010,26 @@ def test_a_half_made_bundle_is_not_found(bundle: Bundle, monkeypatch: pytest.Mon
     (bundle.path.parent / ".other.bundle.17.part" / "bundle.json").touch()
     monkeypatch.chdir(bundle.path.parent)
     assert find_bundle() == bundle.path
+
+
+def read_all(path: Path) -> None:
+    bundle = open_bundle(path)
+    bundle.backbone()
+    assert bundle.statistics is not None
+
+
+@pytest.mark.parametrize("name", ["stats.npz", "backbone.onnx", "bundle.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(bundle: Bundle, name: str) -> None:
+    (bundle.path / name).unlink()
+    os.mkfifo(bundle.path / name)
+    with pytest.raises(BundleError, match=f"{name}.*not a regular file|no {name} in it"):
+        read_all(bundle.path)
+
+
+def test_a_file_that_is_a_link_is_read(bundle: Bundle, tmp_path: Path) -> None:
+    for name in ("stats.npz", "backbone.onnx", "bundle.json"):
+        (bundle.path / name).rename(tmp_path / name)
+        (bundle.path / name).symlink_to(tmp_path / name)
+    again = open_bundle(bundle.path)
+    assert again.statistics is not None
+    assert again.verify() == []

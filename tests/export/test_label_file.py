@@ -105,8 +105,17 @@ def test_commas_and_empty_lines_are_kept(file: Path) -> None:
         ("2. opening\n1. closing\n", "2. opening"),
         ("7\topening\n9\tclosing\n", r"7\\topening"),
         ("opening a door,0\nclosing a door,1\n", "opening a door,0"),
+        ("opening a door 0\nclosing a door 1\n", "opening a door 0"),
+        ("opening: 0\nclosing: 1\n", "opening: 0"),
+        ("000.opening\n001.closing\n", "000.opening"),
+        ("0_opening\n1_closing\n", "0_opening"),
+        ("[0] opening\n[1] closing\n", r"\[0\] opening"),
+        ("#0 opening\n#1 closing\n", "#0 opening"),
     ],
-    ids=["UCF101", "Kinetics", "quoted", "header", "unordered", "gaps", "behind"],
+    ids=[
+        *("UCF101", "Kinetics", "quoted", "header", "unordered", "gaps", "behind"),
+        *("list", "colon", "CUB", "underscore", "brackets", "hash"),
+    ],
 )
 def test_numbered_lines_are_asked_about(text: str, shown: str, file: Path) -> None:
     file.write_text(text)

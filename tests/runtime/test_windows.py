@@ -350,3 +350,19 @@ def test_each_sampled_frame_is_the_one_that_is_shown_then(steps: list[float], fp
             )
             assert earliest <= number <= latest
         assert math.isclose(window.end - window.start, grid.window_s)
+
+
+@pytest.mark.parametrize(
+    ("fps", "numbers", "message"),
+    [
+        (1e9, {"window_s": 1.0}, "1000 are the most"),
+        (30.0, {"window_s": 1e308}, "86400 s, a day, are the most"),
+        (30.0, {"window_s": 1.0, "stride_s": 1e308}, "86400 s, a day, are the most"),
+    ],
+    ids=["fps", "window", "stride"],
+)
+def test_numbers_that_no_stream_has_are_refused(
+    fps: float, numbers: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ClipError, match=message):
+        Grid.plan(Preprocessing(2, 4, 4), fps, **numbers)
