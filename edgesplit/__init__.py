@@ -1,5 +1,19 @@
 """Split a class of a deployed video classifier: one compiled backbone, a head you can edit.
 
+heads     the label tree and its rows, as numpy and as ONNX
+video     a video file -> a clip
+storage   files that survive a crash, and the user's cache
+backbone  clip -> feature
+edits     a request -> a new head
+bundle    the folder: every head there was, and which one is live
+export    the workstation: torch -> bundle
+runtime   the device: predict, swap, stream, measure
+cli       the command line
+
+errors    every error, drawn as a tree
+_types, _data, _lazy, _threads, _isolated
+          names of types, data from files, names that load on use, BLAS threads, child processes
+
 The names below load on first use, so that `import edgesplit` and `edgesplit --help` load neither
 numpy nor onnx.
 """

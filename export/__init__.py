@@ -1,19 +1,9 @@
 """The workstation: a trained torch classifier becomes a bundle.
 
-    cut        where the model ends in a linear layer: backbone | head
-    tail       what the model does to the outputs of that layer: a constant factor, a softmax
-    backbone   the part before it as ONNX, canonical bytes
-    parity     the differences between torch and the exported pair
-    labels     a label file -> class names in class order
-    models     MODEL, as one names it -> a trained classifier, by one of
-      huggingface   a Hugging Face video classifier, by folder or hub id
-      mvd           MVD's video transformer and its authors' checkpoints
-      torchvision   torchvision's video classifiers
-      factory       "package.module:factory"
-    classifier a model, its class names and how its clips are made
-    checkpoint a file of plain weights -> a state dict
-    bundle     all of it: model, labels, preprocessing -> lab.bundle
-    text       a Hugging Face text encoder -> the text/ of a bundle
+bundle        the whole job: model, labels, preprocessing -> lab.bundle
+models        MODEL, as one names it -> a trained classifier
+graph         the model cut into backbone and head, and its backbone as ONNX
+text_encoder  a Hugging Face text encoder -> the text/ of a bundle
 
 Needs the `export` extra; importing this package without it raises MissingExtraError. Torch itself
 is loaded when one of the names below is first used.

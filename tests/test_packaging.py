@@ -1,5 +1,6 @@
 """The checkout and the wheel agree on what edgesplit is."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -69,10 +70,14 @@ def test_version_of_the_package_is_the_distributions() -> None:
     assert edgesplit.__version__ == version("edgesplit")
 
 
-def test_readme_map_names_every_module() -> None:
-    code_map = (ROOT / "README.md").read_text().split("## Code map")[1]
-    words = set(re.findall(r"[\w]+", code_map))
-    modules = [*(ROOT / "edgesplit").glob("*.py"), *(ROOT / "edgesplit" / "rules").glob("*.py")]
-    modules += [path for stage in STAGES for path in (ROOT / stage).rglob("*.py")]
-    missing = {path.stem for path in modules if not path.stem.startswith("__")} - words
-    assert not missing, "give each module a line in README's code map"
+def test_every_package_says_what_its_modules_are_for() -> None:
+    for package in ("edgesplit", *STAGES):
+        root = ROOT / package
+        for folder in (root, *(path.parent for path in root.rglob("__init__.py"))):
+            if folder.name in STAGES and folder.is_symlink():
+                continue
+            said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+            modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+            modules |= {path.parent.name for path in folder.glob("*/__init__.py")}
+            missing = modules - set(re.findall(r"\w+", said))
+            assert not missing, f"name them in the docstring of {folder.name}/__init__.py"

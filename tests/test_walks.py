@@ -1,17 +1,20 @@
 """An edit, a prediction and a publish walk through the packages as docs/architecture.md says."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli import main
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.edits.split import split_class
 from edgesplit.runtime import Runtime
-from tests.walks import Walk, trace
+from tests.walks import trace
 
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
@@ -67,8 +70,15 @@ def written(title: str) -> list[str]:
     return re.findall(r"^\d+\. `([\w.]+)`", part, re.MULTILINE)
 
 
-def walked(demo: Bundle, command: list[str]) -> Walk:
-    return trace(lambda: main([*command, "--bundle", str(demo.path)], standalone_mode=False))
+def walked(demo: Bundle, command: list[str], cache: Path) -> list[str]:
+    """The walk of a command in a process of its own, with nothing cached."""
+    code = [sys.executable, "-m", "tests.walks", *command, "--bundle", str(demo.path)]
+    env = os.environ | {"PYTHONPATH": str(PAGE.parents[1]), "EDGESPLIT_CACHE": str(cache)}
+    done = subprocess.run(
+        code, cwd=demo.path.parent, env=env, capture_output=True, text=True, check=True
+    )
+    entered: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return entered
 
 
 CLIP = "clips/poking-something-so-that-it-falls-over-1.mp4"
@@ -82,16 +92,12 @@ CLIP = "clips/poking-something-so-that-it-falls-over-1.mp4"
     ],
 )
 def test_the_page_tells_each_stop_of_a_command(
-    demo: Bundle, title: str, command: list[str], monkeypatch: pytest.MonkeyPatch
+    demo: Bundle, title: str, command: list[str], tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(demo.path.parent)
-    assert written(title) == walked(demo, command).entered
+    assert written(title) == walked(demo, command, tmp_path / "cache")
 
 
-def test_the_page_tells_each_stop_of_a_stream(
-    demo: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_tells_each_stop_of_a_stream(demo: Bundle, tmp_path: Path) -> None:
     # Two threads walk, so the order is not one.
-    monkeypatch.chdir(demo.path.parent)
     command = ["run", "--source", CLIP, "--window", "1.5"]
-    assert sorted(written("run --source")) == sorted(set(walked(demo, command).entered))
+    assert sorted(written("run --source")) == sorted(walked(demo, command, tmp_path / "cache"))

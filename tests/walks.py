@@ -1,5 +1,11 @@
-"""Which modules a call walks through, in the order in which it first enters them."""
+"""Which modules a call walks through, in the order in which it first enters them.
 
+    python -m tests.walks edit --class pushing --into left,right
+
+prints the walk of a command, as JSON, after what the command prints.
+"""
+
+import json
 import sys
 import threading
 from collections import Counter
@@ -58,3 +64,10 @@ def _is_import(frame: FrameType) -> bool:
             return True
         above = above.f_back
     return False
+
+
+if __name__ == "__main__":
+    from edgesplit.cli import main
+
+    entered = trace(lambda: main(sys.argv[1:], standalone_mode=False)).entered
+    sys.stdout.write(f"{json.dumps(entered)}\n")

@@ -1,6 +1,16 @@
 """The command line. A command parses its options, calls the library once and prints the result.
 
 Heavy modules load inside the commands, so that `--help` and `--version` are fast.
+
+edit      edit, merge, rename, drop
+bundle    log, show, diff, verify, rollback, publish, prune, features, calibrate
+run       predict, run
+backbone  engine, variant, fuse
+device    doctor, bench
+export    export, encoder
+demo      the main job on shipped clips
+options   what several commands share; moment: a time as people write it
+render    what is printed: console, edits, bundle, backends, stream
 """
 
 from __future__ import annotations

@@ -3,5 +3,4 @@
 files       whole or not at all, in an order that holds on disk; locks
 user_cache  where the cache is, and whether it can be trusted
 text_file   UTF-8 text, refused by name where it is another encoding
-artifacts   engines and variants, kept with what describes them
 """

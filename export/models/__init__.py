@@ -4,6 +4,12 @@ models/videomae, org/videomae   a Hugging Face folder or hub id
 mvd:vit-small                   MVD, with its authors' checkpoint
 torchvision:r3d_18              torchvision, with a checkpoint or its own weights
 package.module:factory          anything that returns a torch module
+
+huggingface, mvd, torchvision, factory
+            a loader for each of these
+checkpoint  a file of plain weights -> a state dict
+classifier  a model, its class names, how its clips are made, and where each was found
+label_file  a label file -> class names in class order
 """
 
 from __future__ import annotations

@@ -1,1 +1,8 @@
-"""What the commands print: for people on a terminal, and as JSON."""
+"""What the commands print: for people on a terminal, and as JSON.
+
+console   the terminal, progress, JSON and errors
+edits     the report of an edit
+bundle    history, labels, differences
+backends  engines and variants
+stream    the events of a stream
+"""

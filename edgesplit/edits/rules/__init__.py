@@ -1,6 +1,6 @@
 """Split rules: from what is known to the relative rows of new subcategories.
 
-transfer       what a rule sees and answers
+base           what a rule sees and answers, and what rules share
 alignment      a linear map from texts to modifier vectors, in closed form (the default)
 alignment_mlp  the paper's: a small network, trained on the same pairs and more
 retrieval      the paper's: each subcategory takes one known label's modifier vector
