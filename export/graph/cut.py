@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 import difflib
 from dataclasses import dataclass
-from functools import partial
 from typing import cast
 
 import numpy as np
@@ -30,6 +29,7 @@ from edgesplit.export.graph.hooks import (
     is_linear,
     logits_of,
     rows_per_clip,
+    run_enlarged,
     run_watching,
     tensors_of,
 )
@@ -42,7 +42,6 @@ from edgesplit.export.graph.tail import (
 )
 
 __all__ = ["Cut", "find_cut"]
-
 
 _DRIFT = 1e-4
 """Largest difference between the tail and the output on clips that did not find the tail."""
@@ -305,32 +304,20 @@ def _check_is_linear(model: nn.Module, name: str) -> None:
 
 
 def _check_large_logits(model: nn.Module, clips: Tensor, found: _Found) -> None:
-    """Raise ExportError if the tail is another one for large logits, as where they are clipped.
+    """Raise ExportError if large logits have another tail, as where they are clipped.
 
-    Noise gives small logits, on which a clip or a cap shows nothing. So the layer's output is made
-    larger, whatever the clips are.
+    The logits of noise are small; on them a clip or a cap shows nothing.
     """
     for largest in _LARGE_LOGITS:
-        enlarge = partial(_enlarge, largest)
-        handle = model.get_submodule(found.layer).register_forward_hook(enlarge)
-        try:
-            calls, output = run_watching(model, clips, [found.layer], lambda _: True)
-        finally:
-            handle.remove()
-        _, rows = _mean_rows(calls[0], len(clips))
-        scores = tensors_of(output)[found.output]
-        if rows is None or not found.tail.difference(rows, scores.reshape(rows.shape).float()) <= (
-            _DRIFT
-        ):
+        call, output = run_enlarged(model, clips, found.layer, largest)
+        rows = rows_per_clip(call.outputs, len(clips), averaged=found.averaged)
+        scores = tensors_of(output)[found.output].reshape(rows.shape).float()
+        if not found.tail.difference(rows, scores) <= _DRIFT:
             raise ExportError(
                 f"What follows {found.layer!r} changes large logits: where they reach "
                 f"{largest:.0f}, the model's output is something else. Nothing may clip, cap or "
                 "threshold them: a bundle's scores would not be the model's."
             )
-
-
-def _enlarge(largest: float, layer: nn.Module, inputs: object, output: Tensor) -> Tensor:
-    return output * (largest / output.abs().max().clamp(min=1e-6))
 
 
 def _check_is_plain(layer: nn.Module, call: Call) -> None:

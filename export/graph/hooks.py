@@ -23,6 +23,7 @@ __all__ = [
     "is_linear",
     "logits_of",
     "rows_per_clip",
+    "run_enlarged",
     "run_watching",
     "tensors_of",
 ]
@@ -105,6 +106,22 @@ def run_watching(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def run_enlarged(
+    model: nn.Module, clips: Tensor, layer: str, largest: float
+) -> tuple[Call, object]:
+    """Run the model with a layer's output scaled so that its largest value is `largest`."""
+
+    def enlarge(module: nn.Module, args: object, outputs: Tensor) -> Tensor:
+        return outputs * (largest / outputs.abs().max().clamp(min=1e-6))
+
+    handle = model.get_submodule(layer).register_forward_hook(enlarge)  # before the watching one
+    try:
+        calls, output = run_watching(model, clips, [layer], lambda _: True)
+    finally:
+        handle.remove()
+    return calls[0], output
 
 
 def logits_of(output: object, model: nn.Module, n_clips: int) -> Tensor:
