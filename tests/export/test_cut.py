@@ -178,18 +178,18 @@ class Configured(Pooled):
 class Clipped(Pooled):
     """Its logits on noise are far from the limits."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).clamp(-30, 30)
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.features(clips)).clamp(-30, 30)
 
 
 class Capped(Pooled):
-    def forward(self, x: Tensor) -> Tensor:
-        return 30 * torch.tanh(super().forward(x) / 30)
+    def forward(self, clips: Tensor) -> object:
+        return 30 * torch.tanh(self.head(self.features(clips)) / 30)
 
 
 class ClippedSoftmax(Pooled):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).clamp(-30, 30).softmax(1)
+    def forward(self, clips: Tensor) -> object:
+        return self.head(self.features(clips)).clamp(-30, 30).softmax(1)
 
 
 class Squared(Pooled):
