@@ -15,19 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from edgesplit._types import Float32, VariantName
-from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import Backend, OrtBackend
-from edgesplit.backbone.fp16 import round_halves, to_fp16
+from edgesplit.backbone.fp16 import round_halves
 from edgesplit.backbone.identity import inline
-from edgesplit.backbone.int8 import to_int8
-from edgesplit.backbone.ranges import Rewrite
 from edgesplit.backbone.session import import_onnxruntime
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import VariantError
 from edgesplit.runtime.backends.agreement import (
     Clips,
     Progress,
-    Tolerance,
     check_agreement,
     check_clips,
     compare_backends,
@@ -41,10 +37,10 @@ from edgesplit.runtime.backends.artifacts import (
     describe_file,
     make_key,
 )
+from edgesplit.runtime.backends.recipes import RECIPES
 
 __all__ = [
     "KERNELS_COSINE",
-    "TOLERANCES",
     "VARIANTS",
     "Variant",
     "add_variant",
@@ -53,39 +49,10 @@ __all__ = [
     "read_variant",
 ]
 
-_VERSIONS: dict[VariantName, int] = {"fp16": 4, "int8": 3, "ort": 3}
-"""Raised when a variant of the same backbone becomes another file, or has another JSON file."""
-
-_REWRITES: dict[VariantName, Rewrite] = {"fp16": to_fp16, "int8": to_int8, "ort": fuse_attention}
-
-TOLERANCES: dict[VariantName, Tolerance] = {
-    "fp16": Tolerance(cosine=0.999, logits=0.02, decisions=0.99, advice="Stay with fp32."),
-    "int8": Tolerance(
-        cosine=0.99,
-        logits=0.1,
-        decisions=0.99,
-        advice="Give more clips, from the very cameras, or try fp16.",
-    ),
-    "ort": Tolerance(
-        cosine=0.99999,
-        logits=0.001,
-        decisions=0.99,
-        advice="Stay with fp32, or update ONNX Runtime.",
-    ),
-}
-"""float16 rounds by 5e-4, 8 bits by 4e-3 of a range, once a layer; a fused GELU is exact.
-
-A lost layer or a wrong range exceeds these limits by far; the share of equal decisions shows
-whether rounding matters to the answers.
-"""
-
 KERNELS_COSINE = 0.9999
 """Least cosine of features by ONNX Runtime's 8-bit kernels and by its float32 ones, of one int8
 file. Right ones come to 0.9999999; the wrong ones of 1.21 to 1.24, on Intel processors with AMX,
 to 0.98 or 0.99, with which a model may well pass the comparison and give fewer right answers."""
-
-_UNOPTIMIZED: VariantName = "fp16"
-"""ONNX Runtime's CPU optimizer ends the process on some float16 graphs; see `to_fp16`."""
 
 _BLOCKS = 9
 _BLOCK_S = 0.1
@@ -155,10 +122,11 @@ def _make(
     bundle: Bundle, name: VariantName, clips: Clips, progress: Progress
 ) -> tuple[Variant, bytes, dict[Path, bytes]]:
     check_clips(clips)
+    recipe = RECIPES[name]
     measured, compared = share_clips(clips, name)
     own = inline(bundle.backbone())
-    rewritten = _REWRITES[name](own, read_clips(bundle, measured, "measuring ranges", progress))
-    full, backend = OrtBackend(own), OrtBackend(rewritten.data, optimize=name != _UNOPTIMIZED)
+    rewritten = recipe.rewrite(own, read_clips(bundle, measured, "measuring ranges", progress))
+    full, backend = OrtBackend(own), OrtBackend(rewritten.data, optimize=recipe.optimize)
     (clip,) = read_clips(bundle, compared[:1], "reading", progress)
     exact = backend
     if name == "int8":
@@ -171,7 +139,7 @@ def _make(
         head=bundle.head(),
         clips=read_clips(bundle, compared, "comparing with fp32", progress),
     )
-    check_agreement(agreement, TOLERANCES[name], f"{name} variant", VariantError)
+    check_agreement(agreement, recipe.tolerance, f"{name} variant", VariantError)
     progress("measuring the speed of both")
     variant = Variant(
         feature_space=bundle.feature_space,
@@ -203,7 +171,7 @@ def open_variant(
     """
     return OrtBackend(
         read_variant(bundle, name),
-        optimize=name != _UNOPTIMIZED,
+        optimize=RECIPES[name].optimize,
         providers=providers,
         fallback=fallback,
     )
@@ -270,4 +238,4 @@ def _fastest_s(backend: Backend, batch: Float32) -> float:
 
 
 def _key(feature_space: str, name: VariantName) -> str:
-    return make_key(feature_space, name, _VERSIONS[name])
+    return make_key(feature_space, name, RECIPES[name].version)

@@ -21,13 +21,12 @@ from edgesplit.runtime.stream.events import Ended, Event, Interrupted, Started
 from edgesplit.runtime.stream.queue import Closed, Opened
 from edgesplit.runtime.stream.smoothing import RecentFeatures
 from edgesplit.runtime.stream.sources import Feed, Source, open_feed, parse_source
-from edgesplit.runtime.stream.watchdog import Watchdog
+from edgesplit.runtime.stream.watchdog import RETRY_S, Watchdog
 from edgesplit.runtime.stream.windows import Gap, Grid, Window
 
 __all__ = ["Stream"]
 
 STALL_S = 10.0
-RETRY_S = (0.5, 30.0)
 POLL_S = 0.02
 """Seconds until a stop, a stall or a swap is noticed."""
 RECENT = 10

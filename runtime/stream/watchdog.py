@@ -11,8 +11,10 @@ from edgesplit.runtime.stream.connection import Capture, Connection
 from edgesplit.runtime.stream.events import Event, Reconnecting, Stalled
 from edgesplit.runtime.stream.queue import Closed
 
-__all__ = ["MAX_STUCK", "Watchdog", "retry_pauses"]
+__all__ = ["MAX_STUCK", "RETRY_S", "Watchdog", "retry_pauses"]
 
+RETRY_S = (0.5, 30.0)
+"""Shortest and longest pause before a source is opened again, in seconds."""
 MAX_STUCK = 3
 """Stuck readers at which no further one is started, since each holds a thread."""
 

@@ -38,8 +38,8 @@ from edgesplit.runtime.backends.agreement import (
     compare_backends,
 )
 from edgesplit.runtime.backends.artifacts import make_key
+from edgesplit.runtime.backends.recipes import RECIPES
 from edgesplit.runtime.backends.variants import (
-    TOLERANCES,
     VARIANTS,
     add_variant,
     check_kernels,
@@ -243,7 +243,7 @@ BELOW: dict[str, Callable[[Tolerance], Agreement]] = {
 @pytest.mark.parametrize("name", get_args(VariantName))
 @pytest.mark.parametrize("figure", BELOW)
 def test_each_figure_alone_can_refuse(name: VariantName, figure: str) -> None:
-    limits = TOLERANCES[name]
+    limits = RECIPES[name].tolerance
     good = replace(GOOD, cosine=limits.cosine, logits=limits.logits, decisions=0.99)
     check_agreement(good, limits, f"{name} variant", VariantError)
     with pytest.raises(VariantError, match=f"at least {limits.cosine}.*(fp32|fp16)"):
@@ -342,7 +342,7 @@ def test_fp16_is_judged_as_float16_computes_it(
         return to_fp16(backbone, [np.zeros_like(clip) for clip in given])
 
     bundle = make_bundle(tmp_path / "massive.bundle", massive(199_000))
-    monkeypatch.setitem(variants._REWRITES, "fp16", blind)
+    monkeypatch.setitem(RECIPES, "fp16", replace(RECIPES["fp16"], rewrite=blind))
     with pytest.raises(
         VariantError, match=r"fp16 variant does not agree .* cosine nan.*Stay with fp32"
     ):
@@ -415,7 +415,7 @@ def test_int8_is_never_judged_on_clips_that_calibrated_it(
         judged.extend(batch)
         return own_run(backend, batch)
 
-    monkeypatch.setitem(variants._REWRITES, "int8", watch)
+    monkeypatch.setitem(RECIPES, "int8", replace(RECIPES["int8"], rewrite=watch))
     monkeypatch.setattr(OrtBackend, "run", run_and_note)
     add_variant(lab, "int8", clips=clips(11))
     seen = {clip.tobytes() for clip in judged}
@@ -435,7 +435,7 @@ def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
             backbone, [clip / np.float32(50) for clip in given]
         )  # ranges of all but black clips
 
-    monkeypatch.setitem(variants._REWRITES, "int8", coarse)
+    monkeypatch.setitem(RECIPES, "int8", replace(RECIPES["int8"], rewrite=coarse))
     with pytest.raises(VariantError, match=r"thrown away: on 6 clips .*at most 0\.1.*more clips"):
         add_variant(lab, "int8", clips=clips(12), rebuild=True)
     assert VARIANTS.list() == (kept,)
@@ -550,7 +550,7 @@ def test_slower_is_said(lab: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_variant_can_be_made() -> None:
-    assert get_args(VariantName) == tuple(variants._REWRITES) == tuple(TOLERANCES)
+    assert get_args(VariantName) == tuple(RECIPES)
 
 
 def test_variants_run_without_torch(lab: Bundle, tmp_path: Path) -> None:
