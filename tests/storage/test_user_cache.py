@@ -25,6 +25,7 @@ from edgesplit.runtime import add_variant
 from edgesplit.runtime.backends.engines import ENGINES
 from edgesplit.runtime.backends.variants import VARIANTS
 from edgesplit.runtime.device.doctor import examine
+from edgesplit.storage import user_cache
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache
 from tests.runtime.test_doctor import MadeProbes
 
@@ -175,6 +176,7 @@ def test_a_user_without_a_home_has_no_cache_and_no_trouble(
     for name in ("EDGESPLIT_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", none)
+    user_cache._warned.clear()  # as in a new process
     assert (ENGINES.list(), VARIANTS.list(), VARIANTS.find("a")) == ((), (), None)
     assert "Set EDGESPLIT_CACHE" in caplog.text
 

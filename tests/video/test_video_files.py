@@ -295,7 +295,7 @@ def test_a_url_is_a_playlist_only_when_that_is_asked_for(tmp_path: Path) -> None
     answers = {"/secret.ts": video, "/list.m3u8": hls("/secret.ts", end="#EXT-X-ENDLIST\n")}
     with serving(answers) as (address, asked):
         source = parse_source(f"{address}/list.m3u8")
-        with pytest.raises(ClipError, match=r"cannot be opened .* playlists only by --playlist"):
+        with pytest.raises(ClipError, match=r"cannot be opened .* needs --playlist"):
             open_feed(source, PREPROCESSING, timeout_s=5)
         assert set(asked) == {"/list.m3u8"}
         allowed = parse_source(f"{address}/list.m3u8", playlist=True)
