@@ -20,8 +20,11 @@ from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules.base import settled
 from edgesplit.edits.transfer import ZeroShot
 from edgesplit.errors import DoubtfulSplitError
+from edgesplit.heads.head import Head
+from edgesplit.heads.metrics import count_flips
+from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
-__all__ = ["MIN_GAIN", "MIN_TRUST", "Decision", "Start", "decide"]
+__all__ = ["MIN_GAIN", "MIN_TRUST", "Decision", "Start", "decide", "warn_of_clips", "warn_of_flips"]
 
 MIN_GAIN = 0.18
 """A split that is expected to gain less, where guessing gains 0 and always right 1, is not made
@@ -148,3 +151,31 @@ def _warn_of_rows(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
         if alike[i, j] > 0.9
     ]
     return warnings
+
+
+def warn_of_clips(problem: SplitProblem, shares: Float64) -> list[str]:
+    """Too few unlabelled clips of the class, or a subcategory that gets hardly any of them.
+
+    Args:
+        problem: the split.
+        shares: of the class's clips that each subcategory gets; empty if they are not known.
+    """
+    if problem.statistics is not None and problem.clips.mean is None:
+        return [
+            f"only {problem.clips.count} of the bundle's clips are of this class, "
+            f"{MIN_CLASS_CLIPS} are wanted: the new rows are not centred on it"
+        ]
+    return [
+        f"{modifier!r} gets {share:.0%} of the class's clips in the bundle"
+        for modifier, share in zip(problem.modifiers, shares, strict=False)
+        if share < 1 / len(problem.modifiers) / 4
+    ]
+
+
+def warn_of_flips(before: Head, after: Head, statistics: Statistics | None) -> tuple[str, ...]:
+    """What flat splits cost: decisions about the bundle's clips that change between classes."""
+    if statistics is None:
+        return ()
+    flips = count_flips(before, after, statistics.sample)
+    clips = f"{len(statistics.sample)} of the bundle's clips"
+    return (f"flat flips {flips} decisions on {clips}",) if flips else ()

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from edgesplit.edits.checks import warn_of_flips
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.groups import Taxonomy
-from edgesplit.edits.report import Report, warn_of_flips
+from edgesplit.edits.report import Report
 from edgesplit.edits.request import Into, SplitOptions, SplitRequest
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder

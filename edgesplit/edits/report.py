@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgesplit.edits.checks import Decision
+from edgesplit.edits.checks import Decision, warn_of_clips, warn_of_flips
 from edgesplit.edits.estimate import Estimate
 from edgesplit.edits.fitting import FittedRows
 from edgesplit.edits.matching import ENCODER_ERROR
@@ -14,10 +14,8 @@ from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.transfer import ZeroShot
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Source
-from edgesplit.heads.metrics import count_flips
-from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
-__all__ = ["NewRow", "Report", "ShotReport", "report_split", "warn_of_flips"]
+__all__ = ["NewRow", "Report", "ShotReport", "report_split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ def report_split(
         doubts=decision.doubts,
         warnings=(
             *decision.warnings,
-            *_warn_of_clips(problem, fitted),
+            *warn_of_clips(problem, fitted.shares),
             *(warn_of_flips(head, edited, problem.statistics) if flat else ()),
         ),
     )
@@ -140,26 +138,3 @@ def _row(problem: SplitProblem, zero_shot: ZeroShot, i: int) -> NewRow:
         margin=round(match.margins[i], 4),
         near_tie=match.margins[i] < ENCODER_ERROR,
     )
-
-
-def _warn_of_clips(problem: SplitProblem, fitted: FittedRows) -> list[str]:
-    """Too few unlabelled clips of the class, or a subcategory that gets hardly any of them."""
-    if problem.statistics is not None and problem.clips.mean is None:
-        return [
-            f"only {problem.clips.count} of the bundle's clips are of this class, "
-            f"{MIN_CLASS_CLIPS} are wanted: the new rows are not centred on it"
-        ]
-    return [
-        f"{modifier!r} gets {share:.0%} of the class's clips in the bundle"
-        for modifier, share in zip(problem.modifiers, fitted.shares, strict=False)
-        if share < 1 / len(fitted.rows) / 4
-    ]
-
-
-def warn_of_flips(before: Head, after: Head, statistics: Statistics | None) -> tuple[str, ...]:
-    """What flat splits cost: decisions about the bundle's clips that change between classes."""
-    if statistics is None:
-        return ()
-    flips = count_flips(before, after, statistics.sample)
-    clips = f"{len(statistics.sample)} of the bundle's clips"
-    return (f"flat flips {flips} decisions on {clips}",) if flips else ()
