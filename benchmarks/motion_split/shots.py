@@ -23,6 +23,7 @@ from scipy.special import log_softmax
 from benchmarks.harness.results import write_result
 from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
+from benchmarks.paper.baselines import find_rule
 from edgesplit._types import Float32, Float64, Int64
 from edgesplit.edits.split import split_class
 from edgesplit.heads.head import Head
@@ -54,7 +55,7 @@ def rows(model: Trained) -> Iterator[Row]:
                         model.head,
                         coarse,
                         into=fine,
-                        rule=start,
+                        rule=find_rule(start),
                         statistics=statistics,
                         shots=shots if n else None,
                         accept_doubt=True,
