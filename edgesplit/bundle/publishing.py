@@ -130,9 +130,13 @@ def _find_parent(bundle: Bundle) -> str:
     live = bundle.head()
     if live.parent:
         return live.parent
-    others = [one.digest[:12] for one in bundle.history() if one.digest != live.digest]
+    others = [
+        one.digest[:12]
+        for one in bundle.history()
+        if one.digest != live.digest and has_head(bundle.path, one.digest)
+    ]
     if not others:
-        raise BundleError("The first head is live, and no other was: nothing to roll back to.")
+        raise BundleError("The first head is live, and no other is kept: nothing to roll back to.")
     raise BundleError(
         "The first head is live: there is nothing to roll back to. Another was live "
         f"last: `edgesplit rollback {others[-1]}`; `edgesplit log` lists all."

@@ -76,7 +76,7 @@ def _sampling(context: click.Context, parameter: click.Parameter, text: str) -> 
     "--interpolation",
     type=click.Choice(INTERPOLATIONS),
     help="antialias, -bicubic: as Pillow, torchvision and Hugging Face scale frames; no-antialias: "
-    "as OpenCV and torch's interpolate; the others are FFmpeg's (default: antialias).",
+    "as OpenCV and torch's interpolate; area: as FFmpeg (default: antialias).",
 )
 @click.option(
     "--layout", type=click.Choice(LAYOUTS), help="Axis order of the model's input (default: ncthw)."

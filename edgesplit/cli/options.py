@@ -127,13 +127,19 @@ def open_bundle(path: Path | None) -> Bundle:
     return bundle.open_bundle(bundle.find_bundle(path))
 
 
-def check_new(path: Path, *, overwrite: bool = False) -> None:
-    """Raise EdgesplitError if the path is taken, before the work that would fill it."""
+def check_new(path: Path, *, overwrite: bool | None = None) -> None:
+    """Raise EdgesplitError if the path is taken, before the work that would fill it.
+
+    Args:
+        path: of the file.
+        overwrite: the command's `--overwrite`; None if it has no such option.
+    """
     if path.exists() and not overwrite:
-        raise EdgesplitError(f"{path} exists already. Choose another name, or remove it first.")
+        way = "remove it first" if overwrite is None else "use --overwrite"
+        raise EdgesplitError(f"{path} exists already. Choose another name, or {way}.")
 
 
-def write_new(path: Path, content: bytes, *, overwrite: bool = False) -> None:
+def write_new(path: Path, content: bytes, *, overwrite: bool | None = None) -> None:
     """Write a file that must be new, unless it may be overwritten.
 
     Raises:

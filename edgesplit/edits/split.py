@@ -65,8 +65,8 @@ def split_class(
     """
     if request is None:
         request = SplitRequest(**choices)
-    elif choices:
-        raise TypeError(f"give a request or {', '.join(choices)}, not both")
+    elif choices or not isinstance(request, SplitRequest):
+        raise TypeError('give a SplitRequest, or its fields by name: into=["left", "right"]')
     problem = pose_problem(
         head, name, request, statistics=statistics, taxonomy=taxonomy, encoder=encoder
     )

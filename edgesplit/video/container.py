@@ -51,7 +51,7 @@ def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise ClipError(
-            f"{path} {what}. Give a video file; `edgesplit run` takes URLs and cameras."
+            f"{path} {what}. Give a video file; URLs and cameras are for `edgesplit run --source`."
         )
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")

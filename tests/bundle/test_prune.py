@@ -108,3 +108,14 @@ def test_prune_keeps_the_live_head_at_least(busy: Bundle) -> None:
         busy.prune(0)
     busy.prune(1)
     assert [path.stem for path in (busy.path / "heads").iterdir()] == [busy.live]
+
+
+def test_a_rollback_at_the_first_head_names_no_pruned_one(bundle: Bundle, head: Head) -> None:
+    bundle.publish(split(bundle))
+    bundle.rollback()
+    with pytest.raises(BundleError, match="Another was live last"):
+        bundle.rollback()
+    bundle.prune(1)
+    with pytest.raises(BundleError, match="no other is kept: nothing to roll back to"):
+        bundle.rollback()
+    assert bundle.live == head.digest

@@ -45,7 +45,7 @@ def test_rollback_to_a_named_head(bundle: Bundle, head: Head) -> None:
 
 
 def test_first_head_cannot_be_rolled_back(bundle: Bundle) -> None:
-    with pytest.raises(BundleError, match="no other was: nothing to roll back to"):
+    with pytest.raises(BundleError, match="no other is kept: nothing to roll back to"):
         bundle.rollback()
 
 
