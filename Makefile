@@ -13,7 +13,7 @@ SOURCES := pyproject.toml $(shell git ls-files edgesplit export runtime 2>/dev/n
 OLDEST_PYTHON ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/python $(PYTHON); \
 	do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint types tests oldest wheel soak documents motion-split grid backbones clean
+.PHONY: help demo test lint types tests tests-processes tests-rest oldest wheel soak documents motion-split grid backbones clean
 
 help:
 	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
@@ -28,9 +28,9 @@ help:
 demo: .venv-demo/ready
 	$(DEMO)/edgesplit demo demo --overwrite
 
-# Both lanes at once: neither keeps two cores busy, and one after the other takes too long.
+# Three lanes, two at a time: none keeps two cores busy, and one after the other takes too long.
 test: lint types .venv-oldest/ready
-	$(MAKE) -j2 tests oldest
+	$(MAKE) -j2 tests-processes tests-rest oldest
 	$(MAKE) wheel
 
 lint: .venv/ready
@@ -40,8 +40,16 @@ lint: .venv/ready
 types: .venv/ready
 	$(DEV)/mypy
 
-tests: .venv/ready
-	$(DEV)/python -m pytest -q
+tests: tests-processes tests-rest
+
+# These start processes and streams, and wait for them.
+PROCESSES := tests/cli tests/faults tests/runtime
+
+tests-processes: .venv/ready
+	$(DEV)/python -m pytest -q $(PROCESSES) benchmarks/tests
+
+tests-rest: .venv/ready
+	$(DEV)/python -m pytest -q tests $(PROCESSES:%=--ignore=%)
 
 # JetPack 6's ONNX Runtime and numpy, and the oldest of all that pyproject.toml admits; no torch.
 oldest: .venv-oldest/ready
