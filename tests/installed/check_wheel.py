@@ -41,7 +41,7 @@ def main() -> None:
     }
     packages = {top for top in tops if not top.endswith((".dist-info", ".data"))}
     require(packages == {"edgesplit"}, f"the wheel installs one package: {sorted(packages)}")
-    require("Commands:" in run("--help"), "edgesplit --help works")
+    require("\nEdit:\n" in run("--help"), "edgesplit --help works")
 
     result = json.loads(run("demo", "demo", "--json"))
     changed = [a for a in result["answers"] if a["before"]["label"] != a["after"]["label"]]
