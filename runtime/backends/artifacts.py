@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime, timezone
@@ -34,7 +35,7 @@ _KEY_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
+class Artifact(ABC):
     """The description of a file of the cache; as in its JSON file."""
 
     feature_space: str
@@ -56,9 +57,9 @@ class Artifact:
         _ = self.age_s  # raises ValueError on a time that is none
 
     @property
+    @abstractmethod
     def key(self) -> str:
         """The name of its files."""
-        raise NotImplementedError
 
     @property
     def age_s(self) -> float:

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.edits.checks import MIN_TRUST
-from edgesplit.edits.groups import words_in_order
 from edgesplit.edits.matching import (
     CHANCE,
     ENCODER_ERROR,
@@ -23,21 +22,9 @@ from edgesplit.edits.matching import (
 from edgesplit.edits.rules.alignment import alignment
 from edgesplit.edits.rules.base import Texts, TransferProblem
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
+from tests.problems import texts_problem
 
 MODIFIERS = Path(__file__).parents[1] / "data" / "text" / "modifiers.json"
-
-
-def problem(encoder: TextEncoder, wanted: list[str], *groups: list[str]) -> TransferProblem:
-    known = [text for group in groups for text in group]
-    owner = np.array([index for index, group in enumerate(groups) for _ in group], np.int64)
-    in_order = [text for some in (wanted, *groups) for text in words_in_order(some)]
-    embedded = encoder.encode(in_order).astype(np.float64)
-    of_wanted, of_known = embedded[: len(wanted)], embedded[len(wanted) :]
-    return TransferProblem(
-        wanted=Texts(of_wanted, of_wanted, np.zeros(len(wanted), np.int64)),
-        known=Texts(of_known, of_known, owner),
-        vectors=np.zeros((len(known), 2)),
-    )
 
 
 CAMERA = ["left", "right", "upwards", "downwards"]
@@ -48,7 +35,7 @@ KNOWN = CAMERA + PULLING + MOVING
 
 @pytest.mark.parametrize("wanted", [["left", "right"], ["right", "left"]])
 def test_same_words_are_found_in_either_order(wanted: list[str]) -> None:
-    match = match_labels(problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
+    match = match_labels(texts_problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
     assert [KNOWN[source] for source in match.sources] == wanted
     assert match.trust == 1
     assert min(match.margins) > ENCODER_ERROR
@@ -62,7 +49,7 @@ def test_a_search_among_texts_that_are_not_numbers_ends() -> None:
 
 @pytest.mark.parametrize("wanted", [["up", "down"], ["down", "up"]])
 def test_up_and_down_are_found_in_either_order(wanted: list[str]) -> None:
-    match = match_labels(problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
+    match = match_labels(texts_problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
     assert [KNOWN[source] for source in match.sources] == wanted
     assert min(match.margins) > ENCODER_ERROR
 
@@ -70,7 +57,7 @@ def test_up_and_down_are_found_in_either_order(wanted: list[str]) -> None:
 def test_order_is_no_obstacle() -> None:
     # As written, "to the left" is as near to "from left to right" as to "from right to left".
     match = match_labels(
-        problem(packaged_encoder(), ["to the left", "to the right"], PULLING[:2], MOVING)
+        texts_problem(packaged_encoder(), ["to the left", "to the right"], PULLING[:2], MOVING)
     )
     assert [(PULLING[:2] + MOVING)[source] for source in match.sources] == PULLING[1::-1]
     assert match.trust == 1
@@ -78,21 +65,21 @@ def test_order_is_no_obstacle() -> None:
 
 @pytest.mark.parametrize("wanted", [["diagonally", "vertically"], ["on monday", "on tuesday"]])
 def test_nothing_known_differs_like_that(wanted: list[str]) -> None:
-    match = match_labels(problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
+    match = match_labels(texts_problem(packaged_encoder(), wanted, CAMERA, PULLING, MOVING))
     assert match.trust < MIN_TRUST
 
 
 def test_other_words_are_read_as_the_known_ones() -> None:
-    asked = problem(packaged_encoder(), ["leftwards", "rightwards"], CAMERA[:2], MOVING)
+    asked = texts_problem(packaged_encoder(), ["leftwards", "rightwards"], CAMERA[:2], MOVING)
     read = in_known_words(asked, match_labels(asked))
     assert read.wanted.told_apart.tolist() == asked.known.told_apart[:2].tolist()
     assert read.wanted.modifiers.tolist() == asked.wanted.modifiers.tolist()
-    known = problem(packaged_encoder(), ["left", "right"], CAMERA[:2], MOVING)
+    known = texts_problem(packaged_encoder(), ["left", "right"], CAMERA[:2], MOVING)
     assert alignment(read).weights.tolist() == alignment(known).weights.tolist()
 
 
 def test_what_is_alike_by_chance_is_read_as_it_is_written() -> None:
-    asked = problem(packaged_encoder(), ["on monday", "on tuesday"], CAMERA, MOVING)
+    asked = texts_problem(packaged_encoder(), ["on monday", "on tuesday"], CAMERA, MOVING)
     assert in_known_words(asked, match_labels(asked)) is asked
     named = in_known_words(asked, match_labels(asked, named=True))  # the user says what is meant
     assert named.wanted.in_order is not asked.wanted.in_order
@@ -162,6 +149,6 @@ def test_ascent_finds_the_best_assignment_of_distinct_sources(n_wanted: int) -> 
 
 
 def test_group_smaller_than_the_split_is_no_match(encoder: TextEncoder) -> None:
-    match = match_labels(problem(encoder, ["a", "b", "c"], ["left", "right"]))
+    match = match_labels(texts_problem(encoder, ["a", "b", "c"], ["left", "right"]))
     assert match.sources == ()
     assert np.isnan(match.score)

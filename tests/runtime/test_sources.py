@@ -2,9 +2,6 @@
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -14,34 +11,9 @@ from edgesplit.errors import ClipError
 from edgesplit.runtime.stream.sources import Source, open_feed, parse_source
 from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
+from tests.web import serving
 
 PREPROCESSING = Preprocessing(4, 12, 16)
-
-
-@contextmanager
-def served(content: bytes, *, length: bool) -> Iterator[str]:
-    """The address where the content is, with its length told or not."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            if length:
-                self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/video"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def read(source: Source) -> tuple[int, int, bool]:
@@ -130,8 +102,8 @@ def test_url_is_live_unless_it_is_of_a_file(
     tmp_path: Path, suffix: str, length: bool, live: bool
 ) -> None:
     content = encode(tmp_path / f"a.{suffix}", waves(30, 48, 64)).read_bytes()
-    with served(content, length=length) as url:
-        n_frames, _, found = read(parse_source(url))
+    with serving({"/video": content}, length=length) as (address, _):
+        n_frames, _, found = read(parse_source(f"{address}/video"))
     assert (n_frames, found) == (30, live)  # also the frames that a decoder holds back at the end
 
 
@@ -150,8 +122,9 @@ def test_frames_of_a_live_format_without_timestamps_are_timed_by_arrival(
 def test_playlist_from_the_network_reads_no_file(tmp_path: Path) -> None:
     video = encode(tmp_path / "a.ts", waves(12, 48, 64))
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{video}\n#EXT-X-ENDLIST\n"
-    with served(playlist.encode(), length=True) as url, pytest.raises(ClipError):
-        open_feed(parse_source(f"{url}.m3u8"), PREPROCESSING, timeout_s=5)
+    with serving({"/a.m3u8": playlist.encode()}) as (address, asked), pytest.raises(ClipError):
+        open_feed(parse_source(f"{address}/a.m3u8"), PREPROCESSING, timeout_s=5)
+    assert asked == ["/a.m3u8"]
 
 
 def damaged(path: Path, *, keep: int = 4000) -> Path:

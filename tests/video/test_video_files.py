@@ -5,12 +5,9 @@ import os
 import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from edgesplit.video.clips import decode_video, read_clip, read_video, scale_fra
 from edgesplit.video.container import MAX_PIXELS
 from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
+from tests.web import serving
 
 PREPROCESSING = Preprocessing(2, 16, 16)
 COLOURS = Path(__file__).parents[1] / "data" / "field" / "colour"
@@ -260,34 +258,6 @@ def test_standard_input_may_not_be_a_playlist(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
     )
     assert b"ClipError: standard input cannot be opened" in done.stderr
-
-
-@contextmanager
-def serving(answers: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
-    """An address and the list of the paths that are asked for there."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            content = answers.get(self.path, b"")
-            self.send_response(200 if content else 404)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_url_is_a_playlist_only_when_that_is_asked_for(tmp_path: Path) -> None:
