@@ -29,10 +29,11 @@ class FakeTensorRT(TensorRT):
 
     def __init__(self, platform: Platform = HERE) -> None:
         self._platform = platform
-        self.n_builds = 0
+        self.n_builds = self.n_starts = 0
         self.given_times: list[bytes] = []
 
     def platform(self) -> Platform:
+        self.n_starts += 1  # the real one starts a process
         return self._platform
 
     def build(

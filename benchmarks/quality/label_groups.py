@@ -193,7 +193,7 @@ def measure(
 def baseline(data: str, universe: str, hand: Mapping[str, Hashable]) -> Row:
     """The first two words, scored."""
     start = time.perf_counter()
-    beginnings = {label: tuple(words(label)[:2]) for label in hand}
+    beginnings = {label: words(label)[:2] for label in hand}
     ms = 1e3 * (time.perf_counter() - start)
     return Row(
         data=data,

@@ -28,8 +28,8 @@ def open_flat(backbone: bytes) -> onnx.ModelProto:
     inner = any(attr.type in graphs for node in model.graph.node for attr in node.attribute)
     if model.functions or inner:
         raise ExportError(
-            "The backbone has functions or control flow, so its precision cannot be changed. Give "
-            "a bundle's backbone.onnx."
+            "The backbone has functions or control flow, so it cannot be rewritten. "
+            "Give a bundle's backbone.onnx."
         )
     _name_constants(model.graph)
     return model

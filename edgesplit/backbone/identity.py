@@ -237,7 +237,7 @@ def read_backbone(folder: Path, space: str, preprocessing: Preprocessing) -> Bac
     if beside.exists():
         backbone = LargeBackbone(graph, read_regular(beside, follow_link=True))
     if feature_space(backbone, preprocessing) != space:
-        lost = not beside.exists() and _is_without_weights(graph)
+        lost = not beside.exists() and _needs_weights_file(graph)
         what = f"{beside} is missing, and {folder / GRAPH}" if lost else str(folder / GRAPH)
         with_it = f" with {WEIGHTS}" if beside.exists() else ""
         raise BundleError(
@@ -247,11 +247,8 @@ def read_backbone(folder: Path, space: str, preprocessing: Preprocessing) -> Bac
     return backbone
 
 
-def _is_without_weights(graph: bytes) -> bool:
-    import onnx
-
+def _needs_weights_file(graph: bytes) -> bool:
     try:
-        weights = onnx.load_model_from_string(graph).graph.initializer
-    except Exception:  # protobuf's own: the file is damaged
+        return any(map(_is_outside, _parse(graph).graph.initializer))
+    except BackendError:  # it is damaged
         return False
-    return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in weights)

@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import open_flat, replace_nodes
+from edgesplit.backbone.graph import Wiring, open_flat, replace_nodes
 from edgesplit.backbone.ranges import Ranges, Rewritten, measure_ranges
 from edgesplit.errors import ExportError
 
@@ -82,10 +82,7 @@ class _Layer:
 def _find_layers(graph: onnx.GraphProto, weights: dict[str, TensorProto]) -> dict[str, _Layer]:
     """Return the layers by their first output."""
     given = {entry.name for entry in graph.output}
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
+    wiring = Wiring(graph)
     layers = {}
     for node in graph.node:
         axis = _channel_axis(node, weights)
@@ -94,9 +91,9 @@ def _find_layers(graph: onnx.GraphProto, weights: dict[str, TensorProto]) -> dic
         outcome = ""
         if node.op_type == "Conv":  # the others may give float32, which loses less
             outcome = node.output[0]
-            next_nodes = users.get(outcome, [])
-            if [node.op_type for node in next_nodes] == ["Relu"] and outcome not in given:
-                outcome = next_nodes[0].output[0]
+            after = wiring.only_user(outcome)
+            if after is not None and after.op_type == "Relu":
+                outcome = after.output[0]
         layers[node.output[0]] = _Layer(node, axis, "" if outcome in given else outcome)
     return layers
 

@@ -270,7 +270,8 @@ class Bundle:
 
         Args:
             edit: an edit of the live head, or a head whose parent is the live one.
-            action: what the log says; the edit's own words by default. A head's labels are added.
+            action: text of the log's entry; the edit's own by default. For a head, the labels that
+                changed are added.
 
         Raises:
             ConflictError: another head went live since the edit was made.

@@ -78,12 +78,10 @@ def find_live(folder: Path) -> str | None:
         BundleError: HEAD cannot be read, which does not mean that it is damaged.
     """
     path = folder / "HEAD"
-    if is_regular(path):
-        read_regular(path)
-    try:
-        return read_live(folder)
-    except BundleError:
+    if not is_regular(path):
         return None
+    text = read_regular(path).decode(errors="replace").strip()
+    return text if is_digest(text) else None
 
 
 def check_space(head: Head, feature_space: str, dim: int) -> None:
@@ -138,6 +136,8 @@ class HeadFiles:
         """Return the one digest that starts with `prefix`, of `MIN_PREFIX` characters at least."""
         if len(prefix) < MIN_PREFIX:
             raise BundleError(f"{prefix!r} is too short: give {MIN_PREFIX} characters of a digest.")
+        if is_digest(prefix) and has_head(self.folder, prefix):
+            return prefix  # the runtime asks for whole digests, whatever number of heads is kept
         found = [digest for digest in head_files(self.folder) if digest.startswith(prefix)]
         if len(found) == 1:
             return found[0]

@@ -44,7 +44,7 @@ def publish(bundle: Bundle, edit: Edit | Head, action: str | None) -> Version:
     with lock(bundle.path):
         live = bundle.live
         _check_live(bundle, head, live, expect=parent)
-        _check_locality(bundle, bundle.head(live), head)
+        _check_locality(bundle, bundle.heads.read(live), head)
         with map_os_errors("publish to", bundle.path):
             return go_live(bundle.store, bundle.path, head, before=live, action=action)
 

@@ -158,7 +158,10 @@ def unpack_demo(folder: Path, *, overwrite: bool = False) -> Bundle:
         raise BundleError(f"{there[0]} exists already. Name another folder, or use --overwrite.")
     for part in there:
         if not _is_ours(part):
-            raise BundleError(f"{part} is not a demo's, so it stays. Name another folder.")
+            raise BundleError(
+                f"{part} was not made by `edgesplit demo`, so it is not replaced. "
+                "Name another folder."
+            )
     with map_os_errors("write", folder):
         for name in PARTS:
             if (folder / name).exists():

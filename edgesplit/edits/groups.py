@@ -93,7 +93,7 @@ def words_in_order(modifiers: Sequence[str]) -> list[str]:
     order, what follows the first word that differs is left, here "to right" and "to left": what
     something ends in, or ends at, comes last.
     """
-    split = [tuple(words(modifier)) for modifier in modifiers]
+    split = [words(modifier) for modifier in modifiers]
     alike: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for text in split:
         alike.setdefault(tuple(sorted(text)), set()).add(text)
@@ -123,7 +123,7 @@ def induce_groups(labels: Iterable[tuple[int, str]]) -> tuple[Group, ...]:
     modifier and stays out; so does a label without companions.
     """
     known = list(labels)
-    texts = [tuple(words(label)) for _, label in known]
+    texts = [words(label) for _, label in known]
     weights = _weights(texts)
     by_action: dict[tuple[str, ...], list[int]] = {}
     for i, text in enumerate(texts):

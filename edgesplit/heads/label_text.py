@@ -13,13 +13,9 @@ __all__ = ["MAX_LABEL_CHARS", "check_label", "words"]
 MAX_LABEL_CHARS = 500
 
 
-def words(text: str) -> list[str]:
-    """Return the words of `text`, lower-cased, without punctuation around them."""
-    return list(_words(text))
-
-
 @lru_cache(maxsize=2**15)  # an edit asks for the words of every label many times over
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of `text`, lower-cased, without punctuation around them."""
     return tuple(re.findall(r"\w+(?:['\u2019-]\w+)*", text.casefold()))
 
 

@@ -254,7 +254,7 @@ class Store:
             self.disk.rename(part, target)
             self.disk.sync(target.parent)
         except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
+            self.disk.remove_folder(part)
             raise
 
     def remove_file(self, path: Path) -> None:

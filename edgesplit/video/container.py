@@ -108,7 +108,7 @@ def opening_reason(error: Exception) -> str:
     import av
 
     invalid = isinstance(error, av.error.ArgumentError)  # FFmpeg's name for it
-    more = "; perhaps a single picture, which is not read, or a playlist, which needs --playlist"
+    more = "; perhaps a single picture or a playlist, which are not read"
     return f"{failure_reason(error)}{more if invalid else ''}"
 
 

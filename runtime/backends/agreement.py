@@ -165,7 +165,7 @@ def share_clips(clips: Clips, name: str) -> tuple[Clips, Clips]:
 
 
 def read_clips(bundle: Bundle, clips: Clips, what: str, progress: Progress) -> Iterator[Float32]:
-    """Read clips one at a time; `progress` gets `what` is done, and the clip's number.
+    """Read clips one at a time; `progress` gets `what` and the clip's number.
 
     Raises:
         ClipError: a video cannot be read.

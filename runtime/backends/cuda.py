@@ -76,7 +76,7 @@ def load_cuda() -> Any:
 
 
 def call(function: Any, *arguments: Any) -> Any:
-    """Call a function of CUDA's runtime; return what it gives beside the error code.
+    """Call a function of CUDA's runtime; return its result without the error code.
 
     Raises:
         BackendError: the error code is not 0.

@@ -67,6 +67,7 @@ __all__ = [
     "TensorRT",
     "build_engine",
     "open_engine",
+    "open_engine_on",
 ]
 
 
@@ -298,7 +299,12 @@ def open_engine(
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT or cuda-bindings is not installed.
     """
-    key = _key(bundle.feature_space, (tensorrt or TensorRT()).platform(), precision)
+    return open_engine_on(bundle, (tensorrt or TensorRT()).platform(), precision)
+
+
+def open_engine_on(bundle: Bundle, platform: Platform, precision: EnginePrecision) -> EngineBackend:
+    """Return the same for a platform that is known: finding it starts TensorRT in a process."""
+    key = _key(bundle.feature_space, platform, precision)
     clips = " --clips FOLDER" if precision == "int8" else ""
     what = f"{precision} engine of {bundle.path} for this device"
     command = f"edgesplit engine build --precision {precision}{clips}"

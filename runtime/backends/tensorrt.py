@@ -1,11 +1,12 @@
 """Build and run engines by TensorRT, with only the names that 10.3, 10.16 and 11.4 all have.
 
-Networks are strongly typed: the ONNX alone sets what is float16. TensorRT 10 also
-has flags that let it choose, but 11 has not; typed, one file and one way to build serve both, and
-the accuracy that was measured is the accuracy that is built.
+Networks are strongly typed: the ONNX alone sets what is float16. TensorRT 10 also has flags that
+let it choose, but 11 has not; typed, one file and one way to build serve both, and the accuracy
+that was measured is the accuracy that is built.
 
 TensorRT ends the process instead of raising when CUDA is not there. Ask `cuda.find_device` first,
-and call these functions through `run_isolated`. Only an engine that ran there once is safe here.
+and call these functions through `run_isolated`. Open an engine in this process only after it ran
+once in a process of its own.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def sides_of(
     source = Path(__file__).with_name("worker.py").read_text(encoding="utf-8")
 
     def side(path: Path, executable: str, environment: Mapping[str, str]) -> Side:
-        asked = (str(path.resolve()), str(clip.resolve()), job.kind, job.variant or "", split)
+        asked = (str(path.resolve()), str(clip.resolve()), job.backend, job.variant or "", split)
         return Side(str(path), (executable, "-c", source, *asked), environment)
 
     own = {**own_environment(), **_ONE_THREAD}

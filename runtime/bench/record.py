@@ -99,7 +99,11 @@ def run_bench(
             "dim": bundle.dim,
             "clip_shape": list(bundle.preprocessing.clip_shape),
         },
-        "asked": {"backend": job.kind, "variant": job.variant, "clip": job.clip and str(job.clip)},
+        "asked": {
+            "backend": job.backend,
+            "variant": job.variant,
+            "clip": job.clip and str(job.clip),
+        },
         "device": device.to_json(),
         "summary": device.summary,
         "reference": {

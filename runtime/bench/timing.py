@@ -71,7 +71,7 @@ class Job:
 
     bundle: Path
     effort: Effort
-    kind: BackendName = "auto"
+    backend: BackendName = "auto"
     variant: VariantName | None = None
     clip: Path | None = None
     """The video to predict; without it one is made."""
@@ -81,7 +81,7 @@ class Job:
     def open(self) -> tuple[Bundle, OpenedBackend]:
         """Open the bundle and the backend that runs its backbone."""
         bundle = open_bundle(self.bundle)
-        return bundle, open_backend(bundle, self.kind, variant=self.variant)
+        return bundle, open_backend(bundle, self.backend, variant=self.variant)
 
 
 @dataclass(frozen=True, slots=True)

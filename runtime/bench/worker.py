@@ -22,7 +22,7 @@ _EDIT = 3
 def serve() -> None:
     """Read seconds from stdin, a line for each block; write the milliseconds of each thing."""
     asked_for: list[Any] = sys.argv[1:6]
-    path, clip_path, kind, variant, split = asked_for
+    path, clip_path, backend_name, variant, split = asked_for
     if hasattr(os, "sched_setaffinity"):
         # One core: otherwise threads that wait for a core would dominate the times.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -31,7 +31,7 @@ def serve() -> None:
     from edgesplit.video.clips import read_clip
 
     bundle = open_bundle(path)
-    backend = open_backend(bundle, kind, variant=variant or None, threads=1).backend
+    backend = open_backend(bundle, backend_name, variant=variant or None, threads=1).backend
     with Runtime(bundle, backend=backend) as runtime:
         clip = read_clip(clip_path, bundle.preprocessing)
         feature = runtime.extract(clip)

@@ -154,7 +154,7 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
         text = f"There is no GPU to use; the backbone runs on the CPU. {error}"
         yield Finding("GPU", "note", text)
     except EdgesplitError as error:  # something is not installed; it says what
-        yield Finding("TensorRT", "note", f"There is a GPU, but not all that it takes: {error}")
+        yield Finding("TensorRT", "note", f"There is a GPU, but a package is missing: {error}")
     else:
         text = f"{platform.gpu}, CUDA {platform.cuda}, {platform.tensorrt}."
         yield Finding("TensorRT", "fine", text)
@@ -167,7 +167,7 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
         f"{one.name} variant" for one in variants
     ]
     if made:
-        yield Finding("cache", "fine", f"Of this backbone it holds: {', '.join(made)}.")
+        yield Finding("cache", "fine", f"It holds for this backbone: {', '.join(made)}.")
     elif platform:
         todo = "edgesplit engine build --precision fp16 makes it once, in minutes."
         yield Finding("cache", "note", "There is no engine of this backbone for this GPU.", todo)
@@ -229,7 +229,7 @@ def _power(device: DeviceRecord) -> Iterator[Finding]:
             text = f"The power mode is {now.name}; this board also has {best.name}."
             todo = (
                 f"sudo nvpmodel -m {best.id} sets {best.name}, if supply and cooling are up to it; "
-                "it may ask to start anew."
+                "it may ask to reboot."
             )
             yield Finding("power", "note", text, todo)
         else:
@@ -242,7 +242,7 @@ def _power(device: DeviceRecord) -> Iterator[Finding]:
         which = f"governor {', '.join(device.governors) or 'unknown'}"
         if low < high:
             todo = (
-                "For steady figures: sudo jetson_clocks (until the next start)."
+                "For steady figures: sudo jetson_clocks (until the next reboot)."
                 if device.l4t
                 else "For steady figures: sudo cpupower frequency-set -g performance."
             )
@@ -294,7 +294,7 @@ def _bundle(path: Path | None, root: Path) -> tuple[Bundle | None, list[Finding]
     except BundleError as error:
         if path is not None or os.environ.get("EDGESPLIT_BUNDLE"):
             return None, [Finding("bundle", "problem", str(error))]
-        return None, [Finding("bundle", "note", f"None was looked at: {error}")]
+        return None, [Finding("bundle", "note", f"No bundle was checked: {error}")]
     try:
         bundle = open_bundle(found)
         head = bundle.head()
@@ -335,7 +335,7 @@ def _cache() -> Finding:
     try:
         folder = cache_path()
     except CacheError as error:
-        text = "It is not used: engines, variants and embeddings are made every time."
+        text = "There is no usable cache: engines, variants and embeddings are made every time."
         return Finding("cache", "note", text, str(error))
     there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():

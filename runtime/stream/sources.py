@@ -201,7 +201,8 @@ def _advice(source: Source) -> str:
         return "Is the camera plugged in, and not used by another program?"
     if source.kind == "pipe":
         return "Pipe MPEG-TS or Matroska; an MP4 file must be given by its name."
-    return "Check the address, and that the camera is on."
+    playlist = " An http or https playlist needs --playlist." if not source.playlist else ""
+    return f"Check the address, and that the camera is on.{playlist}"
 
 
 class _AvFeed:

@@ -102,7 +102,7 @@ class Stream:
 
     @property
     def hangs(self) -> bool:
-        """True while a reader that was left behind still waits for its source.
+        """True while any reader's thread is alive: after the stream, one that waits for its source.
 
         Python ends only when the readers of URLs have ended, at most `stall_s` and a second later.
         """

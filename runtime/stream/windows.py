@@ -75,10 +75,13 @@ class Grid:
                 beyond its bound.
         """
         if not 0 < fps <= MAX_FPS:
-            raise ClipError(f"{fps:g} frames a second cannot be sampled; {MAX_FPS} are the most.")
+            raise ClipError(f"The frame rate must be above 0 and at most {MAX_FPS}, got {fps:g}.")
         for seconds in (window_s, stride_s):
             if seconds is not None and not 0 < seconds <= MAX_WINDOW_S:
-                raise ClipError(f"Windows of {seconds:g} s: {MAX_WINDOW_S} s, a day, are the most.")
+                raise ClipError(
+                    f"A window or stride must be above 0 and at most {MAX_WINDOW_S} s (a day), "
+                    f"got {seconds:g}."
+                )
         n_frames = preprocessing.frames * preprocessing.stride
         if preprocessing.sampling == "uniform":
             if window_s is None:
@@ -89,7 +92,7 @@ class Grid:
             n_frames = max(1, round(window_s * fps))
         elif window_s is not None and round(window_s * fps) != n_frames:
             raise ClipError(
-                f"This model takes every {preprocessing.stride}. frame: at {fps:g} frames a second "
+                f"This model takes one frame in {preprocessing.stride}: at {fps:g} frames a second "
                 f"its window lasts {n_frames / fps:.3g} s, not {window_s:g}. Leave --window out, "
                 "or choose --fps."
             )

@@ -335,5 +335,5 @@ def test_control_flow_is_refused() -> None:
     model.graph.node.append(
         helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
     )
-    with pytest.raises(ExportError, match="control flow, so its precision cannot be changed"):
+    with pytest.raises(ExportError, match="control flow, so it cannot be rewritten"):
         to_fp16(model.SerializeToString())

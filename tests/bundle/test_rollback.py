@@ -1,6 +1,7 @@
 """Rolling back, merging, and naming heads by their digests."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -166,3 +167,15 @@ def test_a_walk_through_parents_ends(bundle: Bundle, monkeypatch: pytest.MonkeyP
     assert [head.digest[0] for head in bundle.heads.ancestors(first)] == ["b"]
     around["b" * 64].parent = ""
     assert [head.digest[0] for head in bundle.heads.ancestors(first)] == ["b"]
+
+
+def test_a_whole_digest_is_found_without_listing_the_heads(
+    bundle: Bundle, head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listing(folder: Path) -> list[str]:
+        raise AssertionError("the heads were listed")
+
+    monkeypatch.setattr("edgesplit.bundle.head_files.head_files", listing)
+    assert bundle.head(head.digest).digest == head.digest
+    with pytest.raises(AssertionError, match="listed"):
+        bundle.head(head.digest[:12])

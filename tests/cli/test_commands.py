@@ -526,9 +526,9 @@ def test_refused_plan_changes_nothing_and_names_all_reasons(here: Path) -> None:
     assert "\n  'holding': in doubt: " in result.stderr
     assert "\n  'pulling something left': in doubt: " in result.stderr
     assert contents(here) == before
-    forced = run("edit", "--plan", "splits.yaml", "--accept-doubt")
-    assert forced.exit_code == 0, forced.output
-    assert "doubt: holding something: no known labels differ as red" in forced.stdout
+    accepted = run("edit", "--plan", "splits.yaml", "--accept-doubt")
+    assert accepted.exit_code == 0, accepted.output
+    assert "doubt: holding something: no known labels differ as red" in accepted.stdout
 
 
 def test_options_are_what_a_plan_leaves_open(here: Path) -> None:

@@ -152,7 +152,7 @@ def test_demo_shows_answers_change_where_they_should(tmp_path: Path, demo: Bundl
 def test_demo_never_replaces_the_users_own_files(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "my.mp4").write_bytes(b"mine")
-    with pytest.raises(BundleError, match="not a demo's"):
+    with pytest.raises(BundleError, match="not made by `edgesplit demo`"):
         unpack_demo(tmp_path, overwrite=True)
     assert (tmp_path / "clips" / "my.mp4").read_bytes() == b"mine"
     assert not (tmp_path / "motion.bundle").exists()
@@ -166,7 +166,7 @@ def test_demo_never_follows_a_link_or_replaces_a_file(tmp_path: Path, name: str)
         lambda: (tmp_path / name).write_text("mine"),
     ):
         make()
-        with pytest.raises(BundleError, match="not a demo's"):
+        with pytest.raises(BundleError, match="not made by `edgesplit demo`"):
             unpack_demo(tmp_path, overwrite=True)
         assert list((tmp_path / "elsewhere").iterdir()) == []
         (tmp_path / name).unlink()
@@ -174,7 +174,7 @@ def test_demo_never_follows_a_link_or_replaces_a_file(tmp_path: Path, name: str)
 
 def test_users_file_in_the_demos_bundle_stays(tmp_path: Path, demo: Bundle) -> None:
     (demo.path / "notes.txt").write_text("mine")
-    with pytest.raises(BundleError, match="not a demo's"):
+    with pytest.raises(BundleError, match="not made by `edgesplit demo`"):
         unpack_demo(tmp_path, overwrite=True)
 
 

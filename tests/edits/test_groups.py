@@ -200,7 +200,7 @@ def test_every_group_of_ssv2_can_be_named_and_tells_its_members_apart(
     ssv2: dict[str, list[str]],
 ) -> None:
     groups = induce_groups(enumerate(sorted(itertools.chain(*ssv2.values()))))
-    assert len({tuple(words(group.name)) for group in groups}) == len(groups)
+    assert len({words(group.name) for group in groups}) == len(groups)
     for group in groups:
         modifiers = [member.modifier for member in group.members]
         assert len(modifiers) >= 2

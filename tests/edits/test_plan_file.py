@@ -177,6 +177,10 @@ def test_what_is_no_plan_is_refused_with_what_is_wanted(
         read(tmp_path, content)
 
 
+def test_an_alias_repeats_what_its_anchor_names(tmp_path: Path) -> None:
+    assert read(tmp_path, "a: &one [x, y]\nb: *one").requests["b"].into == ["x", "y"]
+
+
 def test_tags_make_nothing(tmp_path: Path) -> None:
     made = tmp_path / "made"
     plan = read(tmp_path, f"a: !!python/object/apply:os.mkdir ['{made}', b]")

@@ -223,3 +223,8 @@ def test_rules_answer_in_float64_and_alike_every_time(request_: TransferProblem,
         array = getattr(first, name)
         assert (array.dtype, array.shape) == (np.float64, shape)
         assert array.tobytes() == getattr(second, name).tobytes()
+
+
+def test_an_unknown_rule_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="one of alignment, alignment-mlp, prototype, retrieval"):
+        get_rule("guessing")

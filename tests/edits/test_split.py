@@ -231,7 +231,7 @@ def test_a_head_without_groups_asks_for_a_taxonomy(encoder: TextEncoder) -> None
         split(lone, encoder)
 
 
-def test_texts_unlike_any_known_label_are_refused_unless_forced(
+def test_texts_unlike_any_known_label_are_refused_unless_the_doubt_is_accepted(
     head: Head, encoder: TextEncoder
 ) -> None:
     with pytest.raises(DoubtfulSplitError, match=r"in doubt.*--like.*--taxonomy.*--accept-doubt"):
@@ -394,7 +394,7 @@ def test_a_refused_plan_names_every_split_with_its_reason(head: Head, encoder: T
     assert not isinstance(caught.value, DoubtfulSplitError)
 
 
-def test_a_plan_that_is_only_in_doubt_can_be_forced(head: Head, encoder: TextEncoder) -> None:
+def test_a_plan_that_is_only_in_doubt_can_be_accepted(head: Head, encoder: TextEncoder) -> None:
     odd = ["red", "blue"]
     with pytest.raises(DoubtfulSplitError) as caught:
         split_classes(head, {"pushing": odd, "holding": SIDES}, encoder=encoder)

@@ -5,10 +5,10 @@ refused with an error of edgesplit's, or is an edit like any other, which leaves
 rows and the untouched root classes' logits as they were, to the bit. `Untouched` checks that from
 the file itself and by column: it reads docs/format.md, not edgesplit's reader or gate.
 
-What lives where: test_headfile.py has the files that no reader may take for a head, one by one
-(truncations, external data, functions, huge dims, NaN); test_gate.py has heads in memory that must
-not go live; this file has the way from bytes to live: single bytes, whole exchanges, and random
-changes of a parsed file's structure.
+What lives where: heads/test_onnx_codec.py has the files that no reader may take for a head, one by
+one (truncations, external data, functions, huge dims, NaN); test_gate.py has heads in memory that
+must not go live; this file has the way from bytes to live: single bytes, whole exchanges, and
+random changes of a parsed file's structure.
 """
 
 import copy
@@ -80,7 +80,7 @@ def publish_chain(bundle: Bundle, chain: list[tuple[int, Composition]]) -> Head:
 
 @pytest.fixture(autouse=True)
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No power cut happens here: what is durable is the concern of test_store.py."""
+    """No power cut happens here: what is durable is the concern of storage/test_files.py."""
     monkeypatch.setattr("os.fsync", lambda file: None)
 
 
@@ -221,7 +221,8 @@ def test_a_corrupted_byte_is_refused_or_harms_nothing(
             untouched.check(corrupted)
             rewind(bundle, live, log)
     say(f"{chain}: {sum(outcomes.values())} corruptions, {dict(outcomes)}")
-    # Some hit the file's structure, some the live head's rows, some its identity, some new rows.
+    # Some hit the file's structure, some the live head's rows, some new rows. Few hit an identity
+    # and leave 64 hex digits of it, as FeatureSpaceError and ConflictError want.
     assert sum(outcomes.values()) >= PLACES
     assert {"accepted", "refused, HeadError", "refused, GateError"} <= set(outcomes)
 

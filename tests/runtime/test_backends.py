@@ -200,7 +200,9 @@ def test_an_engine_that_fits_comes_first(bundle: Bundle, monkeypatch: pytest.Mon
     fake = FakeTensorRT()
     build_engine(bundle, tensorrt=fake)
     build_engine(bundle, precision="fp16", tensorrt=fake)
+    fake.n_starts = 0
     opened = open_backend(bundle, tensorrt=fake)
+    assert fake.n_starts == 1
     clip = np.zeros(bundle.preprocessing.clip_shape, np.float32)
     with Runtime(bundle, backend=opened.backend) as runtime:
         runtime.predict(clip)

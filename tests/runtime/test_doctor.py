@@ -257,7 +257,7 @@ def test_doctor_of_a_thor_whose_nvpmodel_does_not_answer(tmp_path: Path) -> None
         (BackendError("No CUDA device."), "GPU", "no GPU to use; the backbone runs on the CPU"),
         (EngineError("It is damaged."), "TensorRT", "does not start: It is damaged."),
         (IsolatedProcessError("Killed (signal 11)."), "TensorRT", "does not start: Killed (sig"),
-        (MissingExtraError("pip install x"), "TensorRT", "not all that it takes: pip install x"),
+        (MissingExtraError("pip install x"), "TensorRT", "a package is missing: pip install x"),
     ],
 )
 def test_what_keeps_tensorrt_from_running_is_told_apart(

@@ -355,9 +355,9 @@ def test_each_sampled_frame_is_the_one_that_is_shown_then(steps: list[float], fp
 @pytest.mark.parametrize(
     ("fps", "numbers", "message"),
     [
-        (1e9, {"window_s": 1.0}, "1000 are the most"),
-        (30.0, {"window_s": 1e308}, "86400 s, a day, are the most"),
-        (30.0, {"window_s": 1.0, "stride_s": 1e308}, "86400 s, a day, are the most"),
+        (1e9, {"window_s": 1.0}, "above 0 and at most 1000, got"),
+        (30.0, {"window_s": 1e308}, r"above 0 and at most 86400 s \(a day\), got"),
+        (30.0, {"window_s": 1.0, "stride_s": 1e308}, r"above 0 and at most 86400 s \(a day\), got"),
     ],
     ids=["fps", "window", "stride"],
 )

@@ -3,6 +3,6 @@
 console   the terminal, progress, JSON and errors
 edits     the report of an edit
 bundle    history, labels, differences
-backends  engines and variants
+backends  engines and variants, and what `doctor` found
 stream    the events of a stream
 """
