@@ -13,7 +13,8 @@ SOURCES := pyproject.toml $(shell git ls-files edgesplit export runtime 2>/dev/n
 OLDEST_PYTHON ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/python $(PYTHON); \
 	do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test lint types tests tests-processes tests-rest oldest wheel soak documents motion-split grid backbones clean
+.PHONY: help demo test lint types tests tests-processes tests-models tests-rest
+.PHONY: oldest wheel soak documents motion-split grid backbones clean
 
 help:
 	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
@@ -28,9 +29,11 @@ help:
 demo: .venv-demo/ready
 	$(DEMO)/edgesplit demo demo --overwrite
 
-# Three lanes, two at a time: none keeps two cores busy, and one after the other takes too long.
-test: lint types .venv-oldest/ready
-	$(MAKE) -j2 tests-processes tests-rest oldest
+# Two things at a time: none keeps two cores busy, and one after the other takes too long.
+test:
+	$(MAKE) -j2 .venv/torch .venv-oldest/ready
+	$(MAKE) lint
+	$(MAKE) -j2 tests-processes tests-rest oldest tests-models types
 	$(MAKE) wheel
 
 lint: .venv/ready
@@ -40,16 +43,21 @@ lint: .venv/ready
 types: .venv/ready
 	$(DEV)/mypy
 
-tests: tests-processes tests-rest
+tests: tests-processes tests-models tests-rest
 
 # These start processes and streams, and wait for them.
 PROCESSES := tests/cli tests/faults tests/runtime
+# These compute.
+MODELS := tests/edits tests/export
 
 tests-processes: .venv/ready
 	$(DEV)/python -m pytest -q $(PROCESSES) benchmarks/tests
 
+tests-models: .venv/ready
+	$(DEV)/python -m pytest -q $(MODELS)
+
 tests-rest: .venv/ready
-	$(DEV)/python -m pytest -q tests $(PROCESSES:%=--ignore=%)
+	$(DEV)/python -m pytest -q tests $(addprefix --ignore=,$(PROCESSES) $(MODELS))
 
 # JetPack 6's ONNX Runtime and numpy, and the oldest of all that pyproject.toml admits; no torch.
 oldest: .venv-oldest/ready
@@ -91,10 +99,14 @@ motion-split: .venv/ready
 clean:
 	rm -rf .venv .venv-demo .venv-oldest .venv-wheel build dist demo *.egg-info
 
-.venv/ready: pyproject.toml
+# Apart from the rest: nothing of the checkout is built here, so another environment may be.
+.venv/torch: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(DEV)/python -m pip install -q --upgrade pip
 	$(DEV)/python -m pip install -q "$(TORCH)"
+	touch $@
+
+.venv/ready: .venv/torch
 	$(DEV)/python -m pip install -q -e ".[export]" --group dev --group engine
 	touch $@
 
