@@ -369,7 +369,8 @@ def test_a_variant_of_another_backbone_is_another_variant(lab: Bundle, tmp_path:
 def test_too_few_clips_are_refused_with_the_number(lab: Bundle) -> None:
     with pytest.raises(VariantError, match=f"9 clips are too few .*: {MIN_CLIPS} at least"):
         add_variant(lab, "int8", clips=clips(9))
-    assert {file.suffix for file in VARIANTS.folder.iterdir()} == {".lock"}
+    # Some releases of filelock leave the lock file, others remove it.
+    assert {file.suffix for file in VARIANTS.folder.iterdir()} <= {".lock"}
 
 
 @pytest.mark.parametrize(("wrong", "passes"), [(0.0, True), (0.003, True), (0.02, False)])
