@@ -57,7 +57,6 @@ def open_backend(
     *,
     variant: VariantName | None = None,
     threads: int = 0,
-    fallback: bool = False,
     tensorrt: TensorRT | None = None,
 ) -> OpenedBackend:
     """Open a backend for a bundle's backbone.
@@ -71,8 +70,6 @@ def open_backend(
         variant: run this variant of the backbone; not with `tensorrt`, whose engines have
             precisions.
         threads: threads of ONNX Runtime on the CPU; 0 takes all cores.
-        fallback: let ONNX Runtime do without a provider that does not start; the description says
-            what it runs on.
         tensorrt: a test passes one that needs no GPU.
 
     Raises:
@@ -91,7 +88,7 @@ def open_backend(
     def attempt(one: BackendName) -> OpenedBackend:
         if one == "tensorrt":
             return _open_engine(bundle, tensorrt or TensorRT())
-        return _open_ort(bundle, one, variant=variant, threads=threads, fallback=fallback)
+        return _open_ort(bundle, one, variant=variant, threads=threads)
 
     if name != "auto":
         return attempt(name)
@@ -132,21 +129,14 @@ def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> OpenedBackend:
 
 
 def _open_ort(
-    bundle: Bundle,
-    name: BackendName,
-    *,
-    variant: VariantName | None,
-    threads: int,
-    fallback: bool,
+    bundle: Bundle, name: BackendName, *, variant: VariantName | None, threads: int
 ) -> OpenedBackend:
-    if name != "cpu" and not fallback:
+    if name != "cpu":
         find_device()  # ONNX Runtime would take a second to find out, and print pages
     providers = _PROVIDERS[name]
     if variant:
-        backend = open_variant(bundle, variant, providers=providers, fallback=fallback)
+        backend = open_variant(bundle, variant, providers=providers)
     else:
-        backend = OrtBackend(
-            bundle.backbone(), threads=threads, providers=providers, fallback=fallback
-        )
+        backend = OrtBackend(bundle.backbone(), threads=threads, providers=providers)
     what = f"{variant} variant, " if variant else ""
     return OpenedBackend(backend, name, f"ONNX Runtime, {what}{backend.providers[0]}")

@@ -159,22 +159,17 @@ def open_variant(
     name: VariantName,
     *,
     providers: Sequence[str] = ("CPUExecutionProvider",),
-    fallback: bool = False,
 ) -> OrtBackend:
     """Return the backend that runs a bundle's variant, for `Runtime(backend=…)`.
 
-    Providers and fallback are `OrtBackend`'s.
+    `providers` are `OrtBackend`'s.
 
     Raises:
         VariantError: there is none, or its file is damaged.
         BackendError: ONNX Runtime refuses it.
     """
-    return OrtBackend(
-        read_variant(bundle, name),
-        optimize=RECIPES[name].optimize,
-        providers=providers,
-        fallback=fallback,
-    )
+    optimize = RECIPES[name].optimize
+    return OrtBackend(read_variant(bundle, name), optimize=optimize, providers=providers)
 
 
 def read_variant(bundle: Bundle, name: VariantName) -> bytes:
