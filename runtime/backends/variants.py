@@ -16,6 +16,7 @@ import numpy as np
 
 from edgesplit._types import Float32, VariantName
 from edgesplit.backbone.backends import Backend, OrtBackend
+from edgesplit.backbone.difference import row_cosines
 from edgesplit.backbone.fp16 import round_halves
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.session import import_onnxruntime
@@ -57,7 +58,6 @@ to 0.98 or 0.99, with which a model may well pass the comparison and give fewer 
 _BLOCKS = 9
 _BLOCK_S = 0.1
 _MIN_RUNS = 3
-_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,9 +193,7 @@ def check_kernels(backend: Backend, plain: Backend, clip: Float32) -> None:
         plain: runs the same file by kernels in float32.
         clip: `clip_shape` float32 in 0..1.
     """
-    got, wanted = (one.run(clip[None]).astype(np.float64) for one in (backend, plain))
-    length = np.linalg.norm(got) * np.linalg.norm(wanted)
-    cosine = float((got * wanted).sum() / max(float(length), _TINY))
+    (cosine,) = row_cosines(backend.run(clip[None]), plain.run(clip[None]))
     if not cosine >= KERNELS_COSINE:  # false for NaN, too
         version = import_onnxruntime().__version__
         raise VariantError(
