@@ -181,10 +181,10 @@ def _speed(probes: Probes, bundle: Bundle | None) -> tuple[Speed | None, Finding
         damaged = bundle is not None and isinstance(error, BundleError)
         status: Status = "problem" if damaged else "note"
         return None, Finding("speed", status, f"It could not be measured: {error}", todo)
-    head = f" and {speed.head_ms:.2f} ms for the head" if speed.head_ms is not None else ""
     text = (
-        f"{speed.what}: {speed.backbone_ms:.1f} ms a clip{head} on {speed.on}; one clip in ten "
-        f"takes {speed.slow_ms:.1f} ms or more (a quick look at {speed.n_runs}, without decoding)."
+        f"{speed.what}: {speed.backbone_ms:.1f} ms a clip and {speed.head_ms:.2f} ms for the head "
+        f"on {speed.on}; one clip in ten takes {speed.slow_ms:.1f} ms or more (a quick look at "
+        f"{speed.n_runs}, without decoding)."
     )
     return speed, Finding("speed", "fine", text)
 

@@ -93,7 +93,7 @@ class MadeProbes(Probes):
         return answer
 
     def speed(self, path: Path | None) -> Speed:
-        return Speed("A made network", "a made backend", 12.0, 14.0, None, 20)
+        return Speed("A made network", "a made backend", 12.0, 14.0, 0.1, 20)
 
     def codecs(self) -> tuple[str, ...]:
         return ("h264", "hevc", "vp9", "av1", "mjpeg")
