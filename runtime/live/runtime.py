@@ -10,9 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -44,25 +43,16 @@ class Prediction:
     """The decision about one clip, and the head that made it."""
 
     label: str
-    path: tuple[PathStep, ...]
-    """From the root class to the decided class, with each level's probability."""
     score: float
     """Probability of the decided class."""
+    path: tuple[PathStep, ...]
+    """From the root class to the decided class, with each level's probability."""
     head_digest: str
     timings: Timings
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
-        return {
-            "label": self.label,
-            "score": self.score,
-            "path": [{"label": s.label, "probability": s.probability} for s in self.path],
-            "head_digest": self.head_digest,
-            "timings": {
-                "backbone_ms": self.timings.backbone_ms,
-                "head_ms": self.timings.head_ms,
-            },
-        }
+        return asdict(self)
 
 
 class Runtime:
@@ -115,12 +105,7 @@ class Runtime:
     def __enter__(self) -> Runtime:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     @property
@@ -209,8 +194,8 @@ class Runtime:
         return [
             Prediction(
                 label=path[-1].label,
-                path=path,
                 score=path[-1].probability,
+                path=path,
                 head_digest=serving.digest,
                 timings=timings,
             )
