@@ -7,7 +7,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
@@ -104,7 +104,7 @@ def run_bench(
             "variant": job.variant,
             "clip": job.clip and str(job.clip),
         },
-        "device": device.to_json(),
+        "device": asdict(device),
         "summary": device.summary,
         "reference": {
             "what": REFERENCE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +59,7 @@ class Checkup:
     device: DeviceRecord
     findings: tuple[Finding, ...]
     speed: Speed | None
-    providers: dict[str, str] = field(default_factory=dict)
+    providers: dict[str, str]
     """By provider of ONNX Runtime, why it does not run here; empty if it does."""
 
     @property
@@ -69,13 +69,7 @@ class Checkup:
 
     def to_json(self) -> dict[str, Any]:
         """The checkup as JSON holds it."""
-        return {
-            "usable": self.usable,
-            "device": self.device.to_json(),
-            "findings": [asdict(finding) for finding in self.findings],
-            "speed": asdict(self.speed) if self.speed else None,
-            "providers": self.providers,
-        }
+        return {"usable": self.usable, **asdict(self)}
 
 
 def examine(

@@ -13,10 +13,9 @@ import platform
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from edgesplit.runtime.device.jetson import (
     PowerMode,
@@ -88,10 +87,6 @@ class DeviceRecord:
     def summary(self) -> str:
         """One line, as in `x86_64, 2 cores, AMD EPYC`."""
         return f"{self.machine}, {self.cores} cores, {self.model or self.processor}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as JSON holds it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

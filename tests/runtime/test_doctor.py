@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_record_of_an_orin_nano(nano: Path) -> None:
     assert device.throttle_events == 4
     assert device.power_mode is not None
     assert device.power_mode.name == "15W"
-    assert json.loads(json.dumps(device.to_json()))["power_modes"][2] == {
+    assert json.loads(json.dumps(asdict(device)))["power_modes"][2] == {
         "name": "MAXN_SUPER",
         "id": 2,
     }
