@@ -335,7 +335,7 @@ def test_numbers_have_three_digits_that_matter(value: float, text: str) -> None:
 
 
 def test_long_labels_and_markup_keep_inside_a_chart() -> None:
-    chart = bars("<b>", [("a & b" * 8, {"x": 1.0, "y": 2.0})], axis="milliseconds", unit="ms")
+    chart = bars("<b>", [("a & b" * 8, 3.0)], axis="milliseconds", unit="ms")
     chart += curve("t", [5.0], x="x", y="y")
     for left, right, _, text, (width, _) in Drawn(chart).texts:
         assert left >= 0, text
