@@ -119,12 +119,8 @@ def _answer(question: BenchQuestion, job: Job) -> dict[str, Any]:
     """Answer one question, in a process in which nothing of another question still runs."""
     answer: Callable[[Job, Progress], Answer]
     answer = import_module(f"edgesplit.runtime.bench.{question}").answer
-    return answer(job, _print_progress).to_json()
-
-
-def _print_progress(what: str) -> None:
-    sys.stderr.write(f"{what}\n")  # the caller reads the last line
-    sys.stderr.flush()
+    # The caller reads the last line.
+    return asdict(answer(job, lambda what: sys.stderr.write(f"{what}\n")))
 
 
 def check_folder(folder: Path | None) -> None:

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def record(demo: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """Every question in small, in this process: some seconds for all the tests that read it."""
     job = Job(demo.path, SMALL)
     with own_cache(tmp_path_factory.mktemp("cache")):
-        answers = {name: ANSWERS[name](job, lambda _: None).to_json() for name in QUESTIONS}
+        answers = {name: asdict(ANSWERS[name](job, lambda _: None)) for name in QUESTIONS}
     made = run_bench(job, ()) | {"reference": {"what": "made", "ms": 1.0}, "answers": answers}
     read: dict[str, Any] = json.loads(json.dumps(made))
     return read
