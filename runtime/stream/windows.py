@@ -196,20 +196,18 @@ class Windower:
         accounting: FrameAccounting,
         *,
         live: bool,
-        period_s: float | None = None,
     ) -> None:
-        """Start at the beginning of a stream.
+        """Start at the beginning of a stream, whose frames are shown for a step of the grid.
 
         Args:
             grid: the times of windows.
             preprocessing: the layout of clips.
             accounting: counts every frame and window.
             live: measure gaps by arrival instead of timestamps, since a camera's clock may jump.
-            period_s: seconds that one frame of the source is shown; by default a step of the grid.
         """
         self.grid, self._preprocessing = grid, preprocessing
         self._accounting, self._live = accounting, live
-        self.set_period(period_s or 1 / grid.fps)
+        self.set_period(1 / grid.fps)
         self._sampled, self._last = frozenset(grid.sampled), grid.sampled[-1]
         self._open: deque[_OpenWindow] = deque()
         self._held: Frame | None = None  # shown until the next frame is known
