@@ -258,14 +258,14 @@ def build_engine(
         return precision == "int8" or known.backbone == source().digest
 
     def make() -> tuple[Engine, bytes, dict[Path, bytes]]:
-        times = _timing_file(platform)
+        timing_file, times = _find_times(platform)
         built_from = source()
         progress("building")
         plan = runner.build(
             built_from.rewritten.data,
             clip_shape=bundle.preprocessing.clip_shape,
             batch=sizes,
-            timing_cache=_read_times(times),
+            timing_cache=times,
             progress=progress,
         )
         features = _run(plan.engine, own, built_from.clips, sizes, runner, progress)
@@ -282,7 +282,7 @@ def build_engine(
             n_calibrated=built_from.n_calibrated,
             **describe_file(plan.engine),
         )
-        return engine, plan.engine, {times: plan.timing_cache}
+        return engine, plan.engine, {timing_file: plan.timing_cache}
 
     key = _key(bundle.feature_space, platform, precision)
     return ENGINES.find_or_make(key, make, accept=is_current)
@@ -383,12 +383,10 @@ def _key(feature_space: str, platform: Platform, precision: EnginePrecision) -> 
     )
 
 
-def _read_times(file: Path) -> bytes:
-    known = find_cached(ENGINES.folder.name, file.parent.name, file.name)
-    return known.read_bytes() if known and known.exists() else b""
-
-
-def _timing_file(platform: Platform) -> Path:
-    # TensorRT's times hold for a device, its versions, and how networks are built: always alike.
+def _find_times(platform: Platform) -> tuple[Path, bytes]:
+    """Return the file of the timings that TensorRT took on a platform, and its content."""
+    # They hold for a device, its versions, and how networks are built: always alike.
     name = make_key(platform.tensorrt, platform.cuda, platform.gpu, "strongly typed")
-    return ENGINES.folder / "timing" / f"{name}.cache"
+    file = ENGINES.folder / "timing" / f"{name}.cache"
+    known = find_cached(ENGINES.name, "timing", file.name)
+    return file, known.read_bytes() if known and known.exists() else b""
