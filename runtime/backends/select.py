@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -14,7 +13,7 @@ from edgesplit.runtime.backends.cuda import find_device
 from edgesplit.runtime.backends.engines import ENGINES, TensorRT, open_engine_on
 from edgesplit.runtime.backends.variants import open_variant
 
-__all__ = ["OpenedBackend", "PassedOver", "open_backend"]
+__all__ = ["OpenedBackend", "PassedOver", "check_variant", "open_backend"]
 
 _PROVIDERS: dict[BackendName, tuple[str, ...]] = {
     "cpu": ("CPUExecutionProvider",),
@@ -73,17 +72,16 @@ def open_backend(
         tensorrt: a test passes one that needs no GPU.
 
     Raises:
-        BackendError: the backend cannot start here.
+        BackendError: the backend cannot start here, or a variant is asked of an engine.
         EngineError: there is no engine that fits.
         VariantError: there is no such variant.
         IsolatedProcessError: TensorRT crashed.
         MissingExtraError: what the backend needs is not installed.
-        ValueError: the name is unknown, or a variant is asked of an engine.
+        ValueError: the name is unknown.
     """
     if name not in get_args(BackendName):
         raise ValueError(f"name must be one of {', '.join(get_args(BackendName))}, got {name!r}")
-    if name == "tensorrt" and variant:
-        raise ValueError(f"an engine has a precision, not a variant: leave out {variant!r}")
+    check_variant(name, variant)
 
     def attempt(one: BackendName) -> OpenedBackend:
         if one == "tensorrt":
@@ -92,19 +90,23 @@ def open_backend(
 
     if name != "auto":
         return attempt(name)
-    return _open_fastest(attempt, _FASTEST_FIRST[1:] if variant else _FASTEST_FIRST)
-
-
-def _open_fastest(
-    attempt: Callable[[BackendName], OpenedBackend], names: tuple[BackendName, ...]
-) -> OpenedBackend:
     passed_over: list[PassedOver] = []
-    for name in names[:-1]:
+    *faster, slowest = _FASTEST_FIRST[1:] if variant else _FASTEST_FIRST
+    for one in faster:
         try:
-            return replace(attempt(name), passed_over=tuple(passed_over))
+            return replace(attempt(one), passed_over=tuple(passed_over))
         except EdgesplitError as error:
-            passed_over.append(PassedOver(name, error.reason))
-    return replace(attempt(names[-1]), passed_over=tuple(passed_over))
+            passed_over.append(PassedOver(one, error.reason))
+    return replace(attempt(slowest), passed_over=tuple(passed_over))
+
+
+def check_variant(name: BackendName, variant: VariantName | None) -> None:
+    """Raise BackendError if a variant is asked of an engine, which cannot have one."""
+    if name == "tensorrt" and variant:
+        raise BackendError(
+            f"An engine has a precision, not a variant. Leave out the {variant} variant, or run it "
+            "by another backend: cuda or cpu."
+        )
 
 
 def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> OpenedBackend:

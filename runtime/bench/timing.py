@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from edgesplit._types import BackendName, VariantName
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.runtime.backends.select import OpenedBackend, open_backend
+from edgesplit.runtime.backends.select import OpenedBackend, check_variant, open_backend
 
 __all__ = [
     "REFERENCE",
@@ -77,6 +77,9 @@ class Job:
     """The video to predict; without it one is made."""
     scratch: Path | None = None
     """A folder for copies. The caller removes it, because a question may be killed."""
+
+    def __post_init__(self) -> None:
+        check_variant(self.backend, self.variant)
 
     def open(self) -> tuple[Bundle, OpenedBackend]:
         """Open the bundle and the backend that runs its backbone."""

@@ -378,6 +378,10 @@ def test_the_package_gives_what_it_lists() -> None:
     [
         (("-o", "file/below"), "Nothing can be written to .*file"),
         (("--seconds", "nan"), "nan is not a finite number"),
+        (
+            ("--backend", "tensorrt", "--variant", "int8"),
+            "has a precision, not a variant. Leave out the int8",
+        ),
         (("--against-bundle", "demo.bundle", "--seconds", "9"), "leave out .*--seconds"),
     ],
 )
