@@ -130,7 +130,7 @@ class _Run:
 
 def answer(job: Job, progress: Progress) -> Answer:
     """Time predictions in turns with nobody publishing and with a publisher."""
-    _, choice = job.open()
+    _, opened = job.open()
     with copied_bundle(job.bundle, job.scratch) as bundle:
         ((label, into),) = find_splits(bundle, 1)
         first = bundle.live
@@ -138,7 +138,7 @@ def answer(job: Job, progress: Progress) -> Answer:
         kinds: dict[str, list[_Run]] = {"null": [], "swaps": []}
         built: list[float] = []
         with Runtime(
-            bundle, backend=choice.backend, on_swap=lambda head: built.append(head.build_ms)
+            bundle, backend=opened.backend, on_swap=lambda head: built.append(head.build_ms)
         ) as runtime:
             every_s = max(_PUBLISH_S, _PREDICTIONS * _time_prediction(runtime))
             for _ in range(job.effort.repeats):
