@@ -90,18 +90,15 @@ def examine(
     """
     probes = probes or Probes()
     device = describe_device(root, run)
-    findings = [_device(device)]
     opened, bundle_findings = _bundle(bundle, root)
     providers, provider_findings = _providers(probes)
-    findings += provider_findings
-    findings += _tensorrt(probes, opened)
+    findings = [_device(device), *provider_findings, *_tensorrt(probes, opened)]
     speed = None
     if any(not reason for reason in providers.values()):
         speed, finding = _speed(probes, opened)
         findings.append(finding)
-    findings += [_codecs(probes), *_cameras(root, probes)]
-    findings += [*_power(device), *_memory(device), *_clock(device)]
-    findings += [*bundle_findings, _cache()]
+    findings += [_codecs(probes), *_cameras(root, probes), *_power(device), *_memory(device)]
+    findings += [*_clock(device), *bundle_findings, _cache()]
     return Checkup(device=device, findings=tuple(findings), speed=speed, providers=providers)
 
 
@@ -120,22 +117,18 @@ def _providers(probes: Probes) -> tuple[dict[str, str], list[Finding]]:
     except EdgesplitError as error:
         todo = "Nothing runs without it: pip install 'edgesplit[cpu]'; see docs/jetson.md."
         return {}, [Finding("ONNX Runtime", "problem", str(error), todo)]
-    works = [name for name, reason in found.items() if not reason]
+    reasons = {name.removesuffix("ExecutionProvider"): why for name, why in found.items()}
+    works = [name for name, reason in reasons.items() if not reason]
     findings = []
     if works:
-        text = f"runs a model on {', '.join(map(_short, works))}."
-        findings.append(Finding("ONNX Runtime", "fine", text))
-    for name, reason in found.items():
+        findings.append(Finding("ONNX Runtime", "fine", f"runs a model on {', '.join(works)}."))
+    status: Status = "note" if works else "problem"
+    todo = "Its driver or a library is missing; the others serve until then."
+    for name, reason in reasons.items():
         if reason:
-            status: Status = "note" if works else "problem"
-            text = f"lists {_short(name)}, but it does not start here: {reason}"
-            todo = "Its driver or a library is missing; the others serve until then."
+            text = f"lists {name}, but it does not start here: {reason}"
             findings.append(Finding("ONNX Runtime", status, text, todo))
     return found, findings
-
-
-def _short(provider: str) -> str:
-    return provider.removesuffix("ExecutionProvider")
 
 
 def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
@@ -154,12 +147,10 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
         yield Finding("TensorRT", "fine", text)
     if bundle is None:
         return
-    engines = [one for one in ENGINES.list() if one.feature_space == bundle.feature_space]
-    fitting = [one.precision for one in engines if one.platform == platform]
-    variants = [one for one in VARIANTS.list() if one.feature_space == bundle.feature_space]
-    made = [f"{precision} engine" for precision in fitting] + [
-        f"{one.name} variant" for one in variants
-    ]
+    space = bundle.feature_space
+    engines = [one for one in ENGINES.list() if one.feature_space == space]
+    made = [f"{one.precision} engine" for one in engines if one.platform == platform]
+    made += [f"{one.name} variant" for one in VARIANTS.list() if one.feature_space == space]
     if made:
         yield Finding("cache", "fine", f"It holds for this backbone: {', '.join(made)}.")
     elif platform:
@@ -204,15 +195,12 @@ def _cameras(root: Path, probes: Probes) -> Iterator[Finding]:
             "camera", "fine", "None is connected (no /dev/video*); video files need none."
         )
         return
-    closed = [node.name for node in nodes if not probes.may_use(node)]
-    opened = [node.name for node in nodes if node.name not in closed]
-    if opened:
-        names = ", ".join(f"/dev/{name}" for name in opened)
-        yield Finding("camera", "fine", f"{names} may be opened by this user.")
-    if closed:
-        names = ", ".join(f"/dev/{name}" for name in closed)
+    allowed = {f"/dev/{node.name}": probes.may_use(node) for node in nodes}
+    if opened := ", ".join(name for name, may in allowed.items() if may):
+        yield Finding("camera", "fine", f"{opened} may be opened by this user.")
+    if closed := ", ".join(name for name, may in allowed.items() if not may):
         todo = "sudo usermod -aG video $USER, then log in again."
-        yield Finding("camera", "note", f"{names} may not be opened by this user.", todo)
+        yield Finding("camera", "note", f"{closed} may not be opened by this user.", todo)
 
 
 def _power(device: DeviceRecord) -> Iterator[Finding]:
@@ -257,7 +245,7 @@ def _memory(device: DeviceRecord) -> Iterator[Finding]:
     if device.memory_bytes is None:
         return
     free = device.memory_available_bytes
-    text = f"{_gb(device.memory_bytes)}" + (f", {_gb(free)} of it free." if free else ".")
+    text = _gb(device.memory_bytes) + (f", {_gb(free)} of it free." if free else ".")
     limits = []
     if device.memory_limit_bytes:
         limits.append(f"{_gb(device.memory_limit_bytes)} of memory")
@@ -320,9 +308,8 @@ def _disk(path: Path, root: Path) -> Iterator[Finding]:
         text = f"It lies on {kind}, which has no journal: losing power may damage an edit, or more."
         todo = "Copy it to ext4."
     else:
-        yield Finding("disk", "fine", f"It lies on {kind}: an edit survives losing power.")
-        return
-    yield Finding("disk", "note", text, todo)
+        text = f"It lies on {kind}: an edit survives losing power."
+    yield Finding("disk", "note" if todo else "fine", text, todo)
 
 
 def _cache() -> Finding:
