@@ -84,7 +84,11 @@ class Runtime:
         Raises:
             BundleError: the bundle is damaged.
             BackendError: the backend cannot start.
+            TypeError: the backend is the name of one.
         """
+        if isinstance(backend, str):
+            opened = f"open_backend(bundle, {backend!r}).backend"
+            raise TypeError(f"backend must be an open backend, as {opened} is, got {backend!r}")
         if rollback_above is not None and not 0 <= rollback_above < 1:
             raise ValueError(f"rollback_above must be from 0 to below 1, got {rollback_above}")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
