@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edgesplit._types import Float32, UInt8
@@ -164,15 +164,13 @@ class Gap:
     reason: str
 
 
+@dataclass(slots=True, eq=False)
 class _OpenWindow:
     """A window that still lacks frames."""
 
-    __slots__ = ("first", "frames", "pictures")
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.pictures: dict[int, UInt8] = {}
-        self.frames: list[FrameUse] = []
+    first: int
+    pictures: dict[int, UInt8] = field(default_factory=dict)
+    frames: list[FrameUse] = field(default_factory=list)
 
 
 class _SegmentEnd(NamedTuple):
