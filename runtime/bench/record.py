@@ -125,9 +125,8 @@ def _answer(question: BenchQuestion, job: Job) -> dict[str, Any]:
 
 def check_folder(folder: Path | None) -> None:
     """Raise EdgesplitError if the folder cannot be created, before anything is measured."""
-    place = (folder or Path("bench")).absolute().parent
-    while not place.exists():
-        place = place.parent
+    parents = (folder or Path("bench")).absolute().parents
+    place = next(parent for parent in parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise EdgesplitError(f"Nothing can be written to {place}. Name another folder: -o FOLDER.")
 

@@ -223,14 +223,13 @@ def _power(device: DeviceRecord) -> Iterator[Finding]:
         low, high, current = device.mhz
         which = f"governor {', '.join(device.governors) or 'unknown'}"
         if low < high:
-            todo = (
-                "For steady figures: sudo jetson_clocks (until the next reboot)."
-                if device.l4t
-                else "For steady figures: sudo cpupower frequency-set -g performance."
-            )
+            todo = ""
+            if device.l4t:
+                todo = "For steady figures: sudo jetson_clocks (until the next reboot)."
+            elif device.governors != ("performance",):
+                todo = "For steady figures: sudo cpupower frequency-set -g performance."
             text = f"CPU clocks move between {low:.0f} and {high:.0f} MHz ({which})."
-            steady = device.governors == ("performance",) and not device.l4t
-            yield Finding("clocks", "fine" if steady else "note", text, "" if steady else todo)
+            yield Finding("clocks", "note" if todo else "fine", text, todo)
         else:
             yield Finding("clocks", "fine", f"CPU clocks stay at {current:.0f} MHz ({which}).")
     if device.throttle_events:
