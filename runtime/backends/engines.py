@@ -67,7 +67,6 @@ __all__ = [
     "TensorRT",
     "build_engine",
     "open_engine",
-    "open_engine_on",
 ]
 
 
@@ -289,9 +288,14 @@ def build_engine(
 
 
 def open_engine(
-    bundle: Bundle, *, precision: EnginePrecision = "fp32", tensorrt: TensorRT | None = None
+    bundle: Bundle, *, precision: EnginePrecision = "fp32", platform: Platform | None = None
 ) -> EngineBackend:
     """Return the backend that runs a bundle's engine on this device, for `Runtime(backend=…)`.
+
+    Args:
+        bundle: whose backbone it is.
+        precision: the engine's.
+        platform: this device's, where it is known: finding it starts TensorRT in a process.
 
     Raises:
         EngineError: there is none, its file is damaged, or TensorRT does not take it.
@@ -299,12 +303,7 @@ def open_engine(
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT or cuda-bindings is not installed.
     """
-    return open_engine_on(bundle, (tensorrt or TensorRT()).platform(), precision)
-
-
-def open_engine_on(bundle: Bundle, platform: Platform, precision: EnginePrecision) -> EngineBackend:
-    """Return the same for a platform that is known: finding it starts TensorRT in a process."""
-    key = _key(bundle.feature_space, platform, precision)
+    key = _key(bundle.feature_space, platform or TensorRT().platform(), precision)
     clips = " --clips FOLDER" if precision == "int8" else ""
     what = f"{precision} engine of {bundle.path} for this device"
     command = f"edgesplit engine build --precision {precision}{clips}"

@@ -10,7 +10,7 @@ from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.runtime.backends.cuda import find_device
-from edgesplit.runtime.backends.engines import ENGINES, TensorRT, open_engine_on
+from edgesplit.runtime.backends.engines import ENGINES, TensorRT, open_engine
 from edgesplit.runtime.backends.variants import open_variant
 
 __all__ = ["OpenedBackend", "PassedOver", "check_variant", "open_backend"]
@@ -126,7 +126,7 @@ def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> OpenedBackend:
             reason=f"no engine for {here} in the cache",
         )
     engine = max(fitting, key=lambda one: get_args(EnginePrecision).index(one.precision))
-    backend = open_engine_on(bundle, platform, engine.precision)
+    backend = open_engine(bundle, precision=engine.precision, platform=platform)
     return OpenedBackend(backend, "tensorrt", f"{engine.tensorrt}, {engine.precision} engine")
 
 

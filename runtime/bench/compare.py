@@ -161,7 +161,7 @@ def compare_now(
     *,
     bundle: Path | None = None,
     python: Path | None = None,
-    on_turn: Callable[[int, int], None] | None = None,
+    on_turn: Callable[[int, int], object] = lambda done, n: None,
 ) -> Comparison:
     """Run a bundle here in turns with another bundle, another environment, or both.
 
@@ -186,7 +186,7 @@ def compare_sides(
     turns: int = TURNS,
     blocks: int = _BLOCKS,
     block_s: float = _BLOCK_S,
-    on_turn: Callable[[int, int], None] | None = None,
+    on_turn: Callable[[int, int], object] = lambda done, n: None,
 ) -> Comparison:
     """Run both sides in turns.
 
@@ -203,8 +203,7 @@ def compare_sides(
     """
     ratios: dict[str, list[float]] = {}
     for turn in range(turns):
-        if on_turn is not None:
-            on_turn(turn, turns)
+        on_turn(turn, turns)
         with ExitStack() as stack:
             order = (this, other) if turn % 2 else (other, this)
             workers = [

@@ -42,7 +42,7 @@ def run_bench(
     job: Job,
     questions: Sequence[BenchQuestion] = QUESTIONS,
     *,
-    on_wait: Callable[[BenchQuestion, str], None] | None = None,
+    on_wait: Callable[[BenchQuestion, str], object] = lambda question, line: None,
 ) -> dict[str, Any]:
     """Answer questions about a bundle, which is not changed.
 
@@ -71,8 +71,7 @@ def run_bench(
         for question in (one for one in QUESTIONS if one in questions):
 
             def wait(seconds: float, line: str, question: BenchQuestion = question) -> None:
-                if on_wait is not None:
-                    on_wait(question, line)
+                on_wait(question, line)
 
             try:
                 found = run_isolated(_answer, question, scratched, every_s=0.5, on_wait=wait)

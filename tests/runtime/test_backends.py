@@ -51,7 +51,7 @@ def make_fake_engine(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Backend
     use_fake_gpu(monkeypatch)
     fake = FakeTensorRT()
     build_engine(bundle, tensorrt=fake)
-    return open_engine(bundle, tensorrt=fake)
+    return open_engine(bundle, platform=fake.platform())
 
 
 def make_engine(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Backend:
