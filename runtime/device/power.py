@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from edgesplit.runtime.device.jetson import Sample, parse_tegrastats
+from edgesplit.runtime.device.jetson import parse_tegrastats, total_mw
 
 __all__ = ["MAX_GAP_S", "PowerSampler", "energy_j"]
 
@@ -47,7 +47,7 @@ class PowerSampler:
         self._trace = trace
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
-        self._samples: list[tuple[float, Sample]] = []
+        self._samples: list[tuple[float, dict[str, int]]] = []
 
     def __enter__(self) -> PowerSampler:
         if self._trace is None:
@@ -82,18 +82,17 @@ class PowerSampler:
     def _read(self) -> None:
         output = self._process.stdout if self._process else None
         for time_s, line in self._trace or ((time.monotonic(), line) for line in output or ()):
-            sample = parse_tegrastats(line)
-            if sample is not None:
-                self._samples.append((time_s, sample))
+            if powers := parse_tegrastats(line):
+                self._samples.append((time_s, powers))
 
     @property
-    def samples(self) -> tuple[tuple[float, Sample], ...]:
-        """Seconds of the monotonic clock, and the power then."""
+    def samples(self) -> tuple[tuple[float, dict[str, int]], ...]:
+        """Seconds of the monotonic clock, and the milliwatts by rail then."""
         return tuple(self._samples)
 
     def energy_j(self, start_s: float, end_s: float) -> float | None:
         """Return joules of the whole module between two times of the monotonic clock."""
-        totals = ((time_s, sample.total_mw) for time_s, sample in self.samples)
+        totals = ((time_s, total_mw(powers)) for time_s, powers in self.samples)
         known = [(time_s, total / 1000) for time_s, total in totals if total is not None]
         return energy_j(known, start_s, end_s)
 
