@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["check_digest", "is_digest", "load_arrays", "load_json", "save_arrays"]
+__all__ = ["check_digest", "is_digest", "load_arrays", "load_json", "nan_to_null", "save_arrays"]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -41,6 +42,11 @@ def load_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def nan_to_null(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a JSON object with None in place of NaN, which JSON does not have."""
+    return {key: None if value != value else value for key, value in content.items()}
 
 
 def load_arrays(data: bytes, *names: str) -> dict[str, npt.NDArray[Any]]:

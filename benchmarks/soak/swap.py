@@ -23,7 +23,12 @@ from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.demo import unpack_demo
 from edgesplit.heads.head import Head
 from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, Stream
-from edgesplit.runtime.bench.swap import Publish, find_first_results, start_publisher
+from edgesplit.runtime.bench.swap import (
+    Publish,
+    find_first_results,
+    read_publishes,
+    start_publisher,
+)
 from edgesplit.runtime.stream import Decision, Frame, Source, Swapped
 
 FPS = 30.0
@@ -110,13 +115,13 @@ def watch(
         for event in stream:
             if isinstance(event, Decision):
                 if not block.results:
-                    publisher.start()
+                    publisher.write("go")
                 block.results.append((time.monotonic(), event))
                 if event.end >= seconds:  # the camera goes on a little longer
                     stream.stop()
             elif isinstance(event, Swapped):
                 block.n_swapped += 1
-        block.published = publisher.finish()
+        block.published = read_publishes(publisher)
     return block
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.ssv2_split.evaluate import Row
+from edgesplit._data import nan_to_null
 from edgesplit.heads.metrics import Score
 
 __all__ = ["Line", "Published", "published_for", "render", "summarise"]
@@ -78,7 +79,7 @@ class Line:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; NaN becomes null."""
-        return {key: None if value != value else value for key, value in asdict(self).items()}
+        return nan_to_null(asdict(self))
 
 
 def summarise(rows: Sequence[Row]) -> list[Line]:

@@ -23,6 +23,6 @@ def test_a_result_of_another_head_is_found() -> None:
     feature = np.array([3, 0, 0], np.float32)
     result = head.evaluate(feature)
     path = head.path(int(result.class_index[0]), result.probabilities[0])
-    told = Prediction("a", path, path[-1].probability, head.digest, Timings(0, 0))
+    told = Prediction("a", path[-1].probability, path, head.digest, Timings(0, 0))
     assert not swap.wrong(told, head, feature)
     assert swap.wrong(told, other, feature)

@@ -3,6 +3,7 @@
 identity   its bytes, and the feature space that heads belong to
 session    makes every ONNX Runtime session
 backends   clip -> feature by ONNX Runtime, or by any function
+difference how far features or logits differ
 features   a folder of videos -> features, each computed once
 ranges     the range of each value on clips
 graph      tools to rewrite a backbone's graph

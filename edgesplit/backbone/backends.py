@@ -45,7 +45,6 @@ class OrtBackend:
         threads: int = 0,
         providers: Sequence[str] = ("CPUExecutionProvider",),
         optimize: bool = True,
-        fallback: bool = False,
     ) -> None:
         """Open a session.
 
@@ -54,18 +53,13 @@ class OrtBackend:
             threads: threads inside an operator; 0 lets ONNX Runtime take all cores.
             providers: ONNX Runtime's execution providers, the preferred one first.
             optimize: let ONNX Runtime rewrite the graph; not on a CPU for float16 (`to_fp16`).
-            fallback: do without a provider that does not start; `providers` says what is left.
 
         Raises:
             BackendError: ONNX Runtime refuses the model or cannot start a provider.
             MissingExtraError: ONNX Runtime is not installed.
         """
         self._session: Any = open_session(
-            backbone,
-            threads=threads,
-            providers=providers,
-            optimize=optimize,
-            fallback=fallback,
+            backbone, threads=threads, providers=providers, optimize=optimize
         )
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         """The execution providers that started, the preferred one first."""

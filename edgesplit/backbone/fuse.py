@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import version_converter
 
+from edgesplit.backbone.difference import relative_difference
 from edgesplit.backbone.identity import LARGEST_BYTES, check_self_contained
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
@@ -131,4 +132,4 @@ def _compare(
             f"The fused file decides {int((decided != by_two).sum())} of {_N_CLIPS} random clips "
             "differently from backbone and head. Update ONNX Runtime, or fuse the fp32 backbone."
         )
-    return float(np.abs(logits - wanted).max() / np.abs(wanted).max())
+    return relative_difference(logits, wanted)

@@ -6,7 +6,6 @@ never with weights from another file.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from types import ModuleType
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = ["import_onnxruntime", "open_session"]
-
-_log = logging.getLogger(__name__)
 
 
 def import_onnxruntime() -> ModuleType:
@@ -50,7 +47,6 @@ def open_session(
     providers: Sequence[str] = ("CPUExecutionProvider",),
     optimize: bool = True,
     in_order: bool = False,
-    fallback: bool = False,
 ) -> onnxruntime.InferenceSession:
     """Return a session that runs `model`.
 
@@ -62,7 +58,6 @@ def open_session(
             a quarter of the time that making the session takes, and runs are no faster.
         in_order: run the operators in the graph's order. By default ONNX Runtime runs those last
             that only outputs wait for, and holds everything that they read until then.
-        fallback: do without a provider that is not available, and log it; else it is an error.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
@@ -86,7 +81,7 @@ def open_session(
     options.log_severity_level = 3  # errors; warnings about providers are checked below
     available = onnxruntime.get_available_providers()
     absent = [name for name in providers if name not in available]
-    if absent and not fallback:
+    if absent:
         raise BackendError(
             f"{version} is built without {', '.join(absent)}. Name another provider.",
             reason=f"ONNX Runtime is built without {', '.join(absent)}",
@@ -98,23 +93,17 @@ def open_session(
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in tensors.values()]
         options.add_external_initializers(list(tensors), values)
         model = model.graph
-    wanted = [name for name in providers if name in available] or ["CPUExecutionProvider"]
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=wanted)
+        session = onnxruntime.InferenceSession(model, options, providers=list(providers))
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise BackendError(f"{version} refuses the model: {error}") from error
     missing = [name for name in providers if name not in session.get_providers()]
     if missing:
         # Being listed means nothing: ONNX Runtime falls back without an error, and a device that
         # was meant to use its GPU would silently be ten times slower.
-        words = (
-            f"{version} could not start {', '.join(missing)}",
-            f"on {', '.join(session.get_providers())}",
+        raise BackendError(
+            f"{version} could not start {', '.join(missing)}; it would run on "
+            f"{', '.join(session.get_providers())}. Check the driver, or name another provider.",
+            reason=f"ONNX Runtime could not start {', '.join(missing)}",
         )
-        if not fallback:
-            raise BackendError(
-                f"{words[0]}; it would run {words[1]}. Check the driver, or name another provider.",
-                reason=f"ONNX Runtime could not start {', '.join(missing)}",
-            )
-        _log.warning("%s; it runs %s", *words)
     return session

@@ -221,7 +221,9 @@ def _find_head(named: str) -> str | Head:
     from edgesplit.storage.files import read_bytes
 
     file = Path(named)
-    return Head.from_bytes(read_bytes(file)) if file.is_file() else named
+    # A digest has no suffix and no folder: what has one is a file, though it may be missing.
+    is_file = file.suffix or len(file.parts) > 1 or file.is_file()
+    return Head.from_bytes(read_bytes(file)) if is_file else named
 
 
 def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgesplit._data import nan_to_null
 from edgesplit.edits.checks import Decision, warn_of_clips, warn_of_flips
 from edgesplit.edits.estimate import Estimate
 from edgesplit.edits.fitting import FittedRows
@@ -83,9 +84,8 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; NaN becomes null."""
-        content = asdict(self)
-        for part, key in ((content, "likeness"), *((row, "margin") for row in content["rows"])):
-            part[key] = None if part[key] != part[key] else part[key]
+        content = nan_to_null(asdict(self))
+        content["rows"] = [nan_to_null(row) for row in content["rows"]]
         content["splits"] = [split.to_json() for split in self.splits]
         return content
 

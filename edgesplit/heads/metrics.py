@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit._data import nan_to_null
 from edgesplit._types import Float32, Int64
 from edgesplit.errors import EditError
 from edgesplit.heads.head import Head
@@ -40,7 +41,7 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object of the fields; NaN becomes null."""
-        return {key: None if value != value else value for key, value in asdict(self).items()}
+        return nan_to_null(asdict(self))
 
 
 def score_split(

@@ -28,16 +28,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "VIDEO_SUFFIXES",
+    "Clip",
     "VideoClip",
     "count_packets",
     "decode_video",
     "find_videos",
+    "load_clip",
     "read_clip",
     "read_pictures",
     "read_video",
     "scale_frame",
     "stack_clip",
 ]
+
+Clip: TypeAlias = "str | Path | Float32"
+"""A video file, or a clip as the backbone takes it: float32 in 0..1, `preprocessing.clip_shape`."""
 
 Scale: TypeAlias = "Callable[[av.VideoFrame, Preprocessing], UInt8]"
 """As `scale_frame`."""
@@ -74,6 +79,20 @@ def read_clip(path: str | Path, preprocessing: Preprocessing) -> Float32:
         ClipError: the file is missing, not a video, or holds no frame.
     """
     return read_video(path, preprocessing).pixels
+
+
+def load_clip(clip: Clip, preprocessing: Preprocessing) -> Float32:
+    """Return the clip of a video file, as `read_clip` does, or the clip that was given.
+
+    Raises:
+        ClipError: as `read_clip`.
+        ValueError: the given clip has another shape than `preprocessing.clip_shape`.
+    """
+    if isinstance(clip, (str, Path)):
+        return read_clip(clip, preprocessing)
+    if clip.shape != preprocessing.clip_shape:
+        raise ValueError(f"a clip has shape {clip.shape}, want {preprocessing.clip_shape}")
+    return np.asarray(clip, np.float32)
 
 
 def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:

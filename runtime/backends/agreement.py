@@ -9,17 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
 from edgesplit._types import Float32
 from edgesplit.backbone.backends import Backend
+from edgesplit.backbone.difference import relative_difference, row_cosines, row_distances
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, VariantError
 from edgesplit.heads.head import Head
-from edgesplit.video.clips import read_clip
+from edgesplit.video.clips import Clip, load_clip
 
 __all__ = [
     "MIN_CLIPS",
@@ -35,14 +35,11 @@ __all__ = [
     "share_clips",
 ]
 
-Clips: TypeAlias = "Sequence[str | Path | Float32] | Float32"
-"""Video files, or clips as the backbone takes them: float32 in 0..1, `preprocessing.clip_shape`."""
+Clips: TypeAlias = "Sequence[Clip] | Float32"
 Progress = Callable[[str], None]
 
 MIN_CLIPS = 10
 """With fewer clips neither the ranges of values nor the comparison are reliable."""
-
-_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +71,11 @@ class Tolerance:
 
 def compare_features(wanted: Float32, got: Float32, head: Head) -> Agreement:
     """Compare features `(clips, dim)` with those that fp32 gives for the same clips."""
-    expected, found = wanted.astype(np.float64), got.astype(np.float64)
-    lengths, own_lengths = (
-        np.maximum(np.linalg.norm(side, axis=1), _TINY) for side in (expected, found)
-    )
-    cosines = (expected * found).sum(axis=1) / (lengths * own_lengths)
-    distances = np.linalg.norm(found - expected, axis=1) / lengths
     before, after = head.evaluate(wanted), head.evaluate(got)
-    difference = float(np.abs(after.logits - before.logits).max())
     return Agreement(
-        cosine=float(cosines.min()),
-        distance=float(distances.max()),
-        logits=difference / max(float(np.abs(before.logits).max()), _TINY),
+        cosine=float(row_cosines(got, wanted).min()),
+        distance=float(row_distances(got, wanted).max()),
+        logits=relative_difference(after.logits, before.logits),
         decisions=float((before.class_index == after.class_index).mean()),
         n_clips=len(wanted),
     )
@@ -173,9 +163,4 @@ def read_clips(bundle: Bundle, clips: Clips, what: str, progress: Progress) -> I
     """
     for number, clip in enumerate(clips, 1):
         progress(f"{what}, clip {number} of {len(clips)}")
-        if isinstance(clip, (str, Path)):
-            yield read_clip(clip, bundle.preprocessing)
-        else:
-            if clip.shape != (shape := bundle.preprocessing.clip_shape):
-                raise ValueError(f"a clip has shape {clip.shape}, want {shape}")
-            yield np.asarray(clip, np.float32)
+        yield load_clip(clip, bundle.preprocessing)

@@ -177,7 +177,7 @@ class ArtifactCache(Generic[AnyArtifact]):
         artifact = self.find(key)
         if artifact is None:
             raise self.error(f"There is no {what}. `{command}` makes one.")
-        file = self._file(key)
+        _, file = self._files(key)
         with self._map_os_errors("read", file):
             data = cache_path(self.name, file.name).read_bytes()
         if hashlib.sha256(data).hexdigest() != artifact.digest:
@@ -195,11 +195,12 @@ class ArtifactCache(Generic[AnyArtifact]):
         Raises:
             BackendError: an `error`: the folder cannot be written to.
         """
-        store, description = Store(), self._description(artifact.key)
+        store = Store()
+        description, file = self._files(artifact.key)
         with self._map_os_errors("write", description):
             if description.exists():
                 store.remove_file(description)
-            store.replace_file(self._file(artifact.key), data)
+            store.replace_file(file, data)
             content = json.dumps(asdict(artifact), indent=2, allow_nan=False)
             store.replace_file(description, content.encode())
             for path, other in other_files.items():
@@ -233,7 +234,7 @@ class ArtifactCache(Generic[AnyArtifact]):
                 raise self.error(
                     f"{what} with {key!r}. `edgesplit {self.noun} list` shows the keys."
                 )
-            files = [self._description(known[0]), self._file(known[0])]
+            files = [*self._files(known[0])]
         with self._map_os_errors("remove", self.folder):
             for file in files:
                 file.unlink(missing_ok=True)
@@ -265,11 +266,9 @@ class ArtifactCache(Generic[AnyArtifact]):
                     content[name] = kind(**content[name])
         return self.kind(**content)
 
-    def _description(self, key: str) -> Path:
-        return self.folder / f"{key}.json"
-
-    def _file(self, key: str) -> Path:
-        return self.folder / f"{key}.{self.extension}"
+    def _files(self, key: str) -> tuple[Path, Path]:
+        """Return the paths of an artifact's description and of its file."""
+        return self.folder / f"{key}.json", self.folder / f"{key}.{self.extension}"
 
     @contextlib.contextmanager
     def _map_os_errors(self, what: str, path: Path) -> Iterator[None]:

@@ -67,7 +67,6 @@ __all__ = [
     "TensorRT",
     "build_engine",
     "open_engine",
-    "open_engine_on",
 ]
 
 
@@ -258,14 +257,14 @@ def build_engine(
         return precision == "int8" or known.backbone == source().digest
 
     def make() -> tuple[Engine, bytes, dict[Path, bytes]]:
-        times = _timing_file(platform)
+        timing_file, times = _find_times(platform)
         built_from = source()
         progress("building")
         plan = runner.build(
             built_from.rewritten.data,
             clip_shape=bundle.preprocessing.clip_shape,
             batch=sizes,
-            timing_cache=_read_times(times),
+            timing_cache=times,
             progress=progress,
         )
         features = _run(plan.engine, own, built_from.clips, sizes, runner, progress)
@@ -282,16 +281,21 @@ def build_engine(
             n_calibrated=built_from.n_calibrated,
             **describe_file(plan.engine),
         )
-        return engine, plan.engine, {times: plan.timing_cache}
+        return engine, plan.engine, {timing_file: plan.timing_cache}
 
     key = _key(bundle.feature_space, platform, precision)
     return ENGINES.find_or_make(key, make, accept=is_current)
 
 
 def open_engine(
-    bundle: Bundle, *, precision: EnginePrecision = "fp32", tensorrt: TensorRT | None = None
+    bundle: Bundle, *, precision: EnginePrecision = "fp32", platform: Platform | None = None
 ) -> EngineBackend:
     """Return the backend that runs a bundle's engine on this device, for `Runtime(backend=…)`.
+
+    Args:
+        bundle: whose backbone it is.
+        precision: the engine's.
+        platform: this device's, where it is known: finding it starts TensorRT in a process.
 
     Raises:
         EngineError: there is none, its file is damaged, or TensorRT does not take it.
@@ -299,12 +303,7 @@ def open_engine(
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT or cuda-bindings is not installed.
     """
-    return open_engine_on(bundle, (tensorrt or TensorRT()).platform(), precision)
-
-
-def open_engine_on(bundle: Bundle, platform: Platform, precision: EnginePrecision) -> EngineBackend:
-    """Return the same for a platform that is known: finding it starts TensorRT in a process."""
-    key = _key(bundle.feature_space, platform, precision)
+    key = _key(bundle.feature_space, platform or TensorRT().platform(), precision)
     clips = " --clips FOLDER" if precision == "int8" else ""
     what = f"{precision} engine of {bundle.path} for this device"
     command = f"edgesplit engine build --precision {precision}{clips}"
@@ -383,12 +382,10 @@ def _key(feature_space: str, platform: Platform, precision: EnginePrecision) -> 
     )
 
 
-def _read_times(file: Path) -> bytes:
-    known = find_cached(ENGINES.folder.name, file.parent.name, file.name)
-    return known.read_bytes() if known and known.exists() else b""
-
-
-def _timing_file(platform: Platform) -> Path:
-    # TensorRT's times hold for a device, its versions, and how networks are built: always alike.
+def _find_times(platform: Platform) -> tuple[Path, bytes]:
+    """Return the file of the timings that TensorRT took on a platform, and its content."""
+    # They hold for a device, its versions, and how networks are built: always alike.
     name = make_key(platform.tensorrt, platform.cuda, platform.gpu, "strongly typed")
-    return ENGINES.folder / "timing" / f"{name}.cache"
+    file = ENGINES.folder / "timing" / f"{name}.cache"
+    known = find_cached(ENGINES.name, "timing", file.name)
+    return file, known.read_bytes() if known and known.exists() else b""

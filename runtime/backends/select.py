@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -11,10 +10,10 @@ from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.runtime.backends.cuda import find_device
-from edgesplit.runtime.backends.engines import ENGINES, TensorRT, open_engine_on
+from edgesplit.runtime.backends.engines import ENGINES, TensorRT, open_engine
 from edgesplit.runtime.backends.variants import open_variant
 
-__all__ = ["OpenedBackend", "PassedOver", "open_backend"]
+__all__ = ["OpenedBackend", "PassedOver", "check_variant", "open_backend"]
 
 _PROVIDERS: dict[BackendName, tuple[str, ...]] = {
     "cpu": ("CPUExecutionProvider",),
@@ -57,7 +56,6 @@ def open_backend(
     *,
     variant: VariantName | None = None,
     threads: int = 0,
-    fallback: bool = False,
     tensorrt: TensorRT | None = None,
 ) -> OpenedBackend:
     """Open a backend for a bundle's backbone.
@@ -71,43 +69,44 @@ def open_backend(
         variant: run this variant of the backbone; not with `tensorrt`, whose engines have
             precisions.
         threads: threads of ONNX Runtime on the CPU; 0 takes all cores.
-        fallback: let ONNX Runtime do without a provider that does not start; the description says
-            what it runs on.
         tensorrt: a test passes one that needs no GPU.
 
     Raises:
-        BackendError: the backend cannot start here.
+        BackendError: the backend cannot start here, or a variant is asked of an engine.
         EngineError: there is no engine that fits.
         VariantError: there is no such variant.
         IsolatedProcessError: TensorRT crashed.
         MissingExtraError: what the backend needs is not installed.
-        ValueError: the name is unknown, or a variant is asked of an engine.
+        ValueError: the name is unknown.
     """
     if name not in get_args(BackendName):
         raise ValueError(f"name must be one of {', '.join(get_args(BackendName))}, got {name!r}")
-    if name == "tensorrt" and variant:
-        raise ValueError(f"an engine has a precision, not a variant: leave out {variant!r}")
+    check_variant(name, variant)
 
     def attempt(one: BackendName) -> OpenedBackend:
         if one == "tensorrt":
             return _open_engine(bundle, tensorrt or TensorRT())
-        return _open_ort(bundle, one, variant=variant, threads=threads, fallback=fallback)
+        return _open_ort(bundle, one, variant=variant, threads=threads)
 
     if name != "auto":
         return attempt(name)
-    return _open_fastest(attempt, _FASTEST_FIRST[1:] if variant else _FASTEST_FIRST)
-
-
-def _open_fastest(
-    attempt: Callable[[BackendName], OpenedBackend], names: tuple[BackendName, ...]
-) -> OpenedBackend:
     passed_over: list[PassedOver] = []
-    for name in names[:-1]:
+    *faster, slowest = _FASTEST_FIRST[1:] if variant else _FASTEST_FIRST
+    for one in faster:
         try:
-            return replace(attempt(name), passed_over=tuple(passed_over))
+            return replace(attempt(one), passed_over=tuple(passed_over))
         except EdgesplitError as error:
-            passed_over.append(PassedOver(name, error.reason))
-    return replace(attempt(names[-1]), passed_over=tuple(passed_over))
+            passed_over.append(PassedOver(one, error.reason))
+    return replace(attempt(slowest), passed_over=tuple(passed_over))
+
+
+def check_variant(name: BackendName, variant: VariantName | None) -> None:
+    """Raise BackendError if a variant is asked of an engine, which cannot have one."""
+    if name == "tensorrt" and variant:
+        raise BackendError(
+            f"An engine has a precision, not a variant. Leave out the {variant} variant, or run it "
+            "by another backend: cuda or cpu."
+        )
 
 
 def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> OpenedBackend:
@@ -127,26 +126,19 @@ def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> OpenedBackend:
             reason=f"no engine for {here} in the cache",
         )
     engine = max(fitting, key=lambda one: get_args(EnginePrecision).index(one.precision))
-    backend = open_engine_on(bundle, platform, engine.precision)
+    backend = open_engine(bundle, precision=engine.precision, platform=platform)
     return OpenedBackend(backend, "tensorrt", f"{engine.tensorrt}, {engine.precision} engine")
 
 
 def _open_ort(
-    bundle: Bundle,
-    name: BackendName,
-    *,
-    variant: VariantName | None,
-    threads: int,
-    fallback: bool,
+    bundle: Bundle, name: BackendName, *, variant: VariantName | None, threads: int
 ) -> OpenedBackend:
-    if name != "cpu" and not fallback:
+    if name != "cpu":
         find_device()  # ONNX Runtime would take a second to find out, and print pages
     providers = _PROVIDERS[name]
     if variant:
-        backend = open_variant(bundle, variant, providers=providers, fallback=fallback)
+        backend = open_variant(bundle, variant, providers=providers)
     else:
-        backend = OrtBackend(
-            bundle.backbone(), threads=threads, providers=providers, fallback=fallback
-        )
+        backend = OrtBackend(bundle.backbone(), threads=threads, providers=providers)
     what = f"{variant} variant, " if variant else ""
     return OpenedBackend(backend, name, f"ONNX Runtime, {what}{backend.providers[0]}")

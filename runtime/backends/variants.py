@@ -16,6 +16,7 @@ import numpy as np
 
 from edgesplit._types import Float32, VariantName
 from edgesplit.backbone.backends import Backend, OrtBackend
+from edgesplit.backbone.difference import row_cosines
 from edgesplit.backbone.fp16 import round_halves
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.session import import_onnxruntime
@@ -57,7 +58,6 @@ to 0.98 or 0.99, with which a model may well pass the comparison and give fewer 
 _BLOCKS = 9
 _BLOCK_S = 0.1
 _MIN_RUNS = 3
-_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,22 +159,17 @@ def open_variant(
     name: VariantName,
     *,
     providers: Sequence[str] = ("CPUExecutionProvider",),
-    fallback: bool = False,
 ) -> OrtBackend:
     """Return the backend that runs a bundle's variant, for `Runtime(backend=…)`.
 
-    Providers and fallback are `OrtBackend`'s.
+    `providers` are `OrtBackend`'s.
 
     Raises:
         VariantError: there is none, or its file is damaged.
         BackendError: ONNX Runtime refuses it.
     """
-    return OrtBackend(
-        read_variant(bundle, name),
-        optimize=RECIPES[name].optimize,
-        providers=providers,
-        fallback=fallback,
-    )
+    optimize = RECIPES[name].optimize
+    return OrtBackend(read_variant(bundle, name), optimize=optimize, providers=providers)
 
 
 def read_variant(bundle: Bundle, name: VariantName) -> bytes:
@@ -198,9 +193,7 @@ def check_kernels(backend: Backend, plain: Backend, clip: Float32) -> None:
         plain: runs the same file by kernels in float32.
         clip: `clip_shape` float32 in 0..1.
     """
-    got, wanted = (one.run(clip[None]).astype(np.float64) for one in (backend, plain))
-    length = np.linalg.norm(got) * np.linalg.norm(wanted)
-    cosine = float((got * wanted).sum() / max(float(length), _TINY))
+    (cosine,) = row_cosines(backend.run(clip[None]), plain.run(clip[None]))
     if not cosine >= KERNELS_COSINE:  # false for NaN, too
         version = import_onnxruntime().__version__
         raise VariantError(

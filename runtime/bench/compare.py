@@ -140,20 +140,19 @@ def sides_of(
         split = ""  # without a split that both can make, edits are not compared
     source = Path(__file__).with_name("worker.py").read_text(encoding="utf-8")
 
-    def side(path: Path, executable: str, environment: Mapping[str, str]) -> Side:
+    def side(name: str, path: Path, executable: str, environment: Mapping[str, str]) -> Side:
         asked = (str(path.resolve()), str(clip.resolve()), job.backend, job.variant or "", split)
-        return Side(str(path), (executable, "-c", source, *asked), environment)
+        return Side(name, (executable, "-c", source, *asked), environment)
 
-    own = {**own_environment(), **_ONE_THREAD}
-    this = side(job.bundle, sys.executable, own)
+    own, compared = {**own_environment(), **_ONE_THREAD}, bundle or job.bundle
+    this = side(str(job.bundle), job.bundle, sys.executable, own)
     if python is None:
-        return this, side(bundle or job.bundle, sys.executable, own)
+        return this, side(str(compared), compared, sys.executable, own)
     executable = python / "bin" / "python" if python.is_dir() else python
     if not executable.is_file():
         raise EdgesplitError(f"There is no Python at {executable}. Name an environment's folder.")
     clean = {key: value for key, value in own.items() if key != "PYTHONPATH"}
-    other = side(bundle or job.bundle, str(executable.absolute()), clean)
-    return this, Side(f"{other.name} in {python}", other.command, other.environment)
+    return this, side(f"{compared} in {python}", compared, str(executable.absolute()), clean)
 
 
 def compare_now(
@@ -161,7 +160,7 @@ def compare_now(
     *,
     bundle: Path | None = None,
     python: Path | None = None,
-    on_turn: Callable[[int, int], None] | None = None,
+    on_turn: Callable[[int, int], object] = lambda done, n: None,
 ) -> Comparison:
     """Run a bundle here in turns with another bundle, another environment, or both.
 
@@ -186,7 +185,7 @@ def compare_sides(
     turns: int = TURNS,
     blocks: int = _BLOCKS,
     block_s: float = _BLOCK_S,
-    on_turn: Callable[[int, int], None] | None = None,
+    on_turn: Callable[[int, int], object] = lambda done, n: None,
 ) -> Comparison:
     """Run both sides in turns.
 
@@ -203,8 +202,7 @@ def compare_sides(
     """
     ratios: dict[str, list[float]] = {}
     for turn in range(turns):
-        if on_turn is not None:
-            on_turn(turn, turns)
+        on_turn(turn, turns)
         with ExitStack() as stack:
             order = (this, other) if turn % 2 else (other, this)
             workers = [

@@ -39,12 +39,11 @@ def answer(job: Job, progress: Progress) -> Answer:
         command = ["edit", "--class", label, "--into", ",".join(into), "--accept-doubt", "--json"]
         command += ["--bundle", str(bundle.path)]
         before = after = len(bundle.head().to_bytes())
-        blocks: dict[str, list[float]] = {}
-        references: dict[str, list[float]] = {}
+        measured: dict[str, list[tuple[float, float]]] = {}
 
-        def note(what: str, measured: Callable[[], float]) -> None:
-            references.setdefault(what, []).append(time_reference())
-            blocks.setdefault(what, []).append(measured())
+        def note(what: str, measure: Callable[[], float]) -> None:
+            reference = time_reference()
+            measured.setdefault(what, []).append((measure(), reference))
 
         for turn in range(repeats):
             progress(f"edits, {turn + 1} of {repeats}")
@@ -61,8 +60,8 @@ def answer(job: Job, progress: Progress) -> Answer:
                 bundle.rollback()
         backbone = len(bundle.backbone())
     figures = tuple(
-        Figure.of(what, [[one] for one in times], references[what])
-        for what, times in blocks.items()
+        Figure.of(what, [[ms] for ms, _ in pairs], [reference for _, reference in pairs])
+        for what, pairs in measured.items()
     )
     facts = {
         "split": {"class": label, "into": into},

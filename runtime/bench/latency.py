@@ -58,7 +58,7 @@ _SIZE = 1.25
 def answer(job: Job, progress: Progress) -> Answer:
     """Time cold starts, each in a process of its own, then warm predictions."""
     with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
-        bundle, choice = job.open()
+        bundle, opened = job.open()
         clip, what = job.clip, str(job.clip)
         if clip is None:
             clip = Path(folder) / "made.mp4"
@@ -66,7 +66,7 @@ def answer(job: Job, progress: Progress) -> Answer:
         progress("cold starts")
         cold = _cold(job, clip)
         progress(f"warm predictions, {job.effort.seconds:g} s")
-        timed = _TimedBackend(choice.backend)
+        timed = _TimedBackend(opened.backend)
         pre = bundle.preprocessing
         totals: list[float] = []
 
@@ -86,8 +86,8 @@ def answer(job: Job, progress: Progress) -> Answer:
         energy = power.energy_j(start, end)
     low, high = order_interval(totals, 0.9)
     facts: dict[str, Any] = {
-        "backend": choice.description,
-        "why": [asdict(one) for one in choice.passed_over],
+        "backend": opened.description,
+        "why": [asdict(one) for one in opened.passed_over],
         "clip": what,
         "seconds": job.effort.seconds,
         "predictions_a_second": round(1e3 / statistics.fmean(totals), 3),
@@ -198,8 +198,8 @@ def _first(job: Job, clip: Path, begun: float) -> list[float]:
         begun: when the caller started this process, by the monotonic clock.
     """
     stamps = [begun, time.monotonic()]
-    bundle, choice = job.open()
-    with Runtime(bundle, backend=choice.backend) as runtime:
+    bundle, opened = job.open()
+    with Runtime(bundle, backend=opened.backend) as runtime:
         stamps.append(time.monotonic())
         runtime.predict(read_clip(clip, bundle.preprocessing))
         stamps.append(time.monotonic())

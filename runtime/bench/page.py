@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from edgesplit.runtime.bench.charts import COLOURS, bars, curve, short
+from edgesplit.runtime.bench.charts import bars, curve, short
 from edgesplit.runtime.bench.latency import ITEMS, START_ITEMS
 
 __all__ = ["to_html", "to_table", "to_verdicts"]
 
 Record = Mapping[str, Any]
 Row = tuple[str, ...]
+Presentation = tuple[list[str], list[str]]
+"""Notes, and charts as SVG."""
 
 DESCRIPTIONS = {
     "latency.prediction": "prediction, from the video file",
@@ -48,14 +50,9 @@ COMPARED = {
 }
 """Descriptions of what a comparison times."""
 
-_PARTS = {name: name for name in ITEMS} | {"copy": "check and copy"}
-_START = {"python": "Python and imports", "open": "opening", "first": "first prediction"}
-
 _STYLE = """
-:root { color-scheme: light dark; --c0: #2f6db3; --c1: #c8641c; --c2: #2c8a57; --c3: #a63d6a;
-  --c4: #7a5cb8; --c5: #8a7a1f; --c6: #708090; --line: #8884; }
-@media (prefers-color-scheme: dark) { :root { --c0: #6fa8e6; --c1: #ec9a5c; --c2: #67c493;
-  --c3: #e284ac; --c4: #b49be8; --c5: #cdbb58; --c6: #9fb0c0; } }
+:root { color-scheme: light dark; --data: #2f6db3; --warning: #c8641c; --line: #8884; }
+@media (prefers-color-scheme: dark) { :root { --data: #6fa8e6; --warning: #ec9a5c; } }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto;
   padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
@@ -63,25 +60,34 @@ table { border-collapse: collapse; font-size: .87rem; width: 100%; }
 th, td { text-align: right; padding: .2rem .5rem; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
 .wide { overflow-x: auto; } .note { opacity: .75; font-size: .9rem; }
-.quick { border: 1px solid var(--c1); padding: .4rem .7rem; }
+.quick { border: 1px solid var(--warning); padding: .4rem .7rem; }
 svg { width: 100%; height: auto; margin: 1rem 0; font: 12px sans-serif; fill: currentColor; }
 svg .title { font-weight: bold; font-size: 13px; }
 .grid, .axis { stroke: var(--line); fill: none; }
-""" + "".join(
-    f".f{n} {{ fill: var(--c{n}); }} "
-    f".s{n} {{ fill: none; stroke: var(--c{n}); stroke-width: 2; }}\n"
-    for n in range(COLOURS)
-)
+.bar { fill: var(--data); } .line { fill: none; stroke: var(--data); stroke-width: 2; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """The answer to one question, as it is shown."""
+
+    heading: str
+    notes: list[str]
+    charts: list[str] = field(default_factory=list)
+    """SVG."""
+    header: Row = ()
+    rows: list[Row] = field(default_factory=list)
 
 
 def to_table(record: Record) -> str:
     """Return the record as Markdown."""
     lines = [f"# {_heading(record)}", "", *_about(record), ""]
-    for heading, notes, header, rows in _sections(record):
-        lines += [f"## {heading}", ""]
-        if rows:
-            lines += [*_rows(header, rows), ""]
-        lines += [f"{note}\n" for note in notes]
+    for section in _sections(record):
+        lines += [f"## {section.heading}", ""]
+        if section.rows:
+            lines += [*_rows(section.header, section.rows), ""]
+        lines += [f"{note}\n" for note in section.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -116,20 +122,13 @@ def to_html(record: Record) -> str:
     for place, line in enumerate(_about(record)):
         kind = ' class="quick"' if record["quick"] and not place else ""
         parts.append(f"<p{kind}>{_inline(line)}</p>")
-    for heading, notes, header, rows in _sections(record):
-        parts.append(f"<h2>{escape(heading)}</h2>")
-        found = record["answers"][heading]
-        if found["figures"]:
-            p50 = {one["name"]: float(one["p50"]) for one in found["figures"]}
-            parts += _PRESENTATIONS[heading].charts(p50, found["facts"])
-        if rows:
-            head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-            body = "".join(
-                "<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>"
-                for row in rows
-            )
-            parts.append(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
-        parts += [f'<p class="note">{_inline(note)}</p>' for note in notes]
+    for section in _sections(record):
+        parts += [f"<h2>{escape(section.heading)}</h2>", *section.charts]
+        if section.rows:
+            head = _html_row("th", section.header)
+            body = "".join(_html_row("td", row) for row in section.rows)
+            parts.append(f'<div class="wide"><table>{head}{body}</table></div>')
+        parts += [f'<p class="note">{_inline(note)}</p>' for note in section.notes]
     title = escape(_heading(record))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -138,6 +137,10 @@ def to_html(record: Record) -> str:
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
+
+
+def _html_row(tag: str, cells: Row) -> str:
+    return f"<tr>{''.join(f'<{tag}>{_inline(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 def _inline(text: str) -> str:
@@ -177,16 +180,15 @@ def _about(record: Record) -> list[str]:
     return lines
 
 
-def _sections(record: Record) -> list[tuple[str, list[str], Row, list[Row]]]:
-    """Return heading, notes, header and rows of each answer."""
-    sections: list[tuple[str, list[str], Row, list[Row]]] = []
+def _sections(record: Record) -> Iterator[_Section]:
     for question, found in record["answers"].items():
         if "refused" in found:
-            sections.append((question, [f"Not measured: {found['refused']}"], (), []))
+            yield _Section(question, [f"Not measured: {found['refused']}"])
             continue
-        shown = _PRESENTATIONS[question]
-        sections.append((question, shown.notes(found["facts"]), *shown.table(found)))
-    return sections
+        p50 = {one["name"]: float(one["p50"]) for one in found["figures"]}
+        notes, charts = _PRESENTATIONS[question](found["facts"], p50)
+        table = _figure_table if found["figures"] else _split_table
+        yield _Section(question, notes, charts, *table(found))
 
 
 def _figure_table(found: Record) -> tuple[Row, list[Row]]:
@@ -224,7 +226,7 @@ def _split_table(found: Record) -> tuple[Row, list[Row]]:
     return header, rows
 
 
-def _latency_notes(facts: Record) -> list[str]:
+def _present_latency(facts: Record, p50: Mapping[str, float]) -> Presentation:
     low, high = facts["p90_interval"]
     notes = [
         f"{facts['backend']}; {facts['clip']}. One clip after another for {facts['seconds']:g} s "
@@ -240,87 +242,62 @@ def _latency_notes(facts: Record) -> list[str]:
         notes.append(f"{zone}: {start} °C before, {after[zone]:.0f} °C after.")
     if facts["slowed_down"] is not None:
         notes.append(f"The machine slowed itself down {facts['slowed_down']} times meanwhile.")
-    return notes
+    charts = [
+        _bars("Parts of a warm prediction", [f"latency.{name}" for name in ITEMS], p50),
+        _bars("The first of a process", [f"latency.start_{name}" for name in START_ITEMS], p50),
+        _curve(
+            "Warm predictions, from the fastest to the 99th of a hundred",
+            facts["curve_ms"][:-1],  # the slowest would hide the others
+            "predictions",
+        ),
+    ]
+    return notes, charts
 
 
-def _swap_notes(facts: Record) -> list[str]:
+def _present_swap(facts: Record, p50: Mapping[str, float]) -> Presentation:
     null, swaps = (facts[f"p99_{kind}_interval"] for kind in ("null", "swaps"))
-    return [
+    note = (
         f"{facts['published']} heads were published by another process, one each "
         f"{facts['every_s']:g} s or so; {facts['seen']} of them were seen to decide. p99 of a "
         f"prediction lies between {short(null[0])} and {short(null[1])} ms with nobody publishing, "
         f"between {short(swaps[0])} and {short(swaps[1])} ms during swaps (95 %)."
+    )
+    title = "From a publish to the first result by its head"
+    return [note], [_curve(title, facts["curve_ms"], "publishes")]
+
+
+def _present_edit(facts: Record, p50: Mapping[str, float]) -> Presentation:
+    split, head, backbone = facts["split"], facts["head_bytes"], facts["backbone_bytes"]
+    note = (
+        f"{split['class']} into {', '.join(split['into'])}. A head of {head:,} bytes is shipped, "
+        f"the backbone of {backbone:,} bytes stays: {facts['shipped']:.2%} of it."
+    )
+    sizes = [("head, shipped", head / 1e3), ("backbone, stays", backbone / 1e3)]
+    charts = [
+        _bars("An edit", list(p50), p50),
+        bars("What a device is sent for it", sizes, axis="kilobytes", unit="kB"),
     ]
+    return [note], charts
 
 
-def _edit_notes(facts: Record) -> list[str]:
-    split = facts["split"]
-    return [
-        f"{split['class']} into {', '.join(split['into'])}. A head of {facts['head_bytes']:,} "
-        f"bytes is shipped, the backbone of {facts['backbone_bytes']:,} bytes stays: "
-        f"{facts['shipped']:.2%} of it."
-    ]
-
-
-def _locality_notes(facts: Record) -> list[str]:
-    return [f"On {facts['n_features']:,} features, {facts['features']}, by the runtime's session."]
-
-
-def _latency_charts(p50: Mapping[str, float], facts: Record) -> list[str]:
-    parts = {_PARTS[name]: p50[f"latency.{name}"] for name in ITEMS}
-    start = {_START[name]: p50[f"latency.start_{name}"] for name in START_ITEMS}
-    return [
-        bars("Parts of a warm prediction", [("medians", parts)], axis="milliseconds", unit="ms"),
-        bars("The first of a process", [("medians", start)], axis="milliseconds", unit="ms"),
-        curve(
-            "Warm predictions, from the fastest to the 99th of a hundred",
-            facts["curve_ms"][:-1],  # the slowest would hide the others
-            x="percentile of predictions",
-            y="milliseconds",
-        ),
-    ]
-
-
-def _swap_charts(p50: Mapping[str, float], facts: Record) -> list[str]:
-    return [
-        curve(
-            "From a publish to the first result by its head",
-            facts["curve_ms"],
-            x="percentile of publishes",
-            y="milliseconds",
-        )
-    ]
-
-
-def _edit_charts(p50: Mapping[str, float], facts: Record) -> list[str]:
-    rows = [(DESCRIPTIONS[name].replace("`", ""), {"median": ms}) for name, ms in p50.items()]
-    sizes = [("head, shipped", facts["head_bytes"]), ("backbone, stays", facts["backbone_bytes"])]
-    return [
-        bars("An edit", rows, axis="milliseconds, medians", unit="ms"),
-        bars(
-            "What a device is sent for it",
-            [(label, {"size": size / 1e3}) for label, size in sizes],
-            axis="kilobytes",
-            unit="kB",
-        ),
-    ]
-
-
-@dataclass(frozen=True)
-class _Presentation:
-    """How the answer to a question is shown."""
-
-    notes: Callable[[Record], list[str]]
-    """Sentences, from the facts."""
-    charts: Callable[[Mapping[str, float], Record], list[str]] = lambda p50, facts: []
-    """SVG, from the medians by name and the facts."""
-    table: Callable[[Record], tuple[Row, list[Row]]] = _figure_table
-    """Header and rows, from the answer."""
+def _present_locality(facts: Record, p50: Mapping[str, float]) -> Presentation:
+    note = f"On {facts['n_features']:,} features, {facts['features']}, by the runtime's session."
+    return [note], []
 
 
 _PRESENTATIONS = {
-    "latency": _Presentation(_latency_notes, _latency_charts),
-    "swap": _Presentation(_swap_notes, _swap_charts),
-    "edit": _Presentation(_edit_notes, _edit_charts),
-    "locality": _Presentation(_locality_notes, table=_split_table),
+    "latency": _present_latency,
+    "swap": _present_swap,
+    "edit": _present_edit,
+    "locality": _present_locality,
 }
+"""How the facts of an answer, and the medians of its figures by name, are shown."""
+
+
+def _bars(title: str, names: Sequence[str], p50: Mapping[str, float]) -> str:
+    rows = [(DESCRIPTIONS[name].replace("`", ""), p50[name]) for name in names]
+    return bars(title, rows, axis="milliseconds, medians", unit="ms")
+
+
+def _curve(title: str, percentiles: Sequence[float], of: str) -> str:
+    return curve(title, percentiles, x=f"percentile of {of}", y="milliseconds")

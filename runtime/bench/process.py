@@ -63,10 +63,6 @@ class LineProcess:
         while self.read() != line:
             pass
 
-    def close(self) -> None:
-        """Close the process's standard input, which tells it to end."""
-        self._input.close()
-
     def read_rest(self) -> list[str]:
         """Return the lines that are left, when the process has ended by itself."""
         return self._output.read().splitlines()
@@ -97,13 +93,13 @@ def start_process(
             env=dict(own_environment() if environment is None else environment),
         ) as child,
     ):
-        process = LineProcess(name, child, errors)
+        assert child.stdin is not None
         try:
-            yield process
+            yield LineProcess(name, child, errors)
         finally:
             child.kill()  # does nothing when it has ended
             with suppress(OSError):  # a line that it never took
-                process.close()
+                child.stdin.close()
 
 
 def own_environment() -> dict[str, str]:

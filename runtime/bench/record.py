@@ -7,7 +7,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
@@ -42,7 +42,7 @@ def run_bench(
     job: Job,
     questions: Sequence[BenchQuestion] = QUESTIONS,
     *,
-    on_wait: Callable[[BenchQuestion, str], None] | None = None,
+    on_wait: Callable[[BenchQuestion, str], object] = lambda question, line: None,
 ) -> dict[str, Any]:
     """Answer questions about a bundle, which is not changed.
 
@@ -71,8 +71,7 @@ def run_bench(
         for question in (one for one in QUESTIONS if one in questions):
 
             def wait(seconds: float, line: str, question: BenchQuestion = question) -> None:
-                if on_wait is not None:
-                    on_wait(question, line)
+                on_wait(question, line)
 
             try:
                 found = run_isolated(_answer, question, scratched, every_s=0.5, on_wait=wait)
@@ -104,7 +103,7 @@ def run_bench(
             "variant": job.variant,
             "clip": job.clip and str(job.clip),
         },
-        "device": device.to_json(),
+        "device": asdict(device),
         "summary": device.summary,
         "reference": {
             "what": REFERENCE,
@@ -119,19 +118,14 @@ def _answer(question: BenchQuestion, job: Job) -> dict[str, Any]:
     """Answer one question, in a process in which nothing of another question still runs."""
     answer: Callable[[Job, Progress], Answer]
     answer = import_module(f"edgesplit.runtime.bench.{question}").answer
-    return answer(job, _print_progress).to_json()
-
-
-def _print_progress(what: str) -> None:
-    sys.stderr.write(f"{what}\n")  # the caller reads the last line
-    sys.stderr.flush()
+    # The caller reads the last line.
+    return asdict(answer(job, lambda what: sys.stderr.write(f"{what}\n")))
 
 
 def check_folder(folder: Path | None) -> None:
     """Raise EdgesplitError if the folder cannot be created, before anything is measured."""
-    place = (folder or Path("bench")).absolute().parent
-    while not place.exists():
-        place = place.parent
+    parents = (folder or Path("bench")).absolute().parents
+    place = next(parent for parent in parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise EdgesplitError(f"Nothing can be written to {place}. Name another folder: -o FOLDER.")
 

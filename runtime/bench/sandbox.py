@@ -83,8 +83,10 @@ def find_splits(bundle: Bundle, wanted: int) -> list[tuple[str, list[str]]]:
         modifiers = [member.modifier for group in groups for member in group.members]
         into = list(dict.fromkeys(modifiers))[:2]
         label = tree[column].label
-        if len(into) == 2 and _can_split(bundle, label, into):
-            found.append((label, into))
+        if len(into) == 2:
+            with contextlib.suppress(EdgesplitError):
+                bundle.split_class(label, into=into, accept_doubt=True)
+                found.append((label, into))
         if len(found) == wanted:
             break
     if not found:
@@ -93,11 +95,3 @@ def find_splits(bundle: Bundle, wanted: int) -> list[tuple[str, list[str]]]:
             "measured. `edgesplit bench latency` needs no edit."
         )
     return found
-
-
-def _can_split(bundle: Bundle, label: str, into: list[str]) -> bool:
-    try:
-        bundle.split_class(label, into=into, accept_doubt=True)
-    except EdgesplitError:
-        return False
-    return True

@@ -28,7 +28,7 @@ from edgesplit.runtime.bench.timing import (
 )
 from edgesplit.runtime.live.runtime import Runtime
 
-__all__ = ["Publish", "Publisher", "answer", "find_first_results", "start_publisher"]
+__all__ = ["Publish", "answer", "find_first_results", "read_publishes", "start_publisher"]
 
 _PREDICTIONS = 3
 """Least predictions from a publish to the next, so that somebody sees each head decide."""
@@ -61,35 +61,15 @@ class Publish(NamedTuple):
     ended: float
 
 
-class Publisher:
-    """A process that makes two heads live in turns, once it is started."""
-
-    def __init__(self, process: LineProcess) -> None:
-        self._process = process
-
-    def start(self) -> None:
-        """Begin to publish."""
-        self._process.write("go")
-
-    @property
-    def running(self) -> bool:
-        """True until the last head is published."""
-        return self._process.running
-
-    def finish(self) -> list[Publish]:
-        """Wait for the last publish, and return all."""
-        lines = map(str.split, self._process.read_rest())
-        return [Publish(digest, float(begun), float(ended)) for digest, begun, ended in lines]
-
-
 @contextmanager
 def start_publisher(
     bundle: Bundle, heads: tuple[str, str], *, n_swaps: int, every_s: float
-) -> Iterator[Publisher]:
-    """Start a process that will publish `n_swaps` times.
+) -> Iterator[LineProcess]:
+    """Start a process that makes two heads live in turns, `n_swaps` times, once a line is written.
 
-    A publish begins `every_s` seconds after the one before began, or later: the pause between them
-    is at least half of that, in which predictions can see the head.
+    It runs until the last head is published; `read_publishes` returns all. A publish begins
+    `every_s` seconds after the one before began, or later: the pause between them is at least half
+    of that, in which predictions can see the head.
 
     Raises:
         EdgesplitError: it does not start.
@@ -97,7 +77,13 @@ def start_publisher(
     asked = [str(bundle.path), ",".join(heads), str(every_s), str(n_swaps)]
     with start_process("the publisher", [sys.executable, "-c", _PUBLISH, *asked]) as process:
         process.wait_for("ready")
-        yield Publisher(process)
+        yield process
+
+
+def read_publishes(publisher: LineProcess) -> list[Publish]:
+    """Wait for the last publish, and return all."""
+    lines = map(str.split, publisher.read_rest())
+    return [Publish(digest, float(begun), float(ended)) for digest, begun, ended in lines]
 
 
 def find_first_results(
@@ -144,7 +130,7 @@ class _Run:
 
 def answer(job: Job, progress: Progress) -> Answer:
     """Time predictions in turns with nobody publishing and with a publisher."""
-    _, choice = job.open()
+    _, opened = job.open()
     with copied_bundle(job.bundle, job.scratch) as bundle:
         ((label, into),) = find_splits(bundle, 1)
         first = bundle.live
@@ -152,7 +138,7 @@ def answer(job: Job, progress: Progress) -> Answer:
         kinds: dict[str, list[_Run]] = {"null": [], "swaps": []}
         built: list[float] = []
         with Runtime(
-            bundle, backend=choice.backend, on_swap=lambda head: built.append(head.build_ms)
+            bundle, backend=opened.backend, on_swap=lambda head: built.append(head.build_ms)
         ) as runtime:
             every_s = max(_PUBLISH_S, _PREDICTIONS * _time_prediction(runtime))
             for _ in range(job.effort.repeats):
@@ -167,41 +153,35 @@ def answer(job: Job, progress: Progress) -> Answer:
                         run = _predict(runtime, publisher, seconds)
                     run.build_ms.extend(built)
                     runs.append(run)
-    return Answer(
-        _figures(kinds), {"split": {"class": label, "into": into}, **_facts(kinds, every_s)}
-    )
-
-
-def _figures(kinds: dict[str, list[_Run]]) -> tuple[Figure, ...]:
     null, swaps = kinds["null"], kinds["swaps"]
     until = [run.until_live_ms() for run in swaps]
     if not all(until):
         raise EdgesplitError("No published head decided a prediction. Measure for longer.")
-    figures = {
-        "swap.publish_to_result": (until, swaps),
-        "swap.build": ([run.build_ms for run in swaps], swaps),
-        "swap.prediction_null": ([run.times_ms for run in null], null),
-        "swap.prediction_swaps": ([run.times_ms for run in swaps], swaps),
-    }
-    return tuple(
-        Figure.of(name, blocks, [run.reference for run in runs])
-        for name, (blocks, runs) in figures.items()
-    )
-
-
-def _facts(kinds: dict[str, list[_Run]], every_s: float) -> dict[str, object]:
-    until = [ms for run in kinds["swaps"] for ms in run.until_live_ms()]
-    p99 = {
-        kind: order_interval(np.concatenate([run.times_ms for run in runs]), 0.99)
-        for kind, runs in kinds.items()
-    }
-    return {
+    facts = {
+        "split": {"class": label, "into": into},
         "every_s": round(every_s, 3),
-        "published": sum(len(run.published) for run in kinds["swaps"]),
-        "seen": len(until),
-        **{f"p99_{kind}_interval": [round(one, 6) for one in p99[kind]] for kind in kinds},
-        "curve_ms": percentile_curve(until),
+        "published": sum(len(run.published) for run in swaps),
+        "seen": sum(map(len, until)),
+        "p99_null_interval": _p99_interval(null),
+        "p99_swaps_interval": _p99_interval(swaps),
+        "curve_ms": percentile_curve([ms for found in until for ms in found]),
     }
+    figures = (
+        _figure("swap.publish_to_result", until, swaps),
+        _figure("swap.build", [run.build_ms for run in swaps], swaps),
+        _figure("swap.prediction_null", [run.times_ms for run in null], null),
+        _figure("swap.prediction_swaps", [run.times_ms for run in swaps], swaps),
+    )
+    return Answer(figures, facts)
+
+
+def _figure(name: str, blocks: list[list[float]], runs: list[_Run]) -> Figure:
+    return Figure.of(name, blocks, [run.reference for run in runs])
+
+
+def _p99_interval(runs: list[_Run]) -> list[float]:
+    times = np.concatenate([run.times_ms for run in runs])
+    return [round(one, 6) for one in order_interval(times, 0.99)]
 
 
 def _gray_clip(runtime: Runtime) -> Float32:
@@ -215,11 +195,11 @@ def _time_prediction(runtime: Runtime) -> float:
     return time_ms(lambda: runtime.predict(clip)) / 1e3
 
 
-def _predict(runtime: Runtime, publisher: Publisher, seconds: float) -> _Run:
+def _predict(runtime: Runtime, publisher: LineProcess, seconds: float) -> _Run:
     """Predict for so many seconds, and until the last published head was seen to decide."""
     clip = _gray_clip(runtime)
     run = _Run(reference=time_reference())
-    publisher.start()
+    publisher.write("go")
     runtime.predict(clip)
     end = time.monotonic() + seconds
     while time.monotonic() < end or publisher.running:
@@ -230,5 +210,5 @@ def _predict(runtime: Runtime, publisher: Publisher, seconds: float) -> _Run:
         run.results.append((now, prediction.head_digest))
         if publisher.running:
             end = max(end, now + _SETTLE_S)
-    run.published = publisher.finish()
+    run.published = read_publishes(publisher)
     return run

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from edgesplit._types import BackendName, VariantName
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.runtime.backends.select import OpenedBackend, open_backend
+from edgesplit.runtime.backends.select import OpenedBackend, check_variant, open_backend
 
 __all__ = [
     "REFERENCE",
@@ -43,7 +43,7 @@ _REFERENCES = 5
 
 _BLOCKS = 15
 
-Progress = Callable[[str], None]
+Progress = Callable[[str], object]
 """Gets a few words on what is measured now."""
 
 
@@ -78,6 +78,9 @@ class Job:
     scratch: Path | None = None
     """A folder for copies. The caller removes it, because a question may be killed."""
 
+    def __post_init__(self) -> None:
+        check_variant(self.backend, self.variant)
+
     def open(self) -> tuple[Bundle, OpenedBackend]:
         """Open the bundle and the backend that runs its backbone."""
         bundle = open_bundle(self.bundle)
@@ -86,7 +89,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Percentiles of the times of one thing, in milliseconds."""
+    """Percentiles of the times of one thing, in milliseconds, rounded to nanoseconds."""
 
     name: str
     """The question and what was timed, as in `latency.prediction`."""
@@ -105,18 +108,11 @@ class Figure:
     ) -> Figure:
         """Return the figure of blocks of times and of the reference's time beside each block."""
         times = np.concatenate([np.asarray(block, float) for block in blocks])
-        p50, p90, p95, p99 = (float(q) for q in np.percentile(times, (50, 90, 95, 99)))
+        p50, p90, p95, p99 = (round(float(q), 6) for q in np.percentile(times, (50, 90, 95, 99)))
         quartiles = (sorted(block)[len(block) // 4] for block in blocks)
-        pairs = tuple(zip(quartiles, references, strict=True))
-        return cls(name, len(times), p50, p90, p95, p99, pairs)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        plain = {name: getattr(self, name) for name in ("name", "n", "p50", "p90", "p95", "p99")}
-        return {
-            name: round(value, 6) if isinstance(value, float) else value
-            for name, value in plain.items()
-        } | {"blocks": [[round(one, 6) for one in block] for block in self.blocks]}
+        pairs = zip(quartiles, references, strict=True)
+        rounded = tuple((round(time, 6), round(reference, 6)) for time, reference in pairs)
+        return cls(name, len(times), p50, p90, p95, p99, rounded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +120,8 @@ class Answer:
     """The answer to one question."""
 
     figures: tuple[Figure, ...]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any]
     """A JSON object: counts, and what was measured on."""
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {"figures": [one.to_json() for one in self.figures], "facts": dict(self.facts)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,25 +35,14 @@ def serve() -> None:
     with Runtime(bundle, backend=backend) as runtime:
         clip = read_clip(clip_path, bundle.preprocessing)
         feature = runtime.extract(clip)
-
-        def predict() -> None:
-            runtime.predict(clip)
-
-        def decode() -> None:
-            read_clip(clip_path, bundle.preprocessing)
-
-        def head() -> None:
-            for _ in range(_RUNS):
-                runtime.decide(feature)
-
-        asked = {"prediction": predict, "decode": decode, "head": head}
+        asked: dict[str, Callable[[], object]] = {
+            "prediction": lambda: runtime.predict(clip),
+            "decode": lambda: read_clip(clip_path, bundle.preprocessing),
+            "head": lambda: [runtime.decide(feature) for _ in range(_RUNS)],
+        }
         if split:
             label, *into = json.loads(split)
-
-            def edit() -> None:
-                bundle.split_class(label, into=into, accept_doubt=True)
-
-            asked["edit"] = edit
+            asked["edit"] = lambda: bundle.split_class(label, into=into, accept_doubt=True)
         for run in asked.values():
             run()
         sys.stdout.write("ready\n")
@@ -68,7 +57,7 @@ def serve() -> None:
             sys.stdout.flush()
 
 
-def _time_ms(run: Callable[[], None], seconds: float) -> float:
+def _time_ms(run: Callable[[], object], seconds: float) -> float:
     """Return the lower quartile, which other work on the machine hardly moves."""
     run()  # fills the caches that another one emptied
     times: list[float] = []

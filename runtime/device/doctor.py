@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +59,7 @@ class Checkup:
     device: DeviceRecord
     findings: tuple[Finding, ...]
     speed: Speed | None
-    providers: dict[str, str] = field(default_factory=dict)
+    providers: dict[str, str]
     """By provider of ONNX Runtime, why it does not run here; empty if it does."""
 
     @property
@@ -69,13 +69,7 @@ class Checkup:
 
     def to_json(self) -> dict[str, Any]:
         """The checkup as JSON holds it."""
-        return {
-            "usable": self.usable,
-            "device": self.device.to_json(),
-            "findings": [asdict(finding) for finding in self.findings],
-            "speed": asdict(self.speed) if self.speed else None,
-            "providers": self.providers,
-        }
+        return {"usable": self.usable, **asdict(self)}
 
 
 def examine(
@@ -96,18 +90,15 @@ def examine(
     """
     probes = probes or Probes()
     device = describe_device(root, run)
-    findings = [_device(device)]
     opened, bundle_findings = _bundle(bundle, root)
     providers, provider_findings = _providers(probes)
-    findings += provider_findings
-    findings += _tensorrt(probes, opened)
+    findings = [_device(device), *provider_findings, *_tensorrt(probes, opened)]
     speed = None
     if any(not reason for reason in providers.values()):
         speed, finding = _speed(probes, opened)
         findings.append(finding)
-    findings += [_codecs(probes), *_cameras(root, probes)]
-    findings += [*_power(device), *_memory(device), *_clock(device)]
-    findings += [*bundle_findings, _cache()]
+    findings += [_codecs(probes), *_cameras(root, probes), *_power(device), *_memory(device)]
+    findings += [*_clock(device), *bundle_findings, _cache()]
     return Checkup(device=device, findings=tuple(findings), speed=speed, providers=providers)
 
 
@@ -126,22 +117,18 @@ def _providers(probes: Probes) -> tuple[dict[str, str], list[Finding]]:
     except EdgesplitError as error:
         todo = "Nothing runs without it: pip install 'edgesplit[cpu]'; see docs/jetson.md."
         return {}, [Finding("ONNX Runtime", "problem", str(error), todo)]
-    works = [name for name, reason in found.items() if not reason]
+    reasons = {name.removesuffix("ExecutionProvider"): why for name, why in found.items()}
+    works = [name for name, reason in reasons.items() if not reason]
     findings = []
     if works:
-        text = f"runs a model on {', '.join(map(_short, works))}."
-        findings.append(Finding("ONNX Runtime", "fine", text))
-    for name, reason in found.items():
+        findings.append(Finding("ONNX Runtime", "fine", f"runs a model on {', '.join(works)}."))
+    status: Status = "note" if works else "problem"
+    todo = "Its driver or a library is missing; the others serve until then."
+    for name, reason in reasons.items():
         if reason:
-            status: Status = "note" if works else "problem"
-            text = f"lists {_short(name)}, but it does not start here: {reason}"
-            todo = "Its driver or a library is missing; the others serve until then."
+            text = f"lists {name}, but it does not start here: {reason}"
             findings.append(Finding("ONNX Runtime", status, text, todo))
     return found, findings
-
-
-def _short(provider: str) -> str:
-    return provider.removesuffix("ExecutionProvider")
 
 
 def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
@@ -160,12 +147,10 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
         yield Finding("TensorRT", "fine", text)
     if bundle is None:
         return
-    engines = [one for one in ENGINES.list() if one.feature_space == bundle.feature_space]
-    fitting = [one.precision for one in engines if one.platform == platform]
-    variants = [one for one in VARIANTS.list() if one.feature_space == bundle.feature_space]
-    made = [f"{precision} engine" for precision in fitting] + [
-        f"{one.name} variant" for one in variants
-    ]
+    space = bundle.feature_space
+    engines = [one for one in ENGINES.list() if one.feature_space == space]
+    made = [f"{one.precision} engine" for one in engines if one.platform == platform]
+    made += [f"{one.name} variant" for one in VARIANTS.list() if one.feature_space == space]
     if made:
         yield Finding("cache", "fine", f"It holds for this backbone: {', '.join(made)}.")
     elif platform:
@@ -181,10 +166,10 @@ def _speed(probes: Probes, bundle: Bundle | None) -> tuple[Speed | None, Finding
         damaged = bundle is not None and isinstance(error, BundleError)
         status: Status = "problem" if damaged else "note"
         return None, Finding("speed", status, f"It could not be measured: {error}", todo)
-    head = f" and {speed.head_ms:.2f} ms for the head" if speed.head_ms is not None else ""
     text = (
-        f"{speed.what}: {speed.backbone_ms:.1f} ms a clip{head} on {speed.on}; one clip in ten "
-        f"takes {speed.slow_ms:.1f} ms or more (a quick look at {speed.n_runs}, without decoding)."
+        f"{speed.what}: {speed.backbone_ms:.1f} ms a clip and {speed.head_ms:.2f} ms for the head "
+        f"on {speed.on}; one clip in ten takes {speed.slow_ms:.1f} ms or more (a quick look at "
+        f"{speed.n_runs}, without decoding)."
     )
     return speed, Finding("speed", "fine", text)
 
@@ -210,15 +195,12 @@ def _cameras(root: Path, probes: Probes) -> Iterator[Finding]:
             "camera", "fine", "None is connected (no /dev/video*); video files need none."
         )
         return
-    closed = [node.name for node in nodes if not probes.may_use(node)]
-    opened = [node.name for node in nodes if node.name not in closed]
-    if opened:
-        names = ", ".join(f"/dev/{name}" for name in opened)
-        yield Finding("camera", "fine", f"{names} may be opened by this user.")
-    if closed:
-        names = ", ".join(f"/dev/{name}" for name in closed)
+    allowed = {f"/dev/{node.name}": probes.may_use(node) for node in nodes}
+    if opened := ", ".join(name for name, may in allowed.items() if may):
+        yield Finding("camera", "fine", f"{opened} may be opened by this user.")
+    if closed := ", ".join(name for name, may in allowed.items() if not may):
         todo = "sudo usermod -aG video $USER, then log in again."
-        yield Finding("camera", "note", f"{names} may not be opened by this user.", todo)
+        yield Finding("camera", "note", f"{closed} may not be opened by this user.", todo)
 
 
 def _power(device: DeviceRecord) -> Iterator[Finding]:
@@ -241,14 +223,13 @@ def _power(device: DeviceRecord) -> Iterator[Finding]:
         low, high, current = device.mhz
         which = f"governor {', '.join(device.governors) or 'unknown'}"
         if low < high:
-            todo = (
-                "For steady figures: sudo jetson_clocks (until the next reboot)."
-                if device.l4t
-                else "For steady figures: sudo cpupower frequency-set -g performance."
-            )
+            todo = ""
+            if device.l4t:
+                todo = "For steady figures: sudo jetson_clocks (until the next reboot)."
+            elif device.governors != ("performance",):
+                todo = "For steady figures: sudo cpupower frequency-set -g performance."
             text = f"CPU clocks move between {low:.0f} and {high:.0f} MHz ({which})."
-            steady = device.governors == ("performance",) and not device.l4t
-            yield Finding("clocks", "fine" if steady else "note", text, "" if steady else todo)
+            yield Finding("clocks", "note" if todo else "fine", text, todo)
         else:
             yield Finding("clocks", "fine", f"CPU clocks stay at {current:.0f} MHz ({which}).")
     if device.throttle_events:
@@ -263,7 +244,7 @@ def _memory(device: DeviceRecord) -> Iterator[Finding]:
     if device.memory_bytes is None:
         return
     free = device.memory_available_bytes
-    text = f"{_gb(device.memory_bytes)}" + (f", {_gb(free)} of it free." if free else ".")
+    text = _gb(device.memory_bytes) + (f", {_gb(free)} of it free." if free else ".")
     limits = []
     if device.memory_limit_bytes:
         limits.append(f"{_gb(device.memory_limit_bytes)} of memory")
@@ -326,9 +307,8 @@ def _disk(path: Path, root: Path) -> Iterator[Finding]:
         text = f"It lies on {kind}, which has no journal: losing power may damage an edit, or more."
         todo = "Copy it to ext4."
     else:
-        yield Finding("disk", "fine", f"It lies on {kind}: an edit survives losing power.")
-        return
-    yield Finding("disk", "note", text, todo)
+        text = f"It lies on {kind}: an edit survives losing power."
+    yield Finding("disk", "note" if todo else "fine", text, todo)
 
 
 def _cache() -> Finding:

@@ -1,6 +1,7 @@
 """Parse what a Jetson reports: tegrastats, nvpmodel, nv_tegra_release. Pure functions.
 
-None of them raises on a damaged text: they return what could be read, and None for the rest.
+None of them raises on a damaged text: they return what could be read, and None or nothing for the
+rest.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from dataclasses import dataclass
 
 __all__ = [
     "PowerMode",
-    "Sample",
     "jetpack_of",
     "parse_l4t",
     "parse_power_mode",
     "parse_power_modes",
     "parse_tegrastats",
+    "total_mw",
 ]
 
 _JETPACKS = {
@@ -45,23 +46,6 @@ _RAIL = re.compile(r"(?<!\S)([A-Z]\w*) (\d{1,9})mW(?:/\d{1,9}mW){0,2}(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """The power in one line of tegrastats."""
-
-    powers_mw: Mapping[str, int]
-    """Milliwatts now, by rail; not tegrastats' averages and maxima."""
-
-    @property
-    def total_mw(self) -> int | None:
-        """Power of the whole module, in milliwatts; None if no known set of rails gives it."""
-        if _WHOLE in self.powers_mw:
-            return self.powers_mw[_WHOLE]
-        if all(rail in self.powers_mw for rail in _PARTS):
-            return sum(self.powers_mw[rail] for rail in _PARTS)
-        return None
-
-
-@dataclass(frozen=True, slots=True)
 class PowerMode:
     """A mode that nvpmodel sets. Ids differ between boards, names do not."""
 
@@ -77,10 +61,22 @@ class PowerMode:
         return 0, int(watts[1]) if watts else 0
 
 
-def parse_tegrastats(line: str) -> Sample | None:
-    """Return the power in a line of tegrastats; None if there is none."""
-    powers = {found[1]: int(found[2]) for found in _RAIL.finditer(line)}
-    return Sample(powers) if powers else None
+def parse_tegrastats(line: str) -> dict[str, int]:
+    """Return milliwatts now by rail, of a line of tegrastats; not its averages and maxima."""
+    return {found[1]: int(found[2]) for found in _RAIL.finditer(line)}
+
+
+def total_mw(powers: Mapping[str, int]) -> int | None:
+    """Return the power of the whole module in milliwatts; None if no known set of rails gives it.
+
+    Args:
+        powers: milliwatts by rail.
+    """
+    if _WHOLE in powers:
+        return powers[_WHOLE]
+    if all(rail in powers for rail in _PARTS):
+        return sum(powers[rail] for rail in _PARTS)
+    return None
 
 
 def parse_power_mode(text: str) -> PowerMode | None:

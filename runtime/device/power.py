@@ -10,11 +10,11 @@ import contextlib
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
-from types import TracebackType
+from collections.abc import Iterable
 
-from edgesplit.runtime.device.jetson import Sample, parse_tegrastats
+import numpy as np
+
+from edgesplit.runtime.device.jetson import parse_tegrastats, total_mw
 
 __all__ = ["MAX_GAP_S", "PowerSampler", "energy_j"]
 
@@ -46,12 +46,11 @@ class PowerSampler:
         """Take a recorded run to replay; by default tegrastats is started."""
         self._trace = trace
         self._process: subprocess.Popen[str] | None = None
-        self._thread: threading.Thread | None = None
-        self._samples: list[tuple[float, Sample]] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._samples: list[tuple[float, dict[str, int]]] = []
 
     def __enter__(self) -> PowerSampler:
-        trace = self._trace
-        if trace is None:
+        if self._trace is None:
             # Without a shell, so that `terminate` ends tegrastats itself. If this process is
             # killed, tegrastats ends at its next line, as nobody reads its output any more.
             command = ["tegrastats", "--interval", str(INTERVAL_MS)]
@@ -64,18 +63,11 @@ class PowerSampler:
                     text=True,
                     errors="replace",
                 )
-            trace = _lines(self._process) if self._process else ()
-        self._thread = threading.Thread(target=self._read, args=(trace,), daemon=True)
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        process, thread = self._process, self._thread
+    def __exit__(self, *raised: object) -> None:
+        process = self._process
         if process is not None:
             process.terminate()
             try:
@@ -83,29 +75,24 @@ class PowerSampler:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if thread is not None:
-            thread.join(_END_S)  # a child of tegrastats could hold the pipe open
-        if (
-            process is not None
-            and process.stdout is not None
-            and not (thread and thread.is_alive())
-        ):
+        self._thread.join(_END_S)  # a child of tegrastats could hold the pipe open
+        if process and process.stdout and not self._thread.is_alive():
             process.stdout.close()
 
-    def _read(self, trace: Trace) -> None:
-        for time_s, line in trace:
-            sample = parse_tegrastats(line)
-            if sample is not None:
-                self._samples.append((time_s, sample))
+    def _read(self) -> None:
+        output = self._process.stdout if self._process else None
+        for time_s, line in self._trace or ((time.monotonic(), line) for line in output or ()):
+            if powers := parse_tegrastats(line):
+                self._samples.append((time_s, powers))
 
     @property
-    def samples(self) -> tuple[tuple[float, Sample], ...]:
-        """Seconds of the monotonic clock, and the power then."""
+    def samples(self) -> tuple[tuple[float, dict[str, int]], ...]:
+        """Seconds of the monotonic clock, and the milliwatts by rail then."""
         return tuple(self._samples)
 
     def energy_j(self, start_s: float, end_s: float) -> float | None:
         """Return joules of the whole module between two times of the monotonic clock."""
-        totals = ((time_s, sample.total_mw) for time_s, sample in self.samples)
+        totals = ((time_s, total_mw(powers)) for time_s, powers in self.samples)
         known = [(time_s, total / 1000) for time_s, total in totals if total is not None]
         return energy_j(known, start_s, end_s)
 
@@ -129,23 +116,12 @@ def energy_j(watts: Iterable[tuple[float, float]], start_s: float, end_s: float)
     points = list(watts)
     if not points:
         return None
-    if start_s < points[0][0]:
-        points.insert(0, (start_s, points[0][1]))
-    if end_s > points[-1][0]:
-        points.append((end_s, points[-1][1]))
-    joules = 0.0
-    for (t0, w0), (t1, w1) in pairwise(points):
-        a, b = max(t0, start_s), min(t1, end_s)
-        if a >= b:
-            continue
-        if t1 - t0 > MAX_GAP_S:
-            return None
-        slope = (w1 - w0) / (t1 - t0)
-        joules += (b - a) * (w0 + slope * ((a + b) / 2 - t0))
-    return joules
-
-
-def _lines(process: subprocess.Popen[str]) -> Iterator[tuple[float, str]]:
-    assert process.stdout is not None
-    for line in process.stdout:
-        yield time.monotonic(), line
+    times, powers = np.transpose(points)
+    # Over a gap between samples, or before and behind them, power is unknown.
+    outer = np.union1d(times, [min(start_s, times[0]), max(end_s, times[-1])])
+    met = (outer[1:] > start_s) & (outer[:-1] < end_s)
+    if np.diff(outer)[met].max(initial=0.0) > MAX_GAP_S:
+        return None
+    steps = np.union1d(times.clip(start_s, end_s), [start_s, end_s])
+    heights = np.interp(steps, times, powers)  # beyond the samples, the nearest
+    return float((np.diff(steps) * (heights[1:] + heights[:-1]) / 2).sum())

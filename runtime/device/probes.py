@@ -8,23 +8,20 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
+import edgesplit
 from edgesplit._isolated import run_isolated
-from edgesplit._types import Float32
-from edgesplit.backbone.backends import Backend, OrtBackend
 from edgesplit.backbone.session import import_onnxruntime, open_session
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime.backends.engines import Platform, TensorRT
 from edgesplit.runtime.backends.select import open_backend
-from edgesplit.runtime.live.runtime import Runtime
+from edgesplit.runtime.live.runtime import Runtime, Timings
 
 __all__ = ["CODECS", "Probes", "Speed"]
 
@@ -37,8 +34,8 @@ CODECS = {
 }
 """The usual codecs of cameras and files, and FFmpeg's decoders for each."""
 
-
-Measured = TypeVar("Measured")
+_DEMO = Path(edgesplit.__file__).parent / "assets" / "demo" / "motion.bundle"
+"""What is timed without a bundle: it is the same everywhere, so that machines can be compared."""
 
 _LIMIT_S = 120.0
 """Seconds that a tiny model may take. The first use of CUDA takes half a minute on a small device;
@@ -60,7 +57,7 @@ class Speed:
     """Median time of one clip, in milliseconds."""
     slow_ms: float
     """90th percentile in milliseconds; far above the median while other work runs."""
-    head_ms: float | None
+    head_ms: float
     n_runs: int
 
 
@@ -89,7 +86,7 @@ class Probes:
         return TensorRT().platform()
 
     def speed(self, path: Path | None) -> Speed:
-        """Measure for a second how fast a bundle's backbone and head run, or a reference network.
+        """Measure for a second how fast a bundle's backbone and head run, or the demo's.
 
         Raises:
             EdgesplitError: it does not run.
@@ -131,71 +128,22 @@ def _tiny() -> bytes:
 
 
 def _measure(path: Path | None) -> Speed:
-    if path is None:
-        backend = OrtBackend(_reference())
-        clip = np.full((1, 3, 8, 64, 64), 0.5, np.float32)
-        times = _times(lambda: _timed(backend, clip))
-        what = "A small network of ours (3-D convolutions, 8 frames of 64x64)"
-        return _speed_of(what, f"ONNX Runtime, {backend.providers[0]}", times, None)
-    bundle = open_bundle(path)
+    """Time predictions of a grey clip for `_QUICK_S` and at least `_MIN_RUNS` times."""
+    bundle = open_bundle(path or _DEMO)
     opened = open_backend(bundle)
     with Runtime(bundle, backend=opened.backend) as runtime:
         still = np.full(runtime.clip_shape, 0.5, np.float32)
-        timings = _times(lambda: runtime.predict(still).timings)
-    head_ms = statistics.median(one.head_ms for one in timings)
-    backbone = [one.backbone_ms for one in timings]
-    return _speed_of("The bundle's backbone", opened.description, backbone, head_ms)
-
-
-def _speed_of(what: str, on: str, times_ms: list[float], head_ms: float | None) -> Speed:
+        runtime.predict(still)  # the first takes longer
+        timings: list[Timings] = []
+        start = time.perf_counter()
+        while len(timings) < _MIN_RUNS or time.perf_counter() - start < _QUICK_S:
+            timings.append(runtime.predict(still).timings)
+    backbone_ms = [one.backbone_ms for one in timings]
     return Speed(
-        what=what,
-        on=on,
-        backbone_ms=statistics.median(times_ms),
-        slow_ms=statistics.quantiles(times_ms, n=10)[-1],
-        head_ms=head_ms,
-        n_runs=len(times_ms),
+        what="The bundle's backbone" if path else "The demo's small backbone (3-D convolutions)",
+        on=opened.description,
+        backbone_ms=statistics.median(backbone_ms),
+        slow_ms=statistics.quantiles(backbone_ms, n=10)[-1],
+        head_ms=statistics.median(one.head_ms for one in timings),
+        n_runs=len(timings),
     )
-
-
-def _timed(backend: Backend, clip: Float32) -> float:
-    start = time.perf_counter()
-    backend.run(clip)
-    return 1000 * (time.perf_counter() - start)
-
-
-def _times(measure: Callable[[], Measured]) -> list[Measured]:
-    """Repeat a measurement for a second and at least `_MIN_RUNS` times; the first is dropped."""
-    measure()
-    measured: list[Measured] = []
-    start = time.perf_counter()
-    while len(measured) < _MIN_RUNS or time.perf_counter() - start < _QUICK_S:
-        measured.append(measure())
-    return measured
-
-
-def _reference() -> bytes:
-    """Return a backbone that is the same everywhere, so that machines can be compared."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    rng = np.random.default_rng(0)
-    weights = {
-        "first": rng.standard_normal((32, 3, 3, 3, 3)).astype(np.float32),
-        "second": rng.standard_normal((64, 32, 3, 3, 3)).astype(np.float32),
-    }
-    around, half = [1] * 6, [1, 2, 2]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["clip", "first"], ["a"], pads=around, strides=half),
-            helper.make_node("Relu", ["a"], ["b"]),
-            helper.make_node("Conv", ["b", "second"], ["c"], pads=around, strides=half),
-            helper.make_node("GlobalAveragePool", ["c"], ["d"]),
-            helper.make_node("Flatten", ["d"], ["features"], axis=1),
-        ],
-        "reference",
-        [helper.make_tensor_value_info("clip", TensorProto.FLOAT, ["N", 3, 8, 64, 64])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 64])],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
-    return bytes(model.SerializeToString(deterministic=True))

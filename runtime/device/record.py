@@ -13,10 +13,9 @@ import platform
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from edgesplit.runtime.device.jetson import (
     PowerMode,
@@ -89,10 +88,6 @@ class DeviceRecord:
         """One line, as in `x86_64, 2 cores, AMD EPYC`."""
         return f"{self.machine}, {self.cores} cores, {self.model or self.processor}"
 
-    def to_json(self) -> dict[str, Any]:
-        """The record as JSON holds it."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
@@ -128,13 +123,12 @@ def describe_device(root: Path = ROOT, run: Run = run_command) -> DeviceRecord:
         root: the folder with `proc`, `sys` and `etc`; a test gives its own.
         run: runs `nvpmodel -q`; called only on a Jetson.
     """
-    memory = dict(re.findall(r"^(\w+):\s+(\d+) kB$", _text(root / "proc/meminfo"), re.M))
-    total = _kilobytes(memory.get("MemTotal"))
-    limit = _memory_limit(root)
+    sizes = re.findall(r"^(\w+):\s+(\d+) kB$", _text(root / "proc/meminfo"), re.M)
+    memory = {name: 1024 * int(kilobytes) for name, kilobytes in sizes}
+    total, limit = memory.get("MemTotal"), _memory_limit(root)
     l4t = parse_l4t(_text(root / "etc/nv_tegra_release"))
     modes = parse_power_modes(_text(root / "etc/nvpmodel.conf"))
     names = re.search(r'^PRETTY_NAME="?([^"\n]*)', _text(root / "etc/os-release"), re.M)
-    found = {package: _version(package) for package in PACKAGES}
     jetson = bool(l4t or modes)
     return DeviceRecord(
         machine=platform.machine(),
@@ -143,7 +137,7 @@ def describe_device(root: Path = ROOT, run: Run = run_command) -> DeviceRecord:
         cores=_cores(root),
         cpu_limit=_cpu_limit(root),
         memory_bytes=total,
-        memory_available_bytes=_kilobytes(memory.get("MemAvailable")),
+        memory_available_bytes=memory.get("MemAvailable"),
         memory_limit_bytes=limit if limit and (total is None or limit < total) else None,
         system=names[1] if names else platform.system(),
         kernel=_text(root / "proc/sys/kernel/osrelease").strip() or platform.release(),
@@ -157,7 +151,7 @@ def describe_device(root: Path = ROOT, run: Run = run_command) -> DeviceRecord:
         power_modes=modes,
         clock_synchronised=_clock_synchronised(root),
         python=platform.python_version(),
-        versions={package: number for package, number in found.items() if number},
+        versions=_versions(),
     )
 
 
@@ -215,15 +209,12 @@ def _number(file: Path) -> int | None:
         return None
 
 
-def _kilobytes(text: str | None) -> int | None:
-    return int(text) * 1024 if text else None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def _processor(root: Path) -> str:

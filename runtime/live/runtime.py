@@ -10,9 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -44,25 +43,16 @@ class Prediction:
     """The decision about one clip, and the head that made it."""
 
     label: str
-    path: tuple[PathStep, ...]
-    """From the root class to the decided class, with each level's probability."""
     score: float
     """Probability of the decided class."""
+    path: tuple[PathStep, ...]
+    """From the root class to the decided class, with each level's probability."""
     head_digest: str
     timings: Timings
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
-        return {
-            "label": self.label,
-            "score": self.score,
-            "path": [{"label": s.label, "probability": s.probability} for s in self.path],
-            "head_digest": self.head_digest,
-            "timings": {
-                "backbone_ms": self.timings.backbone_ms,
-                "head_ms": self.timings.head_ms,
-            },
-        }
+        return asdict(self)
 
 
 class Runtime:
@@ -94,7 +84,11 @@ class Runtime:
         Raises:
             BundleError: the bundle is damaged.
             BackendError: the backend cannot start.
+            TypeError: the backend is the name of one.
         """
+        if isinstance(backend, str):
+            opened = f"open_backend(bundle, {backend!r}).backend"
+            raise TypeError(f"backend must be an open backend, as {opened} is, got {backend!r}")
         if rollback_above is not None and not 0 <= rollback_above < 1:
             raise ValueError(f"rollback_above must be from 0 to below 1, got {rollback_above}")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
@@ -115,12 +109,7 @@ class Runtime:
     def __enter__(self) -> Runtime:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     @property
@@ -209,8 +198,8 @@ class Runtime:
         return [
             Prediction(
                 label=path[-1].label,
-                path=path,
                 score=path[-1].probability,
+                path=path,
                 head_digest=serving.digest,
                 timings=timings,
             )

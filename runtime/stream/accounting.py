@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 __all__ = ["Accounting", "FrameAccounting", "FrameUse", "Outcome"]
@@ -15,16 +15,14 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """A frame of several windows counts under the first of these that any of its windows has."""
 
 
+@dataclass(slots=True, eq=False)
 class FrameUse:
     """The windows that show a frame, until the outcome of all of them is known."""
 
-    __slots__ = ("outcomes", "pending")
-
-    def __init__(self) -> None:
-        self.pending = 1
-        """Number of windows without an outcome that show the frame, and one more until the
-        windower is past the frame. Only `FrameAccounting` changes it."""
-        self.outcomes: set[Outcome] = set()
+    pending: int = 1
+    """Number of windows without an outcome that show the frame, and one more until the windower is
+    past the frame. Only `FrameAccounting` changes it."""
+    outcomes: set[Outcome] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ class FrameAccounting:
         """Return the counts so far."""
         with self._lock:
             n, lost_s = self._counts.copy(), self._lost_s
-        counted: dict[str, Any] = {field.name: n[field.name] for field in fields(Accounting)}
+        counted: dict[str, Any] = {one.name: n[one.name] for one in fields(Accounting)}
         counted["pending"] = n["frames"] - n["unsampled"] - sum(n[one] for one in OUTCOMES)
         counted["waiting"] = n["windows"] - n["predicted"] - n["dropped"]
         return Accounting(**{**counted, "lost_s": lost_s})

@@ -52,22 +52,15 @@ class Capture:
         Raises:
             ClipError: if neither the caller nor the source states a frame rate.
         """
-        if self._windower is not None:
-            self._windower.set_period(1 / (feed.rate or self._windower.grid.fps))
-            return
-        fps = self._fps or feed.rate
-        if fps is None:
-            raise ClipError(f"{self.source.name} does not say its frame rate. Give --fps.")
-        grid = self._plan_grid(fps)
-        self.live, self.queue.policy = feed.live, "latest" if feed.live else "block"
-        self._windower = Windower(
-            grid,
-            self._preprocessing,
-            self.accounting,
-            live=feed.live,
-            period_s=1 / (feed.rate or fps),
-        )
-        self.queue.put(Opened(grid, feed.rate))
+        if self._windower is None:
+            fps = self._fps or feed.rate
+            if fps is None:
+                raise ClipError(f"{self.source.name} does not say its frame rate. Give --fps.")
+            grid = self._plan_grid(fps)
+            self.live, self.queue.policy = feed.live, "latest" if feed.live else "block"
+            self._windower = Windower(grid, self._preprocessing, self.accounting, live=feed.live)
+            self.queue.put(Opened(grid, feed.rate))
+        self._windower.set_period(1 / (feed.rate or self._windower.grid.fps))
 
     def add(self, frame: Frame) -> bool:
         """Queue the windows that a frame completes; return True if further frames are wanted."""

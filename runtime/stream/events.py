@@ -37,19 +37,20 @@ class Event:
     """The `event` of its line."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON object; times are rounded to milliseconds."""
+        """Return a JSON object; times are rounded to milliseconds.
+
+        The fields of a prediction and of a report stand among the event's own.
+        """
         content: dict[str, Any] = {"event": self.kind}
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            is_time = name in ("start", "end", "lag_ms") or name.endswith("_s")
-            content[name] = round(value, 3) if is_time else value
+            if name in ("prediction", "report"):
+                content |= value.to_json()
+            elif name in ("start", "end", "lag_ms") or name.endswith("_s"):
+                content[name] = round(value, 3)
+            else:
+                content[name] = value
         return content
-
-
-def _merge(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the content with the fields of one of its records in place of the record."""
-    record = content.pop(name)
-    return {**content, **record.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Decision(Event):
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; `wall` is ISO 8601 in UTC."""
         wall = datetime.fromtimestamp(self.wall, timezone.utc).isoformat(timespec="milliseconds")
-        return _merge(Event.to_json(self) | {"wall": wall}, "prediction")
+        return Event.to_json(self) | {"wall": wall}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +123,6 @@ class Rescored(Event):
     changed: bool
     """True if the label differs from the one that was reported before."""
     prediction: Prediction
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON object."""
-        return _merge(Event.to_json(self), "prediction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +150,6 @@ class Shadowed(Event):
     kind: ClassVar[str] = "shadow"
 
     report: ShadowReport
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON object."""
-        return _merge(Event.to_json(self), "report")
 
 
 @dataclass(frozen=True, slots=True)

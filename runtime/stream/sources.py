@@ -198,7 +198,8 @@ def _how_to_open(source: Source) -> tuple[str, str | None, dict[str, str]]:
 
 def _advice(source: Source) -> str:
     if source.kind == "device":
-        return "Is the camera plugged in, and not used by another program?"
+        last = " It is tried again until --give-up." if source.live else ""
+        return f"Is the camera plugged in, and not used by another program?{last}"
     if source.kind == "pipe":
         return "Pipe MPEG-TS or Matroska; an MP4 file must be given by its name."
     playlist = " An http or https playlist needs --playlist." if not source.playlist else ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edgesplit._types import Float32, UInt8
@@ -164,15 +164,13 @@ class Gap:
     reason: str
 
 
+@dataclass(slots=True, eq=False)
 class _OpenWindow:
     """A window that still lacks frames."""
 
-    __slots__ = ("first", "frames", "pictures")
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.pictures: dict[int, UInt8] = {}
-        self.frames: list[FrameUse] = []
+    first: int
+    pictures: dict[int, UInt8] = field(default_factory=dict)
+    frames: list[FrameUse] = field(default_factory=list)
 
 
 class _SegmentEnd(NamedTuple):
@@ -196,20 +194,18 @@ class Windower:
         accounting: FrameAccounting,
         *,
         live: bool,
-        period_s: float | None = None,
     ) -> None:
-        """Start at the beginning of a stream.
+        """Start at the beginning of a stream, whose frames are shown for a step of the grid.
 
         Args:
             grid: the times of windows.
             preprocessing: the layout of clips.
             accounting: counts every frame and window.
             live: measure gaps by arrival instead of timestamps, since a camera's clock may jump.
-            period_s: seconds that one frame of the source is shown; by default a step of the grid.
         """
         self.grid, self._preprocessing = grid, preprocessing
         self._accounting, self._live = accounting, live
-        self.set_period(period_s or 1 / grid.fps)
+        self.set_period(1 / grid.fps)
         self._sampled, self._last = frozenset(grid.sampled), grid.sampled[-1]
         self._open: deque[_OpenWindow] = deque()
         self._held: Frame | None = None  # shown until the next frame is known

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesplit._types import BackendName
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli.render.stream import backend_text
 from edgesplit.errors import BackendError, EdgesplitError, VariantError
@@ -52,7 +51,7 @@ def make_fake_engine(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Backend
     use_fake_gpu(monkeypatch)
     fake = FakeTensorRT()
     build_engine(bundle, tensorrt=fake)
-    return open_engine(bundle, tensorrt=fake)
+    return open_engine(bundle, platform=fake.platform())
 
 
 def make_engine(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Backend:
@@ -232,19 +231,8 @@ def test_what_is_asked_for_and_not_there_is_an_error(bundle: Bundle) -> None:
         open_backend(bundle, variant="int8")
 
 
-@pytest.mark.parametrize("name", ["cuda", "ort-tensorrt"])
-def test_falling_back_is_allowed_when_somebody_says_so(
-    bundle: Bundle, name: BackendName, caplog: pytest.LogCaptureFixture
-) -> None:
-    opened = open_backend(bundle, name, fallback=True)
-    clip = np.zeros((1, *bundle.preprocessing.clip_shape), np.float32)
-    assert opened.backend.run(clip).shape == (1, bundle.dim)
-    assert opened.description == "ONNX Runtime, CPUExecutionProvider"
-    assert "could not start" in caplog.text
-
-
 def test_nonsense_is_refused(bundle: Bundle) -> None:
     with pytest.raises(ValueError, match="name must be one of"):
         open_backend(bundle, "gpu")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="not a variant"):
+    with pytest.raises(BackendError, match=r"not a variant\. Leave out the int8 variant"):
         open_backend(bundle, "tensorrt", variant="int8")

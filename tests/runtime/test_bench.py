@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def record(demo: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """Every question in small, in this process: some seconds for all the tests that read it."""
     job = Job(demo.path, SMALL)
     with own_cache(tmp_path_factory.mktemp("cache")):
-        answers = {name: ANSWERS[name](job, lambda _: None).to_json() for name in QUESTIONS}
+        answers = {name: asdict(ANSWERS[name](job, lambda _: None)) for name in QUESTIONS}
     made = run_bench(job, ()) | {"reference": {"what": "made", "ms": 1.0}, "answers": answers}
     read: dict[str, Any] = json.loads(json.dumps(made))
     return read
@@ -335,7 +335,7 @@ def test_numbers_have_three_digits_that_matter(value: float, text: str) -> None:
 
 
 def test_long_labels_and_markup_keep_inside_a_chart() -> None:
-    chart = bars("<b>", [("a & b" * 8, {"x": 1.0, "y": 2.0})], axis="milliseconds", unit="ms")
+    chart = bars("<b>", [("a & b" * 8, 3.0)], axis="milliseconds", unit="ms")
     chart += curve("t", [5.0], x="x", y="y")
     for left, right, _, text, (width, _) in Drawn(chart).texts:
         assert left >= 0, text
@@ -378,6 +378,10 @@ def test_the_package_gives_what_it_lists() -> None:
     [
         (("-o", "file/below"), "Nothing can be written to .*file"),
         (("--seconds", "nan"), "nan is not a finite number"),
+        (
+            ("--backend", "tensorrt", "--variant", "int8"),
+            "has a precision, not a variant. Leave out the int8",
+        ),
         (("--against-bundle", "demo.bundle", "--seconds", "9"), "leave out .*--seconds"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ class MadeProbes(Probes):
         return answer
 
     def speed(self, path: Path | None) -> Speed:
-        return Speed("A made network", "a made backend", 12.0, 14.0, None, 20)
+        return Speed("A made network", "a made backend", 12.0, 14.0, 0.1, 20)
 
     def codecs(self) -> tuple[str, ...]:
         return ("h264", "hevc", "vp9", "av1", "mjpeg")
@@ -115,7 +116,7 @@ def test_record_of_an_orin_nano(nano: Path) -> None:
     assert device.throttle_events == 4
     assert device.power_mode is not None
     assert device.power_mode.name == "15W"
-    assert json.loads(json.dumps(device.to_json()))["power_modes"][2] == {
+    assert json.loads(json.dumps(asdict(device)))["power_modes"][2] == {
         "name": "MAXN_SUPER",
         "id": 2,
     }

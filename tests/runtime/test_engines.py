@@ -364,7 +364,7 @@ def test_an_fp16_engine_of_before_is_not_used(bundle: Bundle, fake: FakeTensorRT
     description.write_text(json.dumps(content))
     assert ENGINES.list() == ()
     with pytest.raises(BackendError, match="no fp16 engine"):
-        open_engine(bundle, precision="fp16", tensorrt=fake)
+        open_engine(bundle, precision="fp16", platform=fake.platform())
     assert build_engine(bundle, precision="fp16", tensorrt=fake).new
 
 
@@ -646,7 +646,7 @@ def test_a_damaged_engine_is_none_and_is_built_again(
     damage(engine)
     assert ENGINES.list() == ()
     with pytest.raises(EngineError, match="There is no fp32 engine of"):
-        open_engine(bundle, tensorrt=fake)
+        open_engine(bundle, platform=fake.platform())
     assert build_engine(bundle, tensorrt=fake).new
     assert [found.key for found in ENGINES.list()] == [engine.key]
 
@@ -662,7 +662,7 @@ def test_a_flipped_byte_is_found_before_tensorrt_sees_it(
     with pytest.raises(
         EngineError, match=r"is damaged\. Make it again: edgesplit engine build .*--rebuild"
     ):
-        open_engine(bundle, tensorrt=fake)
+        open_engine(bundle, platform=fake.platform())
 
 
 def test_a_cache_that_cannot_be_written_is_said_before_anything_is_built(
@@ -783,7 +783,7 @@ def test_a_runtime_serves_through_an_engine(
     use(FakeCuda(), monkeypatch)
     build_engine(bundle, tensorrt=fake)
     clip = np.random.default_rng(0).random(bundle.preprocessing.clip_shape, np.float32)
-    backend = open_engine(bundle, tensorrt=fake)
+    backend = open_engine(bundle, platform=fake.platform())
     with Runtime(bundle) as slow, Runtime(bundle, backend=backend) as fast:
         assert fast.predict(clip).label == slow.predict(clip).label
 

@@ -59,7 +59,7 @@ def test_energy_backwards_is_a_mistake() -> None:
 def test_a_board_whose_total_is_unknown_has_no_energy() -> None:
     power = replayed(((1.0, "gpu@50C VDD_GPU 5mW/5mW"), (1.1, "gpu@60C VDD_GPU 6mW/5mW")))
     assert power.energy_j(1.0, 1.1) is None
-    assert [sample.powers_mw["VDD_GPU"] for _, sample in power.samples] == [5, 6]
+    assert [powers["VDD_GPU"] for _, powers in power.samples] == [5, 6]
 
 
 def test_without_tegrastats_there_are_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,3 +257,12 @@ def test_camera_that_is_not_there_is_waited_for_until_that_is_too_long(demo: Bun
     kinds = [event["event"] for event in events_of(result.output)]
     assert kinds[0] == "reconnect"
     assert kinds[-1] == "end"
+    assert "tried again until --give-up" in events_of(result.output)[0]["reason"]
+
+
+def test_a_shadow_file_that_is_missing_is_said_to_be(demo: Bundle, video: Path) -> None:
+    result = run(demo, "--source", video, "--window", "1", "--shadow", "missing.onnx")
+    assert result.exit_code == 1
+    assert "Cannot read missing.onnx" in result.output
+    result = run(demo, "--source", video, "--window", "1", "--shadow", "missing")
+    assert "No head of" in result.output

@@ -311,6 +311,11 @@ def test_logits_that_overflow_are_an_error(bundle: Bundle, clip: Floats, value: 
                 decide(clip)
 
 
+def test_the_name_of_a_backend_is_none(bundle: Bundle) -> None:
+    with pytest.raises(TypeError, match=r"as open_backend\(bundle, 'cuda'\)\.backend is"):
+        Runtime(bundle, backend="cuda")  # type: ignore[arg-type]
+
+
 def test_runtime_needs_no_write_access(bundle: Bundle) -> None:
     before = {path: path.stat().st_mtime_ns for path in bundle.path.rglob("*")}
     with Runtime(bundle) as runtime:

@@ -41,12 +41,16 @@ def windower(
     fps: float,
     *,
     window_s: float,
+    stride_s: float | None = None,
     accounting: FrameAccounting | None = None,
     live: bool = False,
-    **more: Any,
+    period_s: float | None = None,
 ) -> Windower:
-    grid = Grid.plan(SMALL, fps, window_s=window_s, stride_s=more.pop("stride_s", None))
-    return Windower(grid, SMALL, accounting or FrameAccounting(), live=live, **more)
+    grid = Grid.plan(SMALL, fps, window_s=window_s, stride_s=stride_s)
+    made = Windower(grid, SMALL, accounting or FrameAccounting(), live=live)
+    if period_s is not None:
+        made.set_period(period_s)
+    return made
 
 
 def feed(made: Windower, times: Sequence[float]) -> list[Window | Gap]:
@@ -75,7 +79,8 @@ def test_window_of_a_whole_file_is_its_clip_bit_for_bit(
     assert opened.rate is not None
     window_s = None if sampling == "dense" else n / float(rate)
     grid = Grid.plan(preprocessing, opened.rate, window_s=window_s)
-    made = Windower(grid, preprocessing, FrameAccounting(), live=False, period_s=1 / opened.rate)
+    made = Windower(grid, preprocessing, FrameAccounting(), live=False)
+    made.set_period(1 / opened.rate)
     found = [*(item for one in opened for item in made.add(one)), *made.cut("the end")]
     opened.close()
     (window,) = only_windows(found)
