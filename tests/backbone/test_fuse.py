@@ -15,7 +15,7 @@ from edgesplit.backbone.fuse import TOLERANCE, Fused, fuse_models
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.errors import ExportError, HeadError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime

@@ -16,8 +16,8 @@ from edgesplit import cli
 from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
-from edgesplit.cli.demo import unpack_demo
 from edgesplit.cli.render.console import print_json
+from edgesplit.demo import unpack_demo
 from edgesplit.edits.text_encoder import encoder_digest, packaged_encoder
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Head

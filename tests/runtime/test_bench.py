@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
-from edgesplit.cli.demo import ASSETS, BUNDLE, unpack_demo
+from edgesplit.demo import ASSETS, BUNDLE, unpack_demo
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench import edit, latency, locality, swap
 from edgesplit.runtime.bench.charts import bars, curve, short, width_of

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from tests.cameras import Camera
 from tests.videos import encode, waves
 

@@ -23,9 +23,9 @@ from edgesplit.backbone.int8 import to_int8
 from edgesplit.backbone.ranges import Rewritten
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
-from edgesplit.cli.demo import unpack_demo
 from edgesplit.cli.render.backends import show_variant
 from edgesplit.cli.render.console import console
+from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime

@@ -18,7 +18,7 @@ import pytest
 import edgesplit
 from edgesplit.backbone.features import FeatureCache
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import CacheError, EngineError, VariantError
 from edgesplit.runtime import add_variant

@@ -16,7 +16,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgesplit.cli.demo import DemoResult
+    from edgesplit.demo import DemoResult
     from edgesplit.edits.report import Report, ShotReport
     from edgesplit.heads.labels import Source
 
