@@ -8,7 +8,6 @@ line of a prune names the live head twice.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -55,9 +54,7 @@ class Version:
 
 def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] = ()) -> Version:
     """Return a version that goes live now."""
-    now = time.time()
-    second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-    moment = f"{second}.{int(now * 1000) % 1000:03d}Z"
+    moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Version(digest, moment, action, before, tuple(pruned))
 
 
