@@ -9,7 +9,7 @@ backbone  engine, variant, fuse
 device    doctor, bench
 export    export, encoder
 demo      the main job on shipped clips
-options   what several commands share; moment: a time as people write it
+options   what several commands share
 render    what is printed: console, edits, bundle, backends, stream
 """
 

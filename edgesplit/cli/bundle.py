@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgesplit.cli.moment import parse_moment
 from edgesplit.cli.options import (
     FILE,
     FOLDER,
@@ -21,14 +21,25 @@ from edgesplit.cli.options import (
     write_new,
 )
 from edgesplit.cli.render.console import console, print_json, progress, short
-from edgesplit.errors import BundleError
+from edgesplit.errors import BundleError, HeadError
 
 if TYPE_CHECKING:
     from edgesplit.backbone.features import Features
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.bundle.history import Version
 
-__all__ = ["calibrate", "diff", "features", "log", "prune", "publish", "rollback", "show", "verify"]
+__all__ = [
+    "calibrate",
+    "diff",
+    "features",
+    "log",
+    "parse_moment",
+    "prune",
+    "publish",
+    "rollback",
+    "show",
+    "verify",
+]
 
 
 @click.command()
@@ -47,7 +58,7 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
     from edgesplit.storage.files import read_bytes
 
     bundle = open_bundle(bundle_path)
-    head = Head.from_bytes(read_bytes(file))
+    head = Head.from_bytes(read_bytes(file, HeadError))
     _show_version(bundle.publish(head, action=f"publish {file.name}"), as_json)
 
 
@@ -72,6 +83,24 @@ def _show_version(version: Version, as_json: bool) -> None:
         print_json(version.to_json())
     else:
         click.echo(f"head {short(version.before)} -> {short(version.digest)} is live")
+
+
+def parse_moment(text: str) -> datetime:
+    """Return the moment of a text: `14:03`, `2026-11-22`, `2026-11-22 14:03`, ISO 8601; UTC.
+
+    A time alone is the last such time that has passed. A text with an offset says its own zone.
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    now = datetime.now(timezone.utc)
+    text = text.strip().upper().replace("Z", "+00:00")
+    dated = text[4:5] == "-"
+    if not dated and not re.match(r"\d\d:\d\d", text):
+        raise ValueError(f"{text!r} is not a time of day")
+    moment = datetime.fromisoformat(text if dated else f"{now.date()}T{text}")
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return moment if dated or moment <= now else moment - timedelta(days=1)
 
 
 def _moment(
