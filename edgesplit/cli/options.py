@@ -148,5 +148,5 @@ def write_new(path: Path, content: bytes, *, overwrite: bool | None = None) -> N
     from edgesplit.storage.files import Store, map_os_errors
 
     check_new(path, overwrite=overwrite)
-    with map_os_errors("write", path):
+    with map_os_errors("write", path, EdgesplitError):
         Store().replace_file(path, content)

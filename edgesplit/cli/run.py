@@ -23,7 +23,7 @@ from edgesplit.cli.options import (
     open_bundle,
 )
 from edgesplit.cli.render.console import console, print_error, print_json
-from edgesplit.errors import ClipError, EdgesplitError
+from edgesplit.errors import ClipError, EdgesplitError, HeadError
 
 if TYPE_CHECKING:
     from edgesplit.heads.head import Head
@@ -221,7 +221,7 @@ def _find_head(named: str) -> str | Head:
     from edgesplit.storage.files import read_bytes
 
     file = Path(named)
-    return Head.from_bytes(read_bytes(file)) if file.is_file() else named
+    return Head.from_bytes(read_bytes(file, HeadError)) if file.is_file() else named
 
 
 def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:

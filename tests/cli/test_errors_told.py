@@ -58,6 +58,19 @@ def test_predict_tells_of_each_file_in_json(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["label"] == "pulling something left"
 
 
+def test_a_file_that_is_no_bundle_s_cannot_be_written_as_itself(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    split = ("edit", "--class", "pushing", "--into", "left,right", "--bundle", bundle.path)
+    result = run(*split, "-o", tmp_path / "nowhere" / "head.onnx", "--json")
+    assert result.exit_code == 1
+    error = json.loads(result.stderr)["error"]
+    assert error["type"] == "EdgesplitError"
+    assert error["message"].startswith(
+        f"Cannot write {tmp_path / 'nowhere' / 'head.onnx'}: No such"
+    )
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", "-1", "0"])
 @pytest.mark.parametrize("option", ["--window", "--stride", "--stall", "--give-up"])
 def test_lengths_of_time_are_numbers(option: str, number: str) -> None:

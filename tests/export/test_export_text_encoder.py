@@ -579,7 +579,7 @@ REFUSALS = {
     other_architecture: "model_type 't5'; what can be exported is bert",
     other_encoder: "text holds another text encoder",
     no_transformers: "pip install 'edgesplit[export]'",
-    read_only: "The file system is read-only: copy the bundle to a writable place",
+    read_only: "The file system is read-only: write elsewhere; copy a bundle there",
     disk_full: "The disk is full",
     no_bundle: "is not a bundle",
 }
