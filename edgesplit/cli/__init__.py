@@ -54,6 +54,10 @@ INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it."""
 
 
+FORCE = ("--accept-doubt", "--accept-few", "--overwrite", "--rebuild")
+"""What `--force` would mean on a command that has one of these."""
+
+
 class _Group(click.Group):
     """Lists commands by section; turns errors into one message, or with --json one object."""
 
@@ -78,6 +82,8 @@ class _Group(click.Group):
         except click.ClickException as error:
             if not standalone_mode:
                 raise
+            if isinstance(error, click.NoSuchOption) and error.option_name == "--force":
+                error.possibilities = _list_successors(error.ctx)
             if "--json" in given:
                 kind = type(error.__cause__ or error).__name__
                 print_error(kind, error.format_message(), as_json=True)
@@ -95,6 +101,12 @@ class _Group(click.Group):
             raise  # `edgesplit show | head`: click ends quietly
         except (EdgesplitError, OSError) as error:
             raise click.ClickException(str(error)) from error
+
+
+def _list_successors(context: click.Context | None) -> list[str]:
+    """Return the options of `FORCE` that the command of a context has."""
+    parameters = context.command.params if context else []
+    return [name for parameter in parameters for name in parameter.opts if name in FORCE]
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
