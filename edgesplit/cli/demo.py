@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from edgesplit.cli.options import json_option
-from edgesplit.cli.render.console import console, notes, print_json
+from edgesplit.cli.render.console import console, escape, notes, print_result
+from edgesplit.cli.render.edits import show_demo, show_report
+from edgesplit.cli.render.stream import show_prediction
 
 if TYPE_CHECKING:
     from edgesplit.runtime import Prediction
@@ -32,10 +34,6 @@ def demo(folder: Path, overwrite: bool, no_edit: bool, as_json: bool) -> None:
     Example:
         edgesplit demo
     """
-    from rich.markup import escape
-
-    from edgesplit.cli.render.edits import show_demo, show_report
-    from edgesplit.cli.render.stream import show_prediction
     from edgesplit.demo import edit_command, run_demo, unpack_demo
 
     out = notes() if as_json else console()
@@ -53,7 +51,4 @@ def demo(folder: Path, overwrite: bool, no_edit: bool, as_json: bool) -> None:
         out.print(f"\nMeanwhile, in another process:\n[bold]$ {escape(command)}[/]")
 
     result = run_demo(folder, on_before=on_before, on_edit=lambda report: show_report(out, report))
-    if as_json:
-        print_json(result.to_json())
-    else:
-        show_demo(out, result, folder)
+    print_result(as_json, result.to_json(), show_demo, result, folder)

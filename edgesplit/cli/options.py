@@ -22,6 +22,7 @@ __all__ = [
     "NEW_FILE",
     "SECONDS",
     "Number",
+    "Parsed",
     "backend_options",
     "bundle_options",
     "check_new",
@@ -51,6 +52,22 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new clicks only
+    """A text that a function parses; it raises ValueError at a text that is wrong."""
+
+    name = "text"
+
+    def __init__(self, parse: Callable[[str], Any], fault: str) -> None:
+        self.parse, self.fault = parse, fault
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click."""
+        try:
+            return self.parse(value)
+        except ValueError:
+            self.fail(f"{value!r} is {self.fault}", param, ctx)
 
 
 SECONDS = Number(min=0, min_open=True)

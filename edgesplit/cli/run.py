@@ -23,6 +23,7 @@ from edgesplit.cli.options import (
     open_bundle,
 )
 from edgesplit.cli.render.console import console, print_error, print_json
+from edgesplit.cli.render.stream import backend_text, decision_text, event_text, show_prediction
 from edgesplit.errors import ClipError, EdgesplitError, HeadError
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ def predict(
     Example:
         edgesplit predict clips/*.mp4
     """
-    from edgesplit.cli.render.stream import show_prediction
     from edgesplit.runtime import Runtime
     from edgesplit.video.clips import read_video
 
@@ -180,16 +180,13 @@ def run(
     Example:
         edgesplit run --source rtsp://camera/1 --window 2.5 --json
     """
-    from edgesplit.cli.render.stream import backend_text
     from edgesplit.runtime import Runtime, Stream
     from edgesplit.runtime.stream import parse_source
 
     parsed = parse_source(source, live=live, playlist=playlist)
     bundle = open_bundle(bundle_path)
     opened = open_backend(bundle, backend, variant)
-    show = _json_printer(opened) if as_json else _printer(every)
-    if not as_json:
-        click.echo(backend_text(opened), err=True)
+    show = _json_printer(opened) if as_json else _printer(opened, every)
     with Runtime(bundle, backend=opened.backend, rollback_above=rollback_above) as runtime:
         if shadow is not None:
             runtime.start_shadow(_find_head(shadow))
@@ -238,11 +235,11 @@ def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:
     return show
 
 
-def _printer(every: bool) -> Callable[[Event], None]:
+def _printer(opened: OpenedBackend, every: bool) -> Callable[[Event], None]:
     """Print decisions on standard output and other events on standard error."""
-    from edgesplit.cli.render.stream import decision_text, event_text
     from edgesplit.runtime.stream import Decision, Rescored
 
+    click.echo(backend_text(opened), err=True)
     label = ""
 
     def show(event: Event) -> None:
