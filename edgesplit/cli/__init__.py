@@ -9,7 +9,7 @@ backbone  engine, variant, fuse
 device    doctor, bench
 export    export, encoder
 demo      the main job on shipped clips
-options   what several commands share
+options   what several commands share; signals: what a signal does meanwhile
 render    what is printed: console, edits, bundle, backends, stream
 """
 
@@ -83,7 +83,7 @@ class _Group(click.Group):
             if not standalone_mode:
                 raise
             if isinstance(error, click.NoSuchOption) and error.option_name == "--force":
-                error.possibilities = _list_successors(error.ctx)
+                error = _name_successors(error)
             if "--json" in given:
                 kind = type(error.__cause__ or error).__name__
                 print_error(kind, error.format_message(), as_json=True)
@@ -103,10 +103,14 @@ class _Group(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-def _list_successors(context: click.Context | None) -> list[str]:
-    """Return the options of `FORCE` that the command of a context has."""
-    parameters = context.command.params if context else []
-    return [name for parameter in parameters for name in parameter.opts if name in FORCE]
+def _name_successors(error: click.NoSuchOption) -> click.NoSuchOption:
+    """Return the error, which asks if one of `FORCE` is meant where the command has one."""
+    parameters = error.ctx.command.params if error.ctx else []
+    known = [name for parameter in parameters for name in parameter.opts if name in FORCE]
+    if not known:
+        return error
+    message = f"There is no --force. Did you mean {' or '.join(known)}?"
+    return click.NoSuchOption(error.option_name, message, ctx=error.ctx)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

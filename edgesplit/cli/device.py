@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,6 +12,7 @@ from edgesplit._types import BackendName, BenchQuestion, VariantName
 from edgesplit.cli.options import FILE, FOLDER, SECONDS, backend_options, bundle_options, check_new
 from edgesplit.cli.render.backends import show_checkup
 from edgesplit.cli.render.console import notes, print_json, print_result, progress, steps
+from edgesplit.cli.signals import handle_signals
 
 if TYPE_CHECKING:
     from edgesplit.runtime.bench.timing import Job
@@ -89,26 +88,15 @@ def bench(
         )
     effort = Effort.usual(quick=quick, seconds=seconds)
     job = Job(find_bundle(bundle_path), effort, backend, variant, clip)
-    with _hang_up_as_interrupt():
+    # A lost connection and SIGTERM act as Ctrl-C, which removes the copies of the bundle.
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in ends if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
+    with handle_signals(signal.default_int_handler, *heard):
         if turns:
             _compare_in_turns(job, against_bundle, against_env, as_json=as_json)
         else:
             chosen = QUESTIONS if not questions or "all" in questions else questions
             _measure(job, chosen, output, as_json=as_json)
-
-
-@contextmanager
-def _hang_up_as_interrupt() -> Iterator[None]:
-    """Let a lost connection and SIGTERM act as Ctrl-C, which removes the copies of the bundle."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # nohup ignores it
-            signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_json: bool) -> None:

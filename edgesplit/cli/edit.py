@@ -161,7 +161,7 @@ def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
 
 
 def _read_shots(folder: Path, bundle: Bundle) -> Shots:
-    from edgesplit.bundle.shots import read_shots
+    from edgesplit.bundle.videos import read_shots
 
     with progress("clips") as on_clip:
         return read_shots(folder, bundle, on_clip)
@@ -242,6 +242,8 @@ def _publish_edit(
         output: the file of -o.
         as_json: whether --json was given.
     """
+    if dry_run and output is not None:
+        raise click.UsageError("--dry-run writes nothing; leave out --output.")
     bundle, start = open_bundle(bundle_path), time.perf_counter()
     edit = make(bundle)
     done = time.perf_counter()

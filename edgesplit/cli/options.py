@@ -109,23 +109,14 @@ def backend_options(command: Command) -> Command:
 
 def output_options(command: Command) -> Command:
     """Add --dry-run and -o, of commands that make a new head."""
-    dry_run = click.option(
-        "--dry-run", is_flag=True, is_eager=True, help="Print the report; change nothing."
-    )
+    dry_run = click.option("--dry-run", is_flag=True, help="Print the report; change nothing.")
     output = click.option(
         "-o",
         "--output",
         type=NEW_FILE,
-        callback=_check_not_dry,
         help="Write the new head to this file instead of publishing it.",
     )
     return dry_run(output(command))
-
-
-def _check_not_dry(context: click.Context, parameter: click.Parameter, path: Any) -> Any:
-    if path is not None and context.params.get("dry_run"):
-        raise click.UsageError("--dry-run writes nothing; leave out --output.")
-    return path
 
 
 def open_backend(bundle: Bundle, name: BackendName, variant: VariantName | None) -> OpenedBackend:

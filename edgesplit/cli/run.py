@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,6 +24,7 @@ from edgesplit.cli.options import (
 )
 from edgesplit.cli.render.console import console, print_error, print_json
 from edgesplit.cli.render.stream import backend_text, decision_text, event_text, show_prediction
+from edgesplit.cli.signals import handle_signals
 from edgesplit.errors import ClipError, EdgesplitError, HeadError
 
 if TYPE_CHECKING:
@@ -191,11 +192,13 @@ def run(
         if shadow is not None:
             runtime.start_shadow(_find_head(shadow))
         stream = Stream(runtime, parsed, **options)
-        events = iter(stream)
         try:
-            with _signals_call(stream.stop), _closed_pipe_ends(), closing(events):
+            with _signals_call(stream.stop), closing(iter(stream)) as events:
                 for event in events:
                     show(event)
+        except BrokenPipeError:  # `| head -n 3` ends the stream without an error
+            # Python flushes what is still buffered when it closes standard output.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except EdgesplitError as error:
             if not stream.hangs:
                 raise
@@ -255,8 +258,7 @@ def _printer(opened: OpenedBackend, every: bool) -> Callable[[Event], None]:
     return show
 
 
-@contextmanager
-def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
+def _signals_call(stop: Callable[[], None]) -> AbstractContextManager[None]:
     """Let the first SIGINT or SIGTERM call `stop`; a second one ends the process at once."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
@@ -265,19 +267,4 @@ def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(each, signal.SIG_DFL)
         stop()
 
-    before = [signal.signal(number, handle) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _closed_pipe_ends() -> Iterator[None]:
-    """Let a closed standard output (`| head -n 3`) end the stream without an error."""
-    try:
-        yield
-    except BrokenPipeError:
-        # Python flushes what is still buffered when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return handle_signals(handle, *numbers)

@@ -12,7 +12,6 @@ from edgesplit.errors import BundleError
 __all__ = [
     "INTERPOLATIONS",
     "LAYOUTS",
-    "SAMPLINGS",
     "Interpolation",
     "Layout",
     "Preprocessing",
@@ -25,9 +24,8 @@ Layout = Literal["ncthw", "ntchw"]
 Sampling = Literal["uniform", "dense"]
 Interpolation = Literal["antialias", "antialias-bicubic", "no-antialias", "area"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
-SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
-_CHOICES = {"layout": LAYOUTS, "sampling": SAMPLINGS, "interpolation": INTERPOLATIONS}
+_CHOICES = {"layout": LAYOUTS, "sampling": get_args(Sampling), "interpolation": INTERPOLATIONS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ import pytest
 
 from edgesplit.backbone.features import Extract, FeatureCache, extract_all
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.bundle.shots import read_shots
-from edgesplit.bundle.videos import extract_folder
+from edgesplit.bundle.videos import extract_folder, read_shots
 from edgesplit.errors import ClipError
 from edgesplit.runtime import Runtime
 from edgesplit.storage.user_cache import cache_folder

@@ -55,7 +55,7 @@ def test_wrong_usage_is_an_object_with_json_too(bundle: Bundle) -> None:
 def test_force_names_the_option_that_means_it(command: str, option: str) -> None:
     result = run(*command.split(), "--force")
     assert result.exit_code == 2
-    assert result.stderr.replace("'", "").endswith(f" Did you mean {option}?\n")
+    assert result.stderr.endswith(f"There is no --force. Did you mean {option}?\n")
 
 
 def test_force_names_nothing_where_nothing_means_it() -> None:
