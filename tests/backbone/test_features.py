@@ -25,11 +25,7 @@ SPACE = "a" * 64
 Floats = npt.NDArray[np.float32]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test alone."""
-    monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

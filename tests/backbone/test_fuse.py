@@ -20,7 +20,7 @@ from edgesplit.errors import ExportError, HeadError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from tests.backbones import CLIP_SHAPE, DIM, clips, transformer
-from tests.cli.test_commands import run, run_json
+from tests.commands import run, run_json
 
 Floats = npt.NDArray[np.float32]
 

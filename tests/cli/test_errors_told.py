@@ -22,7 +22,8 @@ from edgesplit.edits.text_encoder import encoder_digest, packaged_encoder
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime.stream import parse_source
-from tests.cli.test_commands import run, write_video
+from tests.cli.test_commands import write_video
+from tests.commands import run
 
 
 def test_an_error_is_an_object_with_json(bundle: Bundle) -> None:

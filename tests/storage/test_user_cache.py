@@ -36,11 +36,7 @@ SOMEBODY = 65534
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can work as somebody else")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own, which is not there yet."""
-    monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def mode(path: Path) -> int:
