@@ -15,6 +15,7 @@ Only HEAD and log.jsonl are ever written twice; `publish` writes them. Readers t
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -208,9 +209,7 @@ class Bundle:
 
         Arguments and errors are those of `edgesplit.split_class`.
         """
-        knowledge = self._knowledge(taxonomy)
-        edit = split_class(self.head(), name, request, **knowledge, **choices)
-        return self._warn_of_encoder(edit)
+        return self._split(split_class, name, request, taxonomy=taxonomy, **choices)
 
     def split_classes(
         self, plan: Plan, *, taxonomy: Taxonomy | None = None, **choices: Unpack[SplitOptions]
@@ -220,17 +219,13 @@ class Bundle:
         Once published, all of the plan is live. `rollback` undoes all of it, `merge_class` one
         split of it.
         """
-        knowledge = self._knowledge(taxonomy)
-        return self._warn_of_encoder(split_classes(self.head(), plan, **knowledge, **choices))
+        return self._split(split_classes, plan, taxonomy=taxonomy, **choices)
 
-    def _knowledge(self, taxonomy: Taxonomy | None) -> dict[str, Any]:
+    def _split(self, split: Callable[..., Edit], *asked: Any, **choices: Any) -> Edit:
+        """Run a split; warn if it takes another packaged text encoder than the export did."""
         encoder = self.text_encoder
-        return {"statistics": self.statistics, "taxonomy": taxonomy, "encoder": encoder}
-
-    def _warn_of_encoder(self, edit: Edit) -> Edit:
-        """Add a warning if the edit was made with another text encoder than the export's."""
-        encoder = self.text_encoder
-        if encoder.digest == self.text_encoder_digest or self._has_text_encoder:
+        edit = split(self.head(), *asked, statistics=self.statistics, encoder=encoder, **choices)
+        if self._has_text_encoder or encoder.digest == self.text_encoder_digest:
             return edit
         warning = (
             f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -69,19 +69,15 @@ class _Group(click.Group):
                 formatter.write_dl(rows)
 
     def main(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
-    ) -> Any:
+        self, args: Sequence[str] | None = None, **extra: Any
+    ) -> NoReturn:
         given = sys.argv[1:] if args is None else list(args)
         try:
             done = super().main(args=given, standalone_mode=False, **extra)
         except click.Abort:
-            if not standalone_mode:
-                raise
             click.echo("Stopped.", err=True)
             sys.exit(INTERRUPTED)
         except click.ClickException as error:
-            if not standalone_mode:
-                raise
             if isinstance(error, click.NoSuchOption) and error.option_name == "--force":
                 error = _name_successors(error)
             if "--json" in given:
@@ -90,9 +86,7 @@ class _Group(click.Group):
             else:
                 error.show()
             sys.exit(error.exit_code)
-        if standalone_mode:
-            sys.exit(done if isinstance(done, int) else 0)
-        return done
+        sys.exit(done if isinstance(done, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

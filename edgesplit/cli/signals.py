@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types import FrameType
+from typing import Any
 
 __all__ = ["handle_signals"]
 
-Handler = Callable[[int, "FrameType | None"], object]
-
 
 @contextmanager
-def handle_signals(handler: Handler, *numbers: int) -> Iterator[None]:
-    """Let a function handle these signals, given the number and the frame."""
+def handle_signals(handler: Any, *numbers: int) -> Iterator[None]:
+    """Let a function handle these signals, as `signal.signal` does."""
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
