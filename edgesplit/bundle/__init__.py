@@ -4,7 +4,6 @@ bundle      open, read, edit; the methods of a bundle
 head_files  the heads by digest, and which one is live
 publishing  publish, roll back, prune: their checks and durable steps
 verify      checks of every file
-calibration stats.npz: statistics of unlabelled clips
 history     log.jsonl: what went live when
 gate        refuses a head that changes more than its edit may
 create      a new bundle, all at once

@@ -289,10 +289,8 @@ def calibrate(clips: Path, accept_few: bool, bundle_path: Path | None, as_json: 
     Example:
         edgesplit calibrate clips/
     """
-    from edgesplit.bundle.calibration import check_uncalibrated
-
     bundle = open_bundle(bundle_path)
-    check_uncalibrated(bundle.path)
+    bundle.check_uncalibrated()
     found = _extract(clips, bundle)
     statistics = bundle.calibrate(found.matrix, accept_few=accept_few)
     n_clips, missing = len(found.places), dict(found.missing)
