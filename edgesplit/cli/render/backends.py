@@ -36,11 +36,8 @@ def show_engine(out: Console, built: Made[Engine]) -> None:
         f"{agreement.distance:.1e}, on the worst of {agreement.n_clips} clips"
     )
     if engine.ranges:
-        given = (
-            f"{engine.n_calibrated} clips"
-            if engine.n_calibrated
-            else "made clips; --clips measures on yours"
-        )
+        n = engine.n_calibrated
+        given = f"{n} clips" if n else "made clips; --clips measures on yours"
         out.print(f"  {_ranges(engine.ranges)}; measured on {given}")
 
 
