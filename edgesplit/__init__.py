@@ -8,6 +8,7 @@ edits     a request -> a new head
 bundle    the folder: every head there was, and which one is live
 export    the workstation: torch -> bundle
 runtime   the device: predict, swap, stream, measure
+demo      the main job on shipped clips
 cli       the command line
 
 errors    every error, drawn as a tree

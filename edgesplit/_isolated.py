@@ -76,9 +76,10 @@ def run_isolated(
                 finally:
                     process.kill()  # does nothing when it has ended
         if not in_time or not (folder / "result").exists():
-            end = f"gave no answer in {limit_s:g} s and was killed"
-            if in_time:
-                end = _describe_end(process.returncode)
+            code = process.returncode
+            end = f"was killed (signal {-code})" if code < 0 else f"ended with exit code {code}"
+            if not in_time:
+                end = f"gave no answer in {limit_s:g} s and was killed"
             lines = " | ".join(_last_lines(output, LAST_LINES))
             parts = (f"Subprocess for `{name}` {end}.", lines and f"Last output: {lines}", advice)
             raise IsolatedProcessError(" ".join(filter(None, parts)), reason=f"its process {end}")
@@ -106,10 +107,6 @@ def _wait(
             if on_wait is not None:
                 on_wait(time.monotonic() - start, *_last_lines(output, 1) or [""])
     return False
-
-
-def _describe_end(code: int) -> str:
-    return f"was killed (signal {-code})" if code < 0 else f"ended with exit code {code}"
 
 
 def _last_lines(output: Path, n_lines: int) -> list[str]:

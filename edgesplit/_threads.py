@@ -5,29 +5,22 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from functools import lru_cache, wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 __all__ = ["single_threaded_blas"]
 
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def single_threaded_blas(function: Callable[Given, Result]) -> Callable[Given, Result]:
+def single_threaded_blas(function: Function) -> Function:
     """Lets BLAS take one thread while the function runs; several threads may call it.
 
     What an edit multiplies is small, and on a device whose cores have frames to look at, threads
     that wait for one another make it ten times slower and more. The limit is the process's, and
     goes when the last call has ended.
     """
-
-    @wraps(function)
-    def limited(*args: Given.args, **kwargs: Given.kwargs) -> Result:
-        with _one_core():
-            return function(*args, **kwargs)
-
-    return limited
+    return _one_core()(function)
 
 
 _lock = threading.Lock()

@@ -22,6 +22,11 @@ def split(bundle: Bundle, name: str = "pushing something") -> Edit:
     )
 
 
+def publish_split(bundle: Bundle) -> str:
+    """The digest of the live head, in which a class is split now."""
+    return bundle.publish(bundle.split_class("pushing", into=["left", "right"])).digest
+
+
 def contents(folder: Path) -> Snapshot:
     """Every file but the lock, with its content."""
     return {

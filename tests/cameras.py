@@ -55,7 +55,7 @@ class Camera:
             self.closing.wait(60)
 
     @contextmanager
-    def serving(self, protocol: Literal["http", "rtsp"]) -> Iterator[str]:
+    def online(self, protocol: Literal["http", "rtsp"]) -> Iterator[str]:
         """Its address, with a user, a password and a token."""
         camera = self
         server: socketserver.TCPServer

@@ -84,6 +84,13 @@ def clean_environment(
 
 
 @pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, which is not there yet."""
+    monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
 def encoder() -> TextEncoder:
     return WordEncoder()
 

@@ -22,6 +22,7 @@ LAYERS = (
     {"edits"},
     {"bundle"},
     {"export", "runtime"},  # know nothing of each other
+    {"demo"},
     {"cli"},
 )
 """Packages and modules of edgesplit, the lowest first; each imports only what lies below it."""

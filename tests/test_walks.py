@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.edits.split import split_class
 from edgesplit.runtime import Runtime
 from tests.walks import trace

@@ -69,5 +69,14 @@ def _is_import(frame: FrameType) -> bool:
 if __name__ == "__main__":
     from edgesplit.cli import main
 
-    entered = trace(lambda: main(sys.argv[1:], standalone_mode=False)).entered
+    ends: list[SystemExit] = []
+
+    def command() -> None:
+        try:
+            main(sys.argv[1:])
+        except SystemExit as end:
+            ends.append(end)
+
+    entered = trace(command).entered
     sys.stdout.write(f"{json.dumps(entered)}\n")
+    raise ends[0]

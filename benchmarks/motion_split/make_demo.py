@@ -21,7 +21,7 @@ from benchmarks.motion_split.features import load_model
 from benchmarks.motion_split.model import MEAN, N_FRAMES, SIZE, STD
 from benchmarks.motion_split.models import Trained
 from benchmarks.motion_split.videos import heldout_video, write_video
-from edgesplit.cli.demo import ASSETS, BUNDLE
+from edgesplit.demo import ASSETS, BUNDLE
 from edgesplit.export import export_model
 from edgesplit.runtime import Runtime
 from edgesplit.video.clips import read_clip

@@ -35,7 +35,7 @@ from edgesplit.backbone.fp16 import to_fp16
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.cli.demo import ASSETS, BUNDLE
+from edgesplit.demo import ASSETS, BUNDLE
 from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import score_split
 from edgesplit.runtime.backends.variants import measure_speed

@@ -21,7 +21,7 @@ from benchmarks.harness.results import ROOT, write_result
 from benchmarks.harness.workers import run_module
 from benchmarks.soak.stream import resident_mib, stream
 from edgesplit._types import Float32
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 

@@ -17,7 +17,7 @@ import av
 import click
 import numpy as np
 
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.runtime import Runtime, Stream
 from edgesplit.runtime.stream import Decision, Frame, Source
 from edgesplit.runtime.stream.sources import open_feed, parse_source

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.harness.results import ROOT, write_result
 from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.heads.head import Head
 from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime, Stream
 from edgesplit.runtime.bench.swap import (

@@ -17,7 +17,7 @@ import click
 from rich.progress import track
 
 from benchmarks.harness.results import read_result, write_result
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.runtime.bench.compare import (
     LIMIT,
     QUICK_BLOCK_S,

@@ -23,7 +23,7 @@ from benchmarks.harness.results import ROOT, read_result, write_result
 from benchmarks.speed.made_heads import INTO, TARGET, make_head
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.history import LOG, new_version
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.edits.split import split_class
 from edgesplit.heads.head import Head
 from edgesplit.runtime.bench.sandbox import own_cache

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.harness.results import ROOT, read_timings, write_timing
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.runtime import OrtBackend
 from edgesplit.runtime.backends.agreement import compare_backends
 from edgesplit.runtime.backends.variants import measure_speed

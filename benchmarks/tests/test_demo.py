@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.motion_split.classes import taxonomy
-from edgesplit.cli.demo import ASSETS, unpack_demo
+from edgesplit.demo import ASSETS, unpack_demo
 from edgesplit.edits.plan import Plan
 from edgesplit.runtime.live.live_head import ServingHead
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.speed import growth
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 
 
 def test_growth_is_the_slope_of_the_logarithms() -> None:

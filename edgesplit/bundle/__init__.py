@@ -4,10 +4,8 @@ bundle      open, read, edit; the methods of a bundle
 head_files  the heads by digest, and which one is live
 publishing  publish, roll back, prune: their checks and durable steps
 verify      checks of every file
-calibration stats.npz: statistics of unlabelled clips
 history     log.jsonl: what went live when
 gate        refuses a head that changes more than its edit may
 create      a new bundle, all at once
-videos      videos through the bundle's backbone -> features
-shots       a folder of labelled clips -> features
+videos      videos, or a folder of labelled clips, through the bundle's backbone -> features
 """

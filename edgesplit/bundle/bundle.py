@@ -15,6 +15,7 @@ Only HEAD and log.jsonl are ever written twice; `publish` writes them. Readers t
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,6 @@ import numpy.typing as npt
 from edgesplit._data import check_digest, load_json
 from edgesplit.backbone.identity import Backbone, read_backbone
 from edgesplit.bundle import publishing
-from edgesplit.bundle.calibration import STATISTICS_FILE, calibrate, read_statistics
 from edgesplit.bundle.gate import GateReport
 from edgesplit.bundle.head_files import HeadFiles, find_live, has_head, read_live
 from edgesplit.bundle.history import Version, read_history
@@ -36,10 +36,10 @@ from edgesplit.edits.plan import Plan, split_classes
 from edgesplit.edits.request import SplitChoices, SplitOptions, SplitRequest
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
-from edgesplit.errors import BundleError
+from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
-from edgesplit.storage.files import Store, read_regular
+from edgesplit.storage.files import Store, lock, map_os_errors, read_regular
 from edgesplit.video.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 __all__ = ["Bundle", "find_bundle", "open_bundle"]
 
 FORMAT_VERSION = 1
+STATISTICS_FILE = "stats.npz"
+"""Written once and never changed."""
 ENVIRONMENT = "EDGESPLIT_BUNDLE"
 
 
@@ -179,7 +181,12 @@ class Bundle:
 
     @cached_property
     def _statistics(self) -> Statistics:
-        return read_statistics(self.path, self.feature_space, self.dim)
+        path = self.path / STATISTICS_FILE
+        statistics = Statistics.from_bytes(read_regular(path, follow_link=True))
+        own, shape = statistics.feature_space, statistics.sample.shape[1:]
+        if own != self.feature_space or shape != (self.dim,):
+            raise FeatureSpaceError(f"{path} belongs to another bundle. Restore it from a copy.")
+        return statistics
 
     @property
     def text_encoder(self) -> TextEncoder:
@@ -208,9 +215,7 @@ class Bundle:
 
         Arguments and errors are those of `edgesplit.split_class`.
         """
-        knowledge = self._knowledge(taxonomy)
-        edit = split_class(self.head(), name, request, **knowledge, **choices)
-        return self._warn_of_encoder(edit)
+        return self._split(split_class, name, request, taxonomy=taxonomy, **choices)
 
     def split_classes(
         self, plan: Plan, *, taxonomy: Taxonomy | None = None, **choices: Unpack[SplitOptions]
@@ -220,17 +225,13 @@ class Bundle:
         Once published, all of the plan is live. `rollback` undoes all of it, `merge_class` one
         split of it.
         """
-        knowledge = self._knowledge(taxonomy)
-        return self._warn_of_encoder(split_classes(self.head(), plan, **knowledge, **choices))
+        return self._split(split_classes, plan, taxonomy=taxonomy, **choices)
 
-    def _knowledge(self, taxonomy: Taxonomy | None) -> dict[str, Any]:
+    def _split(self, split: Callable[..., Edit], *asked: Any, **choices: Any) -> Edit:
+        """Run a split; warn if it takes another packaged text encoder than the export did."""
         encoder = self.text_encoder
-        return {"statistics": self.statistics, "taxonomy": taxonomy, "encoder": encoder}
-
-    def _warn_of_encoder(self, edit: Edit) -> Edit:
-        """Add a warning if the edit was made with another text encoder than the export's."""
-        encoder = self.text_encoder
-        if encoder.digest == self.text_encoder_digest or self._has_text_encoder:
+        edit = split(self.head(), *asked, statistics=self.statistics, encoder=encoder, **choices)
+        if self._has_text_encoder or encoder.digest == self.text_encoder_digest:
             return edit
         warning = (
             f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "
@@ -332,7 +333,22 @@ class Bundle:
             ConflictError: another process holds the bundle's lock.
             ValueError: there is no feature, or its size does not fit the head.
         """
-        return calibrate(self, features, accept_few=accept_few)
+        statistics = Statistics.from_features(self.head(), features)
+        if not accept_few:
+            statistics.check_counts()
+        with lock(self.path):
+            self.check_uncalibrated()
+            with map_os_errors("write statistics to", self.path):
+                self.store.replace_file(self.path / STATISTICS_FILE, statistics.to_bytes())
+        return statistics
+
+    def check_uncalibrated(self) -> None:
+        """Raise BundleError if the bundle has statistics already."""
+        if (self.path / STATISTICS_FILE).exists():
+            raise BundleError(
+                f"{self.path} has statistics already, which edits were made with: they stay. "
+                "Export the model anew to have others."
+            )
 
     def verify(self) -> list[str]:
         """Check every file; return what is wrong, in sentences. Empty when nothing is."""

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 from edgesplit.backbone.identity import Backbone, backbone_files, feature_space
-from edgesplit.bundle.bundle import FORMAT_VERSION, Bundle, open_bundle
-from edgesplit.bundle.calibration import STATISTICS_FILE
+from edgesplit.bundle.bundle import FORMAT_VERSION, STATISTICS_FILE, Bundle, open_bundle
 from edgesplit.bundle.head_files import check_space
 from edgesplit.bundle.publishing import go_live
 from edgesplit.edits.text_encoder import packaged_encoder

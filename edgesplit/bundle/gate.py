@@ -21,6 +21,8 @@ __all__ = ["GateReport", "check_locality"]
 MAX_GOLDEN = 256
 """Most features that are compared."""
 
+OUTPUTS = ["logits", "probabilities"]
+
 N_MADE = 64
 """Random features for a bundle without golden ones."""
 
@@ -66,10 +68,13 @@ def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateRep
         features = np.random.default_rng(0).standard_normal((N_MADE, before.dim), np.float32)
     else:
         features = golden[spread(len(golden), MAX_GOLDEN)]
-    results = _run(before, after, features)
+    results = [
+        open_session(head.to_bytes(), optimize=False).run(OUTPUTS, {"features": features})
+        for head in (before, after)
+    ]
     logits, probabilities = (
         [np.ascontiguousarray(result[kind][:, untouched]).view(np.int32) for result in results]
-        for kind in (0, 1)
+        for kind in range(len(OUTPUTS))
     )
     changed = _changed_labels(before, after, pairs, difference) + _differing(old, untouched, logits)
     if not changed and len(untouched) == len(old.roots):
@@ -82,15 +87,6 @@ def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateRep
             "Nothing was published; make the edit again."
         )
     return GateReport(n_features=len(features), n_untouched=len(untouched))
-
-
-def _run(before: Head, after: Head, features: Float32) -> list[list[Float32]]:
-    """Return logits and probabilities of both heads in ONNX Runtime."""
-    outputs = ["logits", "probabilities"]
-    return [
-        open_session(head.to_bytes(), optimize=False).run(outputs, {"features": features})
-        for head in (before, after)
-    ]
 
 
 def _differing(

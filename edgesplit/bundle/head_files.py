@@ -141,15 +141,13 @@ class HeadFiles:
         found = [digest for digest in head_files(self.folder) if digest.startswith(prefix)]
         if len(found) == 1:
             return found[0]
-        if found:
-            what = f"{len(found)} heads of {self.folder} start"
-        elif any(digest.startswith(prefix) for digest in self._pruned()):
+        if not found and any(digest.startswith(prefix) for digest in self._pruned()):
             raise BundleError(
                 f"The head {prefix[:12]} of {self.folder} was pruned: only its entry in the log is "
                 "left. Publish it again from a copy, or make the edit again."
             )
-        else:
-            what = f"No head of {self.folder} starts"
+        starts = f"{len(found)} heads of {self.folder} start"
+        what = starts if found else f"No head of {self.folder} starts"
         raise BundleError(f"{what} with {prefix[:12]!r}. `edgesplit log` lists them.")
 
     def _pruned(self) -> list[str]:

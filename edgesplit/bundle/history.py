@@ -7,8 +7,8 @@ line of a prune names the live head twice.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,6 +21,7 @@ from edgesplit.storage.files import Store, read_regular
 __all__ = ["LOG", "Version", "append_version", "live_at", "new_version", "read_history"]
 
 LOG = "log.jsonl"
+_NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,7 @@ class Version:
 
 def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] = ()) -> Version:
     """Return a version that goes live now."""
-    now = time.time()
-    second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-    moment = f"{second}.{int(now * 1000) % 1000:03d}Z"
+    moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Version(digest, moment, action, before, tuple(pruned))
 
 
@@ -92,10 +91,9 @@ def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
 def _entries(content: bytes) -> Sequence[Version]:
     entries = []
     for line in content.splitlines():
-        try:
+        # A line that a crash tore records what never happened; others may not be ours.
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             entries.append(_read_version(load_json(line)))
-        except (ValueError, KeyError, TypeError):
-            continue  # torn by a crash, so what it was to record never happened; or not ours
     return entries
 
 
@@ -120,15 +118,11 @@ def live_at(history: Sequence[Version], moment: datetime) -> tuple[Version, ...]
         history: as from `read_history`.
         moment: with a time zone.
     """
+    heads = [version for version in history if version.digest != version.before]  # no prunes
+    ends = [*(version.moment for version in heads[1:]), _NEVER]
     found = []
-    history = [version for version in history if version.digest != version.before]  # no prunes
-    for place, version in enumerate(history):
-        start = version.moment
-        end = history[place + 1].moment if place + 1 < len(history) else None
-        if end is None or start <= end:
-            live = start <= moment and (end is None or moment < end)
-        else:
-            live = start <= moment or moment < end
-        if live:
+    for version, end in zip(heads, ends, strict=False):
+        after, before = version.moment <= moment, moment < end
+        if (after and before) if version.moment <= end else (after or before):
             found.append(version)
     return tuple(found)

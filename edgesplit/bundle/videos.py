@@ -1,4 +1,11 @@
-"""Videos through a bundle's preprocessing and backbone -> features."""
+"""Videos through a bundle's preprocessing and backbone -> features.
+
+A folder of labelled clips, for low-shot edits, has a sub-folder for each subcategory:
+
+clips/left/a.mp4      a video, through the bundle's backbone
+clips/right/b.npy     saved features of that backbone, (dim,) or (clips, dim)
+clips/right/c.npz     what `edgesplit features -o` wrote
+"""
 
 from __future__ import annotations
 
@@ -6,14 +13,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from edgesplit._data import load_arrays
+from edgesplit._types import Float32
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.features import Extract, FeatureCache, Features, extract_all
-from edgesplit.video.clips import find_videos, read_clip
+from edgesplit.errors import ClipError
+from edgesplit.video.clips import VIDEO_SUFFIXES, find_videos, read_clip
 
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
 
-__all__ = ["backbone_of", "extract_folder", "open_extractor"]
+__all__ = ["backbone_of", "extract_folder", "open_extractor", "read_shots"]
+
+_SAVED = (".npy", ".npz")
 
 
 def backbone_of(bundle: Bundle) -> Extract:
@@ -43,3 +57,66 @@ def extract_folder(
     """
     videos = {path.relative_to(folder).as_posix(): path for path in find_videos(folder)}
     return extract_all(videos, open_extractor(bundle), progress)
+
+
+def read_shots(
+    folder: Path, bundle: Bundle, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Float32]:
+    """Return the features `(clips, dim)` of the files in each sub-folder, by its name.
+
+    Args:
+        folder: its sub-folders are named after subcategories, by modifier or in full.
+        bundle: whose backbone takes the videos.
+        progress: called with the number of files read and of all.
+
+    Raises:
+        ClipError: there is no sub-folder with a clip, or a file cannot be read.
+    """
+    found: list[tuple[str, Path]] = []
+    for part in sorted(folder.iterdir()):
+        if part.name.startswith(".") or not part.is_dir():
+            continue
+        files = sorted(part.iterdir())
+        clips = [file for file in files if file.suffix.lower() in (*VIDEO_SUFFIXES, *_SAVED)]
+        strangers = [file.name for file in files if not file.name.startswith(".")]
+        if strangers and not clips:
+            raise ClipError(
+                f"{part} has no video or saved features ({', '.join(_SAVED)}), but "
+                f"{strangers[0]}. Put its clips there."
+            )
+        found += [(part.name, file) for file in clips]
+    if not found:
+        raise ClipError(
+            f"{folder} has no sub-folder with a video or saved features ({', '.join(_SAVED)}). "
+            "Name each sub-folder after a subcategory and put its clips there."
+        )
+    extract = open_extractor(bundle)
+    shots: dict[str, list[Float32]] = {}
+    for done, (name, file) in enumerate(found, start=1):
+        saved = file.suffix.lower() in _SAVED
+        loaded = _load(file, bundle.feature_space) if saved else extract(file)[None]
+        if loaded.ndim != 2 or loaded.shape[1] != bundle.dim or not np.isfinite(loaded).all():
+            raise ClipError(
+                f"{file} gives features of shape {loaded.shape}, want finite numbers "
+                f"(clips, {bundle.dim}) from this bundle's backbone."
+            )
+        shots.setdefault(name, []).append(loaded)
+        if progress is not None:
+            progress(done, len(found))
+    return {name: np.concatenate(rows) for name, rows in shots.items()}
+
+
+def _load(file: Path, feature_space: str) -> Float32:
+    try:
+        arrays = load_arrays(file.read_bytes(), "feature_space", "features")
+        if "" in arrays:
+            return np.atleast_2d(np.asarray(arrays[""], np.float32))
+        space, features = str(arrays["feature_space"]), np.asarray(arrays["features"], np.float32)
+    except (OSError, ValueError, TypeError) as error:
+        raise ClipError(f"{file} is no file of saved features ({error}).") from error
+    if space != feature_space:
+        raise ClipError(
+            f"{file} holds features of another backbone ({space[:12]}, the bundle's is "
+            f"{feature_space[:12]}). Make it again: edgesplit features."
+        )
+    return features

@@ -9,7 +9,7 @@ backbone  engine, variant, fuse
 device    doctor, bench
 export    export, encoder
 demo      the main job on shipped clips
-options   what several commands share; moment: a time as people write it
+options   what several commands share; signals: what a signal does meanwhile
 render    what is printed: console, edits, bundle, backends, stream
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -54,6 +54,10 @@ INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it."""
 
 
+FORCE = ("--accept-doubt", "--accept-few", "--overwrite", "--rebuild")
+"""What `--force` would mean on a command that has one of these."""
+
+
 class _Group(click.Group):
     """Lists commands by section; turns errors into one message, or with --json one object."""
 
@@ -65,28 +69,24 @@ class _Group(click.Group):
                 formatter.write_dl(rows)
 
     def main(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
-    ) -> Any:
+        self, args: Sequence[str] | None = None, **extra: Any
+    ) -> NoReturn:
         given = sys.argv[1:] if args is None else list(args)
         try:
             done = super().main(args=given, standalone_mode=False, **extra)
         except click.Abort:
-            if not standalone_mode:
-                raise
             click.echo("Stopped.", err=True)
             sys.exit(INTERRUPTED)
         except click.ClickException as error:
-            if not standalone_mode:
-                raise
+            if isinstance(error, click.NoSuchOption) and error.option_name == "--force":
+                error = _name_successors(error)
             if "--json" in given:
                 kind = type(error.__cause__ or error).__name__
                 print_error(kind, error.format_message(), as_json=True)
             else:
                 error.show()
             sys.exit(error.exit_code)
-        if standalone_mode:
-            sys.exit(done if isinstance(done, int) else 0)
-        return done
+        sys.exit(done if isinstance(done, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -95,6 +95,16 @@ class _Group(click.Group):
             raise  # `edgesplit show | head`: click ends quietly
         except (EdgesplitError, OSError) as error:
             raise click.ClickException(str(error)) from error
+
+
+def _name_successors(error: click.NoSuchOption) -> click.NoSuchOption:
+    """Return the error, which asks if one of `FORCE` is meant where the command has one."""
+    parameters = error.ctx.command.params if error.ctx else []
+    known = [name for parameter in parameters for name in parameter.opts if name in FORCE]
+    if not known:
+        return error
+    message = f"There is no --force. Did you mean {' or '.join(known)}?"
+    return click.NoSuchOption(error.option_name, message, ctx=error.ctx)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

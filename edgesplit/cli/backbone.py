@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,6 +13,7 @@ from edgesplit._types import EnginePrecision, VariantName
 from edgesplit.cli.options import (
     FOLDER,
     NEW_FILE,
+    Parsed,
     bundle_options,
     check_new,
     json_option,
@@ -19,13 +21,14 @@ from edgesplit.cli.options import (
     overwrite_option,
     write_new,
 )
-from edgesplit.cli.render.console import console, notes, print_json, short
+from edgesplit.cli.render.backends import show_engine, show_engines, show_variant, show_variants
+from edgesplit.cli.render.console import notes, print_json, print_result, short, steps
 from edgesplit.errors import EdgesplitError
 
 if TYPE_CHECKING:
+    from edgesplit.runtime.backends.artifacts import Artifact, Made
     from edgesplit.runtime.backends.engines import Engine
     from edgesplit.runtime.backends.tensorrt import Batch
-    from edgesplit.runtime.backends.variants import Variant
 
 __all__ = ["engine", "fuse", "variant"]
 
@@ -44,18 +47,11 @@ def engine() -> None:
     """
 
 
-def _batch(context: click.Context, parameter: click.Parameter, text: str | None) -> Batch | None:
+def _batch(text: str) -> Batch:
     from edgesplit.runtime.backends.tensorrt import Batch
 
-    if text is None:
-        return None
-    try:
-        least, best, most = map(int, text.split(","))
-        return Batch(least, best, most)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is not three rising numbers from 1 on, such as 1,1,8", context, parameter
-        ) from error
+    least, best, most = map(int, text.split(","))
+    return Batch(least, best, most)
 
 
 @engine.command("build")
@@ -68,7 +64,7 @@ def _batch(context: click.Context, parameter: click.Parameter, text: str | None)
 )
 @click.option(
     "--batch",
-    callback=_batch,
+    type=Parsed(_batch, "not three rising numbers from 1 on, such as 1,1,8"),
     metavar="LEAST,BEST,MOST",
     help="How many clips it takes at once, and for how many it is fastest (default: 1,1,8).",
 )
@@ -97,9 +93,6 @@ def _build_engine(
         edgesplit engine build --precision fp16 --clips videos/ --batch 1,1,4
         edgesplit engine build --precision int8 --clips videos/
     """
-    from rich.markup import escape
-
-    from edgesplit.cli.render.backends import show_engine
     from edgesplit.runtime import build_engine
     from edgesplit.video.clips import find_videos
 
@@ -108,27 +101,21 @@ def _build_engine(
     if folder is not None and precision == "fp32":
         raise click.UsageError("--clips is for --precision int8 and fp16")
     bundle = open_bundle(bundle_path)
-    talk = notes()
-    with talk.status("looking for a GPU and TensorRT") as status:
-
-        def on_progress(text: str) -> None:
-            # A terminal has one line that changes; a log file gets a line each time.
-            if talk.is_terminal:
-                status.update(escape(text))  # TensorRT's words hold brackets
-            else:
-                click.echo(text, err=True)
-
+    with steps("looking for a GPU and TensorRT") as on_step:
         build = build_engine(
             bundle,
             precision=precision,
             clips=find_videos(folder) if folder else None,
-            progress=on_progress,
+            progress=on_step,
             **options,
         )
-    if as_json:
-        print_json({**_engine_content(build.artifact), "new": build.new, "seconds": build.seconds})
-    else:
-        show_engine(console(), build)
+    _print_made(as_json, build, _engine_content(build.artifact), show_engine)
+
+
+def _print_made(
+    as_json: bool, made: Made[Any], content: dict[str, Any], show: Callable[..., None]
+) -> None:
+    print_result(as_json, {**content, "new": made.new, "seconds": made.seconds}, show, made)
 
 
 @engine.command("list")
@@ -142,7 +129,6 @@ def _list_engines(as_json: bool) -> None:
     Example:
         edgesplit engine list
     """
-    from edgesplit.cli.render.backends import show_engines
     from edgesplit.runtime.backends.engines import ENGINES, TensorRT
 
     engines = ENGINES.list()
@@ -152,16 +138,18 @@ def _list_engines(as_json: bool) -> None:
             platform = TensorRT().platform()
         except EdgesplitError as error:
             why = str(error)
-    if as_json:
-        print_json([{**_engine_content(one), "fits": one.platform == platform} for one in engines])
-        return
-    show_engines(console(), engines, platform=platform)
-    if why:
+    content = [{**_engine_content(one), "fits": one.platform == platform} for one in engines]
+    print_result(as_json, content, show_engines, engines, platform)
+    if why and not as_json:
         click.echo(f"None of them runs here: {why}", err=True)
 
 
 def _engine_content(one: Engine) -> dict[str, Any]:
-    return {"key": one.key, **asdict(one), "age_s": round(one.age_s)}
+    return {**_content(one), "age_s": round(one.age_s)}
+
+
+def _content(one: Artifact) -> dict[str, Any]:
+    return {"key": one.key, **asdict(one)}
 
 
 @click.group()
@@ -205,7 +193,6 @@ def _add_variant(
     Example:
         edgesplit variant add int8 --clips videos/
     """
-    from edgesplit.cli.render.backends import show_variant
     from edgesplit.runtime import add_variant
     from edgesplit.video.clips import find_videos
 
@@ -214,11 +201,7 @@ def _add_variant(
         added = add_variant(
             bundle, name, clips=find_videos(folder), rebuild=rebuild, progress=status.update
         )
-    if as_json:
-        content = _variant_content(added.artifact)
-        print_json({**content, "new": added.new, "seconds": added.seconds})
-    else:
-        show_variant(console(), added)
+    _print_made(as_json, added, _content(added.artifact), show_variant)
 
 
 @variant.command("list")
@@ -230,18 +213,10 @@ def _list_variants(as_json: bool) -> None:
     Example:
         edgesplit variant list
     """
-    from edgesplit.cli.render.backends import show_variants
     from edgesplit.runtime.backends.variants import VARIANTS
 
     variants = VARIANTS.list()
-    if as_json:
-        print_json([_variant_content(one) for one in variants])
-    else:
-        show_variants(console(), variants)
-
-
-def _variant_content(one: Variant) -> dict[str, Any]:
-    return {"key": one.key, **asdict(one)}
+    print_result(as_json, [_content(one) for one in variants], show_variants, variants)
 
 
 def _add_rm(group: click.Group) -> None:
@@ -320,13 +295,9 @@ def fuse(
     )
     write_new(output, fused.data, overwrite=overwrite)
     if as_json:
-        content = {
-            "output": str(output),
-            "head_digest": fused.head_digest,
-            "size_bytes": len(fused.data),
-            "difference": fused.difference,
-        }
-        print_json(content)
+        size, difference = len(fused.data), fused.difference
+        about = {"output": str(output), "head_digest": fused.head_digest}
+        print_json({**about, "size_bytes": size, "difference": difference})
         return
     click.echo(
         f"{output}: backbone and head {short(fused.head_digest)}, {len(fused.data) / 1e6:.1f} MB\n"

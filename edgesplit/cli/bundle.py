@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgesplit.cli.moment import parse_moment
 from edgesplit.cli.options import (
     FILE,
     FOLDER,
     NEW_FILE,
+    Parsed,
     bundle_options,
     check_new,
     open_bundle,
     overwrite_option,
     write_new,
 )
-from edgesplit.cli.render.console import console, print_json, progress, short
-from edgesplit.errors import BundleError
+from edgesplit.cli.render.bundle import show_bundle, show_diff, show_history, show_videos
+from edgesplit.cli.render.console import console, print_json, print_result, progress, short
+from edgesplit.errors import BundleError, HeadError
 
 if TYPE_CHECKING:
     from edgesplit.backbone.features import Features
@@ -47,7 +49,7 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
     from edgesplit.storage.files import read_bytes
 
     bundle = open_bundle(bundle_path)
-    head = Head.from_bytes(read_bytes(file))
+    head = Head.from_bytes(read_bytes(file, HeadError))
     _show_version(bundle.publish(head, action=f"publish {file.name}"), as_json)
 
 
@@ -74,22 +76,29 @@ def _show_version(version: Version, as_json: bool) -> None:
         click.echo(f"head {short(version.before)} -> {short(version.digest)} is live")
 
 
-def _moment(
-    context: click.Context, parameter: click.Parameter, text: str | None
-) -> datetime | None:
-    try:
-        return None if text is None else parse_moment(text)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is no time: write 14:03, 2026-11-22 or '2026-11-22 14:03' (UTC)."
-        ) from error
+def parse_moment(text: str) -> datetime:
+    """Return the moment of a text: `14:03`, `2026-11-22`, `2026-11-22 14:03`, ISO 8601; UTC.
+
+    A time alone is the last such time that has passed. A text with an offset says its own zone.
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    now = datetime.now(timezone.utc)
+    text = text.strip().upper().replace("Z", "+00:00")
+    dated = text[4:5] == "-"
+    if not dated and not re.match(r"\d\d:\d\d", text):
+        raise ValueError(f"{text!r} is not a time of day")
+    moment = datetime.fromisoformat(text if dated else f"{now.date()}T{text}")
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return moment if dated or moment <= now else moment - timedelta(days=1)
 
 
 @click.command()
 @click.option(
     "--at",
     "moment",
-    callback=_moment,
+    type=Parsed(parse_moment, "no time: write 14:03, 2026-11-22 or '2026-11-22 14:03' (UTC)."),
     metavar="TIME",
     help="Only the head that was live then: 14:03, '2026-11-22 14:03', ISO 8601; UTC.",
 )
@@ -117,8 +126,6 @@ def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> Non
     if as_json:
         print_json([version.to_json() for version in reversed(versions)])
         return
-    from edgesplit.cli.render.bundle import show_history
-
     try:
         live = bundle.live
     except BundleError as error:
@@ -141,22 +148,17 @@ def show(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
     """
     bundle = open_bundle(bundle_path)
     head = bundle.head(digest)
-    if as_json:
-        content = {
-            "bundle": str(bundle.path),
-            "feature_space": bundle.feature_space,
-            "dim": bundle.dim,
-            "preprocessing": bundle.preprocessing.to_json(),
-            "head": head.digest,
-            "parent": head.parent,
-            "classes": list(head.labels),
-            "nodes": [asdict(node) for node in head.tree],
-        }
-        print_json(content)
-        return
-    from edgesplit.cli.render.bundle import show_bundle
-
-    show_bundle(console(), bundle, head)
+    content = {
+        "bundle": str(bundle.path),
+        "feature_space": bundle.feature_space,
+        "dim": bundle.dim,
+        "preprocessing": bundle.preprocessing.to_json(),
+        "head": head.digest,
+        "parent": head.parent,
+        "classes": list(head.labels),
+        "nodes": [asdict(node) for node in head.tree],
+    }
+    print_result(as_json, content, show_bundle, bundle, head)
 
 
 @click.command()
@@ -176,12 +178,7 @@ def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> 
 
     bundle = open_bundle(bundle_path)
     difference = diff_heads(bundle.head(old), bundle.head(new))
-    if as_json:
-        print_json(difference.to_json())
-        return
-    from edgesplit.cli.render.bundle import show_diff
-
-    show_diff(console(), difference)
+    print_result(as_json, difference.to_json(), show_diff, difference)
 
 
 @click.command()
@@ -229,7 +226,7 @@ def prune(keep: int, dry_run: bool, bundle_path: Path | None, as_json: bool) -> 
         print_json({"pruned": list(digests), "removed": not dry_run})
         return
     for digest in digests:
-        click.echo(digest)
+        click.echo(short(digest))
     what = "would be removed" if dry_run else "removed"
     click.echo(f"{len(digests)} heads {what}", err=True)
 
@@ -262,18 +259,15 @@ def features(
     found = _extract(folder, bundle)
     if output is not None:
         write_new(output, found.to_bytes(bundle.feature_space), overwrite=overwrite)
-    if as_json:
-        content = {
-            "feature_space": bundle.feature_space,
-            "dim": bundle.dim,
-            "n_features": len(found.places),
-            "missing": dict(found.missing),
-            "output": None if output is None else str(output),
-        }
-        print_json(content)
-        return
-    where = "" if output is None else f" in {output}"
-    _show_videos(f"features of {len(found.places)} videos{where}", found)
+    content = {
+        "feature_space": bundle.feature_space,
+        "dim": bundle.dim,
+        "n_features": len(found.places),
+        "missing": dict(found.missing),
+        "output": output and str(output),
+    }
+    summary = f"features of {len(found.places)} videos" + (f" in {output}" if output else "")
+    print_result(as_json, content, show_videos, summary, found.missing)
 
 
 @click.command()
@@ -295,19 +289,15 @@ def calibrate(clips: Path, accept_few: bool, bundle_path: Path | None, as_json: 
     Example:
         edgesplit calibrate clips/
     """
-    from edgesplit.bundle.calibration import check_uncalibrated
-
     bundle = open_bundle(bundle_path)
-    check_uncalibrated(bundle.path)
+    bundle.check_uncalibrated()
     found = _extract(clips, bundle)
     statistics = bundle.calibrate(found.matrix, accept_few=accept_few)
-    if as_json:
-        counts = dict(zip(statistics.labels, statistics.counts.tolist(), strict=True))
-        print_json(
-            {"n_features": len(found.places), "clips": counts, "missing": dict(found.missing)}
-        )
-        return
-    _show_videos(f"statistics of {len(found.places)} videos in {bundle.path}", found)
+    n_clips, missing = len(found.places), dict(found.missing)
+    counts = dict(zip(statistics.labels, statistics.counts.tolist(), strict=True))
+    content = {"n_features": n_clips, "clips": counts, "missing": missing}
+    summary = f"statistics of {n_clips} videos in {bundle.path}"
+    print_result(as_json, content, show_videos, summary, missing)
 
 
 def _extract(folder: Path, bundle: Bundle) -> Features:
@@ -315,10 +305,3 @@ def _extract(folder: Path, bundle: Bundle) -> Features:
 
     with progress("videos") as on_video:
         return extract_folder(folder, bundle, on_video)
-
-
-def _show_videos(summary: str, found: Features) -> None:
-    from edgesplit.cli.render.bundle import show_missing
-
-    click.echo(summary)
-    show_missing(console(), found.missing)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from edgesplit._types import BackendName, BenchQuestion, VariantName
-from edgesplit.cli.options import (
-    FILE,
-    FOLDER,
-    SECONDS,
-    backend_options,
-    bundle_options,
-    check_new,
-)
-from edgesplit.cli.render.console import console, notes, print_json, progress
+from edgesplit.cli.options import FILE, FOLDER, SECONDS, backend_options, bundle_options, check_new
+from edgesplit.cli.render.backends import show_checkup
+from edgesplit.cli.render.console import notes, print_json, print_result, progress, steps
+from edgesplit.cli.signals import handle_signals
 
 if TYPE_CHECKING:
     from edgesplit.runtime.bench.timing import Job
@@ -38,11 +31,7 @@ SLOWER = 3
 @click.option(
     "--quick", is_flag=True, help="Measure for a minute or two only; results are marked as quick."
 )
-@click.option(
-    "--clip",
-    type=FILE,
-    help="The video to predict (default: a made one).",
-)
+@click.option("--clip", type=FILE, help="The video to predict (default: a made one).")
 @click.option(
     "-o",
     "--output",
@@ -50,9 +39,7 @@ SLOWER = 3
     help="New folder for bench.json, bench.md and bench.html (default: bench-BUNDLE-TIME).",
 )
 @click.option(
-    "--against-bundle",
-    type=FOLDER,
-    help="A/B test against another bundle; skips the questions.",
+    "--against-bundle", type=FOLDER, help="A/B test against another bundle; skips the questions."
 )
 @click.option(
     "--against-env",
@@ -101,26 +88,15 @@ def bench(
         )
     effort = Effort.usual(quick=quick, seconds=seconds)
     job = Job(find_bundle(bundle_path), effort, backend, variant, clip)
-    with _hang_up_as_interrupt():
+    # A lost connection and SIGTERM act as Ctrl-C, which removes the copies of the bundle.
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in ends if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
+    with handle_signals(signal.default_int_handler, *heard):
         if turns:
             _compare_in_turns(job, against_bundle, against_env, as_json=as_json)
         else:
             chosen = QUESTIONS if not questions or "all" in questions else questions
             _measure(job, chosen, output, as_json=as_json)
-
-
-@contextmanager
-def _hang_up_as_interrupt() -> Iterator[None]:
-    """Let a lost connection and SIGTERM act as Ctrl-C, which removes the copies of the bundle."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # nohup ignores it
-            signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_json: bool) -> None:
@@ -145,9 +121,9 @@ def _measure(
     if output is not None:
         check_new(output)
     check_folder(output)
-    with notes().status("measuring") as status:
+    with steps("measuring") as on_step:
         record = run_bench(
-            job, questions, on_wait=lambda question, what: status.update(f"{question}: {what}")
+            job, questions, on_wait=lambda question, what: on_step(f"{question}: {what}")
         )
     if as_json:  # printed before it is written, so that it is not lost if writing fails
         print_json(record)
@@ -169,13 +145,9 @@ def doctor(bundle_path: Path | None, as_json: bool) -> None:
     Example:
         edgesplit doctor --bundle lab.bundle
     """
-    from edgesplit.cli.render.backends import show_checkup
     from edgesplit.runtime.device.doctor import examine
 
     with notes().status("trying what runs here"):
         checkup = examine(bundle_path)
-    if as_json:
-        print_json(checkup.to_json())
-    else:
-        show_checkup(console(), checkup)
+    print_result(as_json, checkup.to_json(), show_checkup, checkup)
     click.get_current_context().exit(0 if checkup.usable else 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from edgesplit.cli.options import (
     output_options,
     write_new,
 )
-from edgesplit.cli.render.console import console, print_json, progress, short
+from edgesplit.cli.render.console import print_result, progress, short
+from edgesplit.cli.render.edits import show_edit
 from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.errors import LabelError
 from edgesplit.heads.labels import COMPOSITIONS, Composition
@@ -118,13 +120,13 @@ def edit(
     request = SplitRequest(subcategories, rule, composition, like, accept_doubt=accept_doubt)
     taxonomy = load_taxonomy(taxonomy_path) if taxonomy_path else None
 
-    bundle, start = open_bundle(bundle_path), time.perf_counter()
-    if plan_path:
-        made = bundle.split_classes(_read_plan(plan_path, request, bundle), taxonomy=taxonomy)
-    else:
+    def split(bundle: Bundle) -> Edit:
+        if plan_path:
+            return bundle.split_classes(_read_plan(plan_path, request, bundle), taxonomy=taxonomy)
         shots = _read_shots(shots_path, bundle) if shots_path else None
-        made = bundle.split_class(str(name), replace(request, shots=shots), taxonomy=taxonomy)
-    _publish_edit(bundle, made, start, **output)
+        return bundle.split_class(str(name), replace(request, shots=shots), taxonomy=taxonomy)
+
+    _publish_edit(bundle_path, split, **output)
 
 
 def _parse_into(values: tuple[str, ...]) -> Into:
@@ -159,7 +161,7 @@ def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
 
 
 def _read_shots(folder: Path, bundle: Bundle) -> Shots:
-    from edgesplit.bundle.shots import read_shots
+    from edgesplit.bundle.videos import read_shots
 
     with progress("clips") as on_clip:
         return read_shots(folder, bundle, on_clip)
@@ -176,8 +178,7 @@ def merge(name: str, bundle_path: Path | None, **output: Any) -> None:
     Example:
         edgesplit merge --class "pushing something"
     """
-    bundle, start = open_bundle(bundle_path), time.perf_counter()
-    _publish_edit(bundle, bundle.merge_class(name), start, **output)
+    _publish_edit(bundle_path, lambda bundle: bundle.merge_class(name), **output)
 
 
 @click.command()
@@ -186,8 +187,7 @@ def merge(name: str, bundle_path: Path | None, **output: Any) -> None:
 )
 @click.option("--to", required=True, metavar="LABEL", help="Its new label, in full.")
 @click.option(
-    "--modifier",
-    help="What distinguishes the subcategory from its siblings (default: as before).",
+    "--modifier", help="What distinguishes the subcategory from its siblings (default: as before)."
 )
 @output_options
 @bundle_options
@@ -202,8 +202,9 @@ def rename(
     Example:
         edgesplit rename --class "pushing something left" --to "shoving something to the left"
     """
-    bundle, start = open_bundle(bundle_path), time.perf_counter()
-    _publish_edit(bundle, bundle.rename_class(name, to, modifier=modifier), start, **output)
+    _publish_edit(
+        bundle_path, lambda bundle: bundle.rename_class(name, to, modifier=modifier), **output
+    )
 
 
 @click.command()
@@ -221,62 +222,52 @@ def drop(name: str, bundle_path: Path | None, **output: Any) -> None:
     Example:
         edgesplit drop --class "pushing something up"
     """
-    bundle, start = open_bundle(bundle_path), time.perf_counter()
-    _publish_edit(bundle, bundle.drop_class(name), start, **output)
+    _publish_edit(bundle_path, lambda bundle: bundle.drop_class(name), **output)
 
 
 def _publish_edit(
-    bundle: Bundle,
-    edit: Edit,
-    start: float,
+    bundle_path: Path | None,
+    make: Callable[[Bundle], Edit],
     *,
     dry_run: bool,
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Publish an edit, write it to a file with -o or only check it with --dry-run; print it.
+    """Make an edit; publish it, write it to a file with -o or only check it; print it.
 
     Args:
-        bundle: the bundle that was edited.
-        edit: what to publish.
-        start: when the edit began, by `time.perf_counter`.
+        bundle_path: of the bundle to edit, as for `open_bundle`.
+        make: makes the edit.
         dry_run: whether --dry-run was given.
         output: the file of -o.
         as_json: whether --json was given.
     """
+    if dry_run and output is not None:
+        raise click.UsageError("--dry-run writes nothing; leave out --output.")
+    bundle, start = open_bundle(bundle_path), time.perf_counter()
+    edit = make(bundle)
     done = time.perf_counter()
     edit_ms, publish_ms = 1000 * (done - start), None
     if dry_run:
         bundle.check(edit)
+        outcome = "not published (dry run)"
     elif output is not None:
         write_new(output, edit.head.to_bytes())
+        # A merge can restore the parent itself, which was live before.
+        restored = edit.head.digest == edit.before.parent
+        way = f"rollback {short(edit.head.digest)}" if restored else f"publish {output}"
+        outcome = f"written to {output}; `edgesplit {way}` makes it live"
     else:
         bundle.publish(edit)
         publish_ms = 1000 * (time.perf_counter() - done)
-    if as_json:
-        content = {
-            "report": edit.report.to_json(),
-            "before": edit.before.digest,
-            "head": edit.head.digest,
-            "published": publish_ms is not None,
-            "edit_ms": edit_ms,
-            "publish_ms": publish_ms,
-        }
-        print_json(content)
-        return
-    from edgesplit.cli.render.edits import show_report
-
-    out = console()
-    show_report(out, edit.report, calibrated=bundle.statistics is not None)
-    if publish_ms is not None:
         outcome = f"is live  (edit {edit_ms:.0f} ms, publish {publish_ms:.0f} ms)"
-    elif output is None:
-        outcome = "not published (dry run)"
-    elif edit.head.digest == edit.before.parent:  # a merge that restores the parent itself
-        outcome = (
-            f"written to {output}; `edgesplit rollback {short(edit.head.digest)}` makes it live"
-        )
-    else:
-        outcome = f"written to {output}; `edgesplit publish {output}` makes it live"
-    before, after = short(edit.before.digest), short(edit.head.digest)
-    out.print(f"head {before} -> {after} {outcome}", markup=False)
+    content = {
+        "report": edit.report.to_json(),
+        "before": edit.before.digest,
+        "head": edit.head.digest,
+        "published": publish_ms is not None,
+        "edit_ms": edit_ms,
+        "publish_ms": publish_ms,
+    }
+    calibrated = bundle.statistics is not None
+    print_result(as_json, content, show_edit, edit, outcome, calibrated)

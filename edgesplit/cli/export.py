@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgesplit.cli.options import FILE, FOLDER, bundle_options, json_option, open_bundle
-from edgesplit.cli.render.console import console, notes, print_json
+from edgesplit.cli.options import FILE, FOLDER, Parsed, bundle_options, json_option, open_bundle
+from edgesplit.cli.render.bundle import show_choices, show_encoder, show_export
+from edgesplit.cli.render.console import notes, print_result
 from edgesplit.video.preprocessing import INTERPOLATIONS, LAYOUTS
 
 __all__ = ["encoder", "export"]
 
 
-def _numbers(kind: type, *counts: int) -> Callable[[Any, Any, Any], Any]:
-    """A callback that parses numbers separated by commas or `x`: `0.5,0.5,0.5`, `112x112`."""
-
-    def read(
-        context: click.Context, parameter: click.Parameter, text: str | None
-    ) -> tuple[Any, ...] | None:
-        if text is None:
-            return None
-        try:
-            numbers = tuple(kind(part) for part in text.replace("x", ",").split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) not in counts:
-            wanted = " or ".join(map(str, counts))
-            raise click.BadParameter(f"{text!r} is not {wanted} numbers", context, parameter)
-        return numbers
-
-    return read
+def _size(text: str) -> tuple[int, int]:
+    """Parse `112` or `112x112`."""
+    sides = [int(side) for side in text.replace("x", ",").split(",")]
+    height, width = sides * 2 if len(sides) == 1 else sides
+    return height, width
 
 
-def _sampling(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, int]:
+def _colours(text: str) -> tuple[float, ...]:
+    """Parse `0.5,0.5,0.5`."""
+    red, green, blue = map(float, text.replace("x", ",").split(","))
+    return red, green, blue
+
+
+def _sampling(text: str) -> tuple[str, int]:
     """Parse `uniform` or `dense:STRIDE`."""
     kind, _, stride = text.partition(":")
     if text == "uniform":
         return "uniform", 1
     if kind == "dense" and stride.isdecimal() and int(stride):
         return "dense", int(stride)
-    message = f"{text!r} is neither uniform nor dense:STRIDE, such as dense:4"
-    raise click.BadParameter(message, context, parameter)
+    raise ValueError(text)
+
+
+SIZE = Parsed(_size, "not 1 or 2 numbers")
+THREE = Parsed(_colours, "not 3 numbers")
 
 
 @click.command()
@@ -53,7 +49,7 @@ def _sampling(context: click.Context, parameter: click.Parameter, text: str) -> 
 @click.option(
     "--sampling",
     required=True,
-    callback=_sampling,
+    type=Parsed(_sampling, "neither uniform nor dense:STRIDE, such as dense:4"),
     metavar="uniform|dense:STRIDE",
     help="uniform: frames spread over the whole video, as for Something-Something; dense:4: every "
     "fourth frame, as for Kinetics. No model's files say which.",
@@ -66,7 +62,7 @@ def _sampling(context: click.Context, parameter: click.Parameter, text: str) -> 
     help="Class names in output order: a JSON list, {label: index}, or one per line.",
 )
 @click.option("--frames", type=click.IntRange(min=1), help="Frames in a clip.")
-@click.option("--size", callback=_numbers(int, 1, 2), metavar="H[xW]", help="Frame size in pixels.")
+@click.option("--size", type=SIZE, metavar="H[xW]", help="Frame size in pixels.")
 @click.option(
     "--resize",
     type=click.IntRange(min=1),
@@ -83,15 +79,12 @@ def _sampling(context: click.Context, parameter: click.Parameter, text: str) -> 
 )
 @click.option(
     "--mean",
-    callback=_numbers(float, 3),
+    type=THREE,
     metavar="R,G,B",
     help="Mean of the training's normalisation, for pixels in 0..1; folded into the backbone.",
 )
 @click.option(
-    "--std",
-    callback=_numbers(float, 3),
-    metavar="R,G,B",
-    help="Standard deviation of the same normalisation.",
+    "--std", type=THREE, metavar="R,G,B", help="Standard deviation of the same normalisation."
 )
 @click.option(
     "--head-layer",
@@ -99,9 +92,7 @@ def _sampling(context: click.Context, parameter: click.Parameter, text: str) -> 
     "several heads.",
 )
 @click.option(
-    "--calibrate",
-    type=FOLDER,
-    help="Folder of unlabelled videos, for statistics and the gate.",
+    "--calibrate", type=FOLDER, help="Folder of unlabelled videos, for statistics and the gate."
 )
 @json_option
 def export(
@@ -110,7 +101,7 @@ def export(
     sampling: tuple[str, int],
     checkpoint: Path | None,
     labels_path: Path | None,
-    size: tuple[int, ...] | None,
+    size: tuple[int, int] | None,
     head_layer: str | None,
     calibrate: Path | None,
     as_json: bool,
@@ -129,7 +120,6 @@ def export(
         edgesplit export mymodels.r3d:factory --checkpoint r3d.pt --labels labels.txt \\
             --frames 8 --size 112 --sampling dense:2 -o lab.bundle
     """
-    from edgesplit.cli.render.bundle import show_choices, show_export
     from edgesplit.export import export_model, load_classifier, load_labels
     from edgesplit.video.clips import find_videos
 
@@ -141,7 +131,7 @@ def export(
         )
     if classifier.warning:
         click.echo(f"warning: {classifier.warning}", err=True)
-    height, width = (size[0], size[-1]) if size else (None, None)
+    height, width = size or (None, None)
     kind, stride = sampling
     choices = classifier.settle(
         labels=labels, height=height, width=width, sampling=kind, stride=stride, **options
@@ -160,16 +150,9 @@ def export(
             clips=find_videos(calibrate) if calibrate else None,
             progress=status.update,
         )
-    if as_json:
-        content = {
-            **asdict(report),
-            "path": str(report.path),
-            "preprocessing": preprocessing.to_json(),
-            "origins": dict(choices.origins),
-        }
-        print_json(content)
-    else:
-        show_export(console(), report)
+    made = {"preprocessing": preprocessing.to_json(), "origins": dict(choices.origins)}
+    content = {**asdict(report), "path": str(report.path), **made}
+    print_result(as_json, content, show_export, report)
 
 
 @click.command()
@@ -186,13 +169,10 @@ def encoder(folder: Path, model: str | None, bundle_path: Path | None, as_json: 
     Example:
         edgesplit encoder models/bge-small-en-v1.5
     """
-    from edgesplit.cli.render.bundle import show_encoder
     from edgesplit.export import add_text_encoder
 
     bundle = open_bundle(bundle_path)
     with notes().status("exporting the text encoder"):
         report = add_text_encoder(folder, bundle=bundle, model=model or folder.resolve().name)
-    if as_json:
-        print_json({**asdict(report), "path": str(report.path)})
-    else:
-        show_encoder(console(), report)
+    content = {**asdict(report), "path": str(report.path)}
+    print_result(as_json, content, show_encoder, report)

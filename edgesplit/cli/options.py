@@ -22,6 +22,7 @@ __all__ = [
     "NEW_FILE",
     "SECONDS",
     "Number",
+    "Parsed",
     "backend_options",
     "bundle_options",
     "check_new",
@@ -51,6 +52,22 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new clicks only
+    """A text that a function parses; it raises ValueError at a text that is wrong."""
+
+    name = "text"
+
+    def __init__(self, parse: Callable[[str], Any], fault: str) -> None:
+        self.parse, self.fault = parse, fault
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click."""
+        try:
+            return self.parse(value)
+        except ValueError:
+            self.fail(f"{value!r} is {self.fault}", param, ctx)
 
 
 SECONDS = Number(min=0, min_open=True)
@@ -92,23 +109,14 @@ def backend_options(command: Command) -> Command:
 
 def output_options(command: Command) -> Command:
     """Add --dry-run and -o, of commands that make a new head."""
-    dry_run = click.option(
-        "--dry-run", is_flag=True, is_eager=True, help="Print the report; change nothing."
-    )
+    dry_run = click.option("--dry-run", is_flag=True, help="Print the report; change nothing.")
     output = click.option(
         "-o",
         "--output",
         type=NEW_FILE,
-        callback=_check_not_dry,
         help="Write the new head to this file instead of publishing it.",
     )
     return dry_run(output(command))
-
-
-def _check_not_dry(context: click.Context, parameter: click.Parameter, path: Any) -> Any:
-    if path is not None and context.params.get("dry_run"):
-        raise click.UsageError("--dry-run writes nothing; leave out --output.")
-    return path
 
 
 def open_backend(bundle: Bundle, name: BackendName, variant: VariantName | None) -> OpenedBackend:
@@ -148,5 +156,5 @@ def write_new(path: Path, content: bytes, *, overwrite: bool | None = None) -> N
     from edgesplit.storage.files import Store, map_os_errors
 
     check_new(path, overwrite=overwrite)
-    with map_os_errors("write", path):
+    with map_os_errors("write", path, EdgesplitError):
         Store().replace_file(path, content)

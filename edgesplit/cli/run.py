@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,7 +23,9 @@ from edgesplit.cli.options import (
     open_bundle,
 )
 from edgesplit.cli.render.console import console, print_error, print_json
-from edgesplit.errors import ClipError, EdgesplitError
+from edgesplit.cli.render.stream import backend_text, decision_text, event_text, show_prediction
+from edgesplit.cli.signals import handle_signals
+from edgesplit.errors import ClipError, EdgesplitError, HeadError
 
 if TYPE_CHECKING:
     from edgesplit.heads.head import Head
@@ -54,7 +56,6 @@ def predict(
     Example:
         edgesplit predict clips/*.mp4
     """
-    from edgesplit.cli.render.stream import show_prediction
     from edgesplit.runtime import Runtime
     from edgesplit.video.clips import read_video
 
@@ -180,25 +181,24 @@ def run(
     Example:
         edgesplit run --source rtsp://camera/1 --window 2.5 --json
     """
-    from edgesplit.cli.render.stream import backend_text
     from edgesplit.runtime import Runtime, Stream
     from edgesplit.runtime.stream import parse_source
 
     parsed = parse_source(source, live=live, playlist=playlist)
     bundle = open_bundle(bundle_path)
     opened = open_backend(bundle, backend, variant)
-    show = _json_printer(opened) if as_json else _printer(every)
-    if not as_json:
-        click.echo(backend_text(opened), err=True)
+    show = _json_printer(opened) if as_json else _printer(opened, every)
     with Runtime(bundle, backend=opened.backend, rollback_above=rollback_above) as runtime:
         if shadow is not None:
             runtime.start_shadow(_find_head(shadow))
         stream = Stream(runtime, parsed, **options)
-        events = iter(stream)
         try:
-            with _signals_call(stream.stop), _closed_pipe_ends(), closing(events):
+            with _signals_call(stream.stop), closing(iter(stream)) as events:
                 for event in events:
                     show(event)
+        except BrokenPipeError:  # `| head -n 3` ends the stream without an error
+            # Python flushes what is still buffered when it closes standard output.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except EdgesplitError as error:
             if not stream.hangs:
                 raise
@@ -223,7 +223,7 @@ def _find_head(named: str) -> str | Head:
     file = Path(named)
     # A digest has no suffix and no folder: what has one is a file, though it may be missing.
     is_file = file.suffix or len(file.parts) > 1 or file.is_file()
-    return Head.from_bytes(read_bytes(file)) if is_file else named
+    return Head.from_bytes(read_bytes(file, HeadError)) if is_file else named
 
 
 def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:
@@ -240,11 +240,11 @@ def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:
     return show
 
 
-def _printer(every: bool) -> Callable[[Event], None]:
+def _printer(opened: OpenedBackend, every: bool) -> Callable[[Event], None]:
     """Print decisions on standard output and other events on standard error."""
-    from edgesplit.cli.render.stream import decision_text, event_text
     from edgesplit.runtime.stream import Decision, Rescored
 
+    click.echo(backend_text(opened), err=True)
     label = ""
 
     def show(event: Event) -> None:
@@ -260,8 +260,7 @@ def _printer(every: bool) -> Callable[[Event], None]:
     return show
 
 
-@contextmanager
-def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
+def _signals_call(stop: Callable[[], None]) -> AbstractContextManager[None]:
     """Let the first SIGINT or SIGTERM call `stop`; a second one ends the process at once."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
@@ -270,19 +269,4 @@ def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(each, signal.SIG_DFL)
         stop()
 
-    before = [signal.signal(number, handle) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _closed_pipe_ends() -> Iterator[None]:
-    """Let a closed standard output (`| head -n 3`) end the stream without an error."""
-    try:
-        yield
-    except BrokenPipeError:
-        # Python flushes what is still buffered when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return handle_signals(handle, *numbers)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgesplit.errors import BundleError, ConflictError
+from edgesplit.errors import BundleError, ConflictError, EdgesplitError
 
 __all__ = [
     "PART",
@@ -42,18 +42,24 @@ Data = bytes | bytearray | memoryview
 
 
 @contextlib.contextmanager
-def map_os_errors(what: str, path: Path) -> Iterator[None]:
-    """Turn an OSError into a BundleError that says what to do.
+def map_os_errors(
+    what: str, path: Path, error_class: type[EdgesplitError] = BundleError
+) -> Iterator[None]:
+    """Turn an OSError into an error that says what to do.
 
     Args:
         what: what was being done, as in "publish to".
         path: the file or folder.
+        error_class: the class to raise; another one where the path is no bundle's.
+
+    Raises:
+        EdgesplitError: there was an OSError; of class `error_class`.
     """
     try:
         yield
     except OSError as error:
         hints = {
-            errno.EROFS: "The file system is read-only: copy the bundle to a writable place.",
+            errno.EROFS: "The file system is read-only: write elsewhere; copy a bundle there.",
             errno.EACCES: "Change its permissions, or work as its owner.",
             errno.EPERM: "Change its permissions, or work as its owner.",
             errno.ENOSPC: "The disk is full: free some space and try again.",
@@ -62,12 +68,12 @@ def map_os_errors(what: str, path: Path) -> Iterator[None]:
             errno.ENXIO: "Remove it, or restore the file from a copy.",
         }
         hint = hints.get(error.errno or 0, "Check the disk and try again.")
-        raise BundleError(f"Cannot {what} {path}: {error.strerror or error}. {hint}") from error
+        raise error_class(f"Cannot {what} {path}: {error.strerror or error}. {hint}") from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of a file; a failure is a BundleError."""
-    with map_os_errors("read", path):
+def read_bytes(path: Path, error_class: type[EdgesplitError] = BundleError) -> bytes:
+    """Return the bytes of a file; a failure is an error of `map_os_errors`."""
+    with map_os_errors("read", path, error_class):
         return path.read_bytes()
 
 
@@ -124,7 +130,7 @@ def part_path(path: Path) -> Path:
 
 _PART_NAME = re.compile(
     r"\.(?:HEAD|bundle\.json|log\.jsonl|stats\.npz|text|[0-9a-f]{64}\.onnx)"
-    r"\.(?:[0-9a-f]{16}|\d+)\.part"  # a number of a process: before 0.1's last days
+    r"\.[0-9a-f]{16}\.part"
 )
 
 
@@ -321,7 +327,7 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def _restrict(path: Path, mode: int) -> None:
-    """Set the mode of a lock file that an earlier release made; leave another user's file."""
+    """Set the mode of a lock file that is there already; leave another user's file."""
     with (
         contextlib.suppress(FileNotFoundError, PermissionError),
         open(path, "rb", opener=_open_regular) as file,

@@ -107,10 +107,7 @@ def warn_of_cache(error: CacheError) -> None:
 
 def _steps(names: tuple[str, ...]) -> list[Path]:
     """Return the cache folder, and each folder or file on the way below it."""
-    steps = [cache_folder()]
-    for name in names:
-        steps.append(steps[-1] / name)
-    return steps
+    return [cache_folder().joinpath(*names[:n]) for n in range(len(names) + 1)]
 
 
 def _trusts() -> bool:

@@ -12,7 +12,6 @@ from edgesplit.errors import BundleError
 __all__ = [
     "INTERPOLATIONS",
     "LAYOUTS",
-    "SAMPLINGS",
     "Interpolation",
     "Layout",
     "Preprocessing",
@@ -25,11 +24,8 @@ Layout = Literal["ncthw", "ntchw"]
 Sampling = Literal["uniform", "dense"]
 Interpolation = Literal["antialias", "antialias-bicubic", "no-antialias", "area"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
-SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
-_CHOICES = {"layout": LAYOUTS, "sampling": SAMPLINGS, "interpolation": INTERPOLATIONS}
-_NOT_OFFERED = (("interpolation", "bilinear"), ("interpolation", "bicubic"))
-"""FFmpeg's (swscale): earlier exports offered them, and their bundles are read."""
+_CHOICES = {"layout": LAYOUTS, "sampling": get_args(Sampling), "interpolation": INTERPOLATIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ class Preprocessing:
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
         for name, choices in _CHOICES.items():
             got = getattr(self, name)
-            if got not in choices and (name, got) not in _NOT_OFFERED:
+            if got not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {got!r}")
         if self.resize is not None:
             if not isinstance(self.resize, int):
@@ -81,9 +77,7 @@ class Preprocessing:
     @property
     def as_trained(self) -> bool:
         """True if frames are scaled as training code does it, on red, green and blue."""
-        from edgesplit.video.resize import RESAMPLINGS  # numpy would slow `edgesplit --help` down
-
-        return self.interpolation in RESAMPLINGS
+        return self.interpolation != "area"
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:

@@ -13,8 +13,7 @@ import pytest
 
 from edgesplit.backbone.features import Extract, FeatureCache, extract_all
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.bundle.shots import read_shots
-from edgesplit.bundle.videos import extract_folder
+from edgesplit.bundle.videos import extract_folder, read_shots
 from edgesplit.errors import ClipError
 from edgesplit.runtime import Runtime
 from edgesplit.storage.user_cache import cache_folder
@@ -26,11 +25,7 @@ SPACE = "a" * 64
 Floats = npt.NDArray[np.float32]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test alone."""
-    monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

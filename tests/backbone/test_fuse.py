@@ -15,12 +15,12 @@ from edgesplit.backbone.fuse import TOLERANCE, Fused, fuse_models
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.errors import ExportError, HeadError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from tests.backbones import CLIP_SHAPE, DIM, clips, transformer
-from tests.cli.test_commands import run, run_json
+from tests.commands import run, run_json
 
 Floats = npt.NDArray[np.float32]
 

@@ -18,6 +18,7 @@ from edgesplit.errors import (
 )
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
+from edgesplit.storage.files import part_path
 from edgesplit.video.preprocessing import Preprocessing
 from tests.bundles import (
     contents,
@@ -104,8 +105,7 @@ def test_creating_with_a_foreign_head_leaves_nothing(
 def test_what_a_killed_creation_left_is_no_obstacle(
     tmp_path: Path, backbone: bytes, head: Head, preprocessing: Preprocessing
 ) -> None:
-    # as earlier releases named it
-    (tmp_path / f".b.{os.getpid()}.part" / "heads").mkdir(parents=True)
+    (part_path(tmp_path / "b") / "heads").mkdir(parents=True)
     create_bundle(tmp_path / "b", backbone=backbone, head=head, preprocessing=preprocessing)
     assert open_bundle(tmp_path / "b").verify() == []
 

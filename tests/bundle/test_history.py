@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesplit.bundle.history import LOG, Version, live_at, new_version, read_history
-from edgesplit.cli.moment import parse_moment
+from edgesplit.cli.bundle import parse_moment
 from edgesplit.errors import BundleError
 
 

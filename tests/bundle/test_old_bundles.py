@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.cli.demo import ASSETS
+from edgesplit.demo import ASSETS
 from edgesplit.runtime import Runtime
 from edgesplit.video.clips import read_clip
 

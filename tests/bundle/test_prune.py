@@ -14,7 +14,7 @@ from tests.bundles import head_file, split
 def test_prune_keeps_the_heads_that_were_live_last(busy: Bundle) -> None:
     before = busy.history()
     newest = [version.digest for version in before]
-    (busy.path / "heads" / f".{newest[0]}.onnx.17.part").touch()
+    part_path(head_file(busy, newest[0])).touch()
     assert set(busy.prune(2, dry_run=True)) == set(newest[:3])
     assert {path.stem for path in (busy.path / "heads").glob("*.onnx")} == set(newest)
     gone = busy.prune(2)
@@ -52,8 +52,8 @@ def test_prune_and_look_ups_touch_no_other_file(busy: Bundle) -> None:
 
 def test_prune_removes_what_crashes_left(busy: Bundle) -> None:
     left = {
-        "file": busy.path / ".HEAD.17.part",  # of earlier releases
-        "now": part_path(busy.path / "log.jsonl"),
+        "pointer": part_path(busy.path / "HEAD"),
+        "log": part_path(busy.path / "log.jsonl"),
         "head": part_path(head_file(busy, "0" * 64)),
     }
     for path in left.values():
@@ -63,7 +63,7 @@ def test_prune_removes_what_crashes_left(busy: Bundle) -> None:
     (encoder / "encoder.onnx").touch()
     outside = busy.path.parent / "outside"
     outside.mkdir()
-    (busy.path / ".HEAD.18.part").symlink_to(outside)
+    part_path(busy.path / "HEAD").symlink_to(outside)
     busy.prune(1)
     assert list(busy.path.rglob("*.part")) == []
     assert outside.is_dir()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
+from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
 from edgesplit.edits.rules import RULES
 from edgesplit.errors import BundleError, DoubtfulSplitError
 from edgesplit.heads.metrics import score_split

@@ -16,13 +16,14 @@ from edgesplit import cli
 from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
-from edgesplit.cli.demo import unpack_demo
-from edgesplit.cli.render.console import print_json
+from edgesplit.cli.render.console import print_json, steps
+from edgesplit.demo import unpack_demo
 from edgesplit.edits.text_encoder import encoder_digest, packaged_encoder
 from edgesplit.errors import EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime.stream import parse_source
-from tests.cli.test_commands import run, write_video
+from tests.cli.test_commands import write_video
+from tests.commands import run
 
 
 def test_an_error_is_an_object_with_json(bundle: Bundle) -> None:
@@ -38,6 +39,30 @@ def test_wrong_usage_is_an_object_with_json_too(bundle: Bundle) -> None:
     result = run("rollback", "--bundle", str(bundle.path), "--nonsense", "--json")
     assert result.exit_code == 2
     assert json.loads(result.stderr)["error"]["type"] == "NoSuchOption"
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("edit", "--accept-doubt"),
+        ("features", "--overwrite"),
+        ("fuse", "--overwrite"),
+        ("demo", "--overwrite"),
+        ("calibrate", "--accept-few"),
+        ("engine build", "--rebuild"),
+        ("variant add", "--rebuild"),
+    ],
+)
+def test_force_names_the_option_that_means_it(command: str, option: str) -> None:
+    result = run(*command.split(), "--force")
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"There is no --force. Did you mean {option}?\n")
+
+
+def test_force_names_nothing_where_nothing_means_it() -> None:
+    result = run("rollback", "--force")
+    assert result.exit_code == 2
+    assert "Did you mean" not in result.stderr
 
 
 def test_without_json_an_error_is_one_message(bundle: Bundle) -> None:
@@ -56,6 +81,19 @@ def test_predict_tells_of_each_file_in_json(tmp_path: Path) -> None:
     assert (told["clip"], told["error"]["type"]) == ("nowhere.mp4", "ClipError")
     assert "does not exist" in told["error"]["message"]
     assert json.loads(result.stdout)["label"] == "pulling something left"
+
+
+def test_a_file_that_is_no_bundle_s_cannot_be_written_as_itself(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    split = ("edit", "--class", "pushing", "--into", "left,right", "--bundle", bundle.path)
+    result = run(*split, "-o", tmp_path / "nowhere" / "head.onnx", "--json")
+    assert result.exit_code == 1
+    error = json.loads(result.stderr)["error"]
+    assert error["type"] == "EdgesplitError"
+    assert error["message"].startswith(
+        f"Cannot write {tmp_path / 'nowhere' / 'head.onnx'}: No such"
+    )
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-1", "0"])
@@ -82,6 +120,13 @@ def test_only_one_function_makes_json_for_people_to_read() -> None:
     assert [file.name for file in folder.rglob("*.py") if "json.dumps" in file.read_text()] == [
         "console.py"
     ]
+
+
+def test_a_log_file_gets_a_line_for_each_step(capfd: pytest.CaptureFixture[str]) -> None:
+    with steps("measuring") as on_step:
+        for step in ("edit: [1 of 2]", "edit: [1 of 2]", "edit: [2 of 2]"):
+            on_step(step)
+    assert capfd.readouterr() == ("", "edit: [1 of 2]\nedit: [2 of 2]\n")
 
 
 @pytest.mark.parametrize("scale", [1e38, np.inf])

@@ -15,7 +15,7 @@ import pytest
 
 import edgesplit
 from edgesplit.cli import main
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 
 CHECKOUT = Path(edgesplit.__file__).parents[1]
 CACHE = Path(".cache", "edgesplit")

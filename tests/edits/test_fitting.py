@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.bundle.shots import read_shots
+from edgesplit.bundle.videos import read_shots
 from edgesplit.cli import main
 from edgesplit.edits.estimate import PULL
 from edgesplit.edits.fitting import low_shot

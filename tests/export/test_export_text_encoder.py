@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from click.testing import CliRunner, Result
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -29,7 +28,6 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from edgesplit.backbone.session import open_session
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.cli import main
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
@@ -40,6 +38,7 @@ from edgesplit.export.text_encoder import (
     write_text_encoder,
 )
 from edgesplit.storage.files import Disk, Store
+from tests.commands import run
 from tests.crashes import CrashDisk, Image, crashes, lay_out
 
 pytestmark = pytest.mark.torch
@@ -462,12 +461,6 @@ def test_a_model_that_computes_something_else_is_refused(tmp_path: Path) -> None
 # In a bundle
 
 
-def run(*arguments: str | Path) -> Result:
-    # click 8.1 mixes the streams unless told; 8.2 does not, and knows no such option.
-    apart: dict[str, Any] = {"mix_stderr": False} if hasattr(CliRunner(), "mix_stderr") else {}
-    return CliRunner(**apart).invoke(main, [str(argument) for argument in arguments])
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file but the lock, which says only that somebody once held it."""
     return {
@@ -579,7 +572,7 @@ REFUSALS = {
     other_architecture: "model_type 't5'; what can be exported is bert",
     other_encoder: "text holds another text encoder",
     no_transformers: "pip install 'edgesplit[export]'",
-    read_only: "The file system is read-only: copy the bundle to a writable place",
+    read_only: "The file system is read-only: write elsewhere; copy a bundle there",
     disk_full: "The disk is full",
     no_bundle: "is not a bundle",
 }

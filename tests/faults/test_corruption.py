@@ -36,6 +36,7 @@ from edgesplit.cli import main
 from edgesplit.errors import EdgesplitError, HeadError
 from edgesplit.heads.head import Head, head_digest
 from edgesplit.heads.labels import Composition, Node, Provenance, Source
+from tests.onnx_files import metadata_of, set_metadata, tensor
 
 Floats = npt.NDArray[np.float32]
 Row = tuple[bytes, object, object, object]
@@ -315,21 +316,6 @@ def test_a_corrupted_file_under_a_head_set_by_hand_is_refused_or_named(
 
 
 Damage = Callable[[ModelProto], None]
-
-
-def tensor(model: ModelProto, name: str) -> TensorProto:
-    found: TensorProto
-    (found,) = (value for value in model.graph.initializer if value.name == name)
-    return found
-
-
-def metadata_of(model: ModelProto) -> Any:
-    return json.loads(model.metadata_props[0].value)
-
-
-def set_metadata(model: ModelProto, content: object) -> None:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    model.metadata_props[0].value = text
 
 
 def exchange_labels(first: int, second: int) -> Damage:

@@ -21,6 +21,7 @@ from edgesplit.errors import BundleError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from edgesplit.storage.files import Store
+from tests.bundles import publish_split
 from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]
@@ -35,10 +36,6 @@ def feature(bundle: Bundle) -> Floats:
 def runtime(bundle: Bundle) -> Iterator[Runtime]:
     with Runtime(bundle) as runtime:
         yield runtime
-
-
-def publish_split(bundle: Bundle) -> str:
-    return bundle.publish(bundle.split_class("pushing", into=["left", "right"])).digest
 
 
 # Full disk

@@ -18,6 +18,7 @@ from edgesplit.backbone.session import open_session
 from edgesplit.errors import HeadError
 from edgesplit.heads.head import Head, head_digest
 from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
+from tests.onnx_files import metadata_of, set_metadata, tensor
 
 Metadata = dict[str, Any]
 
@@ -58,22 +59,6 @@ def parse(data: bytes) -> ModelProto:
 
 def serialize(model: ModelProto) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def metadata_of(model: ModelProto) -> Metadata:
-    content: Metadata = json.loads(model.metadata_props[0].value)
-    return content
-
-
-def set_metadata(model: ModelProto, content: object) -> None:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    model.metadata_props[0].value = text
-
-
-def tensor(model: ModelProto, name: str) -> TensorProto:
-    found: TensorProto
-    (found,) = (value for value in model.graph.initializer if value.name == name)
-    return found
 
 
 # What it looks like

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +29,7 @@ from tests.fake_gpu import HERE, FakeCuda, FakeTensorRT, fake_module
 Floats = npt.NDArray[np.float32]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def make_ort(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Backend:

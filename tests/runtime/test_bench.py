@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
-from edgesplit.cli.demo import ASSETS, BUNDLE, unpack_demo
+from edgesplit.demo import ASSETS, BUNDLE, unpack_demo
 from edgesplit.errors import EdgesplitError
 from edgesplit.runtime.bench import edit, latency, locality, swap
 from edgesplit.runtime.bench.charts import bars, curve, short, width_of
@@ -34,6 +34,8 @@ from edgesplit.runtime.bench.page import to_html, to_table
 from edgesplit.runtime.bench.record import QUESTIONS, run_bench, write_record
 from edgesplit.runtime.bench.sandbox import own_cache
 from edgesplit.runtime.bench.timing import Answer, Effort, Job, Usage, order_interval
+from tests.bundles import contents
+from tests.commands import run
 
 SMALL = Effort(quick=True, seconds=0.3, repeats=1)
 ANSWERS: dict[str, Callable[..., Answer]] = {
@@ -58,16 +60,6 @@ def record(demo: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     made = run_bench(job, ()) | {"reference": {"what": "made", "ms": 1.0}, "answers": answers}
     read: dict[str, Any] = json.loads(json.dumps(made))
     return read
-
-
-def run(*arguments: str | Path) -> Result:
-    # click 8.1 mixes the streams unless told; 8.2 does not, and knows no such option.
-    apart: dict[str, Any] = {"mix_stderr": False} if hasattr(CliRunner(), "mix_stderr") else {}
-    return CliRunner(**apart).invoke(main, [str(argument) for argument in arguments])
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 # Statistics
@@ -173,7 +165,7 @@ def test_gated_splits_change_nothing_else(record: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("record")
 def test_the_bundle_stays_as_it_is_and_nothing_beside_it(demo: Bundle) -> None:
-    assert files(demo.path) == files(ASSETS / BUNDLE)
+    assert contents(demo.path) == contents(ASSETS / BUNDLE)
     assert sorted(path.name for path in demo.path.parent.iterdir()) == ["clips", BUNDLE]
 
 

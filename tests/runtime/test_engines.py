@@ -60,7 +60,8 @@ from edgesplit.runtime.backends.engines import (
 from edgesplit.runtime.backends.tensorrt import Batch, EngineBackend, Plan, build_plan, run_plan
 from edgesplit.video.preprocessing import Preprocessing
 from tests.backbones import CLIP_SHAPE, DIM, clips, convolutions, massive, transformer
-from tests.cli.test_commands import contents, run
+from tests.bundles import contents
+from tests.commands import run
 from tests.fake_gpu import HERE, FakeCuda, FakeTensorRT, fake_module
 
 PACKAGE = Path(edgesplit.__file__).parent

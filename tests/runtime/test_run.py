@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.cli import main
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from tests.cameras import Camera
 from tests.videos import encode, waves
 
@@ -210,7 +210,7 @@ def _has_gap(events: list[dict[str, Any]]) -> bool:
 def test_network_that_breaks_off_is_opened_again(demo: Bundle, video: Path, protocol: Any) -> None:
     # Takes two seconds: the shortest pauses before an attempt.
     with (
-        Camera(video.read_bytes()).serving(protocol) as url,
+        Camera(video.read_bytes()).online(protocol) as url,
         started(demo, "--source", url, stderr=subprocess.PIPE) as process,
     ):
         events = watched(process, "window")
@@ -239,7 +239,7 @@ def test_network_that_falls_silent_is_opened_again(
 ) -> None:
     # Takes two seconds, too. Visitors after the second get all there is, and then nothing.
     with (
-        Camera(video.read_bytes(), visits=2).serving(protocol) as url,
+        Camera(video.read_bytes(), visits=2).online(protocol) as url,
         started(demo, "--source", url, "--stall", "0.5", "--give-up", "60") as process,
     ):
         events = watched(process, "gap")

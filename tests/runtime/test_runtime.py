@@ -15,6 +15,7 @@ from edgesplit.heads.head import Head
 from edgesplit.runtime import FunctionBackend, OrtBackend, Prediction, Runtime
 from edgesplit.runtime.live.live_head import ServingHead
 from edgesplit.storage.files import Store
+from tests.bundles import publish_split
 from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]
@@ -29,10 +30,6 @@ def clip(bundle: Bundle) -> Floats:
 def runtime(bundle: Bundle) -> Iterator[Runtime]:
     with Runtime(bundle, poll_s=0.02) as runtime:
         yield runtime
-
-
-def publish_split(bundle: Bundle) -> str:
-    return bundle.publish(bundle.split_class("pushing", into=["left", "right"])).digest
 
 
 def wait_for(runtime: Runtime, digest: str) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ClipError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import FunctionBackend, Runtime, Stream

@@ -23,9 +23,9 @@ from edgesplit.backbone.int8 import to_int8
 from edgesplit.backbone.ranges import Rewritten
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
-from edgesplit.cli.demo import unpack_demo
 from edgesplit.cli.render.backends import show_variant
 from edgesplit.cli.render.console import console
+from edgesplit.demo import unpack_demo
 from edgesplit.errors import BackendError, ExportError, VariantError
 from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
@@ -48,7 +48,8 @@ from edgesplit.runtime.backends.variants import (
 )
 from edgesplit.video.preprocessing import Preprocessing
 from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, massive, transformer
-from tests.cli.test_commands import contents, run, run_json
+from tests.bundles import contents
+from tests.commands import run, run_json
 
 MADE: dict[str, Callable[[], bytes]] = {"cnn": convolutions, "vit": transformer}
 GOOD = Agreement(cosine=1.0, distance=0.0, logits=0.0, decisions=1.0, n_clips=100)

@@ -115,7 +115,7 @@ def victim(tmp_path: Path) -> Path:
 
 
 def test_a_link_that_somebody_planted_is_not_written_through(tmp_path: Path, victim: Path) -> None:
-    (tmp_path / f".HEAD.{os.getpid()}.part").symlink_to(victim)  # the name of earlier releases
+    (tmp_path / f".HEAD.{os.getpid()}.part").symlink_to(victim)
     Store().replace_file(tmp_path / "HEAD", b"new")
     assert victim.read_bytes() == b"precious"
     assert (tmp_path / "HEAD").read_bytes() == b"new"
@@ -224,7 +224,7 @@ def test_anything_else_is_no_digest(value: object) -> None:
 @pytest.mark.parametrize(
     ("code", "hint"),
     [
-        (errno.EROFS, "Read-only file system.*copy the bundle to a writable place"),
+        (errno.EROFS, "Read-only file system.*write elsewhere; copy a bundle there"),
         (errno.ENOSPC, "disk is full: free some space"),
         (errno.EACCES, "Permission denied.*Change its permissions"),
         (errno.EIO, "Input/output error. Check the disk"),
@@ -292,7 +292,7 @@ def test_only_who_may_write_to_the_folder_may_open_the_lock(
         if (place / ".lock").exists():
             assert stat.S_IMODE((place / ".lock").stat().st_mode) == lock
         (place / ".lock").touch()
-        (place / ".lock").chmod(0o644)  # as earlier releases made it
+        (place / ".lock").chmod(0o644)  # as if the folder had been open to more
 
 
 def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
@@ -319,8 +319,9 @@ def test_lock_in_a_missing_folder_is_a_bundle_error(tmp_path: Path) -> None:
 
 
 def test_only_what_edgesplit_was_writing_is_a_leftover(tmp_path: Path) -> None:
-    ours = [f".{'a' * 64}.onnx.{'0' * 16}.part", ".HEAD.17.part", f".text.{'1' * 16}.part"]
+    ours = [f".{name}.{'0' * 16}.part" for name in (f"{'a' * 64}.onnx", "HEAD", "text")]
     others = [".mydownload.part", ".notes.part", f".backup.{'0' * 16}.part", "HEAD.17.part"]
+    others.append(".HEAD.17.part")
     for name in ours + others:
         (tmp_path / name).mkdir()
         (tmp_path / name / "precious").touch()

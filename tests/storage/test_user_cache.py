@@ -18,7 +18,7 @@ import pytest
 import edgesplit
 from edgesplit.backbone.features import FeatureCache
 from edgesplit.bundle.bundle import Bundle
-from edgesplit.cli.demo import unpack_demo
+from edgesplit.demo import unpack_demo
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import CacheError, EngineError, VariantError
 from edgesplit.runtime import add_variant
@@ -36,11 +36,7 @@ SOMEBODY = 65534
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can work as somebody else")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own, which is not there yet."""
-    monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def mode(path: Path) -> int:

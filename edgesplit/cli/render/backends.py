@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-from rich.table import Table
-
-from edgesplit.cli.render.console import short
+from edgesplit.cli.render.console import escape, new_table, short
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,21 +36,17 @@ def show_engine(out: Console, built: Made[Engine]) -> None:
         f"{agreement.distance:.1e}, on the worst of {agreement.n_clips} clips"
     )
     if engine.ranges:
-        given = (
-            f"{engine.n_calibrated} clips"
-            if engine.n_calibrated
-            else "made clips; --clips measures on yours"
-        )
+        n = engine.n_calibrated
+        given = f"{n} clips" if n else "made clips; --clips measures on yours"
         out.print(f"  {_ranges(engine.ranges)}; measured on {given}")
 
 
-def show_engines(out: Console, engines: Sequence[Engine], *, platform: Platform | None) -> None:
+def show_engines(out: Console, engines: Sequence[Engine], platform: Platform | None) -> None:
     """Print the engines of the cache; those of another platform are dim."""
     if not engines:
         out.print("there is no engine; `edgesplit engine build` makes one")
         return
-    names = ("engine", "space", "precision", "batch", "size", "age", "for", "here")
-    table = Table(*names, box=None, pad_edge=False)
+    table = new_table("engine", "space", "precision", "batch", "size", "age", "for", "here")
     for one in engines:
         fits = one.platform == platform
         table.add_row(
@@ -95,17 +88,8 @@ def show_variants(out: Console, variants: Sequence[Variant]) -> None:
     if not variants:
         out.print("there is no variant; `edgesplit variant add` makes one")
         return
-    names = (
-        "key",
-        "space",
-        "variant",
-        "size",
-        "same decision",
-        "speed",
-        "made (UTC)",
-        "kept in fp32",
-    )
-    table = Table(*names, box=None, pad_edge=False)
+    about = ("same decision", "speed", "made (UTC)", "kept in fp32")
+    table = new_table("key", "space", "variant", "size", *about)
     for one in variants:
         table.add_row(
             one.key,

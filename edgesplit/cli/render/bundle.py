@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-from rich.table import Table
-from rich.tree import Tree
-
-from edgesplit.cli.render.console import short
+from edgesplit.cli.render.console import escape, new_table, short
 from edgesplit.cli.render.edits import sources_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.tree import Tree
 
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.bundle.history import Version
@@ -28,13 +25,13 @@ __all__ = [
     "show_encoder",
     "show_export",
     "show_history",
-    "show_missing",
+    "show_videos",
 ]
 
 
 def show_history(out: Console, versions: Sequence[Version], *, live: str) -> None:
     """Print the history, newest first; `live` is the digest of the live head."""
-    table = Table("", "head", "time (UTC)", "action", box=None, pad_edge=False)
+    table = new_table("", "head", "time (UTC)", "action")
     for place, version in enumerate(reversed(versions)):
         mark = "[green]live[/]" if place == 0 and version.digest == live else ""
         table.add_row(mark, short(version.digest), version.time[:19], escape(version.action))
@@ -43,6 +40,8 @@ def show_history(out: Console, versions: Sequence[Version], *, live: str) -> Non
 
 def show_bundle(out: Console, bundle: Bundle, head: Head) -> None:
     """Print a bundle's identity and its label tree."""
+    from rich.tree import Tree
+
     out.print(
         f"[bold]{escape(str(bundle.path))}[/]  head {short(head.digest)}  "
         f"feature space {short(bundle.feature_space)}"
@@ -118,8 +117,7 @@ def show_export(out: Console, report: ExportReport) -> None:
     if report.n_features:
         out.print(f"  statistics and a sample for the gate from {report.n_features} clips")
         if report.missing:
-            out.print(f"  {len(report.missing)} videos could not be read:")
-            show_missing(out, report.missing)
+            show_videos(out, f"  {len(report.missing)} videos could not be read:", report.missing)
     else:
         out.print(
             "  no statistics, and no clips for the gate: `edgesplit calibrate CLIPS` adds both"
@@ -136,7 +134,8 @@ def show_encoder(out: Console, report: EncoderReport) -> None:
     out.print("  the next edit embeds its texts anew; rows that earlier edits made stay")
 
 
-def show_missing(out: Console, missing: Mapping[str, str]) -> None:
-    """Print the videos that could not be read, and why."""
+def show_videos(out: Console, summary: str, missing: Mapping[str, str]) -> None:
+    """Print what was made of videos, then those that could not be read, and why."""
+    out.print(summary, markup=False)
     for name, reason in missing.items():
         out.print(f"  {name}: {reason}", markup=False)

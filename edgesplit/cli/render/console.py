@@ -17,8 +17,20 @@ from edgesplit.errors import EdgesplitError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-__all__ = ["console", "notes", "print_error", "print_json", "progress", "short"]
+__all__ = [
+    "console",
+    "escape",
+    "new_table",
+    "notes",
+    "print_error",
+    "print_json",
+    "print_result",
+    "progress",
+    "short",
+    "steps",
+]
 
 WIDE = 200
 
@@ -32,14 +44,29 @@ def console() -> Console:
     """Return a console for results: standard output, never cut unless it is a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+    width = None if sys.stdout.isatty() else WIDE
+    return Console(highlight=False, emoji=False, soft_wrap=True, width=width)
 
 
 def notes() -> Console:
     """Return a console for everything else: standard error, so that results can be piped."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+def escape(text: str) -> str:
+    """Return a text as rich's markup: its brackets are shown as they are."""
+    from rich.markup import escape as escape_markup
+
+    return escape_markup(text)
+
+
+def new_table(*columns: str, header: bool = True) -> Table:
+    """Return an empty table without lines."""
+    from rich.table import Table
+
+    return Table(*columns, box=None, pad_edge=False, show_header=header)
 
 
 @contextmanager
@@ -50,6 +77,34 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=notes(), transient=True) as shown:
         task = shown.add_task(what, total=None)
         yield lambda done, n: shown.update(task, completed=done, total=n)
+
+
+@contextmanager
+def steps(first: str) -> Iterator[Callable[[str], None]]:
+    """Show on standard error what is being done; yield a function of the next step.
+
+    A terminal has one line that changes; a log file gets a line for each step.
+    """
+    out, last = notes(), first
+
+    def show(step: str) -> None:
+        nonlocal last
+        if out.is_terminal:
+            status.update(escape(step))
+        elif step != last:
+            click.echo(step, err=True)
+        last = step
+
+    with out.status(first) as status:
+        yield show
+
+
+def print_result(as_json: bool, content: Any, show: Callable[..., None], *shown: Any) -> None:
+    """Print what a command found: with --json `content`, else by `show(console(), *shown)`."""
+    if as_json:
+        print_json(content)
+    else:
+        show(console(), *shown)
 
 
 def print_json(content: Any, *, indent: int | None = 2, err: bool = False) -> None:

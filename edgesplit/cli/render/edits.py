@@ -10,17 +10,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-from rich.table import Table
+from edgesplit.cli.render.console import escape, new_table, short
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgesplit.cli.demo import DemoResult
+    from edgesplit.demo import DemoResult
+    from edgesplit.edits.edit import Edit
     from edgesplit.edits.report import Report, ShotReport
     from edgesplit.heads.labels import Source
 
-__all__ = ["show_demo", "show_report", "sources_text"]
+__all__ = ["show_demo", "show_edit", "show_report", "sources_text"]
+
+
+def show_edit(out: Console, edit: Edit, outcome: str, calibrated: bool) -> None:
+    """Print the report of an edit, then what became of the new head; see `show_report`."""
+    show_report(out, edit.report, calibrated=calibrated)
+    before, after = short(edit.before.digest), short(edit.head.digest)
+    out.print(f"head {before} -> {after} {outcome}", markup=False)
 
 
 def show_report(out: Console, report: Report, *, calibrated: bool = True) -> None:
@@ -40,14 +47,15 @@ def show_report(out: Console, report: Report, *, calibrated: bool = True) -> Non
         out.print(f"{done} [bold]{escape(report.label)}[/]")
     else:
         _show_split(out, report, calibrated)
-    growth = max(part.roll_up_growth for part in (report, *report.splits))
+    parts = (report, *report.splits)
+    growth = max(part.roll_up_growth for part in parts)
     if growth:
         out.print(
             f"  [yellow]flat[/]: {'a' if report.splits else 'the'} class's logit grows by up to "
             f"{growth:.2f} (log of the number of subcategories), so it wins more often than before"
         )
     out.print(f"  logits of {report.n_untouched} root classes untouched, bit for bit")
-    for part in (report, *report.splits):
+    for part in parts:
         of = f"{escape(part.label)}: " if report.splits and part.label else ""
         if part.shots is not None:
             out.print(f"  {of}{_shots_text(part.shots)}")
@@ -61,7 +69,7 @@ def _show_split(out: Console, report: Report, calibrated: bool) -> None:
     into = " | ".join(escape(row.modifier) for row in report.rows)
     out.print(f"split [bold]{escape(report.label)}[/] into [bold]{into}[/]")
     out.print(f"  rule {report.rule}, composition {report.composition}")
-    table = Table("new class", "learned from", "margin", box=None, pad_edge=False)
+    table = new_table("new class", "learned from", "margin")
     for row in report.rows:
         margin = f"{row.margin:+.2f}" if row.runner_up else ""
         table.add_row(escape(row.label), sources_text(row.sources), margin)
@@ -73,7 +81,7 @@ def _show_plan(out: Console, report: Report) -> None:
     """One line for each split."""
     n_splits = len(report.splits)
     out.print(f"split [bold]{n_splits} class{'es' * (n_splits > 1)}[/], one after another")
-    table = Table("class", "into", "text match", "margin", "expected", box=None, pad_edge=False)
+    table = new_table("class", "into", "text match", "margin", "expected")
     for split in report.splits:
         margins = [row.margin for row in split.rows if row.runner_up]
         tie = any(row.near_tie for row in split.rows)
@@ -119,7 +127,7 @@ def sources_text(sources: Sequence[Source]) -> str:
 
 def show_demo(out: Console, result: DemoResult, folder: Path) -> None:
     """Print the decisions that changed, the figures, and what to type next in the folder."""
-    table = Table("clip", "shows", "before", "after", box=None, pad_edge=False)
+    table = new_table("clip", "shows", "before", "after")
     for answer in result.answers:
         before, after = answer.before.label, answer.after.label
         style = "green" if after == answer.truth else "red"
@@ -128,7 +136,7 @@ def show_demo(out: Console, result: DemoResult, folder: Path) -> None:
     out.print("\nThe runtime swapped the head in while it went on predicting:")
     out.print(table)
     score = result.score
-    figures = Table("", "", box=None, pad_edge=False, show_header=False)
+    figures = new_table("", "", header=False)
     rows = (
         ("generality", f"{score.generality:.1%} of {score.n_target} clips of the new classes"),
         ("locality", f"{score.locality:.2%} of what was right before, {score.n_other} other clips"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from edgesplit.cli.render.console import short
 
 if TYPE_CHECKING:
@@ -33,6 +31,8 @@ def path_text(prediction: Prediction) -> str:
 
 def show_prediction(out: Console, name: str, prediction: Prediction) -> None:
     """Print the decision about a clip, in one line."""
+    from rich.text import Text
+
     head = f"  [head {short(prediction.head_digest)}]"
     out.print(Text.assemble((f"{name}  ", "dim"), path_text(prediction), (head, "dim")))
 
@@ -46,37 +46,26 @@ def decision_text(event: Decision | Rescored) -> str:
 
 def event_text(event: Event) -> str:
     """Any event of a stream but a decision, in one line or several."""
-    from edgesplit.runtime.stream import (
-        Ended,
-        Interrupted,
-        Reconnecting,
-        Refused,
-        Rescored,
-        RolledBack,
-        Shadowed,
-        Stalled,
-        Started,
-        Swapped,
-    )
+    from edgesplit.runtime import stream
 
     match event:
-        case Started():
+        case stream.Started():
             return _started_text(event)
-        case Ended():
+        case stream.Ended():
             return _ended_text(event)
-        case Shadowed():
+        case stream.Shadowed():
             return _shadow_text(event)
-        case Rescored():
+        case stream.Rescored():
             return f"{decision_text(event)}  (reported differently before)"
-        case Swapped():
+        case stream.Swapped():
             return f"head {short(event.before)} -> {short(event.after)}"
-        case Refused() | RolledBack():
+        case stream.Refused() | stream.RolledBack():
             return event.reason
-        case Interrupted():
+        case stream.Interrupted():
             return f"{event.at_s:.1f} s  gap of {event.lost_s:.1f} s: {event.reason}"
-        case Stalled():
+        case stream.Stalled():
             return f"no frame for {event.silent_s:.1f} s"
-        case Reconnecting():
+        case stream.Reconnecting():
             return f"{event.reason}; attempt {event.attempt} in {event.delay_s:.1f} s"
     return str(event)
 
