@@ -40,6 +40,7 @@ from edgesplit.export.graph.tail import (
     find_tail,
     relative_difference,
 )
+from edgesplit.export.wording import listing
 
 __all__ = ["Cut", "find_cut"]
 
@@ -297,10 +298,10 @@ def _check_is_linear(model: nn.Module, name: str) -> None:
     if name in parts:
         raise ExportError(
             f"{name!r} is {type(parts[name]).__name__}, not a linear layer. "
-            f"Linear layers: {_listing(list(layers))}"
+            f"Linear layers: {listing(list(layers))}"
         )
     near = difflib.get_close_matches(name, layers, n=3) or list(layers)[-3:]
-    raise ExportError(f"The model has no layer {name!r}. Nearest linear layers: {_listing(near)}")
+    raise ExportError(f"The model has no layer {name!r}. Nearest linear layers: {listing(near)}")
 
 
 def _check_large_logits(model: nn.Module, clips: Tensor, found: _Found) -> None:
@@ -389,8 +390,3 @@ def _last_layer(model: nn.Module) -> str:
     leaves = [item for item in model.named_modules() if not list(item[1].children())]
     name, layer = leaves[-1]
     return f"{type(layer).__name__} {name!r}"
-
-
-def _listing(names: list[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{shown}, and {len(names) - 5} more" if len(names) > 5 else shown or "none"

@@ -21,10 +21,10 @@ from torch import nn
 
 from edgesplit._data import load_json
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
-from edgesplit.export.models.checkpoint import first_line
 from edgesplit.export.models.classifier import Classifier, Setting
 from edgesplit.export.models.label_file import order_labels
 from edgesplit.export.models.torchvision import torchvision_refusal
+from edgesplit.export.wording import causes, first_line
 
 __all__ = ["FAMILIES", "load_pretrained", "read_processor", "use_transformers"]
 
@@ -301,14 +301,14 @@ def use_transformers() -> Iterator[Any]:
         with _muted(import_module("transformers")) as transformers:
             yield transformers
     except Exception as error:
-        causes = list(_causes(error))
-        if not any(_is_failed_import(cause) for cause in causes):
+        chain = causes(error)
+        if not any(map(_is_failed_import, chain)):
             raise
-        if any("torchvision" in str(cause) for cause in causes):
-            advice = torchvision_refusal(causes[-1])
+        if any("torchvision" in str(cause) for cause in chain):
+            advice = torchvision_refusal(chain[-1])
             raise MissingExtraError(f"{advice}, or remove it: pip uninstall torchvision") from error
         raise MissingExtraError(
-            f"transformers cannot be imported ({first_line(causes[-1])}). Install it with what it "
+            f"transformers cannot be imported ({first_line(chain[-1])}). Install it with what it "
             "needs: pip install 'edgesplit[export]'"
         ) from error
 
@@ -325,13 +325,6 @@ def _muted(transformers: Any) -> Iterator[Any]:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what caused it, the first cause last."""
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 def _is_failed_import(error: BaseException) -> bool:

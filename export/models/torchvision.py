@@ -16,8 +16,9 @@ from typing import Any
 from torch import nn
 
 from edgesplit.errors import ExportError, MissingExtraError
-from edgesplit.export.models.checkpoint import first_line, load_weights, read_weights
+from edgesplit.export.models.checkpoint import load_weights, read_weights
 from edgesplit.export.models.classifier import Classifier, Setting
+from edgesplit.export.wording import first_line
 
 __all__ = ["MODELS", "VideoModel", "load_torchvision", "torchvision_refusal"]
 
