@@ -15,8 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import Wiring, infer_sizes, living_nodes, open_flat, replace_nodes
-from edgesplit.backbone.ranges import Rewritten
+from edgesplit.backbone.graph import Rewritten, Wiring, infer_sizes, open_flat, replace_nodes
 from edgesplit.errors import ExportError
 
 __all__ = ["fuse_attention"]
@@ -51,7 +50,7 @@ def fuse_attention(backbone: bytes, clips: Iterable[Float32] = ()) -> Rewritten:
     for node in graph.node:
         attention = found.get(node.output[0])
         nodes += [node] if attention is None else _write(attention, wiring.weights)
-    replace_nodes(graph, living_nodes(nodes, graph), wiring.weights)
+    replace_nodes(graph, nodes, wiring.weights)
     model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
     return Rewritten(model.SerializeToString(deterministic=True))
 

@@ -1,18 +1,58 @@
-"""Tools to rewrite a backbone's graph."""
+"""What a rewrite of a backbone takes and returns, and tools to write one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from edgesplit._types import Float32
 from edgesplit.backbone.identity import check_self_contained
 from edgesplit.errors import ExportError
 
-__all__ = ["Wiring", "infer_sizes", "living_nodes", "open_flat", "replace_nodes", "skeleton"]
+__all__ = [
+    "RangeReport",
+    "Rewrite",
+    "Rewritten",
+    "Wiring",
+    "infer_sizes",
+    "open_flat",
+    "replace_nodes",
+    "skeleton",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RangeReport:
+    """Which operators stay in float32 because of the ranges of a backbone's values."""
+
+    n_kept: int
+    """Operators that stay in float32 because of the range of their values."""
+    n_operators: int
+    """All operators of the backbone."""
+    largest: float
+    """Largest absolute number among the values that float16 might have held."""
+    value: str
+    """Name of the value that has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A backbone in another form."""
+
+    data: bytes
+    """The ONNX file."""
+    ranges: RangeReport | None = None
+    """For fp16: what the ranges of the values decided."""
+
+
+Rewrite = Callable[[bytes, Iterable[Float32]], Rewritten]
+"""Rewrites a backbone's ONNX bytes, with clips to measure ranges on: `clip_shape` float32 in 0..1
+each, taken one at a time. Equal inputs give equal bytes."""
 
 
 def open_flat(backbone: bytes) -> onnx.ModelProto:
@@ -105,25 +145,18 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     )
 
 
-def living_nodes(nodes: list[onnx.NodeProto], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes whose results the graph's outputs depend on; `nodes` are in order."""
+def replace_nodes(
+    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], weights: Mapping[str, onnx.TensorProto]
+) -> None:
+    """Give a graph those of the nodes, which are in order, and weights that its outputs need."""
     used = {entry.name for entry in graph.output}
     living = []
     for node in reversed(nodes):
         if used.intersection(node.output):
             living.append(node)
             used.update(node.input)
-    return living[::-1]
-
-
-def replace_nodes(
-    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], weights: dict[str, onnx.TensorProto]
-) -> None:
-    """Give a graph other nodes, and those of the weights that they use."""
-    used = {name for node in nodes for name in node.input}
-    used.update(entry.name for entry in graph.output)
     kept = [tensor for name, tensor in weights.items() if name in used]
-    for field, content in (("node", nodes), ("initializer", kept), ("value_info", [])):
+    for field, content in (("node", living[::-1]), ("initializer", kept), ("value_info", [])):
         graph.ClearField(field)
         getattr(graph, field).extend(content)
 
@@ -132,18 +165,21 @@ def _name_constants(graph: onnx.GraphProto) -> None:
     """Turn Constant nodes into weights, which can be held in any precision."""
     rest = []
     for node in graph.node:
-        values = dict(_constants(node)) if node.op_type == "Constant" else {}
-        graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in values.items())
-        if not values:
+        value = _constant(node) if node.op_type == "Constant" else None
+        if value is None:
             rest.append(node)
+        else:
+            graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
     graph.ClearField("node")
     graph.node.extend(rest)
 
 
-def _constants(node: onnx.NodeProto) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
+def _constant(node: onnx.NodeProto) -> npt.NDArray[np.generic] | None:
+    """Return the numbers that a Constant holds; None for texts and whole numbers."""
     for attribute in node.attribute:
         value = helper.get_attribute_value(attribute)
         if attribute.name == "value":
-            yield node.output[0], numpy_helper.to_array(value)
-        elif attribute.name in ("value_float", "value_floats"):
-            yield node.output[0], np.asarray(value, np.float32)
+            return numpy_helper.to_array(value)
+        if attribute.name in ("value_float", "value_floats"):
+            return np.asarray(value, np.float32)
+    return None

@@ -1,13 +1,12 @@
 """The range of a backbone's values, measured in float32 on clips.
 
 Weights alone do not say whether float16 or 8 bits can hold what a backbone computes, so those who
-rewrite it measure; `Rewritten` is their result.
+rewrite it measure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import onnx
@@ -17,39 +16,10 @@ from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import BackendError
 
-__all__ = ["RangeReport", "Ranges", "Rewrite", "Rewritten", "measure_ranges"]
+__all__ = ["Ranges", "measure_ranges"]
 
 Ranges = dict[str, tuple[float, float]]
 """Lowest and highest number by the name of the value."""
-
-
-@dataclass(frozen=True, slots=True)
-class RangeReport:
-    """Which operators stay in float32 because of the ranges of a backbone's values."""
-
-    n_kept: int
-    """Operators that stay in float32 because of the range of their values."""
-    n_operators: int
-    """All operators of the backbone."""
-    largest: float
-    """Largest absolute number among the values that float16 might have held."""
-    value: str
-    """Name of the value that has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """A backbone in another form."""
-
-    data: bytes
-    """The ONNX file."""
-    ranges: RangeReport | None = None
-    """For fp16: what the ranges of the values decided."""
-
-
-Rewrite = Callable[[bytes, Iterable[Float32]], Rewritten]
-"""Rewrites a backbone's ONNX bytes, with clips to measure ranges on: `clip_shape` float32 in 0..1
-each, taken one at a time. Equal inputs give equal bytes."""
 
 
 _REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceSum")

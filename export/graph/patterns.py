@@ -10,13 +10,13 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from edgesplit.backbone.graph import Wiring, infer_sizes, living_nodes
+from edgesplit.backbone.graph import Wiring, infer_sizes, replace_nodes
 
 __all__ = ["respell"]
 
 
 def respell(model: onnx.ModelProto) -> None:
-    """Rewrite the patterns in place; nodes that nobody needs any more are left out."""
+    """Rewrite the patterns in place; nodes and weights that nobody needs are left out."""
     graph = model.graph
     wiring = Wiring(graph)
     sizes = infer_sizes(model)
@@ -25,9 +25,7 @@ def respell(model: onnx.ModelProto) -> None:
             _respell_gelu(wiring, node)
         elif node.op_type == "Reshape":
             _respell_keys(wiring, node, sizes)
-    living = living_nodes(list(graph.node), graph)
-    graph.ClearField("node")
-    graph.node.extend(living)
+    replace_nodes(graph, list(graph.node), wiring.weights)
 
 
 def _respell_gelu(wiring: Wiring, last: onnx.NodeProto) -> None:
