@@ -10,20 +10,22 @@ the layer, and torch's exporter traces through them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from edgesplit.errors import ExportError
 
 __all__ = [
     "Call",
     "FeatureTap",
+    "enlarge",
     "is_linear",
     "logits_of",
     "rows_per_clip",
-    "run_enlarged",
     "run_watching",
     "tensors_of",
 ]
@@ -60,7 +62,7 @@ class FeatureTap(nn.Module):
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Tensor, object]:
         """Return features `(N, D)`, the head layer's `(N, C)` and what the model returned."""
-        calls, output = run_watching(self.model, inputs, [self.layer], lambda _: True)
+        calls, output = run_watching(self.model, inputs, [self.layer])
         features, rows = (
             rows_per_clip(tensor, inputs.shape[0], averaged=self.averaged)
             for tensor in (calls[-1].inputs, calls[-1].outputs)
@@ -79,7 +81,10 @@ def is_linear(layer: nn.Module) -> bool:
 
 
 def run_watching(
-    model: nn.Module, clips: Tensor, layers: list[str], keep: Callable[[Tensor], bool]
+    model: nn.Module,
+    clips: Tensor,
+    layers: list[str],
+    keep: Callable[[Tensor], bool] = lambda outputs: True,
 ) -> tuple[list[Call], object]:
     """Run the model once; return the calls of `layers` whose output `keep` accepts, in order."""
     calls: list[Call] = []
@@ -97,31 +102,24 @@ def run_watching(
         if keep(outputs):
             calls.append(Call(layer, inputs, outputs))
 
-    handles = [
-        model.get_submodule(layer).register_forward_hook(partial(watch, layer), with_kwargs=True)
-        for layer in layers
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            module = model.get_submodule(layer)
+            hook = module.register_forward_hook(partial(watch, layer), with_kwargs=True)
+            hooks.enter_context(hook)
         return calls, model(clips)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def run_enlarged(
-    model: nn.Module, clips: Tensor, layer: str, largest: float
-) -> tuple[Call, object]:
-    """Run the model with a layer's output scaled so that its largest value is `largest`."""
+def enlarge(model: nn.Module, layer: str, largest: float) -> RemovableHandle:
+    """Scale a layer's output so that its largest value is `largest`, until the handle is closed.
 
-    def enlarge(module: nn.Module, args: object, outputs: Tensor) -> Tensor:
+    Hooks that come later see the scaled output.
+    """
+
+    def scale(module: nn.Module, args: object, outputs: Tensor) -> Tensor:
         return outputs * (largest / outputs.abs().max().clamp(min=1e-6))
 
-    handle = model.get_submodule(layer).register_forward_hook(enlarge)  # before the watching one
-    try:
-        calls, output = run_watching(model, clips, [layer], lambda _: True)
-    finally:
-        handle.remove()
-    return calls[0], output
+    return model.get_submodule(layer).register_forward_hook(scale)
 
 
 def logits_of(output: object, model: nn.Module, n_clips: int) -> Tensor:
