@@ -90,7 +90,7 @@ def measure_parity(
         logits=relative_difference(logits, wanted_logits),
         top1_agreement=float((logits.argmax(1) == winners).double().mean()),
         n_clips=len(winners),
-        n_winners=len(winners.unique()),
+        n_winners=len(set(winners.tolist())),
     )
 
 
