@@ -11,7 +11,6 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch import nn
 
 from edgesplit._data import load_json
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
-from edgesplit.export.models.classifier import Classifier, Setting
+from edgesplit.export.models.classifier import Classifier, Setting, found_in
 from edgesplit.export.models.label_file import order_labels
 from edgesplit.export.models.torchvision import torchvision_refusal
 from edgesplit.export.wording import causes, first_line
@@ -68,27 +67,9 @@ _RESAMPLING = {2: "antialias", 3: "antialias-bicubic"}  # Pillow's numbers
 _PLACEHOLDER = re.compile(r"LABEL_\d+|\d+")
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """Class names as config.json has them, before transformers fills in what is missing."""
-
-    by_index: Mapping[str, Any]
-    """id2label; the indices are texts. Empty when there is none."""
-    by_label: Mapping[str, Any]
-    """label2id; the indices are numbers. Empty when there is none."""
-
-    @classmethod
-    def read(cls, config: Mapping[str, Any], name: str) -> _Names:
-        by_index, by_label = (config.get(key) or {} for key in ("id2label", "label2id"))
-        if not (isinstance(by_index, dict) and isinstance(by_label, dict)):
-            raise ExportError(f"id2label or label2id in the {CONFIG_FILE} of {name} is no mapping.")
-        for index, label in by_index.items():
-            if not index.isdecimal():
-                raise ExportError(
-                    f"id2label in the {CONFIG_FILE} of {name} maps {index!r} to {label!r}; it must "
-                    'map indices to labels, such as {"0": "opening a door"}. Correct it there.'
-                )
-        return cls(by_index, by_label)
+_Names = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""id2label and label2id as config.json has them, before transformers fills in what is missing:
+indices are texts in the first, numbers in the second. Empty where there is none."""
 
 
 def load_pretrained(name: str) -> Classifier:
@@ -117,9 +98,23 @@ def load_pretrained(name: str) -> Classifier:
     )
 
 
+def _read_names(config: Mapping[str, Any], name: str) -> _Names:
+    by_index, by_label = (config.get(key) or {} for key in ("id2label", "label2id"))
+    if not (isinstance(by_index, dict) and isinstance(by_label, dict)):
+        raise ExportError(f"id2label or label2id in the {CONFIG_FILE} of {name} is no mapping.")
+    for index, label in by_index.items():
+        if not index.isdecimal():
+            raise ExportError(
+                f"id2label in the {CONFIG_FILE} of {name} maps {index!r} to {label!r}; it must "
+                'map indices to labels, such as {"0": "opening a door"}. Correct it there.'
+            )
+    return by_index, by_label
+
+
 def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
     """Return the class names, None if there are none, and what is wrong with their numbering."""
-    by_index = {int(index): str(label) for index, label in names.by_index.items()}
+    labels_said, indices_said = names
+    by_index = {int(index): str(label) for index, label in labels_said.items()}
     placeholders = [label for label in by_index.values() if _PLACEHOLDER.fullmatch(label)]
     if len(placeholders) == len(by_index):
         return None, ""
@@ -130,8 +125,8 @@ def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
         labels = tuple(order_labels(by_index.items(), origin))
     except LabelError as error:
         return None, str(error)
-    for label, index in names.by_label.items():
-        if label in labels and names.by_index.get(str(index)) != label:
+    for label, index in indices_said.items():
+        if label in labels and labels_said.get(str(index)) != label:
             return None, f"{origin} and its label2id give {label!r} different indices: correct one."
     return labels, ""
 
@@ -150,8 +145,7 @@ def _read_settings(name: str, config: Any) -> tuple[dict[str, Setting], dict[str
             "normalised and scaled: give --mean and --std (and --resize)."
         )
         processed, unclear = {}, dict.fromkeys(("mean", "std"), reason)
-    of_config = {key: Setting(value, CONFIG_FILE) for key, value in fields.items()}
-    return of_config | {key: Setting(value, file) for key, value in processed.items()}, unclear
+    return found_in(CONFIG_FILE, fields) | found_in(file, processed), unclear
 
 
 def read_processor(
@@ -240,7 +234,7 @@ def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
     """Return the model, its configuration and the class names as config.json has them."""
     try:
         with use_transformers() as transformers:
-            names = _Names.read(transformers.PretrainedConfig.get_config_dict(name)[0], name)
+            names = _read_names(transformers.PretrainedConfig.get_config_dict(name)[0], name)
             config = transformers.AutoConfig.from_pretrained(name)
             if config.model_type not in FAMILIES:
                 raise ExportError(
