@@ -32,7 +32,6 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesplit._data import load_json
 from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.edits.text_encoder import (
@@ -42,8 +41,8 @@ from edgesplit.edits.text_encoder import (
     TextEncoder,
     encoder_digest,
 )
-from edgesplit.errors import BundleError, ExportError, MissingExtraError
-from edgesplit.export.models.huggingface import use_transformers
+from edgesplit.errors import BundleError, ExportError
+from edgesplit.export.models.huggingface import read_json, use_transformers
 from edgesplit.storage.files import Store, lock, map_os_errors
 
 __all__ = [
@@ -587,10 +586,7 @@ def _read_json(path: Path, absent: Any) -> Any:
     """What the file holds, which must be of the kind of `absent`; that, if there is no file."""
     if not path.is_file():
         return absent
-    try:
-        content = load_json(path.read_bytes())
-    except ValueError as error:
-        raise ExportError(f"{path} is damaged ({error}). Fetch the model folder again.") from error
+    content = read_json(path)
     if not isinstance(content, type(absent)):
         raise ExportError(f"{path} holds no JSON {type(absent).__name__}. Fetch the folder again.")
     return content
@@ -599,15 +595,13 @@ def _read_json(path: Path, absent: Any) -> Any:
 def _load_model(folder: Path, loader: str) -> Any:
     import torch
 
-    try:
-        with use_transformers() as transformers:
+    with use_transformers() as transformers:
+        try:
             model, loading = getattr(transformers, loader).from_pretrained(
                 folder, local_files_only=True, output_loading_info=True
             )
-    except MissingExtraError:
-        raise
-    except Exception as error:  # its readers' exceptions have no common base
-        raise ExportError(f"The weights in {folder} cannot be read: {error}") from error
+        except Exception as error:  # its readers' exceptions have no common base
+            raise ExportError(f"The weights in {folder} cannot be read: {error}") from error
     # transformers fills what a file lacks with random numbers; a BERT's pooler is not used here
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
     if missing:

@@ -15,7 +15,14 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import Rewritten, Wiring, infer_sizes, open_flat, replace_nodes
+from edgesplit.backbone.graph import (
+    Rewritten,
+    Wiring,
+    attributes,
+    infer_sizes,
+    open_flat,
+    replace_nodes,
+)
 from edgesplit.errors import ExportError
 
 __all__ = ["fuse_attention"]
@@ -72,7 +79,7 @@ def _find(
     wiring: Wiring, softmax: onnx.NodeProto, sizes: dict[str, tuple[int, ...]]
 ) -> _Attention | None:
     """Return the attention around a softmax; None if there is none, or it has a mask."""
-    axis = next((a.i for a in softmax.attribute if a.name == "axis"), -1)
+    axis = attributes(softmax).get("axis", -1)
     mixed = wiring.only_user(softmax.output[0])
     product, scale = _unscaled(wiring, softmax.input[0])
     scores = wiring.maker(product, "MatMul")
@@ -82,7 +89,8 @@ def _find(
         return None
     queries, of_queries = _unscaled(wiring, scores.input[0])
     keys, of_keys = _unscaled(wiring, scores.input[1])
-    of, with_, by = (sizes.get(name, ()) for name in (queries, keys, mixed.input[1]))
+    values = mixed.input[1]
+    of, with_, by = (sizes.get(name, ()) for name in (queries, keys, values))
     # What broadcasts over clips or heads, or has values of another size, is left alone.
     alike = len(of) == 4 and of[1] and of[3] and (*of[:2], of[3]) == (*with_[:2], *with_[2:3])
     if not alike or len(with_) != 4 or len(by) != 4 or (*of[:2], of[3]) != (*by[:2], by[3]):
@@ -90,14 +98,7 @@ def _find(
     scale *= of_queries * of_keys
     if not scale:  # to the operator, 0 means its own choice
         return None
-    return _Attention(
-        queries=queries,
-        keys=keys,
-        values=mixed.input[1],
-        scale=scale,
-        n_heads=of[1],
-        result=mixed.output[0],
-    )
+    return _Attention(queries, keys, values, scale, n_heads=of[1], result=mixed.output[0])
 
 
 def _unscaled(wiring: Wiring, name: str) -> tuple[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ __all__ = [
     "Rewrite",
     "Rewritten",
     "Wiring",
+    "attributes",
     "infer_sizes",
     "open_flat",
     "replace_nodes",
@@ -117,6 +119,11 @@ class Wiring:
         return None
 
 
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return the values of a node's attributes by name."""
+    return {item.name: helper.get_attribute_value(item) for item in node.attribute}
+
+
 def infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Return the sizes of the axes of every value whose rank is known; 0 where one is free.
 
@@ -176,10 +183,8 @@ def _name_constants(graph: onnx.GraphProto) -> None:
 
 def _constant(node: onnx.NodeProto) -> npt.NDArray[np.generic] | None:
     """Return the numbers that a Constant holds; None for texts and whole numbers."""
-    for attribute in node.attribute:
-        value = helper.get_attribute_value(attribute)
-        if attribute.name == "value":
-            return numpy_helper.to_array(value)
-        if attribute.name in ("value_float", "value_floats"):
-            return np.asarray(value, np.float32)
-    return None
+    held = attributes(node)
+    if "value" in held:
+        return numpy_helper.to_array(held["value"])
+    numbers = held.get("value_float", held.get("value_floats"))
+    return None if numbers is None else np.asarray(numbers, np.float32)

@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import Rewritten, Wiring, open_flat, replace_nodes
+from edgesplit.backbone.graph import Rewritten, Wiring, attributes, open_flat, replace_nodes
 from edgesplit.backbone.ranges import Ranges, measure_ranges
 from edgesplit.errors import ExportError
 
@@ -99,22 +99,18 @@ def _find_layers(graph: onnx.GraphProto, wiring: Wiring) -> dict[str, _Layer]:
 
 def _channel_axis(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> int | None:
     """Return the axis of a layer's weight with the output channels; None if it is not a layer."""
-    stored = [weights.get(name) for name in node.input[1:]]
-    if (
-        not stored
-        or node.input[0] in weights
-        or any(t is None or t.data_type != TensorProto.FLOAT for t in stored)
-    ):
+    stored = [weights[name] for name in node.input if name in weights]
+    read = [name for name in node.input if name not in weights]
+    if not stored or read != node.input[:1] or {t.data_type for t in stored} != {TensorProto.FLOAT}:
         return None
     if node.op_type == "Conv":
         return 0
-    n_axes = len(stored[0].dims) if stored[0] else 0
-    if node.op_type == "MatMul" and n_axes == 2:
+    if node.op_type == "MatMul" and len(stored[0].dims) == 2:
         return 1
     if node.op_type == "Gemm":
-        options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        options = attributes(node)
         plain = all(options.get(name, 1) == 1 for name in ("alpha", "beta"))
-        flat = all(t is not None and len(t.dims) == 1 for t in stored[1:])
+        flat = all(len(tensor.dims) == 1 for tensor in stored[1:])
         if plain and flat and not options.get("transA", 0):
             return 0 if options.get("transB", 0) else 1
     return None

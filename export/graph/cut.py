@@ -238,9 +238,7 @@ def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> Cut:
             "classes) on pooled features, or in a 1x1x1 convolution and a mean."
         )
     # Only outputs that can be the logits are kept: all of a transformer's would fill the memory.
-    calls, output = run_watching(
-        model, clips, list(layers), lambda outputs: outputs.shape[-1] == n_classes
-    )
+    calls, output = run_watching(model, clips, list(layers), width=n_classes)
     # Of this run: hooks turn off torch's fused transformer layers, which round otherwise.
     logits = logits_of(output, model, len(clips))
     if not calls:

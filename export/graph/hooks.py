@@ -9,7 +9,6 @@ the layer, and torch's exporter traces through them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -81,12 +80,9 @@ def is_linear(layer: nn.Module) -> bool:
 
 
 def run_watching(
-    model: nn.Module,
-    clips: Tensor,
-    layers: list[str],
-    keep: Callable[[Tensor], bool] = lambda outputs: True,
+    model: nn.Module, clips: Tensor, layers: list[str], *, width: int | None = None
 ) -> tuple[list[Call], object]:
-    """Run the model once; return the calls of `layers` whose output `keep` accepts, in order."""
+    """Run the model once; return the calls of `layers` in order, or those with `(…, width)` out."""
     calls: list[Call] = []
 
     def watch(
@@ -99,7 +95,7 @@ def run_watching(
         inputs = args[0] if args else kwargs["input"]
         if isinstance(module, _CONVOLUTIONS):
             inputs, outputs = inputs.movedim(1, -1), outputs.movedim(1, -1)
-        if keep(outputs):
+        if width in (None, outputs.shape[-1]):
             calls.append(Call(layer, inputs, outputs))
 
     with ExitStack() as hooks:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from edgesplit.backbone.graph import Wiring, infer_sizes, replace_nodes
+from edgesplit.backbone.graph import Wiring, attributes, infer_sizes, replace_nodes
 
 __all__ = ["respell"]
 
@@ -51,7 +51,7 @@ def _respell_keys(wiring: Wiring, last: onnx.NodeProto, sizes: dict[str, tuple[i
     """
     turned = wiring.maker(last.input[0], "Transpose")
     flat = wiring.maker(turned.input[0], "Reshape") if turned is not None else None
-    if turned is None or flat is None or _order(turned) != [0, 2, 1]:
+    if turned is None or flat is None or attributes(turned).get("perm") != [0, 2, 1]:
         return
     source = flat.input[0]
     shapes = [sizes.get(name, ()) for name in (source, flat.output[0], last.output[0])]
@@ -61,7 +61,3 @@ def _respell_keys(wiring: Wiring, last: onnx.NodeProto, sizes: dict[str, tuple[i
     if shapes[1][1:] == (tokens, size) and shapes[2][1:] == (heads, size, tokens):
         output = list(last.output)
         last.CopyFrom(helper.make_node("Transpose", [source], output, perm=[0, 1, 3, 2]))
-
-
-def _order(node: onnx.NodeProto) -> list[int]:
-    return [int(axis) for attribute in node.attribute for axis in attribute.ints]

@@ -25,7 +25,7 @@ from edgesplit.export.models.label_file import order_labels
 from edgesplit.export.models.torchvision import torchvision_refusal
 from edgesplit.export.wording import causes, first_line
 
-__all__ = ["FAMILIES", "load_pretrained", "read_processor", "use_transformers"]
+__all__ = ["FAMILIES", "load_pretrained", "read_json", "read_processor", "use_transformers"]
 
 CONFIG_FILE = "config.json"
 PROCESSOR_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
@@ -271,14 +271,21 @@ def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
 
     for file in PROCESSOR_FILES:
         path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-        if path is None:
-            continue
-        try:
-            content = load_json(Path(path).read_bytes())
-        except ValueError as error:
-            raise ExportError(f"{path} is damaged ({error}). Fetch the model again.") from error
-        return file, content
+        if path is not None:
+            return file, read_json(Path(path))
     return "", None
+
+
+def read_json(path: Path) -> Any:
+    """Return what a file of a model folder holds.
+
+    Raises:
+        ExportError: it is not JSON.
+    """
+    try:
+        return load_json(path.read_bytes())
+    except ValueError as error:
+        raise ExportError(f"{path} is damaged ({error}). Fetch the model again.") from error
 
 
 @contextmanager

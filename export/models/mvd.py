@@ -116,15 +116,9 @@ def position_table(dim: int, grid: tuple[int, int, int]) -> Tensor:
     """
     time, height, width = (torch.arange(n, dtype=torch.float64) for n in grid)
     spatial = dim // 4 * 3 // 2
-    parts = [
-        _waves(position.flatten(), channels)
-        for position, channels in zip(
-            torch.meshgrid(time, height, width, indexing="ij"),
-            (dim // 4, spatial, spatial),
-            strict=True,
-        )
-    ]
-    of_time, of_height, of_width = parts
+    times, rows, columns = torch.meshgrid(time, height, width, indexing="ij")
+    of_time = _waves(times.flatten(), dim // 4)
+    of_height, of_width = (_waves(places.flatten(), spatial) for places in (rows, columns))
     return torch.cat([of_time, of_width, of_height], dim=1).float()
 
 
