@@ -113,10 +113,8 @@ class Classifier:
             preprocessing=_build_preprocessing(known),
             origins={
                 "labels": names.origin,
-                **{
-                    item.name: known[item.name].origin if item.name in known else "default"
-                    for item in fields(Preprocessing)
-                },
+                **{item.name: "default" for item in fields(Preprocessing)},
+                **{name: setting.origin for name, setting in known.items()},
             },
         )
 
