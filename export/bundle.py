@@ -22,12 +22,7 @@ from edgesplit.bundle.create import create_bundle
 from edgesplit.errors import ClipError, ExportError
 from edgesplit.export.graph.canonical import IR_VERSION, OPSET
 from edgesplit.export.graph.cut import Cut, find_cut
-from edgesplit.export.graph.parity import (
-    Parity,
-    check_parity,
-    measure_parity,
-    random_clips,
-)
+from edgesplit.export.graph.parity import Parity, check_parity, measure_parity, random_clips
 from edgesplit.export.graph.trace import export_backbone, normalize_clips
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics

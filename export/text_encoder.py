@@ -361,9 +361,8 @@ class _Graph:
             hidden = op("Add", self._attend(prefix, seen, bias), hidden)
             seen = self.normalize(outer_norm, hidden)
             return op("Add", self._feed_forward(prefix, seen), hidden)
-        hidden = self.normalize(
-            attention_norm, op("Add", self._attend(prefix, hidden, bias), hidden)
-        )
+        added = op("Add", self._attend(prefix, hidden, bias), hidden)
+        hidden = self.normalize(attention_norm, added)
         return self.normalize(outer_norm, op("Add", self._feed_forward(prefix, hidden), hidden))
 
     def _attend(self, prefix: str, hidden: str, bias: str) -> str:
@@ -464,18 +463,13 @@ class _Graph:
         def info(name: str, kind: int, width: str | int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, kind, ["batch", width])
 
-        graph = helper.make_graph(
-            self.nodes,
-            "text_encoder",
-            [info(name, TensorProto.INT64, "tokens") for name in ("input_ids", "attention_mask")],
-            [info("embedding", TensorProto.DOUBLE, self.source.dim)],
-            [*self.initializers.values()],
-        )
+        ids = [info(name, TensorProto.INT64, "tokens") for name in ("input_ids", "attention_mask")]
+        outputs = [info("embedding", TensorProto.DOUBLE, self.source.dim)]
+        weights = list(self.initializers.values())
+        graph = helper.make_graph(self.nodes, "text_encoder", ids, outputs, weights)
+        opsets = [helper.make_opsetid("", _OPSET)]
         model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", _OPSET)],
-            ir_version=_IR,
-            producer_name="edgesplit",
+            graph, opset_imports=opsets, ir_version=_IR, producer_name="edgesplit"
         )
         onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString(deterministic=True))

@@ -126,10 +126,9 @@ def _write(attention: _Attention, weights: dict[str, onnx.TensorProto]) -> list[
     nodes = []
 
     def reshape(name: str, shape: list[int], result: str) -> None:
-        weights[f"{result}_shape"] = numpy_helper.from_array(
-            np.array(shape, np.int64), f"{result}_shape"
-        )
-        nodes.append(helper.make_node("Reshape", [name, f"{result}_shape"], [result]))
+        sizes = f"{result}_shape"
+        weights[sizes] = numpy_helper.from_array(np.array(shape, np.int64), sizes)
+        nodes.append(helper.make_node("Reshape", [name, sizes], [result]))
 
     def transpose(name: str, order: tuple[int, ...], result: str) -> None:
         nodes.append(helper.make_node("Transpose", [name], [result], perm=order))

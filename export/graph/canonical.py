@@ -68,11 +68,9 @@ def canonical_backbone(
         [_float_value(INPUT_NAME, clip_shape)],
         [_float_value(OUTPUT_NAME, [feature_dim])],
     )
+    opsets = [helper.make_opsetid("", OPSET)]
     canonical = helper.make_model(
-        graph,
-        producer_name="edgesplit",
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="edgesplit"
     )
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     used = [name for name in names if name in weights]  # in order of first use

@@ -26,13 +26,7 @@ from edgesplit.export.graph.tail import relative_difference
 from edgesplit.export.graph.trace import normalize_clips
 from edgesplit.video.preprocessing import Preprocessing
 
-__all__ = [
-    "FP32_TOLERANCE",
-    "Parity",
-    "check_parity",
-    "measure_parity",
-    "random_clips",
-]
+__all__ = ["FP32_TOLERANCE", "Parity", "check_parity", "measure_parity", "random_clips"]
 
 FP32_TOLERANCE = 1e-4
 """Largest relative difference of features and of logits that float32 rounding explains."""
