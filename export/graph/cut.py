@@ -232,10 +232,11 @@ def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> Cut:
     """Return the cut at the last layer whose output becomes the model's by a known tail."""
     layers = _linear_layers(model)
     if not layers:
+        name, last = list(model.named_modules())[-1]
         raise ExportError(
             f"{type(model).__name__} has no nn.Linear layer, so it has no head to edit "
-            f"(its last layer is {_last_layer(model)}). End the model in nn.Linear(features, "
-            "classes) on pooled features, or in a 1x1x1 convolution and a mean."
+            f"(its last layer is {type(last).__name__} {name!r}). End the model in "
+            "nn.Linear(features, classes) on pooled features, or in a 1x1x1 convolution and a mean."
         )
     # Only outputs that can be the logits are kept: all of a transformer's would fill the memory.
     calls, output = run_watching(model, clips, list(layers), width=n_classes)
@@ -378,9 +379,3 @@ def _unexplained_tail(call: Call, logits: Tensor) -> ExportError:
         f"({describe_difference(rows, logits)}). The bundle's scores would not be the model's. "
         "Only a mean, a positive constant factor and a softmax or log-softmax may follow the layer."
     )
-
-
-def _last_layer(model: nn.Module) -> str:
-    leaves = [item for item in model.named_modules() if not list(item[1].children())]
-    name, layer = leaves[-1]
-    return f"{type(layer).__name__} {name!r}"
