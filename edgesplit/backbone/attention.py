@@ -15,14 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import (
-    Rewritten,
-    Wiring,
-    attributes,
-    infer_sizes,
-    open_flat,
-    replace_nodes,
-)
+from edgesplit.backbone.graph import Rewritten, Wiring, attributes, open_flat, replace_nodes
 from edgesplit.errors import ExportError
 
 __all__ = ["fuse_attention"]
@@ -42,11 +35,10 @@ def fuse_attention(backbone: bytes, clips: Iterable[Float32] = ()) -> Rewritten:
     """
     model = open_flat(backbone)
     graph = model.graph
-    sizes = infer_sizes(model)
-    wiring = Wiring(graph)
+    wiring = Wiring(model)
     found = {}
     for node in graph.node:
-        if node.op_type == "Softmax" and (attention := _find(wiring, node, sizes)):
+        if node.op_type == "Softmax" and (attention := _find(wiring, node)):
             found[attention.result] = attention
     if not found:
         raise ExportError(
@@ -75,9 +67,7 @@ class _Attention:
     result: str
 
 
-def _find(
-    wiring: Wiring, softmax: onnx.NodeProto, sizes: dict[str, tuple[int, ...]]
-) -> _Attention | None:
+def _find(wiring: Wiring, softmax: onnx.NodeProto) -> _Attention | None:
     """Return the attention around a softmax; None if there is none, or it has a mask."""
     axis = attributes(softmax).get("axis", -1)
     mixed = wiring.only_user(softmax.output[0])
@@ -90,7 +80,7 @@ def _find(
     queries, of_queries = _unscaled(wiring, scores.input[0])
     keys, of_keys = _unscaled(wiring, scores.input[1])
     values = mixed.input[1]
-    of, with_, by = (sizes.get(name, ()) for name in (queries, keys, values))
+    of, with_, by = (wiring.sizes.get(name, ()) for name in (queries, keys, values))
     # What broadcasts over clips or heads, or has values of another size, is left alone.
     alike = len(of) == 4 and of[1] and of[3] and (*of[:2], of[3]) == (*with_[:2], *with_[2:3])
     if not alike or len(with_) != 4 or len(by) != 4 or (*of[:2], of[3]) != (*by[:2], by[3]):

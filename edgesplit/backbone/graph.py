@@ -21,7 +21,6 @@ __all__ = [
     "Rewritten",
     "Wiring",
     "attributes",
-    "infer_sizes",
     "open_flat",
     "replace_nodes",
     "skeleton",
@@ -82,16 +81,19 @@ _MAX_SHAPE = 64
 
 
 class Wiring:
-    """The maker and the users of each value of a graph, as it was when this was created."""
+    """Makers, users and sizes of a graph's values, as they were when this was created."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graph = model.graph
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
         self._makers = {name: node for node in graph.node for name in node.output}
         self._users: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
                 self._users.setdefault(name, []).append(node)
-        self._results = {entry.name for entry in graph.output}
+        self.results = {entry.name for entry in graph.output}
+        self.sizes = _infer_sizes(model)
+        """Sizes of the axes of every value whose rank is known; 0 where one is free."""
 
     def maker(self, name: str, *kinds: str) -> onnx.NodeProto | None:
         """Return the node that makes a value, if it is an operator of one of these kinds."""
@@ -101,7 +103,7 @@ class Wiring:
     def only_user(self, name: str) -> onnx.NodeProto | None:
         """Return the only node that uses a value; None if others do, or the graph returns it."""
         users = self._users.get(name, [])
-        return users[0] if len(users) == 1 and name not in self._results else None
+        return users[0] if len(users) == 1 and name not in self.results else None
 
     def scalar(self, name: str) -> float | None:
         """Return the number of a weight that holds one; None for any other value."""
@@ -124,11 +126,8 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
 
-def infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Return the sizes of the axes of every value whose rank is known; 0 where one is free.
-
-    Inference copies the model and has a limit of 2 GB, so it gets the model without weights.
-    """
+def _infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    # Inference copies the model and has a limit of 2 GB, so it gets the model without weights.
     inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
     return {
         entry.name: tuple(dim.dim_value for dim in entry.type.tensor_type.shape.dim)

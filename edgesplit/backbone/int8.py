@@ -52,7 +52,7 @@ def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) 
     """
     model = open_flat(backbone)
     opset = max((item.version for item in model.opset_import if not item.domain), default=1)
-    wiring = Wiring(model.graph)
+    wiring = Wiring(model)
     layers = _find_layers(model.graph, wiring)
     if opset < _MIN_OPSET or not layers:
         raise ExportError(
@@ -81,7 +81,6 @@ class _Layer:
 
 def _find_layers(graph: onnx.GraphProto, wiring: Wiring) -> dict[str, _Layer]:
     """Return the layers by their first output."""
-    given = {entry.name for entry in graph.output}
     layers = {}
     for node in graph.node:
         axis = _channel_axis(node, wiring.weights)
@@ -93,7 +92,7 @@ def _find_layers(graph: onnx.GraphProto, wiring: Wiring) -> dict[str, _Layer]:
             after = wiring.only_user(outcome)
             if after is not None and after.op_type == "Relu":
                 outcome = after.output[0]
-        layers[node.output[0]] = _Layer(node, axis, "" if outcome in given else outcome)
+        layers[node.output[0]] = _Layer(node, axis, "" if outcome in wiring.results else outcome)
     return layers
 
 
