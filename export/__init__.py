@@ -4,6 +4,7 @@ bundle        the whole job: model, labels, preprocessing -> lab.bundle
 models        MODEL, as one names it -> a trained classifier
 graph         the model cut into backbone and head, and its backbone as ONNX
 text_encoder  a Hugging Face text encoder -> the text/ of a bundle
+wording       parts of messages
 
 Needs the `export` extra; importing this package without it raises MissingExtraError. Torch itself
 is loaded when one of the names below is first used.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,12 +22,7 @@ from edgesplit.bundle.create import create_bundle
 from edgesplit.errors import ClipError, ExportError
 from edgesplit.export.graph.canonical import IR_VERSION, OPSET
 from edgesplit.export.graph.cut import Cut, find_cut
-from edgesplit.export.graph.parity import (
-    Parity,
-    check_parity,
-    measure_parity,
-    random_clips,
-)
+from edgesplit.export.graph.parity import Parity, check_parity, measure_parity, random_clips
 from edgesplit.export.graph.trace import export_backbone, normalize_clips
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
@@ -101,7 +97,7 @@ def export_model(
         raise ValueError("give clips or features, not both")
     if output.exists():
         raise ExportError(f"{output} exists already. Choose another name, or remove it first.")
-    say = progress or _say_nothing
+    say = progress or (lambda step: None)
 
     say("looking for the head")
     cut = find_cut(model, _probe_clips(preprocessing), head_layer=head_layer)
@@ -141,10 +137,6 @@ def export_model(
         n_features=0 if known is None else len(known),
         missing=missing,
     )
-
-
-def _say_nothing(step: str) -> None:
-    del step
 
 
 def _probe_clips(preprocessing: Preprocessing) -> Tensor:
@@ -205,10 +197,10 @@ def _extract_features(
     """Return what ONNX Runtime makes: the features that the device will see."""
     if not clips:
         raise ExportError("No clips were given for the statistics. Leave them out, or name some.")
-    backend = OrtBackend(backbone)
+    open_backend = cache(lambda: OrtBackend(backbone))  # not before a clip needs it
 
     def compute(clip: Clip) -> Float32:
-        feature: Float32 = backend.run(_load_clip(clip, preprocessing)[np.newaxis])[0]
+        feature: Float32 = open_backend().run(_load_clip(clip, preprocessing)[np.newaxis])[0]
         return feature
 
     of_video = FeatureCache(lambda: compute, space=head.feature_space, dim=head.dim)

@@ -32,7 +32,6 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgesplit._data import load_json
 from edgesplit._types import Float32
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.edits.text_encoder import (
@@ -42,8 +41,8 @@ from edgesplit.edits.text_encoder import (
     TextEncoder,
     encoder_digest,
 )
-from edgesplit.errors import BundleError, ExportError, MissingExtraError
-from edgesplit.export.models.huggingface import use_transformers
+from edgesplit.errors import BundleError, ExportError
+from edgesplit.export.models.huggingface import read_json, use_transformers
 from edgesplit.storage.files import Store, lock, map_os_errors
 
 __all__ = [
@@ -71,44 +70,29 @@ _TAIL_B = tuple(
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """Where a kind of model keeps its weights, and what it does with them."""
+    """Where a kind of model keeps weights, and what it does with them. The defaults are BERT's."""
 
     loader: str
     """Its class in transformers."""
-    words: str
-    positions: str
-    layer: str
+    words: str = "embeddings.word_embeddings.weight"
+    positions: str = "embeddings.position_embeddings.weight"
+    layer: str = "encoder.layer.{}."
     """Prefix of a layer's names below, with a place for its number."""
-    query: str
-    key: str
-    value: str
-    mixed: str
-    attention_norm: str
-    inner: str
-    outer: str
-    outer_norm: str
-    pre_norm: bool = False
-    """A sublayer normalises what it reads; otherwise, what it has added to."""
+    query: str = "attention.self.query"
+    key: str = "attention.self.key"
+    value: str = "attention.self.value"
+    mixed: str = "attention.output.dense"
+    attention_norm: str = "attention.output.LayerNorm"
+    inner: str = "intermediate.dense"
+    outer: str = "output.dense"
+    outer_norm: str = "output.LayerNorm"
     offset_positions: bool = False
     """Positions count from pad_token_id + 1."""
     clip: bool = False
-    """Tokens see earlier ones only; the end token's row is projected."""
+    """Sublayers normalise what they read, not what they have added to; tokens see earlier ones
+    only; the end token's row is projected."""
 
 
-_BERT = _Family(
-    loader="BertModel",
-    words="embeddings.word_embeddings.weight",
-    positions="embeddings.position_embeddings.weight",
-    layer="encoder.layer.{}.",
-    query="attention.self.query",
-    key="attention.self.key",
-    value="attention.self.value",
-    mixed="attention.output.dense",
-    attention_norm="attention.output.LayerNorm",
-    inner="intermediate.dense",
-    outer="output.dense",
-    outer_norm="output.LayerNorm",
-)
 _CLIP = _Family(
     loader="CLIPTextModelWithProjection",  # reads the folder of a whole CLIP as well
     words="text_model.embeddings.token_embedding.weight",
@@ -122,13 +106,12 @@ _CLIP = _Family(
     inner="mlp.fc1",
     outer="mlp.fc2",
     outer_norm="layer_norm2",
-    pre_norm=True,
     clip=True,
 )
 _FAMILIES = {
-    "bert": _BERT,
-    "roberta": replace(_BERT, loader="RobertaModel", offset_positions=True),
-    "xlm-roberta": replace(_BERT, loader="XLMRobertaModel", offset_positions=True),
+    "bert": _Family("BertModel"),
+    "roberta": _Family("RobertaModel", offset_positions=True),
+    "xlm-roberta": _Family("XLMRobertaModel", offset_positions=True),
     "clip": _CLIP,
     "clip_text_model": _CLIP,
 }
@@ -308,26 +291,138 @@ def _embed_with_torch(source: _Source, texts: Sequence[str]) -> Float32:
 
 
 def _write_graph(source: _Source) -> bytes:
-    graph = _Graph()
+    graph = _Graph(source)
     mask = graph.double("attention_mask")
-    hidden = _embed(graph, source)
-    bias = _hide(graph, mask, causal=source.family.clip)
+    hidden = graph.embed()
+    bias = graph.hide(mask)
     for index in range(source.config["num_hidden_layers"]):
-        hidden = _Layer(graph, source, index).apply(hidden, bias)
-    row = _pool(graph, source, hidden, mask)
+        hidden = graph.layer(source.family.layer.format(index), hidden, bias)
+    row = graph.pool(hidden, mask)
     if source.family.clip:
-        row = _normalize(graph, source, "text_model.final_layer_norm", row)  # of that row alone
-        row = graph.op("MatMul", row, _matrix(graph, source, "text_projection"))
+        row = graph.normalize("text_model.final_layer_norm", row)  # of that row alone
+        row = graph.op("MatMul", row, graph.matrix("text_projection"))
     graph.op("LpNormalization", row, output="embedding", axis=-1, p=2)
-    return graph.to_bytes(source.dim)
+    return graph.to_bytes()
 
 
 class _Graph:
-    """Nodes and initializers in the order they are asked for; names are counted."""
+    """Nodes and initializers in the order they are asked for; names are counted.
 
-    def __init__(self) -> None:
+    Methods add nodes and return the name of their result.
+    """
+
+    def __init__(self, source: _Source) -> None:
+        self.source, self.family = source, source.family
+        self.heads = int(source.config["num_attention_heads"])
+        self.width = int(source.config["hidden_size"]) // self.heads
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
+
+    # The parts of an encoder
+
+    def embed(self) -> str:
+        """Look words up as int8 rows and dequantize those rows only, never the whole table."""
+        op, state = self.op, self.source.state
+        codes, scales = _quantize(state[self.family.words])
+        rows = op("Gather", self.tensor("words", codes), "input_ids")
+        row_scales = op("Gather", self.tensor("words.scale", scales[:, None]), "input_ids")
+        words = self.scaled(rows, row_scales)
+        # Positions stay float32 (0.2 MB), and only those that a label may have are kept.
+        first = self.source.first_position
+        table = state[self.family.positions][first : first + self.source.max_tokens]
+        if not self.family.clip:
+            # One sentence is all of token type 0: that row joins the positions.
+            table = table + state["embeddings.token_type_embeddings.weight"][0]
+        length = op("Slice", op("Shape", "input_ids"), self.shape(1), self.shape(2))
+        positions = op("Slice", self.parameter("positions", table), self.shape(0), length)
+        summed = op("Add", words, positions)
+        return summed if self.family.clip else self.normalize("embeddings.LayerNorm", summed)
+
+    def hide(self, mask: str) -> str:
+        """Make what the scores `[N, heads, L, L]` get added: 0, or what vanishes in the softmax."""
+        op = self.op
+        hidden = op("Sub", self.constant(1.0), mask)
+        hidden = op("Unsqueeze", hidden, self.shape(1, 2))
+        if self.family.clip:
+            # A later token is hidden as padding is; column above row says which is later.
+            length = op("Squeeze", op("Slice", op("Shape", mask), self.shape(1), self.shape(2)))
+            places = op("Range", self.integer("int_0", 0), length, self.integer("int_1", 1))
+            rows = op("Unsqueeze", places, self.shape(1))
+            hidden = op("Add", hidden, self.double(op("Less", rows, places)))
+        return op("Mul", hidden, self.constant(-1e9))
+
+    def layer(self, prefix: str, hidden: str, bias: str) -> str:
+        """Add a transformer layer, whose weights' names begin with the prefix."""
+        op = self.op
+        attention_norm = prefix + self.family.attention_norm
+        outer_norm = prefix + self.family.outer_norm
+        if self.family.clip:
+            seen = self.normalize(attention_norm, hidden)
+            hidden = op("Add", self._attend(prefix, seen, bias), hidden)
+            seen = self.normalize(outer_norm, hidden)
+            return op("Add", self._feed_forward(prefix, seen), hidden)
+        added = op("Add", self._attend(prefix, hidden, bias), hidden)
+        hidden = self.normalize(attention_norm, added)
+        return self.normalize(outer_norm, op("Add", self._feed_forward(prefix, hidden), hidden))
+
+    def _attend(self, prefix: str, hidden: str, bias: str) -> str:
+        op, family = self.op, self.family
+        query = self._split(prefix + family.query, hidden, order=(0, 2, 1, 3))
+        keys = self._split(prefix + family.key, hidden, order=(0, 2, 3, 1))
+        values = self._split(prefix + family.value, hidden, order=(0, 2, 1, 3))
+        scores = op("Div", op("MatMul", query, keys), self.constant(self.width**0.5))
+        weights = op("Softmax", op("Add", scores, bias), axis=-1)
+        mixed = op("Transpose", op("MatMul", weights, values), perm=[0, 2, 1, 3])
+        joined = op("Reshape", mixed, self.shape(0, 0, self.heads * self.width))
+        return self._linear(prefix + family.mixed, joined)
+
+    def _split(self, name: str, hidden: str, *, order: tuple[int, ...]) -> str:
+        shape = self.shape(0, 0, self.heads, self.width)
+        split = self.op("Reshape", self._linear(name, hidden), shape)
+        return self.op("Transpose", split, perm=order)
+
+    def _feed_forward(self, prefix: str, hidden: str) -> str:
+        activate = _ACTIVATIONS[self.source.config["hidden_act"]]
+        inner = self._linear(prefix + self.family.inner, hidden)
+        return self._linear(prefix + self.family.outer, activate(self, inner))
+
+    def _linear(self, name: str, hidden: str) -> str:
+        weight = self.matrix(name)
+        bias = self.parameter(f"{name}.bias", self.source.state[f"{name}.bias"])
+        return self.op("Add", self.op("MatMul", hidden, weight), bias)
+
+    def matrix(self, name: str) -> str:
+        """Add the transposed weight of a linear layer, int8 with a scale per output."""
+        codes, scales = _quantize(self.source.state[f"{name}.weight"])  # [out, in]
+        return self.scaled(
+            self.tensor(f"{name}.weight", np.ascontiguousarray(codes.T)),
+            self.tensor(f"{name}.scale", scales),
+        )
+
+    def normalize(self, name: str, hidden: str) -> str:
+        """Add a LayerNorm."""
+        names = (f"{name}.weight", f"{name}.bias")
+        parameters = [self.parameter(part, self.source.state[part]) for part in names]
+        epsilon = self.source.config["layer_norm_eps"]
+        return self.op("LayerNormalization", hidden, *parameters, axis=-1, epsilon=epsilon)
+
+    def pool(self, hidden: str, mask: str) -> str:
+        """Make one row `[N, D]` per text."""
+        op = self.op
+        if self.source.pooling == "first":
+            return op("Gather", hidden, self.integer("int_0", 0), axis=1)
+        if self.source.pooling == "end":
+            end = int(self.source.config["eos_token_id"])
+            wanted = "input_ids"
+            if end != _LEGACY_END:
+                wanted = op("Equal", wanted, self.integer("end", end))
+            place = op("ArgMax", self.double(wanted), axis=1, keepdims=1)
+            return op("GatherND", hidden, place, batch_dims=1)
+        kept = op("Mul", hidden, op("Unsqueeze", mask, self.shape(2)))
+        # The mean differs from the sum by a factor only, which the length takes away.
+        return op("ReduceSum", kept, self.shape(1), keepdims=0)
+
+    # Nodes and initializers
 
     def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         output = output or f"{kind.lower()}_{len(self.nodes)}"
@@ -342,15 +437,18 @@ class _Graph:
     def constant(self, value: float) -> str:
         return self.tensor(f"double_{value!r}", np.array(value, np.float64))
 
+    def integer(self, name: str, value: int) -> str:
+        return self.tensor(name, np.array(value, np.int64))
+
+    def shape(self, *values: int) -> str:
+        return self.tensor(f"ints_{values}", np.array(values, np.int64))
+
     def double(self, tensor: str) -> str:
         return self.op("Cast", tensor, to=TensorProto.DOUBLE)
 
     def parameter(self, name: str, array: Float32) -> str:
         """Store as it was trained, in float32; the cast is folded when a session is made."""
         return self.double(self.tensor(name, array))
-
-    def shape(self, *values: int) -> str:
-        return self.tensor(f"ints_{values}", np.array(values, np.int64))
 
     def scaled(self, codes: str, scales: str) -> str:
         """Dequantize int8 codes, by a cast and a product.
@@ -361,12 +459,12 @@ class _Graph:
         """
         return self.op("Mul", self.double(codes), self.double(scales))
 
-    def to_bytes(self, dim: int) -> bytes:
+    def to_bytes(self) -> bytes:
         def info(name: str, kind: int, width: str | int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, kind, ["batch", width])
 
         ids = [info(name, TensorProto.INT64, "tokens") for name in ("input_ids", "attention_mask")]
-        outputs = [info("embedding", TensorProto.DOUBLE, dim)]
+        outputs = [info("embedding", TensorProto.DOUBLE, self.source.dim)]
         weights = list(self.initializers.values())
         graph = helper.make_graph(self.nodes, "text_encoder", ids, outputs, weights)
         opsets = [helper.make_opsetid("", _OPSET)]
@@ -374,68 +472,7 @@ class _Graph:
             graph, opset_imports=opsets, ir_version=_IR, producer_name="edgesplit"
         )
         onnx.checker.check_model(model, full_check=True)
-        data: bytes = model.SerializeToString(deterministic=True)
-        return data
-
-
-class _Layer:
-    """One transformer layer, written into a graph."""
-
-    def __init__(self, graph: _Graph, source: _Source, index: int) -> None:
-        self.graph, self.source, self.names = graph, source, source.family
-        self.prefix = source.family.layer.format(index)
-        self.heads = int(source.config["num_attention_heads"])
-        self.width = int(source.config["hidden_size"]) // self.heads
-
-    def apply(self, hidden: str, bias: str) -> str:
-        op, names = self.graph.op, self.names
-        if names.pre_norm:
-            seen = self._norm(names.attention_norm, hidden)
-            hidden = op("Add", self._attend(seen, bias), hidden)
-            seen = self._norm(names.outer_norm, hidden)
-            return op("Add", self._feed_forward(seen), hidden)
-        added = op("Add", self._attend(hidden, bias), hidden)
-        hidden = self._norm(names.attention_norm, added)
-        return self._norm(names.outer_norm, op("Add", self._feed_forward(hidden), hidden))
-
-    def _attend(self, hidden: str, bias: str) -> str:
-        op, names = self.graph.op, self.names
-        query = self._split(names.query, hidden, order=(0, 2, 1, 3))
-        keys = self._split(names.key, hidden, order=(0, 2, 3, 1))
-        values = self._split(names.value, hidden, order=(0, 2, 1, 3))
-        scores = op("Div", op("MatMul", query, keys), self.graph.constant(self.width**0.5))
-        weights = op("Softmax", op("Add", scores, bias), axis=-1)
-        mixed = op("Transpose", op("MatMul", weights, values), perm=[0, 2, 1, 3])
-        joined = op("Reshape", mixed, self.graph.shape(0, 0, self.heads * self.width))
-        return self._linear(names.mixed, joined)
-
-    def _feed_forward(self, hidden: str) -> str:
-        activate = _ACTIVATIONS[self.source.config["hidden_act"]]
-        inner = self._linear(self.names.inner, hidden)
-        return self._linear(self.names.outer, activate(self.graph, inner))
-
-    def _split(self, name: str, hidden: str, *, order: tuple[int, ...]) -> str:
-        shape = self.graph.shape(0, 0, self.heads, self.width)
-        split = self.graph.op("Reshape", self._linear(name, hidden), shape)
-        return self.graph.op("Transpose", split, perm=order)
-
-    def _linear(self, name: str, hidden: str) -> str:
-        name = self.prefix + name
-        weight = _matrix(self.graph, self.source, name)
-        bias = self.graph.parameter(f"{name}.bias", self.source.state[f"{name}.bias"])
-        return self.graph.op("Add", self.graph.op("MatMul", hidden, weight), bias)
-
-    def _norm(self, name: str, hidden: str) -> str:
-        return _normalize(self.graph, self.source, self.prefix + name, hidden)
-
-
-def _matrix(graph: _Graph, source: _Source, name: str) -> str:
-    """The transposed weight of a linear layer, int8 with a scale per output."""
-    codes, scales = _quantize(source.state[f"{name}.weight"])  # [out, in]
-    return graph.scaled(
-        graph.tensor(f"{name}.weight", np.ascontiguousarray(codes.T)),
-        graph.tensor(f"{name}.scale", scales),
-    )
+        return bytes(model.SerializeToString(deterministic=True))
 
 
 def _gelu(graph: _Graph, inner: str) -> str:
@@ -468,69 +505,6 @@ def _quick_gelu(graph: _Graph, inner: str) -> str:
 
 
 _ACTIVATIONS = {"gelu": _gelu, "quick_gelu": _quick_gelu}
-
-
-def _embed(graph: _Graph, source: _Source) -> str:
-    """Look words up as int8 rows and dequantize those rows only, never the whole table."""
-    op, state = graph.op, source.state
-    codes, scales = _quantize(state[source.family.words])
-    rows = op("Gather", graph.tensor("words", codes), "input_ids")
-    row_scales = op("Gather", graph.tensor("words.scale", scales[:, None]), "input_ids")
-    words = graph.scaled(rows, row_scales)
-    # Positions stay float32 (0.2 MB), and only those that a label may have are kept.
-    first = source.first_position
-    table = state[source.family.positions][first : first + source.max_tokens]
-    if not source.family.clip:
-        # One sentence is all of token type 0: that row joins the positions.
-        table = table + state["embeddings.token_type_embeddings.weight"][0]
-    length = op("Slice", op("Shape", "input_ids"), graph.shape(1), graph.shape(2))
-    positions = op("Slice", graph.parameter("positions", table), graph.shape(0), length)
-    summed = op("Add", words, positions)
-    if source.family.clip:
-        return summed
-    return _normalize(graph, source, "embeddings.LayerNorm", summed)
-
-
-def _hide(graph: _Graph, mask: str, *, causal: bool) -> str:
-    """What the scores `[N, heads, L, L]` get added: 0, or a number that vanishes in the softmax."""
-    op = graph.op
-    hidden = op("Sub", graph.constant(1.0), mask)
-    hidden = op("Unsqueeze", hidden, graph.shape(1, 2))
-    if causal:
-        # A later token is hidden as padding is; column above row says which is later.
-        length = op("Squeeze", op("Slice", op("Shape", mask), graph.shape(1), graph.shape(2)))
-        zero, one = (graph.tensor(f"int_{i}", np.array(i, np.int64)) for i in (0, 1))
-        places = op("Range", zero, length, one)
-        rows = op("Unsqueeze", places, graph.shape(1))
-        hidden = op("Add", hidden, graph.double(op("Less", rows, places)))
-    return op("Mul", hidden, graph.constant(-1e9))
-
-
-def _normalize(graph: _Graph, source: _Source, name: str, hidden: str) -> str:
-    parameters = [
-        graph.parameter(f"{name}.{part}", source.state[f"{name}.{part}"])
-        for part in ("weight", "bias")
-    ]
-    epsilon = source.config["layer_norm_eps"]
-    return graph.op("LayerNormalization", hidden, *parameters, axis=-1, epsilon=epsilon)
-
-
-def _pool(graph: _Graph, source: _Source, hidden: str, mask: str) -> str:
-    """One row `[N, D]` per text."""
-    op = graph.op
-    if source.pooling == "first":
-        return op("Gather", hidden, graph.tensor("int_0", np.array(0, np.int64)), axis=1)
-    if source.pooling == "end":
-        end = int(source.config["eos_token_id"])
-        wanted = "input_ids"
-        if end != _LEGACY_END:
-            wanted = op("Equal", wanted, graph.tensor("end", np.array(end, np.int64)))
-        place = op("ArgMax", graph.double(wanted), axis=1, keepdims=1)
-        return op("GatherND", hidden, place, batch_dims=1)
-    column = op("Unsqueeze", mask, graph.shape(2))
-    kept = op("Mul", hidden, column)
-    # The mean differs from the sum by a factor only, which the length takes away.
-    return op("ReduceSum", kept, graph.shape(1), keepdims=0)
 
 
 def _quantize(weight: Float32) -> tuple[npt.NDArray[np.int8], Float32]:
@@ -606,10 +580,7 @@ def _read_json(path: Path, absent: Any) -> Any:
     """What the file holds, which must be of the kind of `absent`; that, if there is no file."""
     if not path.is_file():
         return absent
-    try:
-        content = load_json(path.read_bytes())
-    except ValueError as error:
-        raise ExportError(f"{path} is damaged ({error}). Fetch the model folder again.") from error
+    content = read_json(path)
     if not isinstance(content, type(absent)):
         raise ExportError(f"{path} holds no JSON {type(absent).__name__}. Fetch the folder again.")
     return content
@@ -618,15 +589,13 @@ def _read_json(path: Path, absent: Any) -> Any:
 def _load_model(folder: Path, loader: str) -> Any:
     import torch
 
-    try:
-        with use_transformers() as transformers:
+    with use_transformers() as transformers:
+        try:
             model, loading = getattr(transformers, loader).from_pretrained(
                 folder, local_files_only=True, output_loading_info=True
             )
-    except MissingExtraError:
-        raise
-    except Exception as error:  # its readers' exceptions have no common base
-        raise ExportError(f"The weights in {folder} cannot be read: {error}") from error
+        except Exception as error:  # its readers' exceptions have no common base
+            raise ExportError(f"The weights in {folder} cannot be read: {error}") from error
     # transformers fills what a file lacks with random numbers; a BERT's pooler is not used here
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
     if missing:

@@ -28,12 +28,13 @@ from torch import nn
 
 from benchmarks.harness.results import ROOT, name_machine, read_result, write_result
 from edgesplit._types import Float32
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.session import open_session
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.export import export_model, find_cut, load_classifier
 from edgesplit.export.graph.cut import Cut
-from edgesplit.export.graph.parity import Parity, measure_parity, run_session
+from edgesplit.export.graph.parity import Parity, measure_parity
 from edgesplit.export.graph.trace import NormalizedBackbone, normalize_clips
 from edgesplit.export.models.classifier import Choices, Classifier
 from edgesplit.export.models.huggingface import PROCESSOR_FILES, use_transformers
@@ -204,12 +205,13 @@ def latency(
     cut: Cut, backbone: bytes, head: bytes, clip: Float32, preprocessing: Preprocessing
 ) -> dict[str, float]:
     """Median milliseconds from one clip to its logits, in ONNX Runtime and in torch."""
-    sessions = [open_session(part, threads=1) for part in (backbone, head)]
+    backend = OrtBackend(backbone, threads=1)
+    session = open_session(head, threads=1)
     module = NormalizedBackbone(cut.backbone.model, preprocessing)
     tensor = torch.from_numpy(clip)
 
     def run_onnx() -> None:
-        run_session(sessions[1], features=run_session(sessions[0], clip=clip))
+        session.run(["logits"], {"features": backend.run(clip)})
 
     def run_torch() -> None:
         with torch.inference_mode():

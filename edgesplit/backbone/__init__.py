@@ -6,7 +6,7 @@ backends   clip -> feature by ONNX Runtime, or by any function
 difference how far features or logits differ
 features   a folder of videos -> features, each computed once
 ranges     the range of each value on clips
-graph      tools to rewrite a backbone's graph
+graph      what a rewrite of a backbone takes and returns, and tools to write one
 fp16, int8, attention
            rewrite a backbone in half precision, in 8 bits, with fused attention
 fuse       backbone and head in one ONNX file

@@ -15,8 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import Wiring, infer_sizes, living_nodes, open_flat, replace_nodes
-from edgesplit.backbone.ranges import Rewritten
+from edgesplit.backbone.graph import Rewritten, Wiring, attributes, open_flat, replace_nodes
 from edgesplit.errors import ExportError
 
 __all__ = ["fuse_attention"]
@@ -36,11 +35,10 @@ def fuse_attention(backbone: bytes, clips: Iterable[Float32] = ()) -> Rewritten:
     """
     model = open_flat(backbone)
     graph = model.graph
-    sizes = infer_sizes(model)
-    wiring = Wiring(graph)
+    wiring = Wiring(model)
     found = {}
     for node in graph.node:
-        if node.op_type == "Softmax" and (attention := _find(wiring, node, sizes)):
+        if node.op_type == "Softmax" and (attention := _find(wiring, node)):
             found[attention.result] = attention
     if not found:
         raise ExportError(
@@ -51,7 +49,7 @@ def fuse_attention(backbone: bytes, clips: Iterable[Float32] = ()) -> Rewritten:
     for node in graph.node:
         attention = found.get(node.output[0])
         nodes += [node] if attention is None else _write(attention, wiring.weights)
-    replace_nodes(graph, living_nodes(nodes, graph), wiring.weights)
+    replace_nodes(graph, nodes, wiring.weights)
     model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
     return Rewritten(model.SerializeToString(deterministic=True))
 
@@ -69,11 +67,9 @@ class _Attention:
     result: str
 
 
-def _find(
-    wiring: Wiring, softmax: onnx.NodeProto, sizes: dict[str, tuple[int, ...]]
-) -> _Attention | None:
+def _find(wiring: Wiring, softmax: onnx.NodeProto) -> _Attention | None:
     """Return the attention around a softmax; None if there is none, or it has a mask."""
-    axis = next((a.i for a in softmax.attribute if a.name == "axis"), -1)
+    axis = attributes(softmax).get("axis", -1)
     mixed = wiring.only_user(softmax.output[0])
     product, scale = _unscaled(wiring, softmax.input[0])
     scores = wiring.maker(product, "MatMul")
@@ -83,7 +79,8 @@ def _find(
         return None
     queries, of_queries = _unscaled(wiring, scores.input[0])
     keys, of_keys = _unscaled(wiring, scores.input[1])
-    of, with_, by = (sizes.get(name, ()) for name in (queries, keys, mixed.input[1]))
+    values = mixed.input[1]
+    of, with_, by = (wiring.sizes.get(name, ()) for name in (queries, keys, values))
     # What broadcasts over clips or heads, or has values of another size, is left alone.
     alike = len(of) == 4 and of[1] and of[3] and (*of[:2], of[3]) == (*with_[:2], *with_[2:3])
     if not alike or len(with_) != 4 or len(by) != 4 or (*of[:2], of[3]) != (*by[:2], by[3]):
@@ -91,14 +88,7 @@ def _find(
     scale *= of_queries * of_keys
     if not scale:  # to the operator, 0 means its own choice
         return None
-    return _Attention(
-        queries=queries,
-        keys=keys,
-        values=mixed.input[1],
-        scale=scale,
-        n_heads=of[1],
-        result=mixed.output[0],
-    )
+    return _Attention(queries, keys, values, scale, n_heads=of[1], result=mixed.output[0])
 
 
 def _unscaled(wiring: Wiring, name: str) -> tuple[str, float]:
@@ -126,10 +116,9 @@ def _write(attention: _Attention, weights: dict[str, onnx.TensorProto]) -> list[
     nodes = []
 
     def reshape(name: str, shape: list[int], result: str) -> None:
-        weights[f"{result}_shape"] = numpy_helper.from_array(
-            np.array(shape, np.int64), f"{result}_shape"
-        )
-        nodes.append(helper.make_node("Reshape", [name, f"{result}_shape"], [result]))
+        sizes = f"{result}_shape"
+        weights[sizes] = numpy_helper.from_array(np.array(shape, np.int64), sizes)
+        nodes.append(helper.make_node("Reshape", [name, sizes], [result]))
 
     def transpose(name: str, order: tuple[int, ...], result: str) -> None:
         nodes.append(helper.make_node("Transpose", [name], [result], perm=order))

@@ -18,8 +18,8 @@ import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import open_flat, replace_nodes
-from edgesplit.backbone.ranges import RangeReport, Ranges, Rewritten, measure_ranges
+from edgesplit.backbone.graph import RangeReport, Rewritten, open_flat, replace_nodes
+from edgesplit.backbone.ranges import Ranges, measure_ranges
 from edgesplit.errors import ExportError
 
 __all__ = ["HIGHEST", "LOWEST", "round_halves", "to_fp16"]
@@ -92,11 +92,11 @@ def to_fp16(backbone: bytes, clips: Iterable[Float32]) -> Rewritten:
     try:
         halving = _Halving(model)
         ranges = measure_ranges(model, halving.watched, clips, halves=halving.halves)
-        halving.rewrite(ranges)
+        report = halving.rewrite(ranges)
         onnx.checker.check_model(model, full_check=True)  # infers every type, strictly
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"The backbone cannot be written with float16 inside: {error}") from error
-    return Rewritten(model.SerializeToString(deterministic=True), halving.report(ranges))
+    return Rewritten(model.SerializeToString(deterministic=True), report)
 
 
 def round_halves(backbone: bytes) -> bytes:
@@ -119,8 +119,7 @@ def round_halves(backbone: bytes) -> bytes:
             if types.get(name) == TensorProto.FLOAT16:
                 node.output[place] = f"{name}/unrounded"
                 nodes.append(helper.make_node("Identity", [node.output[place]], [name]))
-    model.graph.ClearField("node")
-    model.graph.node.extend(nodes)
+    replace_nodes(model.graph, nodes, {tensor.name: tensor for tensor in model.graph.initializer})
     data: bytes = model.SerializeToString()
     return data
 
@@ -142,9 +141,8 @@ class _Halving:
         halves = {name for name, kind in types.items() if kind == TensorProto.FLOAT16}
         self.halves = halves - self.weights.keys()
         """Values that the backbone itself holds in float16."""
-        names = {*self.weights, *self.floats}
         self.suffix = "_fp16"
-        while any(name.endswith(self.suffix) for name in names):
+        while any(name.endswith(self.suffix) for name in (*self.weights, *self.floats)):
             self.suffix = "_" + self.suffix
         given = [entry.name for entry in graph.input if entry.name in self.floats]
         self.held = {(name, False) for name in (*self.weights, *given)}
@@ -152,49 +150,39 @@ class _Halving:
         self.nodes: list[onnx.NodeProto] = []
         self.kept = self._kept(graph)
         """First outputs of the nodes that compute in float32."""
-        self.n_operators = len(graph.node)
-        self.n_kept = 0
-        """Nodes that compute in float32 because of the range of their values."""
         self.watched = set[str]().union(
             *(self._values_of(node) for node in graph.node if node.output[0] not in self.kept)
         )
         """Values whose range is measured: those that float16 would hold."""
 
-    def rewrite(self, ranges: Ranges) -> None:
-        """Replace the graph's nodes and weights.
+    def rewrite(self, ranges: Ranges) -> RangeReport:
+        """Replace the graph's nodes and weights; return what the ranges decided.
 
         Raises:
             ExportError: the backbone itself holds a value in float16 that overflows.
         """
         graph = self.graph
+        sizes = {name: _size(ends) for name, ends in ranges.items()}
         for name in sorted(self.halves):
-            if not _size(ranges[name]) <= FLOAT16_MAX:
+            if not sizes[name] <= FLOAT16_MAX:
                 raise ExportError(
                     f"The backbone itself computes {name!r} in float16, and on these clips it "
-                    f"reaches {_size(ranges[name]):.3g}: float16 ends at {FLOAT16_MAX:,.0f}. "
+                    f"reaches {sizes[name]:.3g}: float16 ends at {FLOAT16_MAX:,.0f}. "
                     "Export the model in float32."
                 )
+        n_kept, n_operators = 0, len(graph.node)
         for node in list(graph.node):
             halve = node.output[0] not in self.kept
-            if halve and not all(_holds(ranges[name]) for name in self._values_of(node)):
+            if halve and not all(_holds(sizes[name]) for name in self._values_of(node)):
                 halve = False
-                self.n_kept += 1
+                n_kept += 1
             self._add(node, halve=halve)
         for entry in graph.output:
             if entry.name in self.floats:
                 self._ask(entry.name, half=False)
         replace_nodes(graph, self.nodes, self.weights)
-
-    def report(self, ranges: Ranges) -> RangeReport:
-        """Return what the ranges decided, once the graph is rewritten."""
-        sizes = {name: _size(ends) for name, ends in ranges.items()}
         value = max(sizes, key=lambda name: np.nan_to_num(sizes[name]), default="")
-        return RangeReport(
-            n_kept=self.n_kept,
-            n_operators=self.n_operators,
-            largest=sizes.get(value, 0.0),
-            value=value,
-        )
+        return RangeReport(n_kept, n_operators, largest=sizes.get(value, 0.0), value=value)
 
     def _values_of(self, node: onnx.NodeProto) -> set[str]:
         """Return the float32 values that a node reads and gives, without weights."""
@@ -284,7 +272,6 @@ def _size(ends: tuple[float, float]) -> float:
     return float(np.max([0.0, *(abs(end) for end in ends if not math.isinf(end))]))
 
 
-def _holds(ends: tuple[float, float]) -> bool:
-    """Return True if float16 can hold this range with the margin; False for NaN."""
-    size = _size(ends)
+def _holds(size: float) -> bool:
+    """Return True if float16 can hold values of this size with the margin; False for NaN."""
     return size == 0 or LOWEST <= size < HIGHEST

@@ -61,11 +61,11 @@ def fuse_models(
         BackendError: ONNX Runtime refuses it, or a weight lies outside the backbone's bytes.
     """
     check_self_contained(backbone)
-    if len(backbone) + len(head.to_bytes()) > LARGEST_BYTES:
+    n_bytes = len(backbone) + len(head.to_bytes())
+    if n_bytes > LARGEST_BYTES:
         raise ExportError(
-            f"Backbone and head take {(len(backbone) + len(head.to_bytes())) / 1e9:.2f} GB; one "
-            f"ONNX file holds {LARGEST_BYTES / 1e9:.2f} GB. Fuse the fp16 or int8 variant, or keep "
-            "two files."
+            f"Backbone and head take {n_bytes / 1e9:.2f} GB; one ONNX file holds "
+            f"{LARGEST_BYTES / 1e9:.2f} GB. Fuse the fp16 or int8 variant, or keep two files."
         )
     data = join_models(onnx.load_model_from_string(backbone), head)
     difference = _compare(data, backbone, head, clip_shape=clip_shape, optimize=optimize)

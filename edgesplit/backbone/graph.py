@@ -1,18 +1,59 @@
-"""Tools to rewrite a backbone's graph."""
+"""What a rewrite of a backbone takes and returns, and tools to write one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from edgesplit._types import Float32
 from edgesplit.backbone.identity import check_self_contained
 from edgesplit.errors import ExportError
 
-__all__ = ["Wiring", "infer_sizes", "living_nodes", "open_flat", "replace_nodes", "skeleton"]
+__all__ = [
+    "RangeReport",
+    "Rewrite",
+    "Rewritten",
+    "Wiring",
+    "attributes",
+    "open_flat",
+    "replace_nodes",
+    "skeleton",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RangeReport:
+    """Which operators stay in float32 because of the ranges of a backbone's values."""
+
+    n_kept: int
+    """Operators that stay in float32 because of the range of their values."""
+    n_operators: int
+    """All operators of the backbone."""
+    largest: float
+    """Largest absolute number among the values that float16 might have held."""
+    value: str
+    """Name of the value that has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A backbone in another form."""
+
+    data: bytes
+    """The ONNX file."""
+    ranges: RangeReport | None = None
+    """For fp16: what the ranges of the values decided."""
+
+
+Rewrite = Callable[[bytes, Iterable[Float32]], Rewritten]
+"""Rewrites a backbone's ONNX bytes, with clips to measure ranges on: `clip_shape` float32 in 0..1
+each, taken one at a time. Equal inputs give equal bytes."""
 
 
 def open_flat(backbone: bytes) -> onnx.ModelProto:
@@ -40,16 +81,19 @@ _MAX_SHAPE = 64
 
 
 class Wiring:
-    """The maker and the users of each value of a graph, as it was when this was created."""
+    """Makers, users and sizes of a graph's values, as they were when this was created."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graph = model.graph
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
         self._makers = {name: node for node in graph.node for name in node.output}
         self._users: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
                 self._users.setdefault(name, []).append(node)
-        self._results = {entry.name for entry in graph.output}
+        self.results = {entry.name for entry in graph.output}
+        self.sizes = _infer_sizes(model)
+        """Sizes of the axes of every value whose rank is known; 0 where one is free."""
 
     def maker(self, name: str, *kinds: str) -> onnx.NodeProto | None:
         """Return the node that makes a value, if it is an operator of one of these kinds."""
@@ -59,7 +103,7 @@ class Wiring:
     def only_user(self, name: str) -> onnx.NodeProto | None:
         """Return the only node that uses a value; None if others do, or the graph returns it."""
         users = self._users.get(name, [])
-        return users[0] if len(users) == 1 and name not in self._results else None
+        return users[0] if len(users) == 1 and name not in self.results else None
 
     def scalar(self, name: str) -> float | None:
         """Return the number of a weight that holds one; None for any other value."""
@@ -77,11 +121,13 @@ class Wiring:
         return None
 
 
-def infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Return the sizes of the axes of every value whose rank is known; 0 where one is free.
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return the values of a node's attributes by name."""
+    return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
-    Inference copies the model and has a limit of 2 GB, so it gets the model without weights.
-    """
+
+def _infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    # Inference copies the model and has a limit of 2 GB, so it gets the model without weights.
     inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True).graph
     return {
         entry.name: tuple(dim.dim_value for dim in entry.type.tensor_type.shape.dim)
@@ -105,25 +151,18 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     )
 
 
-def living_nodes(nodes: list[onnx.NodeProto], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes whose results the graph's outputs depend on; `nodes` are in order."""
+def replace_nodes(
+    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], weights: Mapping[str, onnx.TensorProto]
+) -> None:
+    """Give a graph those of the nodes, which are in order, and weights that its outputs need."""
     used = {entry.name for entry in graph.output}
     living = []
     for node in reversed(nodes):
         if used.intersection(node.output):
             living.append(node)
             used.update(node.input)
-    return living[::-1]
-
-
-def replace_nodes(
-    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], weights: dict[str, onnx.TensorProto]
-) -> None:
-    """Give a graph other nodes, and those of the weights that they use."""
-    used = {name for node in nodes for name in node.input}
-    used.update(entry.name for entry in graph.output)
     kept = [tensor for name, tensor in weights.items() if name in used]
-    for field, content in (("node", nodes), ("initializer", kept), ("value_info", [])):
+    for field, content in (("node", living[::-1]), ("initializer", kept), ("value_info", [])):
         graph.ClearField(field)
         getattr(graph, field).extend(content)
 
@@ -132,18 +171,19 @@ def _name_constants(graph: onnx.GraphProto) -> None:
     """Turn Constant nodes into weights, which can be held in any precision."""
     rest = []
     for node in graph.node:
-        values = dict(_constants(node)) if node.op_type == "Constant" else {}
-        graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in values.items())
-        if not values:
+        value = _constant(node) if node.op_type == "Constant" else None
+        if value is None:
             rest.append(node)
+        else:
+            graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
     graph.ClearField("node")
     graph.node.extend(rest)
 
 
-def _constants(node: onnx.NodeProto) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
-    for attribute in node.attribute:
-        value = helper.get_attribute_value(attribute)
-        if attribute.name == "value":
-            yield node.output[0], numpy_helper.to_array(value)
-        elif attribute.name in ("value_float", "value_floats"):
-            yield node.output[0], np.asarray(value, np.float32)
+def _constant(node: onnx.NodeProto) -> npt.NDArray[np.generic] | None:
+    """Return the numbers that a Constant holds; None for texts and whole numbers."""
+    held = attributes(node)
+    if "value" in held:
+        return numpy_helper.to_array(held["value"])
+    numbers = held.get("value_float", held.get("value_floats"))
+    return None if numbers is None else np.asarray(numbers, np.float32)

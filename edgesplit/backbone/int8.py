@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgesplit._types import Float32
-from edgesplit.backbone.graph import Wiring, open_flat, replace_nodes
-from edgesplit.backbone.ranges import Ranges, Rewritten, measure_ranges
+from edgesplit.backbone.graph import Rewritten, Wiring, attributes, open_flat, replace_nodes
+from edgesplit.backbone.ranges import Ranges, measure_ranges
 from edgesplit.errors import ExportError
 
 __all__ = ["to_int8"]
@@ -52,15 +52,15 @@ def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) 
     """
     model = open_flat(backbone)
     opset = max((item.version for item in model.opset_import if not item.domain), default=1)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    layers = _find_layers(model.graph, weights)
+    wiring = Wiring(model)
+    layers = _find_layers(model.graph, wiring)
     if opset < _MIN_OPSET or not layers:
         raise ExportError(
             f"The backbone (opset {opset}, {len(layers)} convolutions and matrix products with "
             f"weights) cannot be quantized: it takes opset {_MIN_OPSET} and one of them."
         )
     ranges = _find_ranges(model, layers, clips)
-    _Rounding(model, layers, ranges, signed=signed).rewrite(weights)
+    _Rounding(wiring.weights, layers, ranges, signed).rewrite(model.graph)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -79,13 +79,11 @@ class _Layer:
     """Name of the output to quantise: this operator's, its ReLU's, or "" for none."""
 
 
-def _find_layers(graph: onnx.GraphProto, weights: dict[str, TensorProto]) -> dict[str, _Layer]:
+def _find_layers(graph: onnx.GraphProto, wiring: Wiring) -> dict[str, _Layer]:
     """Return the layers by their first output."""
-    given = {entry.name for entry in graph.output}
-    wiring = Wiring(graph)
     layers = {}
     for node in graph.node:
-        axis = _channel_axis(node, weights)
+        axis = _channel_axis(node, wiring.weights)
         if axis is None:
             continue
         outcome = ""
@@ -94,28 +92,24 @@ def _find_layers(graph: onnx.GraphProto, weights: dict[str, TensorProto]) -> dic
             after = wiring.only_user(outcome)
             if after is not None and after.op_type == "Relu":
                 outcome = after.output[0]
-        layers[node.output[0]] = _Layer(node, axis, "" if outcome in given else outcome)
+        layers[node.output[0]] = _Layer(node, axis, "" if outcome in wiring.results else outcome)
     return layers
 
 
 def _channel_axis(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> int | None:
     """Return the axis of a layer's weight with the output channels; None if it is not a layer."""
-    stored = [weights.get(name) for name in node.input[1:]]
-    if (
-        not stored
-        or node.input[0] in weights
-        or any(t is None or t.data_type != TensorProto.FLOAT for t in stored)
-    ):
+    stored = [weights[name] for name in node.input if name in weights]
+    read = [name for name in node.input if name not in weights]
+    if not stored or read != node.input[:1] or {t.data_type for t in stored} != {TensorProto.FLOAT}:
         return None
     if node.op_type == "Conv":
         return 0
-    n_axes = len(stored[0].dims) if stored[0] else 0
-    if node.op_type == "MatMul" and n_axes == 2:
+    if node.op_type == "MatMul" and len(stored[0].dims) == 2:
         return 1
     if node.op_type == "Gemm":
-        options = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        options = attributes(node)
         plain = all(options.get(name, 1) == 1 for name in ("alpha", "beta"))
-        flat = all(t is not None and len(t.dims) == 1 for t in stored[1:])
+        flat = all(len(tensor.dims) == 1 for tensor in stored[1:])
         if plain and flat and not options.get("transA", 0):
             return 0 if options.get("transB", 0) else 1
     return None
@@ -145,36 +139,32 @@ def _find_ranges(
     return {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in ranges.items()}
 
 
+@dataclass(slots=True)
 class _Rounding:
     """One conversion of a graph to 8 bits."""
 
-    def __init__(
-        self, model: onnx.ModelProto, layers: dict[str, _Layer], ranges: Ranges, *, signed: bool
-    ) -> None:
-        self.graph = model.graph
-        self.signed = signed
-        self.layers = layers
-        self.ranges = ranges
-        self.outcomes = {layer.outcome for layer in layers.values()}
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: dict[str, TensorProto] = {}
-        self.steps: dict[str, float] = {}
-        """Step of every value that is rounded by now."""
+    weights: dict[str, TensorProto]
+    layers: dict[str, _Layer]
+    ranges: Ranges
+    signed: bool
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    steps: dict[str, float] = field(default_factory=dict)
+    """Step of every value that is rounded by now."""
 
-    def rewrite(self, weights: dict[str, TensorProto]) -> None:
+    def rewrite(self, graph: onnx.GraphProto) -> None:
         """Replace the graph's nodes and weights."""
-        self.weights = dict(weights)
-        for node in list(self.graph.node):
+        outcomes = {layer.outcome for layer in self.layers.values()}
+        for node in list(graph.node):
             layer = self.layers.get(node.output[0])
             if layer is not None:
                 self._round_inputs(layer)
             for place, name in enumerate(node.input):
-                if name in self.outcomes and name in self.steps:
+                if name in outcomes and name in self.steps:
                     node.input[place] = f"{name}_dq"
             self.nodes.append(node)
-            if node.output[0] in self.outcomes:
+            if node.output[0] in outcomes:
                 self._round_value(node.output[0])
-        replace_nodes(self.graph, self.nodes, self.weights)
+        replace_nodes(graph, self.nodes, self.weights)
 
     def _round_inputs(self, layer: _Layer) -> None:
         node = layer.node
@@ -187,7 +177,6 @@ class _Rounding:
         start = None
         if bias and not self.signed:
             start = numpy_helper.to_array(self.weights[bias[0]]).astype(np.float64)
-        if start is not None:
             steps = np.maximum(steps, np.abs(start) / (step * _MOST_BIAS))
         steps = steps.astype(np.float32)
         shape = [-1 if axis == layer.axis else 1 for axis in range(stored.ndim)]
@@ -207,8 +196,7 @@ class _Rounding:
         zeros = np.zeros_like(whole, shape=steps.shape)
         parts = {f"{name}_q": whole, f"{name}_step": steps, f"{name}_zero": zeros}
         self._keep(parts)
-        self._add("DequantizeLinear", [*parts], f"{name}_dq", axis=axis)
-        return f"{name}_dq"
+        return self._add("DequantizeLinear", [*parts], f"{name}_dq", axis=axis)
 
     def _round_value(self, name: str) -> float:
         """Add the pair that rounds a value, once; return the step."""
@@ -233,5 +221,6 @@ class _Rounding:
         for name, values in parts.items():
             self.weights[name] = numpy_helper.from_array(np.asarray(values), name)
 
-    def _add(self, kind: str, inputs: list[str], output: str, **options: Any) -> None:
+    def _add(self, kind: str, inputs: list[str], output: str, **options: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **options))
+        return output

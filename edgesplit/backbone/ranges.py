@@ -1,13 +1,12 @@
 """The range of a backbone's values, measured in float32 on clips.
 
 Weights alone do not say whether float16 or 8 bits can hold what a backbone computes, so those who
-rewrite it measure; `Rewritten` is their result.
+rewrite it measure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import onnx
@@ -17,39 +16,10 @@ from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import BackendError
 
-__all__ = ["RangeReport", "Ranges", "Rewrite", "Rewritten", "measure_ranges"]
+__all__ = ["Ranges", "measure_ranges"]
 
 Ranges = dict[str, tuple[float, float]]
 """Lowest and highest number by the name of the value."""
-
-
-@dataclass(frozen=True, slots=True)
-class RangeReport:
-    """Which operators stay in float32 because of the ranges of a backbone's values."""
-
-    n_kept: int
-    """Operators that stay in float32 because of the range of their values."""
-    n_operators: int
-    """All operators of the backbone."""
-    largest: float
-    """Largest absolute number among the values that float16 might have held."""
-    value: str
-    """Name of the value that has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """A backbone in another form."""
-
-    data: bytes
-    """The ONNX file."""
-    ranges: RangeReport | None = None
-    """For fp16: what the ranges of the values decided."""
-
-
-Rewrite = Callable[[bytes, Iterable[Float32]], Rewritten]
-"""Rewrites a backbone's ONNX bytes, with clips to measure ranges on: `clip_shape` float32 in 0..1
-each, taken one at a time. Equal inputs give equal bytes."""
 
 
 _REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceSum")
@@ -79,14 +49,14 @@ def measure_ranges(
         BackendError: ONNX Runtime cannot run the backbone.
         ValueError: there are no clips.
     """
-    watched, outputs = _watch(model, set(names), set(halves))
+    watched, values = _watch(model, set(names), set(halves))
+    asked = [entry.name for entry in watched.graph.output[len(model.graph.output) :]]
     # ONNX Runtime's optimizer stays off: it fails on some graphs whose constants are outputs.
     session = open_session(watched.SerializeToString(), threads=0, optimize=False, in_order=True)
-    lowest = np.full(len(outputs), np.inf)
+    lowest = np.full(len(values), np.inf)
     highest = -lowest
     n_clips = 0
     for n_clips, clip in enumerate(clips, 1):  # noqa: B007
-        asked = [name for group in outputs.values() for name in group]
         try:
             run = session.run(asked, {"clip": clip[None]}) if asked else []  # none asked: all
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
@@ -96,13 +66,13 @@ def measure_ranges(
         lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)  # both keep NaN
     if not n_clips:
         raise ValueError("ranges are measured on clips, and there are none")
-    return dict(zip(outputs, zip(lowest.tolist(), highest.tolist(), strict=True), strict=True))
+    return dict(zip(values, zip(lowest.tolist(), highest.tolist(), strict=True), strict=True))
 
 
 def _watch(
     model: onnx.ModelProto, names: set[str], halves: set[str]
-) -> tuple[onnx.ModelProto, dict[str, tuple[str, ...]]]:
-    """Return the model with the reductions as more outputs, and their names by value."""
+) -> tuple[onnx.ModelProto, list[str]]:
+    """Return the model with three reductions of each value as more outputs, and the values."""
     graph = model.graph
     prefix = "range"
     while any(name.startswith(prefix) for node in graph.node for name in node.output):
@@ -110,7 +80,7 @@ def _watch(
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     watched.graph.ClearField("node")
-    outputs: dict[str, tuple[str, ...]] = {}
+    values: list[str] = []
 
     def reduce(name: str) -> None:
         if name not in names and name not in halves:
@@ -120,8 +90,9 @@ def _watch(
             source = f"{prefix}/{name}"
             cast = helper.make_node("Cast", [name], [source], to=TensorProto.FLOAT)
             watched.graph.node.append(cast)
-        outputs[name] = tuple(f"{prefix}/{name}/{kind}" for kind in _REDUCTIONS)
-        for kind, output in zip(_REDUCTIONS, outputs[name], strict=True):
+        values.append(name)
+        for kind in _REDUCTIONS:
+            output = f"{prefix}/{name}/{kind}"
             watched.graph.node.append(helper.make_node(kind, [source], [output], keepdims=0))
             info = helper.make_tensor_value_info(output, TensorProto.FLOAT, [])
             watched.graph.output.append(info)
@@ -132,4 +103,4 @@ def _watch(
         watched.graph.node.append(node)
         for name in node.output:
             reduce(name)
-    return watched, outputs
+    return watched, values

@@ -10,12 +10,10 @@ from positions. Whatever a later exporter adds is left behind by construction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper, inliner, numpy_helper
+from onnx.external_data_helper import set_external_data
 
 from edgesplit.backbone import identity as backbone
 from edgesplit.backbone.graph import skeleton
@@ -70,48 +68,36 @@ def canonical_backbone(
         [_float_value(INPUT_NAME, clip_shape)],
         [_float_value(OUTPUT_NAME, [feature_dim])],
     )
+    opsets = [helper.make_opsetid("", OPSET)]
     canonical = helper.make_model(
-        graph,
-        producer_name="edgesplit",
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="edgesplit"
     )
-    weights = _order_weights(model.graph, names)
-    outside = sum(_n_bytes(tensor) for tensor, _ in weights) > backbone.LARGEST_BYTES
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    used = [name for name in names if name in weights]  # in order of first use
+    # One array at a time: all of them would take the memory twice.
+    n_bytes = sum(numpy_helper.to_array(weights[name]).nbytes for name in used)
+    outside = n_bytes > backbone.LARGEST_BYTES
     data = bytearray()
-    for tensor, name in weights:
+    for name in used:
         # Through an array: one encoding (raw little-endian) whichever of the two torch chose.
-        array = numpy_helper.to_array(tensor)
-        canonical.graph.initializer.append(
-            _store_outside(array, name, data)
-            if outside and array.nbytes > _SMALL
-            else numpy_helper.from_array(array, name)
-        )
+        array = numpy_helper.to_array(weights[name])
+        tensor = numpy_helper.from_array(array, names[name])
+        if outside and array.nbytes > _SMALL:
+            _move_outside(tensor, data)
+        canonical.graph.initializer.append(tensor)
     # The checker looks for external weights on the disk, where they are not yet.
     onnx.checker.check_model(skeleton(canonical) if outside else canonical, full_check=True)
     written: bytes = canonical.SerializeToString(deterministic=True)
     return LargeBackbone(written, data) if outside else written
 
 
-def _store_outside(array: npt.NDArray[Any], name: str, data: bytearray) -> onnx.TensorProto:
-    """Add a weight to the data; return the tensor that says where it is."""
+def _move_outside(tensor: onnx.TensorProto, data: bytearray) -> None:
+    """Move a weight's numbers into the data; the tensor then says where they are."""
     data.extend(b"\0" * (-len(data) % _ALIGNMENT))
-    place = {"location": backbone.WEIGHTS, "offset": len(data), "length": array.nbytes}
-    data.extend(np.ascontiguousarray(array).data.cast("B"))
-    tensor = onnx.TensorProto(
-        name=name,
-        dims=array.shape,
-        data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
-        data_location=onnx.TensorProto.EXTERNAL,
-    )
-    for key, value in place.items():
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
-
-
-def _n_bytes(tensor: onnx.TensorProto) -> int:
-    size = int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
-    return size * int(np.prod(tensor.dims, dtype=np.int64))
+    length = len(tensor.raw_data)
+    set_external_data(tensor, backbone.WEIGHTS, offset=len(data), length=length)
+    data.extend(tensor.raw_data)
+    tensor.ClearField("raw_data")
 
 
 def _check_supported(model: onnx.ModelProto) -> None:
@@ -144,7 +130,10 @@ def _check_supported(model: onnx.ModelProto) -> None:
 
 
 def _name_values(graph: onnx.GraphProto) -> dict[str, str]:
-    """Map every value to its position: `w0`… are weights in order of first use, `v0`… results."""
+    """Map every value to its position: `w0`… are weights in order of first use, `v0`… results.
+
+    They are in the order in which the nodes name them.
+    """
     names = {"": "", graph.input[0].name: INPUT_NAME}
     weights = {tensor.name for tensor in graph.initializer}
     n_weights = n_results = 0
@@ -178,14 +167,6 @@ def _rewrite_attributes(node: onnx.NodeProto) -> Iterator[onnx.AttributeProto]:
         if attribute.type == onnx.AttributeProto.TENSOR:
             value = numpy_helper.from_array(numpy_helper.to_array(value), "")
         yield helper.make_attribute(attribute.name, value, attr_type=attribute.type)
-
-
-def _order_weights(
-    graph: onnx.GraphProto, names: dict[str, str]
-) -> list[tuple[onnx.TensorProto, str]]:
-    """Return the weights that are used, with their new names, in order of first use."""
-    used = [(tensor, names[tensor.name]) for tensor in graph.initializer if tensor.name in names]
-    return sorted(used, key=lambda pair: int(pair[1].removeprefix("w")))
 
 
 def _float_value(name: str, shape: Sequence[int]) -> onnx.ValueInfoProto:

@@ -26,10 +26,10 @@ from edgesplit.errors import ExportError
 from edgesplit.export.graph.hooks import (
     Call,
     FeatureTap,
+    enlarge,
     is_linear,
     logits_of,
     rows_per_clip,
-    run_enlarged,
     run_watching,
     tensors_of,
 )
@@ -40,6 +40,7 @@ from edgesplit.export.graph.tail import (
     find_tail,
     relative_difference,
 )
+from edgesplit.export.wording import listing
 
 __all__ = ["Cut", "find_cut"]
 
@@ -51,16 +52,6 @@ _LARGE_LOGITS = (10.0, 100.0, 1000.0)
 
 _NOT_A_CHOICE = ("multi_label_classification", "regression")
 """Values of `problem_type` in a Hugging Face configuration whose scores are no softmax."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A head that was found in a model."""
-
-    layer: str
-    averaged: bool
-    tail: Tail
-    output: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,8 +98,7 @@ class Cut:
             ExportError: the model's output is not what the tail makes of the layer.
         """
         with torch.inference_mode():
-            features, rows, output = self.backbone.run(inputs)
-            scores = tensors_of(output)[self.output].reshape(rows.shape).float()
+            features, rows, scores = self._watch(inputs)
             difference = self.tail.difference(rows, scores)
         if not difference <= _DRIFT:  # so that NaN is refused, too
             raise ExportError(
@@ -117,6 +107,11 @@ class Cut:
                 "first clips showed. A factor must be constant, and nothing may be clipped."
             )
         return features, scores if not self.tail.function else rows * self.tail.scale
+
+    def _watch(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the features, the rows `(N, C)` of the layer and the model's scores `(N, C)`."""
+        features, rows, output = self.backbone.run(inputs)
+        return features, rows, tensors_of(output)[self.output].reshape(rows.shape).float()
 
 
 def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) -> Cut:
@@ -142,25 +137,28 @@ def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) 
     with torch.inference_mode():
         logits = _repeatable_logits(model, clips)
         if head_layer is None:
-            found = _search(model, clips, n_classes=logits.shape[1])
+            cut = _search(model, clips, n_classes=logits.shape[1])
         else:
-            found = _take_named(model, clips, head_layer)
-        _check_large_logits(model, clips, found)
-    weight, bias = _copy_rows(_linear_layers(model)[found.layer])
+            cut = _take_named(model, clips, head_layer)
+        _check_large_logits(cut, clips)
+    return cut
+
+
+def _cut_at(model: nn.Module, layer: str, tail: Tail, *, averaged: bool, output: int = 0) -> Cut:
+    weight, bias = _copy_rows(model.get_submodule(layer))
     if len(weight) < 2:
         raise ExportError(
-            f"{found.layer!r} gives one number per clip, a score and not a choice between classes: "
+            f"{layer!r} gives one number per clip, a score and not a choice between classes: "
             "there is no class to split."
         )
-    scale = np.float32(found.tail.scale)
     return Cut(
-        backbone=FeatureTap(model, found.layer, averaged=found.averaged).eval(),
-        layer=found.layer,
-        weight=weight * scale,
-        bias=bias * scale,
-        averaged=found.averaged,
-        tail=found.tail,
-        output=found.output,
+        backbone=FeatureTap(model, layer, averaged=averaged).eval(),
+        layer=layer,
+        weight=weight * np.float32(tail.scale),
+        bias=bias * np.float32(tail.scale),
+        averaged=averaged,
+        tail=tail,
+        output=output,
     )
 
 
@@ -230,19 +228,18 @@ def _copy_rows(head: nn.Module) -> tuple[Float32, Float32]:
     return rows, zeros if bias is None else bias.numpy().copy()
 
 
-def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> _Found:
-    """Return the last layer whose output becomes the model's by a tail that can be undone."""
+def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> Cut:
+    """Return the cut at the last layer whose output becomes the model's by a known tail."""
     layers = _linear_layers(model)
     if not layers:
+        name, last = list(model.named_modules())[-1]
         raise ExportError(
             f"{type(model).__name__} has no nn.Linear layer, so it has no head to edit "
-            f"(its last layer is {_last_layer(model)}). End the model in nn.Linear(features, "
-            "classes) on pooled features, or in a 1x1x1 convolution and a mean."
+            f"(its last layer is {type(last).__name__} {name!r}). End the model in "
+            "nn.Linear(features, classes) on pooled features, or in a 1x1x1 convolution and a mean."
         )
     # Only outputs that can be the logits are kept: all of a transformer's would fill the memory.
-    calls, output = run_watching(
-        model, clips, list(layers), lambda outputs: outputs.shape[-1] == n_classes
-    )
+    calls, output = run_watching(model, clips, list(layers), width=n_classes)
     # Of this run: hooks turn off torch's fused transformer layers, which round otherwise.
     logits = logits_of(output, model, len(clips))
     if not calls:
@@ -253,15 +250,15 @@ def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> _Found:
         if tail is not None:
             _check_called_once(call.layer, calls)
             _check_is_plain(layers[call.layer], call)
-            return _Found(call.layer, averaged, tail)
+            return _cut_at(model, call.layer, tail, averaged=averaged)
     _check_called_once(calls[-1].layer, calls)
     raise _unexplained_tail(calls[-1], logits)
 
 
-def _take_named(model: nn.Module, clips: Tensor, name: str) -> _Found:
-    """Return the layer the user named, checked against all that the model returns."""
+def _take_named(model: nn.Module, clips: Tensor, name: str) -> Cut:
+    """Return the cut at the layer the user named, checked against all that the model returns."""
     _check_is_linear(model, name)
-    calls, output = run_watching(model, clips, [name], lambda _: True)
+    calls, output = run_watching(model, clips, [name])
     if not calls:
         raise ExportError(f"{name!r} does not run when the model sees a clip. Name another layer.")
     _check_called_once(name, calls)
@@ -279,7 +276,7 @@ def _take_named(model: nn.Module, clips: Tensor, name: str) -> _Found:
     }
     for index, tensor in alike.items():
         if (tail := find_tail(rows, tensor)) is not None:
-            return _Found(name, averaged, tail, index)
+            return _cut_at(model, name, tail, averaged=averaged, output=index)
     if alike:
         raise _unexplained_tail(calls[0], next(iter(alike.values())))
     raise ExportError(
@@ -297,24 +294,23 @@ def _check_is_linear(model: nn.Module, name: str) -> None:
     if name in parts:
         raise ExportError(
             f"{name!r} is {type(parts[name]).__name__}, not a linear layer. "
-            f"Linear layers: {_listing(list(layers))}"
+            f"Linear layers: {listing(list(layers))}"
         )
     near = difflib.get_close_matches(name, layers, n=3) or list(layers)[-3:]
-    raise ExportError(f"The model has no layer {name!r}. Nearest linear layers: {_listing(near)}")
+    raise ExportError(f"The model has no layer {name!r}. Nearest linear layers: {listing(near)}")
 
 
-def _check_large_logits(model: nn.Module, clips: Tensor, found: _Found) -> None:
+def _check_large_logits(cut: Cut, clips: Tensor) -> None:
     """Raise ExportError if large logits have another tail, as where they are clipped.
 
     The logits of noise are small; on them a clip or a cap shows nothing.
     """
     for largest in _LARGE_LOGITS:
-        call, output = run_enlarged(model, clips, found.layer, largest)
-        rows = rows_per_clip(call.outputs, len(clips), averaged=found.averaged)
-        scores = tensors_of(output)[found.output].reshape(rows.shape).float()
-        if not found.tail.difference(rows, scores) <= _DRIFT:
+        with enlarge(cut.backbone.model, cut.layer, largest):
+            _, rows, scores = cut._watch(clips)
+        if not cut.tail.difference(rows, scores) <= _DRIFT:
             raise ExportError(
-                f"What follows {found.layer!r} changes large logits: where they reach "
+                f"What follows {cut.layer!r} changes large logits: where they reach "
                 f"{largest:.0f}, the model's output is something else. Nothing may clip, cap or "
                 "threshold them: a bundle's scores would not be the model's."
             )
@@ -383,14 +379,3 @@ def _unexplained_tail(call: Call, logits: Tensor) -> ExportError:
         f"({describe_difference(rows, logits)}). The bundle's scores would not be the model's. "
         "Only a mean, a positive constant factor and a softmax or log-softmax may follow the layer."
     )
-
-
-def _last_layer(model: nn.Module) -> str:
-    leaves = [item for item in model.named_modules() if not list(item[1].children())]
-    name, layer = leaves[-1]
-    return f"{type(layer).__name__} {name!r}"
-
-
-def _listing(names: list[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{shown}, and {len(names) - 5} more" if len(names) > 5 else shown or "none"

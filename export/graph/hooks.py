@@ -9,21 +9,22 @@ the layer, and torch's exporter traces through them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from edgesplit.errors import ExportError
 
 __all__ = [
     "Call",
     "FeatureTap",
+    "enlarge",
     "is_linear",
     "logits_of",
     "rows_per_clip",
-    "run_enlarged",
     "run_watching",
     "tensors_of",
 ]
@@ -60,7 +61,7 @@ class FeatureTap(nn.Module):
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Tensor, object]:
         """Return features `(N, D)`, the head layer's `(N, C)` and what the model returned."""
-        calls, output = run_watching(self.model, inputs, [self.layer], lambda _: True)
+        calls, output = run_watching(self.model, inputs, [self.layer])
         features, rows = (
             rows_per_clip(tensor, inputs.shape[0], averaged=self.averaged)
             for tensor in (calls[-1].inputs, calls[-1].outputs)
@@ -79,9 +80,9 @@ def is_linear(layer: nn.Module) -> bool:
 
 
 def run_watching(
-    model: nn.Module, clips: Tensor, layers: list[str], keep: Callable[[Tensor], bool]
+    model: nn.Module, clips: Tensor, layers: list[str], *, width: int | None = None
 ) -> tuple[list[Call], object]:
-    """Run the model once; return the calls of `layers` whose output `keep` accepts, in order."""
+    """Run the model once; return the calls of `layers` in order, or those with `(…, width)` out."""
     calls: list[Call] = []
 
     def watch(
@@ -94,34 +95,27 @@ def run_watching(
         inputs = args[0] if args else kwargs["input"]
         if isinstance(module, _CONVOLUTIONS):
             inputs, outputs = inputs.movedim(1, -1), outputs.movedim(1, -1)
-        if keep(outputs):
+        if width in (None, outputs.shape[-1]):
             calls.append(Call(layer, inputs, outputs))
 
-    handles = [
-        model.get_submodule(layer).register_forward_hook(partial(watch, layer), with_kwargs=True)
-        for layer in layers
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            module = model.get_submodule(layer)
+            hook = module.register_forward_hook(partial(watch, layer), with_kwargs=True)
+            hooks.enter_context(hook)
         return calls, model(clips)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def run_enlarged(
-    model: nn.Module, clips: Tensor, layer: str, largest: float
-) -> tuple[Call, object]:
-    """Run the model with a layer's output scaled so that its largest value is `largest`."""
+def enlarge(model: nn.Module, layer: str, largest: float) -> RemovableHandle:
+    """Scale a layer's output so that its largest value is `largest`, until the handle is closed.
 
-    def enlarge(module: nn.Module, args: object, outputs: Tensor) -> Tensor:
+    Hooks that come later see the scaled output.
+    """
+
+    def scale(module: nn.Module, args: object, outputs: Tensor) -> Tensor:
         return outputs * (largest / outputs.abs().max().clamp(min=1e-6))
 
-    handle = model.get_submodule(layer).register_forward_hook(enlarge)  # before the watching one
-    try:
-        calls, output = run_watching(model, clips, [layer], lambda _: True)
-    finally:
-        handle.remove()
-    return calls[0], output
+    return model.get_submodule(layer).register_forward_hook(scale)
 
 
 def logits_of(output: object, model: nn.Module, n_clips: int) -> Tensor:

@@ -11,35 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from edgesplit._types import Float32
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.identity import Backbone
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
 from edgesplit.export.graph.cut import Cut
+from edgesplit.export.graph.tail import relative_difference
 from edgesplit.export.graph.trace import normalize_clips
 from edgesplit.video.preprocessing import Preprocessing
 
-if TYPE_CHECKING:
-    import onnxruntime
-
-__all__ = [
-    "FP32_TOLERANCE",
-    "Parity",
-    "check_parity",
-    "measure_parity",
-    "random_clips",
-    "run_session",
-]
+__all__ = ["FP32_TOLERANCE", "Parity", "check_parity", "measure_parity", "random_clips"]
 
 FP32_TOLERANCE = 1e-4
 """Largest relative difference of features and of logits that float32 rounding explains."""
-
-_TINY = float(np.finfo(np.float32).tiny)  # keeps 0 / 0 at 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +63,28 @@ def measure_parity(
         preprocessing: The one folded into the backbone.
 
     Raises:
-        BackendError: ONNX Runtime refuses a part.
-        ExportError: ONNX Runtime fails while running one.
+        BackendError: ONNX Runtime refuses a part, or fails while running the backbone.
         ValueError: No batches.
     """
-    backbone_session, head_session = (open_session(model, threads=0) for model in (backbone, head))
-    torch_side: list[tuple[Float32, Float32]] = []
-    exported: list[tuple[Float32, Float32]] = []
+    backend, head_session = OrtBackend(backbone), open_session(head, threads=0)
+    by_torch: list[tuple[Tensor, Tensor]] = []
+    exported: list[tuple[Tensor, Tensor]] = []
     for batch in batches:
-        features, logits = cut.run(normalize_clips(torch.from_numpy(batch), preprocessing))
-        torch_side.append((features.numpy(), logits.numpy()))
-        values = run_session(backbone_session, clip=batch)
-        exported.append((values, run_session(head_session, features=values)))
-    if not torch_side:
+        by_torch.append(cut.run(normalize_clips(torch.from_numpy(batch), preprocessing)))
+        rows = backend.run(batch)
+        (scores,) = head_session.run(["logits"], {"features": rows})
+        exported.append((torch.from_numpy(rows), torch.from_numpy(scores)))
+    if not by_torch:
         raise ValueError("parity needs at least one batch of clips")
-    wanted_features, wanted_logits = _stack(torch_side)
-    features_found, logits_found = _stack(exported)
+    wanted_features, wanted_logits = map(torch.cat, zip(*by_torch, strict=True))
+    features, logits = map(torch.cat, zip(*exported, strict=True))
     winners = wanted_logits.argmax(1)
     return Parity(
-        features=_relative(features_found, wanted_features),
-        logits=_relative(logits_found, wanted_logits),
-        top1_agreement=float((logits_found.argmax(1) == winners).mean()),
+        features=relative_difference(features, wanted_features),
+        logits=relative_difference(logits, wanted_logits),
+        top1_agreement=float((logits.argmax(1) == winners).double().mean()),
         n_clips=len(winners),
-        n_winners=len(np.unique(winners)),
+        n_winners=len(set(winners.tolist())),
     )
 
 
@@ -136,29 +125,3 @@ def _random_batch(rng: np.random.Generator, n_clips: int, clip_shape: Sequence[i
     share, low, high = rng.random((3, n_clips, *[1] * len(clip_shape)), np.float32)
     mixed: Float32 = low + (high - low) * (share * coarse + (1 - share) * noise)
     return mixed
-
-
-def run_session(session: onnxruntime.InferenceSession, **inputs: Float32) -> Float32:
-    """Return the first output.
-
-    Raises:
-        ExportError: ONNX Runtime fails on these inputs.
-    """
-    try:
-        output: Float32 = session.run([session.get_outputs()[0].name], inputs)[0]
-    except Exception as error:  # its exceptions have no common base of their own
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in inputs.items())
-        raise ExportError(
-            f"ONNX Runtime cannot run the exported model on {shapes}: {error}"
-        ) from error
-    return output
-
-
-def _stack(results: list[tuple[Float32, Float32]]) -> tuple[Float32, Float32]:
-    features, logits = zip(*results, strict=True)
-    return np.concatenate(features), np.concatenate(logits)
-
-
-def _relative(values: Float32, reference: Float32) -> float:
-    largest = float(np.abs(values - reference).max())
-    return largest / max(float(np.abs(reference).max()), _TINY)

@@ -10,24 +10,21 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from edgesplit.backbone.graph import Wiring, infer_sizes, living_nodes
+from edgesplit.backbone.graph import Wiring, attributes, replace_nodes
 
 __all__ = ["respell"]
 
 
 def respell(model: onnx.ModelProto) -> None:
-    """Rewrite the patterns in place; nodes that nobody needs any more are left out."""
+    """Rewrite the patterns in place; nodes and weights that nobody needs are left out."""
     graph = model.graph
-    wiring = Wiring(graph)
-    sizes = infer_sizes(model)
+    wiring = Wiring(model)
     for node in graph.node:
         if node.op_type == "Mul":
             _respell_gelu(wiring, node)
         elif node.op_type == "Reshape":
-            _respell_keys(wiring, node, sizes)
-    living = living_nodes(list(graph.node), graph)
-    graph.ClearField("node")
-    graph.node.extend(living)
+            _respell_keys(wiring, node)
+    replace_nodes(graph, list(graph.node), wiring.weights)
 
 
 def _respell_gelu(wiring: Wiring, last: onnx.NodeProto) -> None:
@@ -46,24 +43,20 @@ def _respell_gelu(wiring: Wiring, last: onnx.NodeProto) -> None:
             return
 
 
-def _respell_keys(wiring: Wiring, last: onnx.NodeProto, sizes: dict[str, tuple[int, ...]]) -> None:
+def _respell_keys(wiring: Wiring, last: onnx.NodeProto) -> None:
     """Into three dimensions, the last two exchanged, and back: that is one transposition of four.
 
     torch computes the sizes for it from the value itself, a dozen operators each time.
     """
     turned = wiring.maker(last.input[0], "Transpose")
     flat = wiring.maker(turned.input[0], "Reshape") if turned is not None else None
-    if turned is None or flat is None or _order(turned) != [0, 2, 1]:
+    if turned is None or flat is None or attributes(turned).get("perm") != [0, 2, 1]:
         return
     source = flat.input[0]
-    shapes = [sizes.get(name, ()) for name in (source, flat.output[0], last.output[0])]
+    shapes = [wiring.sizes.get(name, ()) for name in (source, flat.output[0], last.output[0])]
     if [len(shape) for shape in shapes] != [4, 3, 4] or not all(shapes[0][1:]):
         return
     _, heads, tokens, size = shapes[0]
     if shapes[1][1:] == (tokens, size) and shapes[2][1:] == (heads, size, tokens):
         output = list(last.output)
         last.CopyFrom(helper.make_node("Transpose", [source], output, perm=[0, 1, 3, 2]))
-
-
-def _order(node: onnx.NodeProto) -> list[int]:
-    return [int(axis) for attribute in node.attribute for axis in attribute.ints]

@@ -20,6 +20,7 @@ from edgesplit.backbone.identity import Backbone
 from edgesplit.errors import ExportError
 from edgesplit.export.graph.canonical import INPUT_NAME, OPSET, OUTPUT_NAME, canonical_backbone
 from edgesplit.export.graph.cut import Cut
+from edgesplit.export.wording import causes, first_line
 from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["NormalizedBackbone", "export_backbone", "normalize_clips"]
@@ -97,8 +98,9 @@ def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
                 verbose=False,
             )
         except Exception as error:  # the exporter lets through whatever tracing raises
+            cause = causes(error)[-1]  # what wraps it is pages of advice
             raise ExportError(
-                f"torch cannot export the backbone: {_root_cause(error)}\n"
+                f"torch cannot export the backbone: {type(cause).__name__}: {first_line(cause)}\n"
                 "Usual causes: branches on tensor values, the batch size used as a plain number, "
                 "an operation that ONNX lacks."
             ) from error
@@ -124,12 +126,3 @@ def _quiet_exporter() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _root_cause(error: BaseException) -> str:
-    """Return the innermost exception in one line or two: the outer ones are pages of advice."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    shown = lines[:2] if lines and lines[0].endswith(":") else lines[:1]
-    return " ".join([f"{type(error).__name__}:", *shown])

@@ -52,7 +52,7 @@ def load_classifier(
         return load_mvd(name, checkpoint=checkpoint)
     if kind == "torchvision" and colon:
         return load_torchvision(name, checkpoint=checkpoint)
-    if not colon:
+    if not (kind and name):
         raise ExportError(
             f"{spec!r} is no folder and names no model. Write a Hugging Face folder or hub id, "
             "mvd:vit-small, torchvision:r3d_18, or package.module:factory, for example "

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from edgesplit.errors import ExportError
+from edgesplit.export.wording import first_line, listing
 
-__all__ = ["first_line", "load_weights", "read_weights"]
+__all__ = ["load_weights", "read_weights"]
 
 _WEIGHTS_KEYS = ("state_dict", "model_state_dict", "model", "module")
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
@@ -40,7 +41,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     weights = _find_weights(content)
     if weights is None:
-        keys = f" with keys {_listing(list(content))}" if isinstance(content, Mapping) else ""
+        keys = f" with keys {listing(list(content))}" if isinstance(content, Mapping) else ""
         raise ExportError(
             f"{path} holds {type(content).__name__}{keys}, not a state dict. "
             "Where it was made: torch.save(model.state_dict(), path)"
@@ -65,21 +66,16 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str
     if missing or unknown:
         raise ExportError(
             f"{origin} does not fit {type(model).__name__}: {len(missing)} of {len(wanted)} "
-            f"weights are missing ({_listing(missing)}), {len(unknown)} are unknown "
-            f"({_listing(unknown)}). Check that it is the architecture that was trained."
+            f"weights are missing ({listing(missing)}), {len(unknown)} are unknown "
+            f"({listing(unknown)}). Check that it is the architecture that was trained."
         )
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         mismatches = [line.strip() for line in str(error).splitlines()[1:]]
         raise ExportError(
-            f"{origin} does not fit {type(model).__name__}: {_listing(mismatches) or error}"
+            f"{origin} does not fit {type(model).__name__}: {listing(mismatches)}"
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """Return the error's own words, without the lines that torch and others add to them."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _find_weights(content: object) -> dict[str, Tensor] | None:
@@ -99,8 +95,3 @@ def _without_wrapper(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         if all(key.startswith(prefix) for key in weights):
             weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     return weights
-
-
-def _listing(items: Sequence[str]) -> str:
-    shown = ", ".join(str(item) for item in items[:5])
-    return f"{shown}, …" if len(items) > 5 else shown or "none"

@@ -15,7 +15,7 @@ from torch import nn
 from edgesplit.errors import ExportError
 from edgesplit.video.preprocessing import Preprocessing
 
-__all__ = ["Choices", "Classifier", "Setting"]
+__all__ = ["Choices", "Classifier", "Setting", "found_in", "square_clips"]
 
 _NEEDED = {"frames": "--frames", "height": "--size", "sampling": "--sampling"}
 """Fields for which no default would be right for most models, and the options that give them."""
@@ -27,6 +27,40 @@ class Setting(NamedTuple):
 
     value: Any
     origin: str
+
+
+def found_in(origin: str, values: Mapping[str, Any]) -> dict[str, Setting]:
+    """Return values that were all found in one place."""
+    return {name: Setting(value, origin) for name, value in values.items()}
+
+
+def square_clips(
+    *,
+    frames: int,
+    size: int,
+    resize: int,
+    mean: Sequence[float] = (0.485, 0.456, 0.406),
+    std: Sequence[float] = (0.229, 0.224, 0.225),
+) -> dict[str, Any]:
+    """Return the fields of `Preprocessing` of a model that was trained on such clips.
+
+    Args:
+        frames: in a clip.
+        size: height and width of the crop.
+        resize: short side, which is scaled without antialiasing.
+        mean: by channel; ImageNet's unless given.
+        std: likewise.
+    """
+    return {
+        "frames": frames,
+        "height": size,
+        "width": size,
+        "resize": resize,
+        "interpolation": "no-antialias",
+        "layout": "ncthw",
+        "mean": mean,
+        "std": std,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +99,8 @@ class Classifier:
         Raises:
             ExportError: Something is neither known nor given, or the values do not fit together.
         """
-        given = {
-            name: Setting(value, _OPTIONS) for name, value in options.items() if value is not None
-        }
+        told = {name: value for name, value in options.items() if value is not None}
+        given = found_in(_OPTIONS, told)
         known = {**self.settings, **given}
         for name, reason in self.unclear.items():
             if name not in given and (name != "labels" or labels is None):
@@ -80,10 +113,8 @@ class Classifier:
             preprocessing=_build_preprocessing(known),
             origins={
                 "labels": names.origin,
-                **{
-                    item.name: known[item.name].origin if item.name in known else "default"
-                    for item in fields(Preprocessing)
-                },
+                **{item.name: "default" for item in fields(Preprocessing)},
+                **{name: setting.origin for name, setting in known.items()},
             },
         )
 

@@ -54,12 +54,7 @@ def _current_folder_importable() -> Iterator[None]:
 
 
 def _import_factory(spec: str) -> Callable[..., object]:
-    module_name, separator, name = spec.partition(":")
-    if not (module_name and separator and name):
-        raise ExportError(
-            f"{spec!r} names no factory. Write package.module:factory, for example "
-            "mymodels.tsm:build_model"
-        )
+    module_name, _, name = spec.partition(":")
     try:
         module = import_module(module_name)
     except Exception as error:  # a user's module may raise anything

@@ -11,7 +11,6 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from torch import nn
 
 from edgesplit._data import load_json
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
-from edgesplit.export.models.checkpoint import first_line
-from edgesplit.export.models.classifier import Classifier, Setting
+from edgesplit.export.models.classifier import Classifier, Setting, found_in
 from edgesplit.export.models.label_file import order_labels
 from edgesplit.export.models.torchvision import torchvision_refusal
+from edgesplit.export.wording import causes, first_line
 
-__all__ = ["FAMILIES", "load_pretrained", "read_processor", "use_transformers"]
+__all__ = ["FAMILIES", "load_pretrained", "read_json", "read_processor", "use_transformers"]
 
 CONFIG_FILE = "config.json"
 PROCESSOR_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
@@ -68,27 +67,9 @@ _RESAMPLING = {2: "antialias", 3: "antialias-bicubic"}  # Pillow's numbers
 _PLACEHOLDER = re.compile(r"LABEL_\d+|\d+")
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """Class names as config.json has them, before transformers fills in what is missing."""
-
-    by_index: Mapping[str, Any]
-    """id2label; the indices are texts. Empty when there is none."""
-    by_label: Mapping[str, Any]
-    """label2id; the indices are numbers. Empty when there is none."""
-
-    @classmethod
-    def read(cls, config: Mapping[str, Any], name: str) -> _Names:
-        by_index, by_label = (config.get(key) or {} for key in ("id2label", "label2id"))
-        if not (isinstance(by_index, dict) and isinstance(by_label, dict)):
-            raise ExportError(f"id2label or label2id in the {CONFIG_FILE} of {name} is no mapping.")
-        for index, label in by_index.items():
-            if not index.isdecimal():
-                raise ExportError(
-                    f"id2label in the {CONFIG_FILE} of {name} maps {index!r} to {label!r}; it must "
-                    'map indices to labels, such as {"0": "opening a door"}. Correct it there.'
-                )
-        return cls(by_index, by_label)
+_Names = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""id2label and label2id as config.json has them, before transformers fills in what is missing:
+indices are texts in the first, numbers in the second. Empty where there is none."""
 
 
 def load_pretrained(name: str) -> Classifier:
@@ -117,9 +98,23 @@ def load_pretrained(name: str) -> Classifier:
     )
 
 
+def _read_names(config: Mapping[str, Any], name: str) -> _Names:
+    by_index, by_label = (config.get(key) or {} for key in ("id2label", "label2id"))
+    if not (isinstance(by_index, dict) and isinstance(by_label, dict)):
+        raise ExportError(f"id2label or label2id in the {CONFIG_FILE} of {name} is no mapping.")
+    for index, label in by_index.items():
+        if not index.isdecimal():
+            raise ExportError(
+                f"id2label in the {CONFIG_FILE} of {name} maps {index!r} to {label!r}; it must "
+                'map indices to labels, such as {"0": "opening a door"}. Correct it there.'
+            )
+    return by_index, by_label
+
+
 def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
     """Return the class names, None if there are none, and what is wrong with their numbering."""
-    by_index = {int(index): str(label) for index, label in names.by_index.items()}
+    labels_said, indices_said = names
+    by_index = {int(index): str(label) for index, label in labels_said.items()}
     placeholders = [label for label in by_index.values() if _PLACEHOLDER.fullmatch(label)]
     if len(placeholders) == len(by_index):
         return None, ""
@@ -130,8 +125,8 @@ def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
         labels = tuple(order_labels(by_index.items(), origin))
     except LabelError as error:
         return None, str(error)
-    for label, index in names.by_label.items():
-        if label in labels and names.by_index.get(str(index)) != label:
+    for label, index in indices_said.items():
+        if label in labels and labels_said.get(str(index)) != label:
             return None, f"{origin} and its label2id give {label!r} different indices: correct one."
     return labels, ""
 
@@ -150,8 +145,7 @@ def _read_settings(name: str, config: Any) -> tuple[dict[str, Setting], dict[str
             "normalised and scaled: give --mean and --std (and --resize)."
         )
         processed, unclear = {}, dict.fromkeys(("mean", "std"), reason)
-    of_config = {key: Setting(value, CONFIG_FILE) for key, value in fields.items()}
-    return of_config | {key: Setting(value, file) for key, value in processed.items()}, unclear
+    return found_in(CONFIG_FILE, fields) | found_in(file, processed), unclear
 
 
 def read_processor(
@@ -240,7 +234,7 @@ def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
     """Return the model, its configuration and the class names as config.json has them."""
     try:
         with use_transformers() as transformers:
-            names = _Names.read(transformers.PretrainedConfig.get_config_dict(name)[0], name)
+            names = _read_names(transformers.PretrainedConfig.get_config_dict(name)[0], name)
             config = transformers.AutoConfig.from_pretrained(name)
             if config.model_type not in FAMILIES:
                 raise ExportError(
@@ -277,14 +271,21 @@ def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
 
     for file in PROCESSOR_FILES:
         path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-        if path is None:
-            continue
-        try:
-            content = load_json(Path(path).read_bytes())
-        except ValueError as error:
-            raise ExportError(f"{path} is damaged ({error}). Fetch the model again.") from error
-        return file, content
+        if path is not None:
+            return file, read_json(Path(path))
     return "", None
+
+
+def read_json(path: Path) -> Any:
+    """Return what a file of a model folder holds.
+
+    Raises:
+        ExportError: it is not JSON.
+    """
+    try:
+        return load_json(path.read_bytes())
+    except ValueError as error:
+        raise ExportError(f"{path} is damaged ({error}). Fetch the model again.") from error
 
 
 @contextmanager
@@ -301,14 +302,14 @@ def use_transformers() -> Iterator[Any]:
         with _muted(import_module("transformers")) as transformers:
             yield transformers
     except Exception as error:
-        causes = list(_causes(error))
-        if not any(_is_failed_import(cause) for cause in causes):
+        chain = causes(error)
+        if not any(map(_is_failed_import, chain)):
             raise
-        if any("torchvision" in str(cause) for cause in causes):
-            advice = torchvision_refusal(causes[-1])
+        if any("torchvision" in str(cause) for cause in chain):
+            advice = torchvision_refusal(chain[-1])
             raise MissingExtraError(f"{advice}, or remove it: pip uninstall torchvision") from error
         raise MissingExtraError(
-            f"transformers cannot be imported ({first_line(causes[-1])}). Install it with what it "
+            f"transformers cannot be imported ({first_line(chain[-1])}). Install it with what it "
             "needs: pip install 'edgesplit[export]'"
         ) from error
 
@@ -325,13 +326,6 @@ def _muted(transformers: Any) -> Iterator[Any]:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what caused it, the first cause last."""
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 def _is_failed_import(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ there), and every layer norm has an epsilon of 1e-6.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,11 @@ from torch.nn import functional
 
 from edgesplit.errors import ExportError
 from edgesplit.export.models.checkpoint import load_weights, read_weights
-from edgesplit.export.models.classifier import Classifier, Setting
+from edgesplit.export.models.classifier import Classifier, found_in, square_clips
 
 __all__ = ["ARCHITECTURES", "Architecture", "VideoTransformer", "load_mvd", "position_table"]
 
 _EPSILON = 1e-6
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in MVD's training
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +73,9 @@ def load_mvd(name: str, *, checkpoint: Path | None) -> Classifier:
     architecture = ARCHITECTURES[name]
     model = VideoTransformer(architecture, n_classes=len(weights["head.weight"]))
     load_weights(model, weights, origin=str(checkpoint))
-    settings = {
-        "frames": architecture.frames,
-        "height": architecture.size,
-        "width": architecture.size,
-        "resize": architecture.size,
-        "interpolation": "no-antialias",  # the authors scale with OpenCV
-        "layout": "ncthw",
-        "mean": _MEAN,
-        "std": _STD,
-    }
-    origin = f"mvd:{name}"
-    return Classifier(
-        model.eval(), settings={key: Setting(value, origin) for key, value in settings.items()}
-    )
+    size = architecture.size  # the authors scale with OpenCV, so without antialiasing
+    clips = square_clips(frames=architecture.frames, size=size, resize=size)
+    return Classifier(model.eval(), settings=found_in(f"mvd:{name}", clips))
 
 
 class VideoTransformer(nn.Module):
@@ -97,7 +86,10 @@ class VideoTransformer(nn.Module):
     def __init__(self, architecture: Architecture, *, n_classes: int) -> None:
         super().__init__()
         dim = architecture.dim
-        self.patch_embed = _PatchEmbedding(architecture)
+        kernel = (architecture.tubelet, architecture.patch, architecture.patch)
+        self.patch_embed = nn.Sequential(
+            OrderedDict(proj=nn.Conv3d(3, dim, kernel, stride=kernel), flatten=nn.Flatten(2))
+        )
         self.register_buffer(  # not in the authors' files
             "pos_embed", position_table(dim, architecture.grid)[None], persistent=False
         )
@@ -109,7 +101,7 @@ class VideoTransformer(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """Return the logits."""
-        tokens = self.patch_embed(clips) + self.pos_embed
+        tokens = self.patch_embed(clips).transpose(1, 2) + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens)
         logits: Tensor = self.head(self.fc_norm(tokens.mean(1)))
@@ -124,15 +116,9 @@ def position_table(dim: int, grid: tuple[int, int, int]) -> Tensor:
     """
     time, height, width = (torch.arange(n, dtype=torch.float64) for n in grid)
     spatial = dim // 4 * 3 // 2
-    parts = [
-        _waves(position.flatten(), channels)
-        for position, channels in zip(
-            torch.meshgrid(time, height, width, indexing="ij"),
-            (dim // 4, spatial, spatial),
-            strict=True,
-        )
-    ]
-    of_time, of_height, of_width = parts
+    times, rows, columns = torch.meshgrid(time, height, width, indexing="ij")
+    of_time = _waves(times.flatten(), dim // 4)
+    of_height, of_width = (_waves(places.flatten(), spatial) for places in (rows, columns))
     return torch.cat([of_time, of_width, of_height], dim=1).float()
 
 
@@ -142,24 +128,15 @@ def _waves(positions: Tensor, channels: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-class _PatchEmbedding(nn.Module):
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        kernel = (architecture.tubelet, architecture.patch, architecture.patch)
-        self.proj = nn.Conv3d(3, architecture.dim, kernel, stride=kernel)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        tokens: Tensor = self.proj(clips).flatten(2).transpose(1, 2)
-        return tokens
-
-
 class _Block(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=_EPSILON)
         self.attn = _Attention(dim, heads)
         self.norm2 = nn.LayerNorm(dim, eps=_EPSILON)
-        self.mlp = _FeedForward(dim, 4 * dim)
+        self.mlp = nn.Sequential(
+            OrderedDict(fc1=nn.Linear(dim, 4 * dim), act=nn.GELU(), fc2=nn.Linear(4 * dim, dim))
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens))
@@ -187,14 +164,3 @@ class _Attention(nn.Module):
         mixed = functional.scaled_dot_product_attention(query, key, value)
         joined: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return joined
-
-
-class _FeedForward(nn.Module):
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        mixed: Tensor = self.fc2(functional.gelu(self.fc1(tokens)))
-        return mixed

@@ -8,6 +8,7 @@ square (S3D) videos.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,45 +17,33 @@ from typing import Any
 from torch import nn
 
 from edgesplit.errors import ExportError, MissingExtraError
-from edgesplit.export.models.checkpoint import first_line, load_weights, read_weights
-from edgesplit.export.models.classifier import Classifier, Setting
+from edgesplit.export.models.checkpoint import load_weights, read_weights
+from edgesplit.export.models.classifier import Classifier, Setting, found_in, square_clips
+from edgesplit.export.wording import first_line
 
 __all__ = ["MODELS", "VideoModel", "load_torchvision", "torchvision_refusal"]
-
-Channels = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class VideoModel:
     """A builder in `torchvision.models.video`, and the clips of its Kinetics weights."""
 
-    frames: int
-    size: int
-    """Height and width of the crop."""
-    resize: int
     head: str
     """Name of the layer that gives the logits; a checkpoint's number of classes is read there."""
-    mean: Channels = (0.43216, 0.394666, 0.37645)
-    std: Channels = (0.22803, 0.22145, 0.216989)
+    clips: Mapping[str, Any]
+    """Fields of `Preprocessing`. Its video presets do not antialias, unlike those for pictures."""
 
 
-_RESNET = VideoModel(frames=16, size=112, resize=128, head="fc")
+_KINETICS = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
+_RESNET = VideoModel("fc", square_clips(frames=16, size=112, resize=128, **_KINETICS))
+_MVIT = square_clips(frames=16, size=224, resize=256, mean=(0.45,) * 3, std=(0.225,) * 3)
 MODELS = {
     "r3d_18": _RESNET,
     "mc3_18": _RESNET,
     "r2plus1d_18": _RESNET,
-    "s3d": VideoModel(frames=128, size=224, resize=256, head="classifier.1"),
-    "mvit_v2_s": VideoModel(
-        frames=16, size=224, resize=256, head="head.1", mean=(0.45,) * 3, std=(0.225,) * 3
-    ),
-    "swin3d_t": VideoModel(
-        frames=32,
-        size=224,
-        resize=256,
-        head="head",
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-    ),
+    "s3d": VideoModel("classifier.1", square_clips(frames=128, size=224, resize=256, **_KINETICS)),
+    "mvit_v2_s": VideoModel("head.1", _MVIT),
+    "swin3d_t": VideoModel("head", square_clips(frames=32, size=224, resize=256)),
 }
 
 
@@ -73,7 +62,7 @@ def load_torchvision(name: str, *, checkpoint: Path | None) -> Classifier:
     if name not in MODELS:
         names = ", ".join(f"torchvision:{key}" for key in MODELS)
         raise ExportError(f"There is no torchvision:{name}. There are {names}.")
-    settings = _settings(name)
+    settings = found_in(f"torchvision:{name}", MODELS[name].clips)
     models = _import_models()
     if checkpoint is None:
         weights = models.get_model_weights(name).DEFAULT
@@ -93,21 +82,6 @@ def load_torchvision(name: str, *, checkpoint: Path | None) -> Classifier:
     model = _build(models, name, weights=None, num_classes=len(state[rows]))
     load_weights(model, state, origin=str(checkpoint))
     return Classifier(model, settings=settings)
-
-
-def _settings(name: str) -> dict[str, Setting]:
-    known = MODELS[name]
-    fields = {
-        "frames": known.frames,
-        "height": known.size,
-        "width": known.size,
-        "resize": known.resize,
-        "interpolation": "no-antialias",  # its video presets scale so, unlike those for pictures
-        "layout": "ncthw",
-        "mean": known.mean,
-        "std": known.std,
-    }
-    return {key: Setting(value, f"torchvision:{name}") for key, value in fields.items()}
 
 
 def _import_models() -> Any:

@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar, get_args, get_type_hints
 from filelock import FileLock
 
 from edgesplit._data import check_digest
-from edgesplit.backbone.ranges import RangeReport
+from edgesplit.backbone.graph import RangeReport
 from edgesplit.errors import BackendError, CacheError
 from edgesplit.runtime.backends.agreement import Agreement
 from edgesplit.storage.files import PART, Store

@@ -24,9 +24,9 @@ from edgesplit._isolated import run_isolated
 from edgesplit._types import EnginePrecision, Float32
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.fp16 import to_fp16
+from edgesplit.backbone.graph import Rewrite, Rewritten
 from edgesplit.backbone.identity import inline
 from edgesplit.backbone.int8 import to_int8
-from edgesplit.backbone.ranges import Rewrite, Rewritten
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.errors import EngineError
 from edgesplit.runtime.backends.agreement import (

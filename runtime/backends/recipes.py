@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from edgesplit._types import VariantName
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.fp16 import to_fp16
+from edgesplit.backbone.graph import Rewrite
 from edgesplit.backbone.int8 import to_int8
-from edgesplit.backbone.ranges import Rewrite
 from edgesplit.runtime.backends.agreement import Tolerance
 
 __all__ = ["RECIPES", "Recipe"]

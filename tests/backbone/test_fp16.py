@@ -16,7 +16,8 @@ import edgesplit
 from edgesplit import open_bundle, read_clip
 from edgesplit.backbone.fp16 import HIGHEST, round_halves
 from edgesplit.backbone.fp16 import to_fp16 as to_fp16_on
-from edgesplit.backbone.ranges import RangeReport, Rewritten, measure_ranges
+from edgesplit.backbone.graph import RangeReport, Rewritten
+from edgesplit.backbone.ranges import measure_ranges
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
 from edgesplit.runtime.backends.engines import _make_clips

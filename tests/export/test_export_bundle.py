@@ -14,12 +14,12 @@ pytest.importorskip("onnxscript")
 import torch
 from torch import Tensor, nn
 
-from edgesplit.backbone.session import open_session
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import ClipError, ExportError, LabelError
 from edgesplit.export import bundle as export_bundle
 from edgesplit.export.bundle import ExportReport, export_model
-from edgesplit.export.graph.parity import Parity, run_session
+from edgesplit.export.graph.parity import Parity
 from edgesplit.video.preprocessing import Preprocessing
 from tests.videos import encode, waves
 
@@ -60,7 +60,7 @@ def test_bundle_answers_as_the_model_does(
 ) -> None:
     report = export_model(model, labels=LABELS, output=output, preprocessing=PREPROCESSING)
     bundle = open_bundle(output)
-    features = run_session(open_session(bundle.backbone()), clip=np.stack(clips))
+    features = OrtBackend(bundle.backbone(), threads=1).run(np.stack(clips))
     with torch.inference_mode():
         logits = model.eval()((torch.from_numpy(np.stack(clips)) - 0.5) / 0.25)
     wanted = [LABELS[index] for index in logits.argmax(1)]
@@ -112,7 +112,7 @@ def test_clips_give_statistics(
     # Features of a clip may differ in the last bits with the batch it is in.
     np.testing.assert_allclose(
         bundle.statistics.sample,
-        run_session(open_session(bundle.backbone()), clip=np.stack(clips)),
+        OrtBackend(bundle.backbone(), threads=1).run(np.stack(clips)),
         rtol=1e-5,
         atol=1e-6,
     )
@@ -137,7 +137,7 @@ def test_constant_factor_behind_the_layer_is_part_of_the_head(
     report = export_model(model, labels=LABELS, output=output, preprocessing=PREPROCESSING)
     assert report.scale == pytest.approx(14.3)
     bundle = open_bundle(output)
-    features = run_session(open_session(bundle.backbone()), clip=np.stack(clips))
+    features = OrtBackend(bundle.backbone(), threads=1).run(np.stack(clips))
     with torch.inference_mode():
         wanted = model.eval()((torch.from_numpy(np.stack(clips)) - 0.5) / 0.25).softmax(1)
     found = torch.from_numpy(features @ bundle.head().weight.T + bundle.head().bias).softmax(1)

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.torch
     ("spec", "message"),
     [
         ("no_colon", "'no_colon' is no folder and names no model. Write a Hugging Face folder"),
+        ("module:", "'module:' is no folder and names no model. Write a Hugging Face folder"),
+        (":make", "or package.module:factory, for example mymodels.tsm:build_model"),
         ("/no/such/folder", "'/no/such/folder' is no folder"),
         ("no_such_module_anywhere:make", "cannot be imported .*No module named"),
         ("mvd:vit-tiny", "There is no mvd:vit-tiny. There are mvd:vit-small"),

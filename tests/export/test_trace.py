@@ -21,12 +21,12 @@ pytest.importorskip("onnxscript")
 import torch
 from torch import Tensor, nn
 
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.identity import inline
-from edgesplit.backbone.session import open_session
 from edgesplit.errors import ExportError
 from edgesplit.export.graph.canonical import canonical_backbone
 from edgesplit.export.graph.cut import Cut, find_cut
-from edgesplit.export.graph.parity import random_clips, run_session
+from edgesplit.export.graph.parity import random_clips
 from edgesplit.export.graph.trace import export_backbone, normalize_clips
 from edgesplit.video.preprocessing import Preprocessing
 
@@ -86,7 +86,7 @@ def _cut(model: nn.Module, preprocessing: Preprocessing) -> Cut:
 
 
 def _run(backbone: bytes, clips: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return run_session(open_session(backbone), clip=clips)
+    return OrtBackend(backbone, threads=1).run(clips)
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from edgesplit._types import Float32, VariantName
 from edgesplit.backbone.attention import fuse_attention
 from edgesplit.backbone.backends import FunctionBackend, OrtBackend
 from edgesplit.backbone.fp16 import to_fp16
+from edgesplit.backbone.graph import Rewritten
 from edgesplit.backbone.identity import feature_space
 from edgesplit.backbone.int8 import to_int8
-from edgesplit.backbone.ranges import Rewritten
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.create import create_bundle
 from edgesplit.cli.render.backends import show_variant

@@ -10,7 +10,7 @@ from edgesplit.cli.render.console import escape, new_table, short
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgesplit.backbone.ranges import RangeReport
+    from edgesplit.backbone.graph import RangeReport
     from edgesplit.runtime.backends.artifacts import Made
     from edgesplit.runtime.backends.engines import Engine, Platform
     from edgesplit.runtime.backends.variants import Variant
