@@ -5,6 +5,7 @@ Rules are tried on such files in minutes, without torch, clips or training.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +82,11 @@ class TrainedHead:
     def heldout(self) -> tuple[Float32, Int64]:
         """Features `(clips, dim)` and their fine classes."""
         return self._part("heldout")
+
+    @property
+    def labelled(self) -> Mapping[str, Float32]:
+        """Features by fine label, of the collapsed categories; none is held out."""
+        raise NotImplementedError
 
     @property
     def categories(self) -> dict[str, dict[str, str]]:

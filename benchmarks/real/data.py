@@ -12,15 +12,15 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.harness.results import ROOT
 from edgesplit._types import Float32, Int64
-from edgesplit.edits.groups import differing_words
 
-__all__ = ["AXES", "SPAR_FILE", "Groups", "Motion", "load_motion", "shared_data"]
+__all__ = ["AXES", "SPAR_FILE", "Groups", "Motion", "load_motion", "name_group", "shared_data"]
 
 AXES = ("spar-sides", "shrec-fingers", "shrec-direction")
 """A benchmark each: a data set, and what its collapsed classes are split by."""
@@ -121,16 +121,26 @@ def _load_shrec(path: Path, name: str) -> Motion:
         fine.astype(np.int64),
         subject,
         tuple(labels.tolist()),
-        dict(map(_group, key[name.removeprefix("shrec-")])),
+        dict(map(name_group, key[name.removeprefix("shrec-")])),
     )
 
 
-def _group(labels: list[str]) -> tuple[str, dict[str, str]]:
-    """A group's shared text, and its modifiers: "swipe left with one finger" is left.
+def name_group(labels: list[str]) -> tuple[str, dict[str, str]]:
+    """A group's shared text, and the modifier of each label, which has a word at least.
 
-    The shared text has no "with" at its end, where the modifier was.
+    "swipe left with one finger" and "swipe right with one finger" share "swipe with one finger";
+    "grab with one finger" and "grab with the whole hand" share "grab", without the "with".
     """
-    modifiers = differing_words(labels)
-    before, after = labels[0].split(modifiers[0], 1)
-    coarse = f"{before.strip()} {after.strip()}".strip().removesuffix(" with")
-    return coarse, dict(zip(labels, modifiers, strict=True))
+    texts = [label.split() for label in labels]
+    start = _common(texts)
+    most = min(map(len, texts)) - start - 1
+    end = min(most, _common([text[::-1] for text in texts]))
+    modifiers = [" ".join(text[start : len(text) - end]) for text in texts]
+    shared = texts[0][:start] + texts[0][len(texts[0]) - end :]
+    return " ".join(shared).removesuffix(" with"), dict(zip(labels, modifiers, strict=True))
+
+
+def _common(texts: list[list[str]]) -> int:
+    """How many words all begin with."""
+    alike = (len(set(words)) == 1 for words in zip(*texts, strict=False))
+    return len([*takewhile(bool, alike)])
