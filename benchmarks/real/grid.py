@@ -28,6 +28,8 @@ from benchmarks.real.models import RealHead, find_trained
 from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.heads.labels import COMPOSITIONS, Composition
 
+SAME = 0.01
+"""Expected gains that lie no further apart are one."""
 KNOWN = ("labels", "taxonomy")
 """What is known of the head's other classes: their labels alone, or their groups as well."""
 
@@ -100,8 +102,8 @@ def summarise(rows: Sequence[Row], against: Sequence[Row]) -> dict[str, Any]:
     told = [(row, row.expected) for row in rows if row.expected is not None]
     expected = np.array([gain(value, row.n_subcategories) for row, value in told])
     real = np.array([gain(row.score.in_group, row.n_subcategories) for row, _ in told])
-    # Where most splits expect the same as another (near guessing) there is no rank.
-    ranked = len(told) == len(rows) and len(np.unique(expected.round(2))) > len(rows) / 2
+    # Where all splits expect the same, as where all expect to guess, there is no rank.
+    ranked = len(told) == len(rows) and float(np.ptp(expected)) > SAME
     mine, theirs = _by_category(rows), _by_category(against)
     both = [category for category in mine if category in theirs]
     apart = interval(np.array([mine[category] - theirs[category] for category in both]))
