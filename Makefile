@@ -14,7 +14,7 @@ OLDEST_PYTHON ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/p
 	do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
 .PHONY: help demo test lint types tests tests-processes tests-models tests-rest
-.PHONY: oldest wheel soak documents motion-split grid backbones clean
+.PHONY: oldest wheel soak documents motion-split grid real backbones clean
 
 help:
 	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
@@ -22,6 +22,7 @@ help:
 	@echo "make soak          the long counts; writes benchmarks/results/"
 	@echo "make grid          every rule on every trained backbone; tables and pictures, from features"
 	@echo "                   (FLOAT32=FOLDER, all-MiniLM-L6-v2 as published, is compared as well)"
+	@echo "make real          the same on real motion: wrist sensors, and hand skeletons where they are"
 	@echo "make documents     fills what README.md and docs/ quote from the committed results"
 	@echo "make backbones     trains the backbones whose features are not there"
 	@echo "make motion-split  render, train and export the demo's model anew (half an hour)"
@@ -85,6 +86,11 @@ grid: .venv/ready
 	$(DEV)/python -m benchmarks.quality.antonyms
 	$(DEV)/python -m benchmarks.motion_split.report
 	$(DEV)/python -m benchmarks.harness.documents
+
+# Trains, a minute each, the heads whose features may not be committed; without their data only the
+# watch's are run, and nothing is written.
+real: .venv/ready
+	set -e; for part in train grid shots; do $(DEV)/python -m benchmarks.real.$$part; done
 
 documents: .venv/ready
 	$(DEV)/python -m benchmarks.harness.documents

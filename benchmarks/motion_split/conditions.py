@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.harness.figures import interval
 from benchmarks.harness.results import write_result
 from benchmarks.motion_split.classes import FINE_LABELS, taxonomy
-from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, misspell, wordings
 from edgesplit._types import Float32, Float64

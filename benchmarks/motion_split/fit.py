@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.harness.figures import rank_correlation
 from benchmarks.harness.results import write_result
 from benchmarks.motion_split.models import Trained, find_trained
 from benchmarks.motion_split.wordings import KINDS, wordings
@@ -165,13 +166,6 @@ def _below(values: Float64, bound: float, gains: Float64) -> tuple[float, float]
     return float(np.mean(values[gains < FAILED] < bound)), float(
         np.mean(values[gains >= FAILED] < bound)
     )
-
-
-def rank_correlation(left: Float64, right: Float64) -> float:
-    """Spearman's; the numbers are all different, nearly."""
-    ranks = np.stack([np.argsort(np.argsort(values)) for values in (left, right)])
-    matrix = np.atleast_2d(np.corrcoef(ranks))
-    return float(matrix[0, 1])
 
 
 def judge(constants: Fit, cases: Sequence[Case]) -> dict[str, Any]:

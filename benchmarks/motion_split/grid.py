@@ -8,7 +8,6 @@ Rules and their constants were chosen on the development seeds; what is claimed 
 seeds. Writes benchmarks/results/motion_split.json; `report` makes tables and pictures of it.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,84 +17,44 @@ import click
 import numpy as np
 from rich.progress import track
 
+from benchmarks.harness.cells import Cell, as_json, measure, split
+from benchmarks.harness.figures import interval
 from benchmarks.harness.results import write_result
 from benchmarks.motion_split.models import Trained, find_trained
-from benchmarks.paper.baselines import BASELINES, find_rule
-from edgesplit._types import Float64
-from edgesplit.edits.edit import Edit
+from benchmarks.paper.baselines import BASELINES
 from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.edits.split import split_class
 from edgesplit.heads.labels import COMPOSITIONS, Composition
-from edgesplit.heads.metrics import Score, count_flips, score_split
+from edgesplit.heads.metrics import count_flips, score_split
 from edgesplit.heads.statistics import Statistics
 
 N_CLIPS = (0, 100, 200, 400, 800, 1400, 2040)
 """Unlabelled clips of the curve."""
 N_BINS = 10
-N_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
-class Row:
-    """One category of one backbone under one way of splitting."""
+class _Where:
+    """A backbone."""
 
     family: str
     half: str
     seed: int
     seeds: str
-    category: str
-    n_subcategories: int
-    rule: str
-    composition: Composition
-    n_clips: int
-    """Unlabelled clips of all classes that the edit could look at."""
-    expected: float | None
-    """Accuracy that the edit expected, None where it said nothing."""
-    asks: bool
-    """Whether the edit would have wanted --accept-doubt."""
-    seconds: float
-    """From the head to the score."""
-    score: Score
 
 
-def split(
-    model: Trained, coarse: str, rule: str, composition: Composition, statistics: Statistics | None
-) -> Edit:
-    """The edit of one cell; doubts are recorded, not heeded."""
-    return split_class(
-        model.head,
-        coarse,
-        into=model.categories[coarse],
-        rule=find_rule(rule),
-        composition=composition,
-        statistics=statistics,
-        accept_doubt=True,
-    )
+@dataclass(frozen=True)
+class Row(Cell, _Where):
+    """One category of one backbone under one way of splitting."""
 
 
 def cell(
     model: Trained, coarse: str, rule: str, composition: Composition, statistics: Statistics | None
 ) -> Row:
     """Splits and scores."""
-    start = time.perf_counter()
-    edit = split(model, coarse, rule, composition, statistics)
-    score = score_split(model.head, edit.head, coarse, model.heldout[0], model.truth(coarse))
-    report = edit.report
-    return Row(
-        family=model.about["family"],
-        half=model.half,
-        seed=model.about["seed"],
-        seeds=model.seeds,
-        category=coarse,
-        n_subcategories=len(model.categories[coarse]),
-        rule=report.rule,
-        composition=composition,
-        n_clips=0 if statistics is None else int(statistics.counts.sum()),
-        expected=report.estimate.accuracy if report.estimate else None,
-        asks=bool(report.doubts),
-        seconds=round(time.perf_counter() - start, 4),
-        score=score,
-    )
+    about = model.about
+    where = _Where(about["family"], model.half, about["seed"], model.seeds)
+    return Row(**vars(where), **vars(measure(model, coarse, rule, composition, statistics)))
 
 
 def grid(model: Trained, rules: Sequence[str]) -> Iterator[Row]:
@@ -220,14 +179,6 @@ def by_category(rows: Sequence[Row], way: Way) -> dict[str, float]:
     return {category: float(np.mean(values)) for category, values in found.items()}
 
 
-def interval(differences: Float64) -> tuple[float, float, float]:
-    """Mean and 95 % bootstrap interval over categories."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(differences, (N_RESAMPLES, len(differences))).mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(differences.mean()), float(low), float(high)
-
-
 def table(rows: Sequence[Row], against: Way) -> list[dict[str, Any]]:
     """One line per way of splitting: means over backbones and categories."""
     reference = by_category(rows, against)
@@ -253,12 +204,6 @@ def table(rows: Sequence[Row], against: Way) -> list[dict[str, Any]]:
             }
         )
     return sorted(lines, key=lambda line: -line["generality"])
-
-
-def as_json(row: Row) -> dict[str, Any]:
-    """A flat object."""
-    content = asdict(row)
-    return {**content, **{k: round(v, 5) for k, v in content.pop("score").items()}}
 
 
 @click.command()

@@ -20,17 +20,16 @@ from rich.table import Table
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from benchmarks.harness.figures import interval
+from benchmarks.harness.low_shot import STARTS, low_shot
 from benchmarks.harness.results import write_result
-from benchmarks.motion_split.grid import interval
 from benchmarks.motion_split.models import Trained, find_trained
-from benchmarks.paper.baselines import find_rule
 from edgesplit._types import Float32, Float64, Int64
 from edgesplit.edits.split import split_class
 from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import score_split
 
 N_SHOTS = (0, 1, 2, 5, 10, 60)
-STARTS = ("alignment", "copies")
 PROBE = "probe"
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 N_FOLDS = 5
@@ -44,23 +43,10 @@ Row = tuple[str, str, str, int, float]
 def rows(model: Trained) -> Iterator[Row]:
     """All cells of one backbone."""
     statistics = model.statistics()
+    for shot in low_shot(model, N_SHOTS, N_DRAWS):
+        yield model.seeds, shot.category, shot.start, shot.n_clips, shot.score.generality
     for coarse, fine in model.categories.items():
         pools = {label: model.labelled[label] for label in fine}
-        for n in N_SHOTS:
-            for draw in range(N_DRAWS if 0 < n < max(N_SHOTS) else 1):
-                rng = np.random.default_rng(draw)
-                shots = {label: rng.permutation(pool)[:n] for label, pool in pools.items()}
-                for start in STARTS:
-                    edit = split_class(
-                        model.head,
-                        coarse,
-                        into=fine,
-                        rule=find_rule(start),
-                        statistics=statistics,
-                        shots=shots if n else None,
-                        accept_doubt=True,
-                    )
-                    yield model.seeds, coarse, start, n, generality(model, coarse, edit.head)
         split = split_class(
             model.head, coarse, into=fine, statistics=statistics, accept_doubt=True
         ).head

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks.harness.figures import interval, rank_correlation
 from benchmarks.motion_split.classes import (
     CATEGORIES,
     CLIPS_PER_SEED,
@@ -27,8 +28,7 @@ from benchmarks.motion_split.classes import (
     taxonomy,
 )
 from benchmarks.motion_split.data import label_indices, mirror_indices
-from benchmarks.motion_split.fit import rank_correlation
-from benchmarks.motion_split.grid import Row, Way, by_category, interval, table
+from benchmarks.motion_split.grid import Row, Way, by_category, table
 from benchmarks.motion_split.programs import PROGRAMS
 from benchmarks.motion_split.render import render_clip
 from benchmarks.motion_split.videos import N_FRAMES, heldout_video, write_video
