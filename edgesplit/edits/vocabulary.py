@@ -13,6 +13,7 @@ from functools import lru_cache
 __all__ = [
     "FUNCTION_WORDS",
     "Stems",
+    "alike",
     "contrast",
     "is_known",
     "is_verbs",
@@ -88,6 +89,7 @@ _OPPOSITES = """
 """
 _COUNTED = frozenset({"count", "degree", "which"})
 _SKIPPED = frozenset({"to", "from", "of", "with", "by", "using", "at"})
+_AT_EDGES = _SKIPPED | {"in", "on", "direction", "way"}
 _VOWELS = frozenset("aeiouy")
 
 
@@ -228,3 +230,26 @@ def meaning(text: Stems) -> Hashable:
     """What a text is compared by: its poles where they are known, else its stems."""
     poles = read(text)
     return text if not poles else tuple(tuple(sorted(pole.items())) for pole in poles)
+
+
+def alike(wanted: Stems, known: Stems) -> float:
+    """How much a wanted text says what a known one does.
+
+    Returns:
+        1 for the same words or the same pole, "to the left" and "left"; 0.5 where the known words
+        are among the wanted ones, "in clockwise direction" and "clockwise"; else 0.
+    """
+    if meaning(wanted) == meaning(known) or _same_side(wanted, known):
+        return 1.0
+    inner = tuple(word for word in wanted if word not in _AT_EDGES)
+    if inner and meaning(inner) == meaning(known):
+        return 1.0
+    n = len(known)
+    within = n and any(wanted[i : i + n] == known for i in range(len(wanted) - n + 1))
+    return 0.5 if within else 0.0
+
+
+def _same_side(one: Stems, other: Stems) -> bool:
+    """Whether two texts are verbs on one side of a pair of opposites: "wear", "put on"."""
+    sides, others = _VERBS.get(one, {}), _VERBS.get(other, {})
+    return any(sides[pair] == others.get(pair) for pair in sides)
