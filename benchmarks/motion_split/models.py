@@ -4,17 +4,16 @@ A file of `TRAINED` holds all of it, so that rules are tried in minutes, without
 training. Features are rounded to float16, which moves no figure of the tables.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from benchmarks.harness.trained import TrainedHead, name_space
 from benchmarks.motion_split.classes import (
     DEV_SEEDS,
     FINE_CLASSES,
@@ -23,36 +22,16 @@ from benchmarks.motion_split.classes import (
     taxonomy,
 )
 from edgesplit._types import Float32, Int64
-from edgesplit.heads.head import Head
-from edgesplit.heads.statistics import Statistics
 
 TRAINED = Path(__file__).parent / "trained"
 PARTS = ("heldout", "unlabelled", "labelled")
-SPACE = hashlib.sha256(b"motion split").hexdigest()
-"""Stands for a feature space; nothing here is exported."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A file that `backbones` wrote."""
+class Trained(TrainedHead):
+    """A file that `backbones` wrote, named after its family, half and seed."""
 
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """Family, half and seed."""
-        return self.path.stem
-
-    @cached_property
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        with np.load(self.path, allow_pickle=False) as arrays:
-            return dict(arrays)
-
-    @cached_property
-    def about(self) -> dict[str, Any]:
-        """What `train` recorded."""
-        about: dict[str, Any] = json.loads(str(self._arrays["about"]))
-        return about
+    SPACE: ClassVar[str] = name_space("motion split")
 
     @property
     def half(self) -> Half:
@@ -64,33 +43,6 @@ class Trained:
     def seeds(self) -> str:
         """`dev` or `test`."""
         return "dev" if self.about["seed"] in DEV_SEEDS else "test"
-
-    @cached_property
-    def head(self) -> Head:
-        """The trained linear head."""
-        arrays = self._arrays
-        return Head.from_arrays(
-            arrays["weight"], arrays["bias"], arrays["labels"].tolist(), feature_space=SPACE
-        )
-
-    def _part(self, name: str) -> tuple[Float32, Int64]:
-        features, fine = self._arrays[name], self._arrays[f"{name}_fine"]
-        return features.astype(np.float32), fine.astype(np.int64)
-
-    @cached_property
-    def unlabelled(self) -> Float32:
-        """`(clips, dim)`, shuffled: the clips were made class by class."""
-        features, _ = self._part("unlabelled")
-        return features[np.random.default_rng(0).permutation(len(features))]
-
-    def statistics(self, n_clips: int | None = None) -> Statistics:
-        """Of so many unlabelled clips; of all by default."""
-        return Statistics.from_features(self.head, self.unlabelled[:n_clips])
-
-    @cached_property
-    def heldout(self) -> tuple[Float32, Int64]:
-        """Features `(clips, dim)` and their fine classes."""
-        return self._part("heldout")
 
     @cached_property
     def labelled(self) -> dict[str, Float32]:

@@ -1,0 +1,136 @@
+"""Recordings of real motion as clips for a small network, and the groups of their labels.
+
+SPAR's file comes with seglearn, whose dependencies nobody needs here:
+
+    python -m pip install --no-deps --target build/seglearn --group real
+
+SHREC'17 is read from the folder EDGESPLIT_SHARED_DATA, `../shared/data` by default.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.harness.results import ROOT
+from edgesplit._types import Float32, Int64
+from edgesplit.edits.groups import differing_words
+
+__all__ = ["AXES", "SPAR_FILE", "Groups", "Motion", "load_motion", "shared_data"]
+
+AXES = ("spar-sides", "shrec-fingers", "shrec-direction")
+"""A benchmark each: a data set, and what its collapsed classes are split by."""
+Groups = Mapping[str, Mapping[str, str]]
+"""{coarse label: {fine label: modifier}}, as a taxonomy of edgesplit."""
+
+SPAR_FILE = ROOT / "build" / "seglearn" / "seglearn" / "data" / "watch_dataset.npy"
+SPAR_DIGEST = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
+# The file has the abbreviations; the names are those of its authors (github.com/dmbee/SPAR-dataset)
+# without the equipment.
+EXERCISES = {
+    "PEN": "pendulum",
+    "ABD": "abduction",
+    "FEL": "forward elevation",
+    "IR": "internal rotation",
+    "ER": "external rotation",
+    "TRAP": "lower trapezius row",
+    "ROW": "bent over row",
+}
+SIDES = ("left", "right")
+WINDOW, STRIDE = 128, 64  # 2.56 s at 50 Hz, half of it shared with the next
+PALM = 1  # of the 22 joints; 0 is the wrist
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Clips of one data set, and what they may be split by."""
+
+    name: str
+    """One of `AXES`."""
+    clips: Float32
+    """`(clips, channels, time)`."""
+    fine: Int64
+    """`(clips,)`: place of each clip's label in `labels`."""
+    subject: Int64
+    """`(clips,)`: who moved."""
+    labels: tuple[str, ...]
+    groups: Groups
+    """Of the labels, by the axis."""
+
+
+def shared_data() -> Path:
+    """The folder of data that others made."""
+    return Path(os.environ.get("EDGESPLIT_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+def load_motion(name: str) -> Motion | None:
+    """One of `AXES`; None where its file is not there.
+
+    Raises:
+        ValueError: SPAR's file is not the one that seglearn 1.2.5 has.
+    """
+    if name == "spar-sides":
+        return _load_spar() if SPAR_FILE.exists() else None
+    path = shared_data() / "real" / "shrec17.npz"
+    return _load_shrec(path, name) if path.exists() else None
+
+
+def _load_spar() -> Motion:
+    """Acceleration (g) and turning rate (rad/s), 6 channels at 50 Hz."""
+    if hashlib.sha256(SPAR_FILE.read_bytes()).hexdigest() != SPAR_DIGEST:
+        raise ValueError(f"{SPAR_FILE} is not the file of seglearn 1.2.5")
+    # A pickle runs what it says, hence the digest.
+    content = np.load(SPAR_FILE, allow_pickle=True).item()
+    exercises = [EXERCISES[name] for name in content["y_labels"]]
+    labels = tuple(f"{exercise} {side}" for exercise in exercises for side in SIDES)
+    clips, fine, subject = [], [], []
+    for recording, exercise, side, who in zip(
+        *(content[key] for key in ("X", "y", "side", "subject")), strict=True
+    ):
+        for start in range(0, len(recording) - WINDOW + 1, STRIDE):
+            clips.append(recording[start : start + WINDOW].T)
+            fine.append(len(SIDES) * int(exercise) + int(side))
+            subject.append(int(who))
+    return Motion(
+        "spar-sides",
+        np.stack(clips).astype(np.float32),
+        np.array(fine),
+        np.array(subject),
+        labels,
+        {exercise: {f"{exercise} {side}": side for side in SIDES} for exercise in exercises},
+    )
+
+
+def _load_shrec(path: Path, name: str) -> Motion:
+    """22 joints in metres over 48 frames: around the palm, and how far the palm has come."""
+    with np.load(path, allow_pickle=False) as arrays:
+        joints = arrays["X"].astype(np.float32).reshape(-1, 48, 22, 3)
+        texts, subject = arrays["y"], arrays["subject"].astype(np.int64)
+    palm = joints[:, :, PALM]
+    shape = np.delete(joints - palm[:, :, None], PALM, axis=2).reshape(*palm.shape[:2], -1)
+    way = palm - palm[:, :1]
+    labels, fine = np.unique(texts, return_inverse=True)
+    key = json.loads((shared_data() / "labels" / "shrec17.groups.json").read_text())
+    return Motion(
+        name,
+        np.concatenate([shape, way], axis=2).transpose(0, 2, 1),
+        fine.astype(np.int64),
+        subject,
+        tuple(labels.tolist()),
+        dict(map(_group, key[name.removeprefix("shrec-")])),
+    )
+
+
+def _group(labels: list[str]) -> tuple[str, dict[str, str]]:
+    """A group's shared text, and its modifiers: "swipe left with one finger" is left.
+
+    The shared text has no "with" at its end, where the modifier was.
+    """
+    modifiers = differing_words(labels)
+    before, after = labels[0].split(modifiers[0], 1)
+    coarse = f"{before.strip()} {after.strip()}".strip().removesuffix(" with")
+    return coarse, dict(zip(labels, modifiers, strict=True))
