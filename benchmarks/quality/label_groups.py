@@ -32,7 +32,9 @@ from rich.table import Table
 from benchmarks.harness.results import ROOT, write_result
 from benchmarks.motion_split.classes import CATEGORIES, Half, head_labels
 from benchmarks.speed.made_heads import make_labels
-from edgesplit.edits import groups as knowledge
+from edgesplit.edits import siblings
+from edgesplit.edits.contrasts import find_contrasts
+from edgesplit.edits.groups import Group, find_groups
 from edgesplit.heads.label_text import words
 
 SPLITS = ("SSv2-Split", "FineGym-Split")
@@ -106,10 +108,16 @@ class Row(NamedTuple):
 
 
 def clusters(labels: Sequence[str]) -> dict[str, Hashable]:
-    """The group of each label as it is induced; a label without one is its own."""
+    """The group of each label; a label without one is its own.
+
+    A label may be in several groups, people put it into one: the labels that it begins like count
+    first, and of several contrasts the largest.
+    """
     own: dict[str, Hashable] = {label: label for label in labels}
-    for number, group in enumerate(knowledge.induce_groups(enumerate(labels))):
-        own.update((member.label, number) for member in group.members)
+    contrasts = [contrast.members for contrast in find_contrasts(labels)]
+    beginnings = [members for _, members in siblings.find_siblings(labels)]
+    for number, members in enumerate([*sorted(contrasts, key=len), *beginnings]):
+        own.update((labels[place], number) for place, _ in members)
     return own
 
 
@@ -150,7 +158,7 @@ def sweep(labels: Sequence[str], hand: Mapping[str, Hashable]) -> dict[float, Ag
     """The agreement for every choice of MIN_SHARED."""
     scores = {}
     for choice in CHOICES:
-        with patch.object(knowledge, "MIN_SHARED", choice):
+        with patch.object(siblings, "MIN_SHARED", choice):
             scores[choice] = agreement(hand, clusters(labels))
     return scores
 
@@ -166,16 +174,16 @@ def measure(
     labels: Sequence[str],
     hand: Mapping[str, Hashable] | None,
     *,
-    min_shared: float = knowledge.MIN_SHARED,
+    min_shared: float = siblings.MIN_SHARED,
     tuned_on: str = "shipped",
 ) -> Row:
     """Induces groups from `labels` and scores them on the labels that `hand` groups."""
     times = []
-    groups: Sequence[knowledge.Group] = ()
-    with patch.object(knowledge, "MIN_SHARED", min_shared):
+    groups: Sequence[Group] = ()
+    with patch.object(siblings, "MIN_SHARED", min_shared):
         for _ in range(ROUNDS):
             start = time.perf_counter()
-            groups = knowledge.induce_groups(enumerate(labels))
+            groups = find_groups(enumerate(labels))
             times.append(1e3 * (time.perf_counter() - start))
         score = agreement(hand, clusters(labels)) if hand else None
     return Row(

@@ -33,9 +33,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from edgesplit.edits.groups import Taxonomy, differing_words
+from edgesplit.edits.groups import Taxonomy
 from edgesplit.errors import EdgesplitError, LabelError
-from edgesplit.heads.label_text import check_label
+from edgesplit.heads.label_text import check_label, differing_words
 
 __all__ = ["Category", "Clip", "HalfName", "Layout", "LayoutError", "load_layout", "modifiers"]
 

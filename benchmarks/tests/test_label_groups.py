@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.motion_split.classes import CATEGORIES, Half, head_labels
 from benchmarks.quality import label_groups
-from edgesplit.edits.groups import induce_groups
+from edgesplit.edits.groups import find_groups
 
 SSV2 = Path(__file__).parents[3] / "shared" / "data" / "SSv2-Split" / "group_scheme.json"
 
@@ -23,7 +23,7 @@ def test_groups_of_motion_split_are_its_categories(half: Half) -> None:
         for category in CATEGORIES
         if category.half != half
     }
-    found = induce_groups(enumerate(head_labels(half)))
+    found = find_groups(enumerate(head_labels(half)))
     assert {one.name: {m.label: m.modifier for m in one.members} for one in found} == expected
 
 

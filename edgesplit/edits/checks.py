@@ -7,7 +7,7 @@ out wrong when they are split the same way. Warnings do not stop anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +34,9 @@ splits that fail from others best (`fit`)."""
 MIN_TRUST = 0.5
 """Trust that texts want where clips say nothing; fitted alike."""
 
+MAX_LISTED = 4
+"""Words of an axis that a message names."""
+
 Start = Literal["zero-shot rows", "clips alone"]
 """What the new rows are fitted from: the rows that texts gave, moved by any labelled clips; or
 labelled clips alone, where the texts are in doubt and every subcategory has a clip."""
@@ -58,7 +61,9 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
             accept that, and some subcategory has no labelled clip.
     """
     doubts = tuple(
-        _expected_failure(problem, zero_shot, estimate) or _rule_differs(problem, zero_shot)
+        _expected_failure(problem, zero_shot, estimate)
+        or _unclear_axis(zero_shot)
+        or _rule_differs(problem, zero_shot)
     )
     warnings = (*zero_shot.transfer.notices, *_warn_of_rows(problem, zero_shot))
     if not doubts or problem.request.accept_doubt:
@@ -100,6 +105,20 @@ def _expected_failure(
             "apart as usual"
         )
     return doubts
+
+
+def _unclear_axis(zero_shot: ZeroShot) -> list[str]:
+    """That several things vary in the head, and the texts do not say which is meant."""
+    candidates = zero_shot.choice.candidates
+    if zero_shot.choice.axis is not None or len(candidates) < 2:
+        return []
+    listed = " | ".join(_shortened(axis.words) for axis in candidates)
+    return [f"it may be meant along any of these: {listed}"]
+
+
+def _shortened(words: Sequence[str]) -> str:
+    more = ", …" if len(words) > MAX_LISTED else ""
+    return repr(", ".join(words[:MAX_LISTED]) + more)
 
 
 def _rule_differs(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:

@@ -9,6 +9,7 @@ loses when it takes the best other source instead.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -23,6 +24,7 @@ __all__ = [
     "SURE",
     "SURE_NAMED",
     "LabelMatch",
+    "best_match",
     "in_known_words",
     "match_labels",
     "pair_cosines",
@@ -68,16 +70,21 @@ class LabelMatch:
     margins: tuple[float, ...] = ()
 
 
-def match_labels(problem: TransferProblem, *, named: bool = False) -> LabelMatch:
+def match_labels(
+    problem: TransferProblem, among: Sequence[Int64] | None = None, *, named: bool = False
+) -> LabelMatch:
     """The known labels whose texts differ most like the wanted ones.
 
     Args:
         problem: what is wanted and known.
+        among: sets of known labels to look among, by their places; all groups by default.
         named: the user named the one group to learn from, so that nothing is searched.
     """
     wanted, known = problem.wanted.told_apart, problem.known.told_apart
-    groups = members_of(problem.known.siblings)
-    matches = [_match(wanted, known[group], group) for group in groups if len(group) >= len(wanted)]
+    groups = members_of(problem.known.siblings) if among is None else among
+    matches = [
+        best_match(wanted, known[group], group) for group in groups if len(group) >= len(wanted)
+    ]
     none = LabelMatch(float("nan"), 0.0)
     best = max(matches, key=lambda match: match.score, default=none)
     return replace(best, trust=trust_of(best.score, named=named))
@@ -112,8 +119,14 @@ def pair_cosines(wanted: Float64, sources: Float64) -> Float64:
     return np.asarray(cosines)
 
 
-def _match(wanted: Float64, known: Float64, group: Int64) -> LabelMatch:
-    """The best assignment within one group, by steepest ascent from a greedy start."""
+def best_match(wanted: Float64, known: Float64, group: Int64) -> LabelMatch:
+    """The best assignment within one group, by steepest ascent from a greedy start.
+
+    Args:
+        wanted: `(n, text dim)`: embeddings.
+        known: `(m, text dim)`: embeddings of the group, m >= n.
+        group: `(m,)`: places of its labels, by which the match names them.
+    """
     alike = (wanted - wanted.mean(axis=0)) @ (known - known.mean(axis=0)).T
     if len(group) > MAX_MEMBERS:
         nearest = np.sort(np.argsort(-settled(alike.max(axis=0)), kind="stable")[:MAX_MEMBERS])

@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from edgesplit._types import Float64
-from edgesplit.edits.groups import differing_words
 from edgesplit.edits.request import Into, Shots
 from edgesplit.errors import EditError, FeatureSpaceError, LabelError
-from edgesplit.heads.label_text import check_label, words
+from edgesplit.heads.label_text import check_label, differing_words, words
 
 __all__ = ["Subcategories", "name_subcategories", "place_shots"]
 

@@ -46,8 +46,8 @@ class SplitProblem:
     """Of the head after the split; the new nodes, its last, have no provenance yet."""
     transfer: TransferProblem
     """The part that a rule sees."""
-    known_labels: tuple[str, ...]
-    """The labels that belong to a group, in the order of `transfer.known`."""
+    groups: tuple[Group, ...]
+    """What is known; their members, one after another, are in the order of `transfer.known`."""
     known_columns: Int64
     """`(known,)`: their columns."""
     group_names: Float64
@@ -63,6 +63,11 @@ class SplitProblem:
     def modifiers(self) -> tuple[str, ...]:
         """Of the subcategories, in order."""
         return tuple(modifier for _, modifier in self.subcategories)
+
+    @property
+    def known_labels(self) -> tuple[str, ...]:
+        """The labels of the groups' members, in order."""
+        return tuple(member.label for group in self.groups for member in group.members)
 
     @property
     def has_shots(self) -> bool:
@@ -120,7 +125,7 @@ def pose_problem(
             n_clips=n_clips,
             context=_context(head, groups, encoder) if request.rule == "alignment-mlp" else None,
         ),
-        known_labels=tuple(member.label for member in members),
+        groups=groups,
         known_columns=columns,
         group_names=np.reshape(group_names, (len(groups), -1)),
         class_name=class_name,

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgesplit._types import Float64
+from edgesplit._types import Float64, Int64
+from edgesplit.edits.axes import Axis, AxisChoice, choose_axis, find_axes
 from edgesplit.edits.matching import LabelMatch, in_known_words, match_labels
 from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules import DEFAULT_RULE, get_rule
-from edgesplit.edits.rules.base import Rule, Transfer, TransferProblem
+from edgesplit.edits.rules.base import Rule, Transfer, TransferProblem, members_of
 from edgesplit.errors import TooFewClipsError
 from edgesplit.heads.labels import Source
 
@@ -31,6 +32,7 @@ class ZeroShot:
     """The rule that made them."""
     problem: TransferProblem
     """What the rule saw: the wanted texts in known words, where they match."""
+    choice: AxisChoice
     match: LabelMatch
     transfer: Transfer
     sources: tuple[tuple[Source, ...], ...]
@@ -44,8 +46,9 @@ class ZeroShot:
 
 def transfer_rows(problem: SplitProblem) -> ZeroShot:
     """Rows by the rule that was asked for, or by the default one where that lacks clips."""
-    match = match_labels(problem.transfer, named=problem.request.like is not None)
-    seen = in_known_words(problem.transfer, match)
+    choice, read = choose_axis(problem.transfer, problem.modifiers, find_axes(problem.groups))
+    match = match_labels(read, _among(problem, choice.axis), named=problem.request.like is not None)
+    seen = in_known_words(read, match)
     rule = problem.request.rule
     name = rule if isinstance(rule, str) else _name(rule)
     try:
@@ -55,7 +58,16 @@ def transfer_rows(problem: SplitProblem) -> ZeroShot:
         transfer = get_rule(DEFAULT_RULE)(seen)
         transfer = replace(transfer, notices=(notice, *transfer.notices))
         name = DEFAULT_RULE
-    return ZeroShot(name, seen, match, transfer, _sources(problem.known_labels, transfer))
+    return ZeroShot(name, seen, choice, match, transfer, _sources(problem.known_labels, transfer))
+
+
+def _among(problem: SplitProblem, axis: Axis | None) -> list[Int64] | None:
+    """The groups of an axis that have enough members, or the axis' words where none has."""
+    if axis is None:
+        return None
+    groups = members_of(problem.transfer.known.siblings)
+    enough = [groups[g] for g in axis.groups if len(groups[g]) >= len(problem.subcategories)]
+    return enough or [axis.members]
 
 
 def _name(rule: Rule) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 from edgesplit.errors import LabelError
 
-__all__ = ["MAX_LABEL_CHARS", "check_label", "words"]
+__all__ = ["MAX_LABEL_CHARS", "check_label", "common_start", "differing_words", "words"]
 
 MAX_LABEL_CHARS = 500
 
@@ -40,3 +41,25 @@ def check_label(text: str) -> str:
     if not visible.isprintable():
         raise LabelError(f"The label {label!r} contains invisible characters. Remove them.")
     return label
+
+
+def differing_words(labels: Sequence[str]) -> list[str]:
+    """What is left of each label without the words that all begin and end with.
+
+    "turning the camera left while filming", "turning the camera right while filming" give
+    "left" and "right". Words are compared whatever their case and punctuation.
+    """
+    split = [label.split() for label in labels]
+    plain = [[" ".join(words(word)) for word in label] for label in split]
+    shortest = min(map(len, plain))
+    start = common_start(plain, shortest)
+    end = common_start([label[::-1] for label in plain], shortest - start)
+    return [" ".join(label[start : len(label) - end]).strip(" ,.;:") for label in split]
+
+
+def common_start(rows: Sequence[Sequence[str]], limit: int) -> int:
+    """Length of the longest common beginning, `limit` at most."""
+    for length in range(limit):
+        if len({row[length] for row in rows}) > 1:
+            return length
+    return limit

@@ -1,0 +1,108 @@
+"""Labels that begin alike: "poking something so that it moves", "poking something slightly".
+
+The rest of such labels need not be of one kind, so that a person would not call it an axis.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+
+from edgesplit.heads.label_text import differing_words, words
+
+__all__ = ["Siblings", "find_siblings"]
+
+Siblings = tuple[str, list[tuple[int, str]]]
+"""The shared beginning, and (place in the list, the rest) of each label."""
+
+# Words that cannot end the name of an action, nor tell one action from another: "turning the" goes
+# on to "turning the camera". "over" is missing because "tipping something over" is whole.
+_FUNCTION_WORDS = frozenset(
+    """
+    a an the one two each other both it its they them their that which so not
+    and or but then until while because than as if
+    to of with without in into on onto up down off out away from for by at
+    behind next under underneath against along across past towards toward
+    is are be been does doesn't can can't cannot
+    """.split()  # noqa: SIM905 - a list reads worse
+)
+_OBJECTS = ("it", "them")
+_MIN_ACTION_WORDS = 2
+MIN_SHARED = 0.3
+"""Least part of a label's weight that its action carries; less joins more. From 0.26 to 0.33 about
+nine in ten joined pairs belong together, see `benchmarks/quality/label_groups.py`. From 0.36 on
+"pushing something from left to right" may fall out of its group."""
+
+
+def find_siblings(labels: Sequence[str]) -> list[Siblings]:
+    """Labels that begin with the same action, in the order of their first labels.
+
+    An action is a beginning of two words or more that ends in no function word and is a fair part
+    of the label (see `MIN_SHARED`): "pulling something", "turning the camera", "pretending to
+    put". Each label goes with those it shares the longest action with, so "moving something
+    across a surface" is not "moving something". A label that is nothing but the action has no
+    modifier and stays out; so does a label without companions.
+    """
+    texts = [words(label) for label in labels]
+    weights = _weights(texts)
+    by_action: dict[tuple[str, ...], list[int]] = {}
+    for i, text in enumerate(texts):
+        for action in _actions(text, weights):
+            by_action.setdefault(action, []).append(i)
+    found: list[Siblings] = []
+    grouped: set[int] = set()
+    for action in sorted(by_action, key=len, reverse=True):
+        places = [i for i in by_action[action] if i not in grouped]
+        modifiers = _modifiers([labels[i] for i in places])
+        if modifiers:
+            members = list(zip(places, modifiers, strict=True))
+            found.append((_spelled(action, labels[places[0]]), members))
+            grouped.update(places)
+    return sorted(found, key=lambda siblings: siblings[1][0])
+
+
+def _weights(texts: Sequence[Sequence[str]]) -> dict[str, float]:
+    """What each word says about a label: the more the rarer it is.
+
+    A fourth root, because a logarithm would take all weight from the action that every label of a
+    head shares, and with it the group.
+    """
+    n_labels = Counter(word for text in texts for word in set(text))
+    return {word: 0.0 if word in _FUNCTION_WORDS else n**-0.25 for word, n in n_labels.items()}
+
+
+def _actions(text: tuple[str, ...], weights: Mapping[str, float]) -> Iterator[tuple[str, ...]]:
+    """The beginnings of a label that may name its action; the whole label is none of them."""
+    sums = list(accumulate(weights[word] for word in text))
+    for length in range(_MIN_ACTION_WORDS, len(text)):
+        shared = sums[length - 1] >= MIN_SHARED * sums[-1]
+        if shared and _is_whole(text[:length], text[length:]):
+            yield text[:length]
+
+
+def _is_whole(action: Sequence[str], rest: Sequence[str]) -> bool:
+    """Whether `action` does not break off before `rest`."""
+    *_, before, last = action
+    if last in _FUNCTION_WORDS and (last not in _OBJECTS or before in _FUNCTION_WORDS):
+        return False  # "moving it" is whole; "moving something so that it" is not
+    # "moving something and something" is whole, "moving something" only a part of it.
+    return rest[0] != last and tuple(rest[:2]) != ("and", last)
+
+
+def _modifiers(labels: Sequence[str]) -> list[str]:
+    """What tells the labels apart; empty where nothing does."""
+    if len(labels) < 2:
+        return []
+    modifiers = differing_words(labels)
+    told_apart = all(modifiers) and len({m.casefold() for m in modifiers}) == len(modifiers)
+    return modifiers if told_apart else []
+
+
+def _spelled(action: tuple[str, ...], label: str) -> str:
+    """The action as the label writes it."""
+    written = label.split()
+    length = 1
+    while len(words(" ".join(written[:length]))) < len(action):
+        length += 1
+    return " ".join(written[:length]).strip(" ,.;:")
