@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +25,10 @@ from edgesplit.export.graph.parity import Parity, check_parity, measure_parity, 
 from edgesplit.export.graph.trace import export_backbone, normalize_clips
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
-from edgesplit.video.clips import read_clip
+from edgesplit.video.clips import Clip, load_clip
 from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["Clip", "ExportReport", "export_model"]
-
-Clip: TypeAlias = "str | Path | Float32"
-"""A video file, or a clip as the backbone takes it: float32 in 0..1, `preprocessing.clip_shape`."""
 
 _PARITY_CLIPS = 8  # of the given ones, on top of the random ones
 
@@ -184,7 +180,7 @@ def _spread(clips: Sequence[Clip], preprocessing: Preprocessing) -> Iterator[Flo
     """Return batches of one clip, spread evenly: files are often sorted by class."""
     for clip in clips[:: -(-len(clips) // _PARITY_CLIPS) or 1]:
         with suppress(ClipError):  # it is listed when features are made of all
-            yield _load_clip(clip, preprocessing)[np.newaxis]
+            yield load_clip(clip, preprocessing)[np.newaxis]
 
 
 def _extract_features(
@@ -200,7 +196,7 @@ def _extract_features(
     open_backend = cache(lambda: OrtBackend(backbone))  # not before a clip needs it
 
     def compute(clip: Clip) -> Float32:
-        feature: Float32 = open_backend().run(_load_clip(clip, preprocessing)[np.newaxis])[0]
+        feature: Float32 = open_backend().run(load_clip(clip, preprocessing)[np.newaxis])[0]
         return feature
 
     of_video = FeatureCache(lambda: compute, space=head.feature_space, dim=head.dim)
@@ -214,11 +210,3 @@ def _extract_features(
         extract,
         lambda done, n: say(f"reading clips, {done} of {n}"),
     )
-
-
-def _load_clip(clip: Clip, preprocessing: Preprocessing) -> Float32:
-    if isinstance(clip, (str, Path)):
-        return read_clip(clip, preprocessing)
-    if clip.shape != preprocessing.clip_shape:
-        raise ValueError(f"a clip has shape {clip.shape}, wanted {preprocessing.clip_shape}")
-    return np.asarray(clip, np.float32)
