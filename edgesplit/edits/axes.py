@@ -14,10 +14,11 @@ from itertools import combinations
 import numpy as np
 
 from edgesplit._types import Int64
-from edgesplit.edits.contrasts import Joined, parse_label
+from edgesplit.edits.contrasts import Joined
 from edgesplit.edits.groups import Group
 from edgesplit.edits.matching import CHANCE, best_match
 from edgesplit.edits.rules.base import TransferProblem, match_one_to_one, settled
+from edgesplit.edits.tokens import parse_label
 from edgesplit.edits.vocabulary import alike, is_verbs, meaning
 
 __all__ = ["Axis", "AxisChoice", "choose_axis", "find_axes"]

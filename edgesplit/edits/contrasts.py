@@ -8,7 +8,6 @@ part of a label may vary: "one finger" and "the whole hand" are the other axis o
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +15,14 @@ from itertools import combinations
 
 import numpy as np
 
+from edgesplit.edits.tokens import Label, parse_labels
 from edgesplit.edits.vocabulary import (
     FUNCTION_WORDS,
     Stems,
     contrast,
-    is_known,
     is_verbs,
     may_be_opposite,
     read,
-    stem,
 )
 
 __all__ = ["Contrast", "find_contrasts"]
@@ -42,29 +40,6 @@ REPEATED = "repeated"
 MAX_WHOLE = 3
 """Words of a label that may be the opposite of another label as a whole."""
 
-_ARTICLES = frozenset("a an the your his her its my our their".split())  # noqa: SIM905
-_WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
-_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+(?:\.\d+)?")
-_BRACKETS = re.compile(r"(?<=\S)\s*\([^()]*\)")
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """A label, word by word."""
-
-    text: str
-    stems: Stems
-    spans: tuple[tuple[int, int], ...]
-    """Where each word begins and ends in the text."""
-    action: int | None
-    """Place of the word that names the action; None where all words are known poles."""
-
-    def written(self, start: int, stop: int) -> str:
-        """The words from `start` to before `stop` as the label writes them."""
-        if start >= stop:
-            return ""
-        return self.text[self.spans[start][0] : self.spans[stop - 1][1]]
-
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
@@ -76,45 +51,6 @@ class Contrast:
     """Of each label: its place in the list, and the filler as it is written."""
     by: str
     """The kind that the fillers are known to differ in, or "repeated"."""
-
-
-def parse_labels(texts: Sequence[str]) -> list[Label]:
-    """Labels, word by word; brackets behind a word are left out where that makes no two alike."""
-    without = [_BRACKETS.sub("", text) for text in texts]
-    n_alike = Counter(text.casefold() for text in without)
-    return [
-        parse_label(bare if n_alike[bare.casefold()] == 1 else text)
-        for text, bare in zip(texts, without, strict=True)
-    ]
-
-
-def parse_label(text: str) -> Label:
-    """Splits a label into words, at spaces, "_", "+", "-", digits, and capitals inside words.
-
-    Articles are dropped, and so is what follows a slash: "a hat/cap" is "hat". "counter clockwise"
-    is one word. Brackets at the front name no action: "(FX) leap forward".
-    """
-    pattern = _CAMEL if re.fullmatch(r"[A-Za-z\d]*[a-z][A-Z][A-Za-z\d]*", text) else _WORD
-    found = [m for m in pattern.finditer(text) if not text[: m.start()].endswith("/")]
-    stems: list[str] = []
-    spans: list[tuple[int, int]] = []
-    for place, match in enumerate(found):
-        word, start = re.sub(r"['\u2019]s$", "", match[0].casefold()), match.start()
-        if word in _ARTICLES and place < len(found) - 1:
-            continue
-        if word == "clockwise" and stems and stems[-1] in ("counter", "anti"):
-            word, start = "counterclockwise", spans.pop()[0]
-            stems.pop()
-        stems.append("counterclockwis" if word == "anticlockwise" else stem(word))
-        spans.append((start, match.end()))
-    tag = re.match(r"\s*\([^()]*\)", text)
-    open_words = (
-        place
-        for place, word in enumerate(stems)
-        if word not in FUNCTION_WORDS and not is_known(word)
-        if not tag or spans[place][0] >= tag.end()
-    )
-    return Label(text, tuple(stems), tuple(spans), next(open_words, None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,11 +112,10 @@ def load_taxonomy(path: str | Path) -> Taxonomy:
     """Reads a taxonomy file: JSON {coarse category: {fine label: modifier}}.
 
     Raises:
-        BundleError: the file cannot be read.
-        EditError: it is not UTF-8, or does not hold a taxonomy.
+        EditError: the file cannot be read, is not UTF-8, or does not hold a taxonomy.
     """
     form = 'Write {"coarse category": {"fine label": "modifier", …}, …}.'
-    text = decode_text(read_bytes(Path(path)), Path(path), EditError)
+    text = decode_text(read_bytes(Path(path), EditError), Path(path), EditError)
     try:
         content = load_json(text)
     except ValueError as error:

@@ -94,7 +94,7 @@ class _Loader(yaml.BaseLoader):
 
 
 def _parse(file: Path) -> Any:
-    with map_os_errors("read", file), file.open("rb") as opened:
+    with map_os_errors("read", file, EditError), file.open("rb") as opened:
         data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise EditError(f"{file} has more than the {MAX_BYTES} bytes of a plan. Make two of it.")

@@ -34,7 +34,7 @@ def load_labels(path: Path) -> list[str]:
         BundleError: the file cannot be read.
         LabelError: it holds something else, its lines are numbered, or it is not UTF-8.
     """
-    text = decode_text(read_bytes(path), path, LabelError)
+    text = decode_text(read_bytes(path, LabelError), path, LabelError)
     try:
         content = load_json(text)
     except ValueError:

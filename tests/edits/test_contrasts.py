@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgesplit.edits.contrasts import find_contrasts, parse_label
+from edgesplit.edits.contrasts import find_contrasts
+from edgesplit.edits.tokens import parse_label
 from edgesplit.edits.vocabulary import contrast, stem
 
 LISTS = Path(__file__).parents[3] / "shared" / "data" / "labels"

@@ -13,7 +13,7 @@ from edgesplit.edits.groups import (
     load_taxonomy,
     words_in_order,
 )
-from edgesplit.errors import BundleError, EditError
+from edgesplit.errors import EditError
 from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
 
 SSV2 = Path(__file__).parents[3] / "shared" / "data" / "SSv2-Split" / "group_scheme.json"
@@ -167,7 +167,7 @@ def test_a_taxonomy_in_another_encoding_is_refused_by_name(tmp_path: Path) -> No
 
 
 def test_missing_taxonomy_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"Cannot read .*none\.json"):
+    with pytest.raises(EditError, match=r"Cannot read .*none\.json"):
         load_taxonomy(tmp_path / "none.json")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from edgesplit.edits.plan_file import MAX_BYTES, PlanFile, load_plan
 from edgesplit.edits.request import SplitRequest
-from edgesplit.errors import BundleError, EditError
+from edgesplit.errors import EditError
 
 
 def read(folder: Path, content: str | bytes, defaults: SplitRequest | None = None) -> PlanFile:
@@ -189,5 +189,5 @@ def test_tags_make_nothing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"Cannot read .*none\.yaml"):
+    with pytest.raises(EditError, match=r"Cannot read .*none\.yaml"):
         load_plan(tmp_path / "none.yaml")
