@@ -11,14 +11,17 @@ from edgesplit._types import Float64, Int64
 from edgesplit.edits.groups import Group, Taxonomy, known_groups, words_in_order
 from edgesplit.edits.naming import Subcategories, name_subcategories, place_shots
 from edgesplit.edits.request import SplitRequest
-from edgesplit.edits.rules.base import Texts, TransferProblem, members_of
+from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem, members_of
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
-from edgesplit.errors import EditError, FeatureSpaceError
+from edgesplit.errors import FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node, Provenance
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
 __all__ = ["ClassClips", "SplitProblem", "pose_problem"]
+
+MAX_LABELS = 1000
+"""Labels of the head that a rule learns from, besides the groups: each costs an embedding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,19 +101,17 @@ def pose_problem(
     grown = tree.split(column, children, composition=request.composition)
     labelled = place_shots(request.shots or {}, subcategories, head.dim)
     groups = known_groups(tree, target=column, taxonomy=taxonomy, like=request.like)
-    if not groups:
-        raise EditError(
-            "No two labels of this head share an action, so there is no modifier to learn from. "
-            "Give a taxonomy with --taxonomy."
-        )
-    encoder = encoder or packaged_encoder()
     members = [member for group in groups for member in group.members]
     columns = np.array([member.column for member in members], np.int64)
     owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
-    wanted, known, (*group_names, class_name) = _embed(
-        tree[column].label, subcategories, groups, owner, encoder
+    exported = _exported(tree, columns)
+    wanted, known, labels, (*group_names, class_name) = _embed(
+        tree, column, subcategories, groups, exported, encoder or packaged_encoder()
     )
+    names_of_groups = np.reshape(group_names, (len(groups), labels.shape[1]))
+    rows = head.weight.astype(np.float64)
     means, n_clips = _means(columns, owner, statistics)
+    place = {label_column: i for i, label_column in enumerate(exported)}
     return SplitProblem(
         head=head,
         column=column,
@@ -120,14 +121,18 @@ def pose_problem(
         transfer=TransferProblem(
             wanted=wanted,
             known=known,
-            vectors=_centred(head.weight[columns].astype(np.float64), owner),
+            vectors=_centred(rows[columns], owner),
+            labels=LabelRows(
+                labels, rows[exported], np.array([place.get(c, -1) for c in columns], np.int64)
+            ),
+            group_names=names_of_groups,
+            group_rows=_group_means(rows[columns], owner),
             means=means,
             n_clips=n_clips,
-            context=_context(head, groups, encoder) if request.rule == "alignment-mlp" else None,
         ),
         groups=groups,
         known_columns=columns,
-        group_names=np.reshape(group_names, (len(groups), -1)),
+        group_names=names_of_groups,
         class_name=class_name,
         clips=_clips_of(head, column, statistics),
         labelled=tuple(labelled),
@@ -135,30 +140,45 @@ def pose_problem(
     )
 
 
+def _exported(tree: LabelTree, known: Int64) -> list[int]:
+    """Columns whose rows no zero-shot edit made, those of groups first, up to `MAX_LABELS`."""
+    columns = [c for c, node in enumerate(tree) if node.provenance == Provenance()]
+    if len(columns) > MAX_LABELS:
+        members = set(known.tolist())
+        columns = sorted(sorted(columns, key=lambda c: c not in members)[:MAX_LABELS])
+    return columns
+
+
 def _embed(
-    label: str,
+    tree: LabelTree,
+    column: int,
     subcategories: Subcategories,
     groups: Sequence[Group],
-    owner: Int64,
+    exported: Sequence[int],
     encoder: TextEncoder,
-) -> tuple[Texts, Texts, Float64]:
-    """The wanted texts, the known ones, and names `(groups + 1, text dim)`: the class's is last.
+) -> tuple[Texts, Texts, Float64, Float64]:
+    """The wanted texts, the known ones, the exported labels, and names: the class's is last.
 
     All texts are embedded in one call: a call costs as much as thirty texts.
     """
+    owner = [-1] * len(subcategories) + [i for i, group in enumerate(groups) for _ in group.members]
     labels = [label for label, _ in subcategories]
     labels += [member.label for group in groups for member in group.members]
     siblings = [[text for _, text in subcategories]]
     siblings += [[member.modifier for member in group.members] for group in groups]
     modifiers = [text for some in siblings for text in some]
     in_order = [text for some in siblings for text in words_in_order(some)]
-    n_labels, n_wanted = len(labels), len(subcategories)
-    names = [*(group.name for group in groups), label]
-    embedded = encoder.encode([*labels, *modifiers, *in_order, *names]).astype(np.float64)
-    of_labels, of_modifiers, ordered = np.split(embedded[: 3 * n_labels], 3)
-    written = Texts(of_modifiers, of_labels, np.append(np.full(n_wanted, -1), owner), ordered)
-    wanted = written.part(np.arange(n_wanted))
-    return wanted, written.part(np.arange(n_wanted, n_labels)), embedded[3 * n_labels :]
+    of_head = [tree[c].label for c in exported]
+    names = [*(group.name for group in groups), tree[column].label]
+    texts = [*modifiers, *labels, *in_order, *of_head, *names]
+    embedded = encoder.encode(texts).astype(np.float64)
+    n, n_wanted = len(labels), len(subcategories)
+    of_modifiers, of_labels, ordered, of_head_texts, of_names = np.split(
+        embedded, np.cumsum([n, n, n, len(of_head)])
+    )
+    written = Texts(of_modifiers, of_labels, np.array(owner, np.int64), ordered)
+    wanted, known = written.part(np.arange(n_wanted)), written.part(np.arange(n_wanted, n))
+    return wanted, known, of_head_texts, of_names
 
 
 def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassClips:
@@ -178,14 +198,10 @@ def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassCl
     return ClassClips(clips, mean, count)
 
 
-def _context(head: Head, groups: Sequence[Group], encoder: TextEncoder) -> tuple[Float64, Float64]:
-    """All exported labels with their rows, all groups with their members' mean row."""
-    exported = [c for c, node in enumerate(head.tree) if node.provenance == Provenance()]
-    texts = [head.tree[column].label for column in exported] + [group.name for group in groups]
-    rows = head.weight.astype(np.float64)
-    means = [rows[[member.column for member in group.members]].mean(axis=0) for group in groups]
-    targets = np.concatenate([rows[exported], np.reshape(means, (len(groups), head.dim))])
-    return encoder.encode(texts).astype(np.float64), targets
+def _group_means(rows: Float64, owner: Int64) -> Float64:
+    """`(groups, dim)`: the mean of each group's rows."""
+    means = [rows[members].mean(axis=0) for members in members_of(owner)]
+    return np.reshape(means, (len(means), rows.shape[1]))
 
 
 def _means(

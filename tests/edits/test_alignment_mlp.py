@@ -1,6 +1,7 @@
 """The paper's network, step by step against torch; and what it is trained on."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -138,29 +139,31 @@ def test_a_network_learns_its_pairs() -> None:
 # What it is trained on
 
 
-def problem(head: Head, encoder: TextEncoder, *, with_context: bool = True) -> TransferProblem:
-    rule = "alignment-mlp" if with_context else "alignment"
-    request = SplitRequest(["left", "right"], rule)
+def problem(head: Head, encoder: TextEncoder) -> TransferProblem:
+    request = SplitRequest(["left", "right"])
     posed = pose_problem(head, "pushing", request, statistics=None, taxonomy=None, encoder=encoder)
     return posed.transfer
 
 
 def test_pairs_are_modifiers_labels_and_groups(head: Head, encoder: TextEncoder) -> None:
-    context = problem(head, encoder).context
-    assert context is not None
-    texts, rows = context
-    names = [*head.labels, "pulling something", "moving something"]
-    np.testing.assert_array_equal(texts, encoder.encode(names))
-    np.testing.assert_array_equal(rows[:6], head.weight)  # singletons are there with their row
-    np.testing.assert_allclose(rows[6], head.weight[:2].mean(axis=0), atol=1e-7)
-    np.testing.assert_allclose(rows[7], head.weight[2:4].mean(axis=0), atol=1e-7)
+    posed = problem(head, encoder)
+    assert posed.labels is not None
+    np.testing.assert_array_equal(posed.labels.texts, encoder.encode(list(head.labels)))
+    np.testing.assert_array_equal(posed.labels.rows, head.weight)  # singletons as well
+    names = ["pulling something", "moving something"]
+    np.testing.assert_array_equal(posed.group_names, encoder.encode(names))
+    means = [head.weight[:2].mean(axis=0), head.weight[2:4].mean(axis=0)]
+    np.testing.assert_allclose(posed.group_rows, means, atol=1e-7)
 
 
 def test_rows_are_what_the_network_says_of_the_modifiers(head: Head, encoder: TextEncoder) -> None:
     request = problem(head, encoder)
-    assert request.context is not None
-    texts = np.concatenate([request.known.modifiers, request.context[0]])
-    targets = np.concatenate([request.vectors, request.context[1]])
+    labels, names, means = request.labels, request.group_names, request.group_rows
+    assert labels is not None
+    assert names is not None
+    assert means is not None
+    texts = np.concatenate([request.known.modifiers, labels.texts, names])
+    targets = np.concatenate([request.vectors, labels.rows, means])
     wanted = train(texts, targets).forward(request.wanted.modifiers)[0]
     np.testing.assert_array_equal(alignment_mlp(request).rows, wanted)
 
@@ -168,17 +171,17 @@ def test_rows_are_what_the_network_says_of_the_modifiers(head: Head, encoder: Te
 def test_rows_of_earlier_edits_are_not_learned_from(head: Head, encoder: TextEncoder) -> None:
     into = ["left", "right"]
     once = split_class(head, "holding", into=into, encoder=encoder, accept_doubt=True).head
-    before, after = (problem(h, encoder).context for h in (head, once))
+    before, after = (problem(h, encoder).labels for h in (head, once))
     assert before is not None
     assert after is not None
-    np.testing.assert_array_equal(before[1], after[1])
+    np.testing.assert_array_equal(before.rows, after.rows)
 
 
 def test_without_rows_of_labels_there_is_nothing_to_train_on(
     head: Head, encoder: TextEncoder
 ) -> None:
     with pytest.raises(EditError, match="needs the rows of all labels"):
-        alignment_mlp(problem(head, encoder, with_context=False))
+        alignment_mlp(replace(problem(head, encoder), labels=None))
 
 
 # Prototype

@@ -1,4 +1,4 @@
-"""Alignment in closed form: a linear map from modifier texts to modifier vectors."""
+"""Alignment in closed form: a linear map from texts to rows."""
 
 from __future__ import annotations
 
@@ -11,26 +11,42 @@ __all__ = ["alignment", "leave_groups_out"]
 
 
 def alignment(problem: TransferProblem) -> Transfer:
-    """Kernel ridge regression from sibling-centred texts to modifier vectors.
+    """Kernel ridge regression from texts to rows.
 
-    The paper trains an MLP on pairs of modifier text and modifier vector; the ridge solution of
-    the same pairs needs no training loop. Texts are centred on their siblings on both sides, so
-    that differences are compared with differences. With K the cosines between known texts and k
-    those between wanted and known:  rows = k (K + 0.1 I)^-1 vectors.
+    The paper trains an MLP on pairs of modifier text and modifier vector, and of label text and
+    row; the ridge solution of the same pairs needs no training loop. Modifiers are centred on their
+    siblings on both sides, so that differences are compared with differences; labels and rows are
+    centred on all labels. With K the products of the lessons' texts and k those between what is
+    asked and them:  rows = k (K + 0.1 I)^-1 lessons.
     """
-    similarities = cosines(problem.wanted.centred, problem.known.centred)
-    weights = problem.ridge.times(similarities.T).T
-    return Transfer(rows=weights @ problem.vectors, weights=weights, similarities=similarities)
+    texts, rows = problem.lessons
+    asked = problem.asked(problem.wanted)
+    weights = problem.ridge.times((asked @ texts.T).T).T
+    n_known = len(problem.vectors)
+    return Transfer(
+        rows=weights @ rows,
+        weights=weights[:, :n_known],
+        similarities=cosines(problem.wanted.centred, problem.known.centred),
+    )
 
 
 def leave_groups_out(problem: TransferProblem) -> Float64:
     """Rows of the known labels, each group's as if only the others were known: `(known, dim)`.
 
-    With P the inverse of K + 0.1 I, the regression without group g misses g's own vectors by
-    P_gg^-1 (P vectors)_g: one inverse serves all groups.
+    With P the inverse of K + 0.1 I and A = P lessons, the map without the lessons B is
+    X^T (A - P_:B P_BB^-1 A_B): one inverse serves all groups. B are the group's modifiers, and the
+    rows of its labels.
     """
-    fitted = problem.ridge.times(problem.vectors)
-    rows: Float64 = problem.vectors.copy()
+    texts, targets = problem.lessons
+    learned = problem.ridge.times(targets)
+    asked = problem.asked(problem.known)
+    rows: Float64 = asked @ (texts.T @ learned)
+    n_known = len(problem.vectors)
     for members in members_of(problem.known.siblings):
-        rows[members] -= np.linalg.solve(problem.ridge.block(members), fitted[members])
+        left_out = members
+        if problem.labels is not None:
+            places = problem.labels.of_known[members]
+            left_out = np.concatenate([members, n_known + places[places >= 0]])
+        lost = np.linalg.solve(problem.ridge.block(left_out), learned[left_out])
+        rows[members] -= asked[members] @ (problem.ridge.project(left_out) @ lost)
     return rows

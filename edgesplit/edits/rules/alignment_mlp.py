@@ -42,12 +42,12 @@ def alignment_mlp(problem: TransferProblem) -> Transfer:
     Raises:
         EditError: the problem lacks the labels' rows.
     """
-    if problem.context is None:
+    labels, names, means = problem.labels, problem.group_names, problem.group_rows
+    if labels is None or names is None or means is None:
         raise EditError("The rule alignment-mlp needs the rows of all labels. Use split_class.")
-    texts, targets = problem.context
     pairs = (
-        np.concatenate([problem.known.modifiers, texts]),
-        np.concatenate([problem.vectors, targets]),
+        np.concatenate([problem.known.modifiers, labels.texts, names]),
+        np.concatenate([problem.vectors, labels.rows, means]),
     )
     network = _trained(*(part.tobytes() for part in pairs), pairs[0].shape[1], pairs[1].shape[1])
     rows = network.forward(problem.wanted.modifiers)[0]

@@ -18,6 +18,7 @@ import numpy as np
 from edgesplit._types import Float32, Float64, Int64
 
 __all__ = [
+    "LabelRows",
     "Ridge",
     "Rule",
     "Texts",
@@ -66,10 +67,30 @@ class Texts:
         The text-side twin of a modifier vector: what the siblings share ("it is a direction")
         would otherwise drown what tells them apart ("which direction").
         """
-        centred = self.told_apart.copy()
+        return self._centre(self.told_apart)
+
+    @cached_property
+    def centred_labels(self) -> Float64:
+        """`(n, text dim)`: the same of the full labels."""
+        return self._centre(self.labels)
+
+    def _centre(self, texts: Float64) -> Float64:
+        centred = texts.copy()
         for members in members_of(self.siblings):
             centred[members] -= centred[members].mean(axis=0)
         return _normalise(centred)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelRows:
+    """Labels of a head and their rows."""
+
+    texts: Float64
+    """`(labels, text dim)`: embeddings."""
+    rows: Float64
+    """`(labels, dim)`."""
+    of_known: Int64
+    """`(known,)`: the place here of each known label; -1 where it is missing."""
 
 
 class Ridge:
@@ -90,6 +111,12 @@ class Ridge:
         if self.of_texts:
             return np.asarray(self.matrix @ right)
         return np.asarray((right - self.texts @ (self.matrix @ (self.texts.T @ right))) / _RIDGE)
+
+    def project(self, members: Int64) -> Float64:
+        """X^T P, the columns of `members`: `(text dim, members)`."""
+        if self.of_texts:
+            return np.asarray(self.texts.T @ self.matrix[:, members])
+        return np.asarray(self.matrix @ self.texts[members].T)
 
     def block(self, members: Int64) -> Float64:
         """Rows and columns of P."""
@@ -114,15 +141,40 @@ class TransferProblem:
     without statistics. Zeros where `n_clips` says that there are too few."""
     n_clips: Int64 | None = None
     """`(known,)`: how many clips each mean is of."""
-    context: tuple[Float64, Float64] | None = None
-    """Texts `(n, text dim)` and what belongs to them, `(n, dim)`: every label with its row, in a
-    group or not, and every group's name with its members' mean row. Only `alignment-mlp`
-    wants it."""
+    labels: LabelRows | None = None
+    """Every label of the head with its row, in a group or not."""
+    group_names: Float64 | None = None
+    """`(groups, text dim)`: embeddings of the groups' names; only `alignment-mlp` wants them."""
+    group_rows: Float64 | None = None
+    """`(groups, dim)`: the mean of each group's rows; the same."""
+
+    @cached_property
+    def lessons(self) -> tuple[Float64, Float64]:
+        """Texts `(n, text dim)` and rows `(n, dim)` that a linear map is fitted to.
+
+        The known modifiers with their vectors come first; then every label with its row, both
+        minus the mean of all.
+        """
+        texts, rows = self.known.centred, self.vectors
+        if self.labels is None:
+            return texts, rows
+        more = self.labels.texts - self.labels.texts.mean(axis=0)
+        their_rows = self.labels.rows - self.labels.rows.mean(axis=0)
+        return np.concatenate([texts, more]), np.concatenate([rows, their_rows])
 
     @cached_property
     def ridge(self) -> Ridge:
-        """Of the known texts. The rule and the estimate both need it, and it is the slow part."""
-        return Ridge(self.known.centred)
+        """Of the texts of `lessons`. Rule and estimate both need it, and it is the slow part."""
+        return Ridge(self.lessons[0])
+
+    def asked(self, texts: Texts) -> Float64:
+        """`(n, text dim)`: the texts that the map is asked about, of length 1.
+
+        With all labels among the lessons, the modifier's text and that of its label count alike.
+        """
+        if self.labels is None:
+            return texts.centred
+        return _normalise(texts.centred + texts.centred_labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

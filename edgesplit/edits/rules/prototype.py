@@ -38,7 +38,9 @@ def prototype(problem: TransferProblem) -> Transfer:
         )
     known = problem.known.part(seen)
     scale = _length(problem.vectors[seen]) / max(_length(problem.means[seen]), 1e-12)
-    part = alignment(replace(problem, known=known, vectors=scale * problem.means[seen]))
+    part = alignment(
+        replace(problem, known=known, vectors=scale * problem.means[seen], labels=None)
+    )
     weights, similarities = np.zeros((2, len(part.rows), len(problem.n_clips)))
     weights[:, seen], similarities[:, seen] = part.weights, part.similarities
     thin = len(members_of(problem.known.siblings)) - len(groups)
