@@ -19,7 +19,16 @@ from tests.walks import trace
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 STAGES = ("request", "problem", "transfer", "estimate", "checks", "fitting", "report", "edit")
-PARTS = {"naming": "problem", "groups": "problem", "text_encoder": "problem"}
+PARTS = {
+    "naming": "problem",
+    "groups": "problem",
+    "spelling": "problem",
+    "text_encoder": "problem",
+    "contrasts": "groups",
+    "siblings": "groups",
+    "axes": "transfer",
+    "matching": "transfer",
+}
 """Modules of edits/ that are not entered from the pipeline, and the stage that enters each."""
 
 

@@ -25,7 +25,7 @@ from benchmarks.harness.figures import interval
 from benchmarks.harness.results import write_result
 from benchmarks.motion_split.classes import FINE_LABELS, taxonomy
 from benchmarks.motion_split.models import Trained, find_trained
-from benchmarks.motion_split.wordings import KINDS, misspell, wordings
+from benchmarks.motion_split.wordings import KINDS, misspell, with_labels, wordings
 from edgesplit._types import Float32, Float64
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.split import split_class
@@ -128,8 +128,11 @@ def _in_other_words(kind: str) -> Splits:
     ) -> Iterator[Edit]:
         for its_kind, texts in wordings([*fine.values()]):
             if its_kind == kind:
-                worded = dict(zip(fine, texts, strict=True))
-                yield from _split()(model, head, coarse, worded, statistics)
+                said = [*fine] if kind == KINDS[0] else [f"{coarse} {text}" for text in texts]
+                worded = dict(zip(said, texts, strict=True))
+                for edit in _split()(model, head, coarse, worded, statistics):
+                    named = with_labels(edit.head, dict(zip(said, fine, strict=True)))
+                    yield replace(edit, head=named)
 
     return splits
 

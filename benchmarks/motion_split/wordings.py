@@ -6,11 +6,15 @@ cost. Written before any of them was tried.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["KINDS", "misspell", "wordings"]
+from edgesplit.heads.head import Head
+from edgesplit.heads.labels import LabelTree
+
+__all__ = ["KINDS", "misspell", "with_labels", "wordings"]
 
 KINDS = ("as known", "other words", "German", "misspelt", "unrelated")
 N_MISSPELT = 2
@@ -85,9 +89,23 @@ _UNRELATED = (
 )
 
 
-def wordings(modifiers: Sequence[str], *, seed: int = 0) -> Iterator[tuple[str, list[str]]]:
-    """All ways to ask for subcategories with these modifiers: one of `KINDS`, and the texts."""
+def with_labels(head: Head, names: Mapping[str, str]) -> Head:
+    """A head with other texts for some labels, {as they are: as they shall be}.
+
+    A split in other words is made under labels in those words: the labels that it is scored by
+    would give the answer away.
+    """
+    nodes = [replace(node, label=names.get(node.label, node.label)) for node in head.tree]
+    return replace(head, tree=LabelTree(tuple(nodes)))
+
+
+def wordings(
+    modifiers: Sequence[str], kinds: Sequence[str] = KINDS, *, seed: int = 0
+) -> Iterator[tuple[str, list[str]]]:
+    """All ways to ask for subcategories with these modifiers: one of `kinds`, and the texts."""
     yield "as known", [*modifiers]
+    if tuple(kinds) == KINDS[:1]:
+        return
     for texts in zip(*(_OTHER_WORDS[modifier] for modifier in modifiers), strict=False):
         yield "other words", [*texts]
     yield "German", [_GERMAN[modifier] for modifier in modifiers]

@@ -108,6 +108,8 @@ def choose_axis(
     Returns:
         The choice, and the problem in which words that the axis has are those of the head.
     """
+    if not axes:
+        return AxisChoice(None), problem
     found = [_find_words(wanted, axis) for axis in axes]
     by_words = np.array([score for score, _ in found])
     first = int(by_words.argmax())

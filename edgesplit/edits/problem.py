@@ -12,9 +12,11 @@ from edgesplit.edits.groups import Group, Taxonomy, known_groups, words_in_order
 from edgesplit.edits.naming import Subcategories, name_subcategories, place_shots
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem, members_of
+from edgesplit.edits.spelling import correct_spelling
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import FeatureSpaceError
 from edgesplit.heads.head import Head
+from edgesplit.heads.label_text import words
 from edgesplit.heads.labels import LabelTree, Node, Provenance
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
@@ -45,6 +47,8 @@ class SplitProblem:
     """Of the class."""
     request: SplitRequest
     subcategories: Subcategories
+    read_as: Subcategories
+    """The same with misspelt words as the head writes them."""
     tree: LabelTree
     """Of the head after the split; the new nodes, its last, have no provenance yet."""
     transfer: TransferProblem
@@ -105,8 +109,9 @@ def pose_problem(
     columns = np.array([member.column for member in members], np.int64)
     owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
     exported = _exported(tree, columns)
+    read_as = _correct(subcategories, tree)
     wanted, known, labels, (*group_names, class_name) = _embed(
-        tree, column, subcategories, groups, exported, encoder or packaged_encoder()
+        tree, column, read_as, groups, exported, encoder or packaged_encoder()
     )
     names_of_groups = np.reshape(group_names, (len(groups), labels.shape[1]))
     rows = head.weight.astype(np.float64)
@@ -117,6 +122,7 @@ def pose_problem(
         column=column,
         request=request,
         subcategories=subcategories,
+        read_as=read_as,
         tree=grown,
         transfer=TransferProblem(
             wanted=wanted,
@@ -138,6 +144,14 @@ def pose_problem(
         labelled=tuple(labelled),
         statistics=statistics,
     )
+
+
+def _correct(subcategories: Subcategories, tree: LabelTree) -> Subcategories:
+    known = {word for node in tree for word in words(node.label)}
+    return [
+        (correct_spelling(label, known), correct_spelling(modifier, known))
+        for label, modifier in subcategories
+    ]
 
 
 def _exported(tree: LabelTree, known: Int64) -> list[int]:

@@ -46,7 +46,9 @@ class ZeroShot:
 
 def transfer_rows(problem: SplitProblem) -> ZeroShot:
     """Rows by the rule that was asked for, or by the default one where that lacks clips."""
-    choice, read = choose_axis(problem.transfer, problem.modifiers, find_axes(problem.groups))
+    choice, read = choose_axis(
+        problem.transfer, [text for _, text in problem.read_as], find_axes(problem.groups)
+    )
     match = match_labels(read, _among(problem, choice.axis), named=problem.request.like is not None)
     seen = in_known_words(read, match)
     rule = problem.request.rule
@@ -75,6 +77,8 @@ def _name(rule: Rule) -> str:
 
 
 def _sources(known: tuple[str, ...], transfer: Transfer) -> tuple[tuple[Source, ...], ...]:
+    if not known:
+        return ((),) * len(transfer.rows)
     found = []
     for similarities, weights in zip(transfer.similarities, transfer.weights, strict=True):
         # Rounded before they are ordered, since they are for people and become part of the head's

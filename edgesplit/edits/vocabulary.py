@@ -16,6 +16,7 @@ __all__ = [
     "alike",
     "contrast",
     "is_known",
+    "is_listed",
     "is_verbs",
     "may_be_opposite",
     "meaning",
@@ -138,6 +139,12 @@ def _opposites() -> dict[Stems, dict[int, int]]:
 
 
 _POLES, _VERBS = _poles(), _opposites()
+_WORDS = {word for phrase in (*_POLES, *_VERBS) for word in phrase}
+
+
+def is_listed(word: str) -> bool:
+    """Whether a word is spelled in one of the lists above."""
+    return word in FUNCTION_WORDS or stem(word) in _WORDS
 
 
 def is_known(word: str) -> bool:

@@ -153,6 +153,7 @@ def test_pairs_are_modifiers_labels_and_groups(head: Head, encoder: TextEncoder)
     names = ["pulling something", "moving something"]
     np.testing.assert_array_equal(posed.group_names, encoder.encode(names))
     means = [head.weight[:2].mean(axis=0), head.weight[2:4].mean(axis=0)]
+    assert posed.group_rows is not None
     np.testing.assert_allclose(posed.group_rows, means, atol=1e-7)
 
 

@@ -10,6 +10,7 @@ from edgesplit.edits.estimate import (
     HIGHEST,
     LOWEST,
     MIN_SEEN,
+    PER_PRECEDENT,
     Estimate,
     accuracy_of_gain,
     estimate_accuracy,
@@ -110,7 +111,7 @@ def test_a_split_with_good_precedents_and_spread_clips_is_trusted(encoder: TextE
 def test_groups_that_contradict_each_other_are_no_precedent(encoder: TextEncoder) -> None:
     estimate = estimate_of(World(mirrored=ACTIONS[::2]), encoder)
     assert estimate.precedent < 0.3
-    assert estimate.gain < estimate_of(World(), encoder).gain - 0.4
+    assert estimate.gain < estimate_of(World(), encoder).gain - PER_PRECEDENT / 2
 
 
 def test_clips_that_do_not_differ_are_no_ground_for_trust(encoder: TextEncoder) -> None:

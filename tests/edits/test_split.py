@@ -225,10 +225,18 @@ def test_mistakes_of_the_program_are_not_errors_of_edgesplit(
         split(head, encoder, **choices)
 
 
-def test_a_head_without_groups_asks_for_a_taxonomy(encoder: TextEncoder) -> None:
-    lone = Head.from_arrays(np.eye(2), np.zeros(2), ["pushing something", "holding something"])
-    with pytest.raises(EditError, match=r"No two labels of this head share an action.*--taxonomy"):
-        split(lone, encoder)
+def test_a_head_without_groups_is_split_by_its_labels_once_that_is_accepted(
+    encoder: TextEncoder,
+) -> None:
+    labels = ["pushing something", "holding something", "pulling something left"]
+    lone = Head.from_arrays(np.eye(3), np.zeros(3), labels)
+    with pytest.raises(DoubtfulSplitError, match=r"no two labels.*left \| right apart.*--shots"):
+        split(lone, encoder, accept_doubt=False)
+    edit = split(lone, encoder, accept_doubt=True)
+    assert edit.report.estimate is None
+    assert [row.sources for row in edit.report.rows] == [(), ()]
+    rows = edit.head.weight[-2:]
+    assert rows[0] @ lone.weight[2] > rows[1] @ lone.weight[2]  # "left" is learned from a label
 
 
 def test_texts_unlike_any_known_label_are_refused_unless_the_doubt_is_accepted(
@@ -237,7 +245,7 @@ def test_texts_unlike_any_known_label_are_refused_unless_the_doubt_is_accepted(
     with pytest.raises(DoubtfulSplitError, match=r"in doubt.*--like.*--taxonomy.*--accept-doubt"):
         split(head, encoder, into=["quickly", "slowly"], accept_doubt=False)
     edit = split(head, encoder, into=["quickly", "slowly"], accept_doubt=True)
-    assert edit.report.warnings
+    assert edit.report.doubts
 
 
 def test_equal_words_need_no_force(head: Head, encoder: TextEncoder) -> None:

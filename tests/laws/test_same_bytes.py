@@ -23,15 +23,15 @@ MODIFIERS = Path(__file__).parents[1] / "data" / "text" / "modifiers.json"
 
 EMBEDDINGS = "30be237c26bdb6682918205273739e6126d046ed543354f81f7bbc917ad450d6"
 DEMO_EDITS = {
-    ("alignment", "left,right"): "5d9b4e287ded66d90e1aae10299e135c8d3bbdc3c970337fb741a78726647035",
-    ("alignment", "up,down"): "586a97456ff0228dd125569e08c74a615bcbaa20c7f5b636e481da3665d445c2",
+    ("alignment", "left,right"): "07f59699412540c28404df5378bfc599b50d6997b8bb2c84c6b2611c2285d4a5",
+    ("alignment", "up,down"): "408dc5d8ee21579a544acc7b58b9ecfa41e47e726d77144b2a329bc388ed843d",
     ("retrieval", "left,right"): "fca5454d068489d6f6ed8dd480fc9ac2a588941f29b6843bffcf0f2e91db28ed",
     ("retrieval", "up,down"): "0f04ccfb961c0199af016449a02f348e6ea7d2f09fdab645fc2b7c108d983baf",
 }
 SSV2_EDITS = {
-    ("alignment", "left,right"): "bd481ce792804cb568edc547caaa2c5660dd3753e051370f65533b62c169f4c9",
-    ("alignment", "up,down"): "1260922d0517658514886ba793570e8e98d59ba92c5e2e6237f8bbbcb5ce0f9e",
-    ("retrieval", "left,right"): "9ab946c90221d77ebfa0e264aad5493184a514bf54aea391454ca7d7474da0b3",
+    ("alignment", "left,right"): "72779fd8b1cb3a16b5cd6d16bbca2c3ba7e5c400daa7e6a900e0d6e46383b4f5",
+    ("alignment", "up,down"): "c69585520ca10c6ea323787135e284b1426f8dd01622e0e3d11a9c62443a8b34",
+    ("retrieval", "left,right"): "020aa146ddd520f65e9d11b2731c1d14321d086368b4e92e8fb0bb4c0b7347f0",
     ("retrieval", "up,down"): "f4da8f82accf24c34fdeb4bbc40629b04e6a9f6ca6867c33cbd3504a06983c6e",
 }
 
@@ -90,12 +90,12 @@ def test_last_bits_of_a_linear_solver_do_not_reach_the_head(
 
 
 BUNDLE_EDITS = {
-    ("alignment", "pushing", "left,right"): "44534b7536de",
-    ("alignment", "lifting", "a lot,a little"): "50953c37f0e8",
-    ("alignment", "throwing", "up,down,left,right"): "e1157ef3658a",
+    ("alignment", "pushing", "left,right"): "892d6226c093",
+    ("alignment", "lifting", "a lot,a little"): "e297b2d9fefb",
+    ("alignment", "throwing", "up,down,left,right"): "c4895210a813",
     ("alignment-mlp", "pushing", "left,right"): "5b52a821234b",
-    ("prototype", "throwing", "up,down,left,right"): "a860bcaf5e24",
-    ("retrieval", "throwing", "up,down,left,right"): "8378024f5561",
+    ("prototype", "throwing", "up,down,left,right"): "1c8b2d5ef12c",
+    ("retrieval", "throwing", "up,down,left,right"): "82b2d16cd328",
 }
 """With the demo's unlabelled clips: centring and temperature go into the bytes as well."""
 
@@ -103,6 +103,6 @@ BUNDLE_EDITS = {
 @pytest.mark.parametrize(("rule", "name", "into"), BUNDLE_EDITS)
 def test_edits_with_clips_have_the_same_bytes_everywhere(rule: str, name: str, into: str) -> None:
     bundle = open_bundle(DEMO)
-    edit = bundle.split_class(name, into=into.split(","), rule=rule)
+    edit = bundle.split_class(name, into=into.split(","), rule=rule, accept_doubt=True)
     assert edit.head.digest[:12] == BUNDLE_EDITS[rule, name, into]
     assert edit.report.n_clips

@@ -201,6 +201,8 @@ def cosines(left: Float64, right: Float64) -> Float64:
 
 def members_of(siblings: Int64) -> list[Int64]:
     """The places of each group's members, groups in ascending order; in linear time, nearly."""
+    if not len(siblings):
+        return []
     order = np.argsort(siblings, kind="stable")
     _, starts = np.unique(siblings[order], return_index=True)
     return np.split(order, starts[1:])
