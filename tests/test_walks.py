@@ -27,7 +27,6 @@ PARTS = {
     "contrasts": "groups",
     "siblings": "groups",
     "axes": "transfer",
-    "matching": "transfer",
 }
 """Modules of edits/ that are not entered from the pipeline, and the stage that enters each."""
 

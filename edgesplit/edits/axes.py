@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from edgesplit._types import Int64
-from edgesplit.edits.contrasts import Joined
+from edgesplit.edits.disjoint_sets import Joined
 from edgesplit.edits.groups import Group
 from edgesplit.edits.matching import CHANCE, best_match
 from edgesplit.edits.rules.base import TransferProblem, match_one_to_one, settled

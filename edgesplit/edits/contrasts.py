@@ -15,6 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
+from edgesplit.edits.disjoint_sets import Joined
 from edgesplit.edits.tokens import Label, parse_labels
 from edgesplit.edits.vocabulary import (
     FUNCTION_WORDS,
@@ -295,24 +296,6 @@ def _components(edges: Sequence[_Edge]) -> list[list[_Edge]]:
     for edge in edges:
         parts[joined.find((edge.context, edge.by, edge.one.label))].append(edge)
     return list(parts.values())
-
-
-class Joined:
-    """Things that were joined, directly or through others: a disjoint-set forest."""
-
-    def __init__(self) -> None:
-        self._above: dict[Hashable, Hashable] = {}
-
-    def find(self, thing: Hashable) -> Hashable:
-        """The one that stands for all that `thing` is joined with."""
-        while (above := self._above.get(thing, thing)) != thing:
-            self._above[thing] = self._above.get(above, above)  # half the way for the next one
-            thing = above
-        return thing
-
-    def join(self, one: Hashable, other: Hashable) -> None:
-        """Joins two things, and all that they are joined with."""
-        self._above[self.find(other)] = self.find(one)
 
 
 def _contrast(labels: Sequence[Label], edges: Sequence[_Edge]) -> Contrast:
