@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness.results import ROOT, write_result
-from benchmarks.motion_split.classes import head_labels, taxonomy
+from benchmarks.motion_split.classes import Half, head_labels, taxonomy
 from benchmarks.quality.label_groups import clusters, universes
 from benchmarks.speed.made_heads import make_labels
 from edgesplit.edits.axes import choose_axis
@@ -115,7 +115,8 @@ def keyed(data: Path) -> list[dict[str, Any]]:
 def of_motion_split() -> list[dict[str, Any]]:
     """Motion-Split's heads, with siblings."""
     lines = []
-    for half, other in (("A", "B"), ("B", "A")):
+    halves: tuple[tuple[Half, Half], ...] = (("A", "B"), ("B", "A"))
+    for half, other in halves:
         labels = head_labels(half)
         wanted = pairs_within(taxonomy(other).values())
         name = f"Motion-Split, head {half}, with siblings"
@@ -207,7 +208,7 @@ def main(data: Path) -> None:
     counts = [{"words": w, "answer": a, "requests": n} for (w, a), n in sorted(tally.items())]
     print_lines("requests, counted", counts)
     click.echo(f"{N_LABELS} labels: {seconds} s")
-    content = {"lists": lists, "contrasts": contrasts_found, "requests": answers}
+    content: dict[str, Any] = {"lists": lists, "contrasts": contrasts_found, "requests": answers}
     content |= {"counts": counts, "n_labels": N_LABELS, "seconds": seconds}
     click.echo(write_result("axes", content).relative_to(ROOT))
 
