@@ -74,7 +74,10 @@ def choose_axis(
 
 
 def _find_words(wanted: Sequence[str], axis: Axis) -> tuple[float, list[int]]:
-    """The part of the wanted words that an axis has, and the place of each, -1 without one."""
+    """How many of the wanted words an axis has, and the place of each, -1 without one.
+
+    As a part of the wanted words, or of the axis' where those are fewer: two at least.
+    """
     texts = [parse_label(text).stems for text in axis.words]
     scores = np.array([[alike(parse_label(w).stems, text) for text in texts] for w in wanted])
     more = len(wanted) > len(texts)
@@ -86,7 +89,9 @@ def _find_words(wanted: Sequence[str], axis: Axis) -> tuple[float, list[int]]:
         if scores[i, place] > 0:
             places[i] = int(place)
             total += float(scores[i, place])
-    return total / len(wanted), places
+    if total < 2:
+        return 0.0, places
+    return total / min(len(wanted), len(texts)), places
 
 
 def _likeness(problem: TransferProblem, axis: Axis) -> float:

@@ -62,6 +62,7 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
     """
     doubts = tuple(
         _unclear_axis(zero_shot)
+        or _missing_words(problem, zero_shot)
         or _expected_failure(problem, zero_shot, estimate)
         or _rule_differs(problem, zero_shot)
     )
@@ -101,7 +102,7 @@ def _expected_failure(
             f"no group of known labels has {len(problem.modifiers)} members, as many as {wanted}"
         )
     elif match.trust < MIN_TRUST:
-        nearest = _listing(problem.known_labels[source] for source in match.sources)
+        nearest = _listing(problem.known_labels[source] for source in match.sources if source >= 0)
         doubts.append(
             f"no known labels differ as {wanted} do (likeness {match.score:.2f} of 1; "
             f"the nearest are {nearest})"
@@ -123,6 +124,19 @@ def _unclear_axis(zero_shot: ZeroShot) -> list[str]:
         return []
     listed = " | ".join(_shortened(axis.words) for axis in candidates)
     return [f"it may be meant along any of these: {listed}"]
+
+
+def _missing_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
+    """Subcategories that the axis has no word for, nor a labelled clip."""
+    axis, names = zero_shot.choice.axis, problem.modifiers
+    missing = [
+        names[i]
+        for i, source in enumerate(zero_shot.match.sources)
+        if source < 0 and not len(problem.labelled[i])
+    ]
+    if axis is None or not missing:
+        return []
+    return [f"the head knows {_shortened(axis.words)}, but nothing of {_listing(missing)}"]
 
 
 def _shortened(words: Sequence[str]) -> str:
@@ -155,7 +169,7 @@ def _listing(labels: Iterable[str]) -> str:
 
 
 def _warn_of_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
-    """Words that are read as others, and words that the axis does not have."""
+    """Words that are read as others, that the axis does not have, or that are a little alike."""
     said = zip(problem.modifiers, problem.read_as, strict=True)
     warnings = [
         f"{modifier!r} is read as {read!r}, as the head spells it"
@@ -166,9 +180,18 @@ def _warn_of_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
     if axis is not None and any(found):
         warnings += [
             f"the head has no word for {modifier!r}, only {_shortened(axis.words)}"
-            for modifier, word in zip(problem.modifiers, found, strict=True)
-            if not word
+            for modifier, word, source in zip(
+                problem.modifiers, found, zero_shot.match.sources, strict=True
+            )
+            if not word and source >= 0
         ]
+    match = zero_shot.match
+    if match.trust >= MIN_TRUST and match.score < SURE:
+        nearest = _listing(problem.known_labels[source] for source in match.sources if source >= 0)
+        warnings.append(
+            f"{' | '.join(problem.modifiers)} are a little like {nearest}, no more (likeness "
+            f"{match.score:.2f} of 1)"
+        )
     return warnings
 
 

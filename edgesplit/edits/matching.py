@@ -27,6 +27,7 @@ __all__ = [
     "best_match",
     "in_known_words",
     "match_labels",
+    "match_part",
     "pair_cosines",
     "trust_of",
 ]
@@ -64,7 +65,7 @@ class LabelMatch:
     trust: float
     """0 to 1: how far a split made from these labels can be trusted, as far as texts go."""
     sources: tuple[int, ...] = ()
-    """Known label of each subcategory; empty without a match."""
+    """Known label of each subcategory, -1 where none was looked for; empty without a match."""
     runners_up: tuple[int, ...] = ()
     """The next best known label of each, -1 when there is none."""
     margins: tuple[float, ...] = ()
@@ -96,6 +97,23 @@ def trust_of(score: float, *, named: bool) -> float:
     return min(1.0, max(0.0, score - low) / (high - low)) if score > low else 0.0
 
 
+def match_part(
+    problem: TransferProblem, part: Sequence[int], among: Sequence[Int64], *, named: bool
+) -> LabelMatch:
+    """As `match_labels`, for some of the subcategories; the trust is that part's share."""
+    chosen = np.array(part, np.int64)
+    found = match_labels(replace(problem, wanted=problem.wanted.part(chosen)), among, named=named)
+    if not found.sources:
+        return found
+    n = len(problem.wanted.modifiers)
+    sources, runners_up, margins = [-1] * n, [-1] * n, [float("nan")] * n
+    for place, i in enumerate(part):
+        sources[i], runners_up[i] = found.sources[place], found.runners_up[place]
+        margins[i] = found.margins[place]
+    trust = found.trust * len(part) / n
+    return LabelMatch(found.score, trust, tuple(sources), tuple(runners_up), tuple(margins))
+
+
 def in_known_words(problem: TransferProblem, match: LabelMatch) -> TransferProblem:
     """The problem with the known words for what is wanted, where they are alike enough.
 
@@ -105,8 +123,10 @@ def in_known_words(problem: TransferProblem, match: LabelMatch) -> TransferProbl
     """
     if not match.trust:
         return problem
-    known = problem.known.told_apart[list(match.sources)]
-    return replace(problem, wanted=replace(problem.wanted, in_order=known))
+    sources = np.array(match.sources)
+    words = problem.wanted.told_apart.copy()
+    words[sources >= 0] = problem.known.told_apart[sources[sources >= 0]]
+    return replace(problem, wanted=replace(problem.wanted, in_order=words))
 
 
 def pair_cosines(wanted: Float64, sources: Float64) -> Float64:

@@ -126,7 +126,7 @@ def report_split(
 def _row(problem: SplitProblem, zero_shot: ZeroShot, i: int) -> NewRow:
     label, modifier = problem.subcategories[i]
     known, match, sources = problem.known_labels, zero_shot.match, zero_shot.sources[i]
-    if not match.sources:
+    if not match.sources or match.sources[i] < 0:
         return NewRow(label, modifier, sources)
     runner_up = match.runners_up[i]
     return NewRow(

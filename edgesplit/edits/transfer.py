@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgesplit._types import Float64, Int64
+from edgesplit._types import Float64
 from edgesplit.edits.axes import AxisChoice, choose_axis
-from edgesplit.edits.groups import Axis
-from edgesplit.edits.matching import LabelMatch, in_known_words, match_labels
+from edgesplit.edits.matching import LabelMatch, in_known_words, match_labels, match_part
 from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules import DEFAULT_RULE, get_rule
 from edgesplit.edits.rules.base import Rule, Transfer, TransferProblem, members_of
@@ -50,7 +49,7 @@ def transfer_rows(problem: SplitProblem) -> ZeroShot:
     choice, read = choose_axis(
         problem.transfer, [text for _, text in problem.read_as], problem.axes
     )
-    match = match_labels(read, _among(problem, choice.axis), named=problem.request.like is not None)
+    match = _match(problem, read, choice)
     seen = in_known_words(read, match)
     rule = problem.request.rule
     name = rule if isinstance(rule, str) else _name(rule)
@@ -64,13 +63,21 @@ def transfer_rows(problem: SplitProblem) -> ZeroShot:
     return ZeroShot(name, seen, choice, match, transfer, _sources(problem.known_labels, transfer))
 
 
-def _among(problem: SplitProblem, axis: Axis | None) -> list[Int64] | None:
-    """The groups of an axis that have enough members, or the axis' words where none has."""
+def _match(problem: SplitProblem, read: TransferProblem, choice: AxisChoice) -> LabelMatch:
+    """The known labels that differ as the subcategories do, along the axis that is meant.
+
+    In one group of it where one has enough members, else among the axis' words. Where those are
+    fewer than the subcategories, only the ones that the axis has words for are matched.
+    """
+    named, axis = problem.request.like is not None, choice.axis
     if axis is None:
-        return None
+        return match_labels(read, named=named)
+    if len(axis.words) < len(problem.subcategories):
+        found = [i for i, word in enumerate(choice.words) if word]
+        return match_part(read, found, [axis.members], named=named)
     groups = members_of(problem.transfer.known.siblings)
     enough = [groups[g] for g in axis.groups if len(groups[g]) >= len(problem.subcategories)]
-    return enough or [axis.members]
+    return match_labels(read, enough or [axis.members], named=named)
 
 
 def _name(rule: Rule) -> str:

@@ -85,6 +85,26 @@ def test_a_head_without_groups_has_no_axis() -> None:
     assert chosen(["walk", "run"], ["left", "right"]) == (None, (), [])
 
 
+def test_words_that_no_label_has_want_a_clip() -> None:
+    labels = [label for label in GESTURES if "up" not in label and "down" not in label]
+    head = Head.from_arrays(np.eye(9), np.zeros(9), [*labels, "shake"])
+    into = ["left", "right", "backward"]
+    with pytest.raises(DoubtfulSplitError, match=r"knows 'left, right', but nothing of 'backward'"):
+        split_class(head, "shake", into=into)
+    edit = split_class(head, "shake", into=into, shots={"backward": np.ones((1, 9))})
+    assert edit.report.doubts == ()
+    matches = [row.match for row in edit.report.rows]
+    assert matches == ["swipe left with one finger", "swipe right with one finger", ""]
+
+
+def test_a_word_that_is_matched_by_likeness_is_named() -> None:
+    labels = [*GESTURES, "shake"]
+    head = Head.from_arrays(np.eye(len(labels)), np.zeros(len(labels)), labels)
+    into = ["left", "right", "up", "sideways"]
+    warnings = split_class(head, "shake", into=into, accept_doubt=True).report.warnings
+    assert any("no word for 'sideways', only 'left" in warning for warning in warnings)
+
+
 def test_like_takes_the_words_of_an_axis() -> None:
     tree = LabelTree.from_labels([*GESTURES, "shake"])
     target = tree.find("shake")
