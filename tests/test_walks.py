@@ -22,7 +22,7 @@ STAGES = ("request", "problem", "transfer", "estimate", "checks", "fitting", "re
 PARTS = {
     "naming": "problem",
     "groups": "problem",
-    "spelling": "problem",
+    "spelling": "naming",
     "text_encoder": "problem",
     "contrasts": "groups",
     "siblings": "groups",

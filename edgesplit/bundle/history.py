@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -56,7 +57,8 @@ class Version:
 
 def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] = ()) -> Version:
     """Return a version that goes live now."""
-    moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = datetime.fromtimestamp(time.time(), timezone.utc)
+    moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Version(digest, moment, action, before, tuple(pruned))
 
 

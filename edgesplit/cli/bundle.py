@@ -142,7 +142,7 @@ def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> Non
 
 @click.command()
 @click.argument("digest", required=False)
-@click.option("--groups", is_flag=True, help="Show what the labels can be split into, from text.")
+@click.option("--groups", is_flag=True, help="List the ways the labels let a class be split.")
 @bundle_options
 def show(digest: str | None, groups: bool, bundle_path: Path | None, as_json: bool) -> None:
     """Show a bundle and the label tree of a head.

@@ -78,20 +78,14 @@ def _find_words(wanted: Sequence[str], axis: Axis) -> tuple[float, list[int]]:
 
     As a part of the wanted words, or of the axis' where those are fewer: two at least.
     """
-    texts = [parse_label(text).stems for text in axis.words]
-    scores = np.array([[alike(parse_label(w).stems, text) for text in texts] for w in wanted])
-    more = len(wanted) > len(texts)
-    chosen = match_one_to_one(scores.T if more else scores)
-    pairs = zip(chosen, range(len(texts)), strict=True) if more else enumerate(chosen)
-    places = [-1] * len(wanted)
-    total = 0.0
-    for i, place in pairs:
-        if scores[i, place] > 0:
-            places[i] = int(place)
-            total += float(scores[i, place])
-    if total < 2:
-        return 0.0, places
-    return total / min(len(wanted), len(texts)), places
+    said, texts = ([parse_label(text).stems for text in part] for part in (wanted, axis.words))
+    scores = np.zeros((len(said), max(len(said), len(texts))))  # a column for each wanted word
+    scores[:, : len(texts)] = [[alike(word, text) for text in texts] for word in said]
+    chosen = match_one_to_one(scores)
+    found = scores[np.arange(len(said)), chosen]
+    places = np.where(found > 0, chosen, -1).tolist()
+    total = float(found.sum())
+    return (total / min(len(said), len(texts)) if total >= 2 else 0.0), places
 
 
 def _likeness(problem: TransferProblem, axis: Axis) -> float:

@@ -1,6 +1,6 @@
 """How accurate a split will be, from unlabelled clips and the head's own groups.
 
-Three things can be known before anybody has seen a labelled clip:
+Four things can be known before anybody has seen a labelled clip:
 
 - Trust in the texts. The known labels that a subcategory learns from should differ as the
   subcategories do; see `edgesplit.edits.matching`.
@@ -49,7 +49,7 @@ SHARPNESS = 0.1
 
 INTERCEPT, PER_SPREAD, PER_SEPARATION, PER_PRECEDENT = -0.673, 0.371, 1.383, 0.232
 LOWEST, HIGHEST = 0.05, 0.9
-"""Limits of the estimate: sixty splits cannot justify 0 % or 100 %."""
+"""Limits of the estimate: 162 splits cannot justify 0 % or 100 %."""
 
 PULL = 10.0
 """Labelled clips that a zero-shot row, and what was expected of it, are worth; best on the

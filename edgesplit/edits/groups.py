@@ -224,7 +224,11 @@ def find_knowledge(tree: LabelTree) -> Knowledge:
         groups=groups,
         axes=tuple(sorted(axes, key=lambda axis: -len(axis.groups))),
         siblings=tuple(group for g, group in enumerate(groups) if g not in transferable),
-        alone=tuple(node.label for column, node in enumerate(tree) if column not in grouped),
+        alone=tuple(
+            node.label
+            for column, node in enumerate(tree)
+            if column not in grouped and column in tree.leaves and node.provenance.known
+        ),
     )
 
 

@@ -44,9 +44,9 @@ head knows: the best of a few dozen groups is always a little alike
 
 SURE = 0.5
 """From this likeness on, splits come out as well as with the very words that the head knows; in
-between, as much worse as it is lower. Fitted on the development backbones of
-benchmarks/motion_split, whose subcategories were asked for in other words, another language and
-misspelt (`benchmarks.quality.expectation`)."""
+between, as much worse as it is lower. Fitted on Motion-Split's development backbones, whose
+subcategories were asked for in other words, another language and misspelt, and on real motion
+(`benchmarks.quality.expectation`)."""
 
 SURE_NAMED = 0.2
 """The same where the user named the group, so that nothing was searched: from here on, 99 in 100

@@ -8,10 +8,14 @@ import numpy as np
 
 from edgesplit._types import Float64
 from edgesplit.edits.request import Into, Shots
+from edgesplit.edits.spelling import correct_spelling
+from edgesplit.edits.text_encoder import TextEncoder
+from edgesplit.edits.tokens import parse_label
 from edgesplit.errors import EditError, FeatureSpaceError, LabelError
 from edgesplit.heads.label_text import check_label, differing_words, words
+from edgesplit.heads.labels import LabelTree
 
-__all__ = ["Subcategories", "name_subcategories", "place_shots"]
+__all__ = ["Subcategories", "correct_names", "name_subcategories", "place_shots"]
 
 Subcategories = Sequence[tuple[str, str]]
 """(full label, modifier) of each."""
@@ -70,6 +74,20 @@ def _modifiers(label: str, full_labels: Sequence[str]) -> list[str]:
                 f"{full!r} does not add a word to {label!r}. Add what distinguishes it."
             )
     return modifiers
+
+
+def correct_names(
+    subcategories: Subcategories, tree: LabelTree, encoder: TextEncoder
+) -> Subcategories:
+    """The same, with words that are one or two letters from a word of the head as the head's."""
+    known = {word for node in tree for word in parse_label(node.label).words}
+    return [
+        (
+            correct_spelling(label, known, encoder.has_word),
+            correct_spelling(modifier, known, encoder.has_word),
+        )
+        for label, modifier in subcategories
+    ]
 
 
 def place_shots(shots: Shots, subcategories: Subcategories, dim: int) -> list[Float64]:

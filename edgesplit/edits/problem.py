@@ -16,14 +16,17 @@ from edgesplit.edits.groups import (
     known_groups,
     words_in_order,
 )
-from edgesplit.edits.naming import Subcategories, name_subcategories, place_shots
+from edgesplit.edits.naming import (
+    Subcategories,
+    correct_names,
+    name_subcategories,
+    place_shots,
+)
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem, members_of
-from edgesplit.edits.spelling import correct_spelling
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import FeatureSpaceError
 from edgesplit.heads.head import Head
-from edgesplit.heads.label_text import words
 from edgesplit.heads.labels import LabelTree, Node, Provenance
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
@@ -118,11 +121,9 @@ def pose_problem(
     columns = np.array([member.column for member in members], np.int64)
     owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
     exported = _exported(tree, columns)
-    read_as = _correct(subcategories, tree)
-    wanted, known, labels, (*group_names, class_name) = _embed(
-        tree, column, read_as, groups, exported, encoder or packaged_encoder()
-    )
-    names_of_groups = np.reshape(group_names, (len(groups), labels.shape[1]))
+    encoder = encoder or packaged_encoder()
+    read_as = correct_names(subcategories, tree, encoder)
+    wanted, known, labels, names = _embed(tree, column, read_as, groups, exported, encoder)
     rows = head.weight.astype(np.float64)
     means, n_clips = _means(columns, owner, statistics)
     place = {label_column: i for i, label_column in enumerate(exported)}
@@ -140,7 +141,7 @@ def pose_problem(
             labels=LabelRows(
                 labels, rows[exported], np.array([place.get(c, -1) for c in columns], np.int64)
             ),
-            group_names=names_of_groups,
+            group_names=names[:-1],
             group_rows=_group_means(rows[columns], owner),
             means=means,
             n_clips=n_clips,
@@ -148,20 +149,12 @@ def pose_problem(
         axes=find_axes(groups),
         groups=groups,
         known_columns=columns,
-        group_names=names_of_groups,
-        class_name=class_name,
+        group_names=names[:-1],
+        class_name=names[-1],
         clips=_clips_of(head, column, statistics),
         labelled=tuple(labelled),
         statistics=statistics,
     )
-
-
-def _correct(subcategories: Subcategories, tree: LabelTree) -> Subcategories:
-    known = {word for node in tree for word in words(node.label)}
-    return [
-        (correct_spelling(label, known), correct_spelling(modifier, known))
-        for label, modifier in subcategories
-    ]
 
 
 def _exported(tree: LabelTree, known: Int64) -> list[int]:

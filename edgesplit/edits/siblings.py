@@ -95,6 +95,8 @@ def _modifiers(labels: Sequence[str]) -> list[str]:
     if len(labels) < 2:
         return []
     modifiers = differing_words(labels)
+    if modifiers == [*labels]:  # "Back+15som" is one word to `str.split`
+        return []
     told_apart = all(modifiers) and len({m.casefold() for m in modifiers}) == len(modifiers)
     return modifiers if told_apart else []
 

@@ -169,6 +169,11 @@ class TextEncoder:
                 )
         return embeddings
 
+    def has_word(self, word: str) -> bool:
+        """Whether the tokenizer knows this word whole, as it does common ones; reads the model."""
+        token: int | None = self._model[0].token_to_id(word)
+        return token is not None
+
     def check(self) -> None:
         """Reads the files anew and compares them with encoder.json.
 

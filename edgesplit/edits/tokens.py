@@ -28,6 +28,11 @@ class Label:
     action: int | None
     """Place of the word that names the action; None where all words are known poles."""
 
+    @property
+    def words(self) -> list[str]:
+        """Each word as it is written, casefolded."""
+        return [self.text[start:stop].casefold() for start, stop in self.spans]
+
     def written(self, start: int, stop: int) -> str:
         """The words from `start` to before `stop` as the label writes them."""
         if start >= stop:
@@ -62,7 +67,7 @@ def parse_label(text: str) -> Label:
         if word == "clockwise" and stems and stems[-1] in ("counter", "anti"):
             word, start = "counterclockwise", spans.pop()[0]
             stems.pop()
-        stems.append("counterclockwis" if word == "anticlockwise" else stem(word))
+        stems.append(stem(word))
         spans.append((start, match.end()))
     tag = re.match(r"\s*\([^()]*\)", text)
     open_words = (

@@ -2,7 +2,7 @@
 
 A word of a kind is read as a pole of it: "left" and "right" are poles of space, "slowly" and
 "quickly" of speed. Two texts of one kind and different poles are a contrast, whatever else a label
-list says. Verbs are no poles; only opposites, as "opening" and "closing", are a contrast.
+list says. Other verbs are no poles, but opposites are a contrast: "opening" and "closing".
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _KINDS = {
     "space": (
         "left|leftward|left side; right|rightward|right side; up|upward|upstairs; "
         "down|downward|downstairs; forward; backward; sideway; diagonal|diagonally; clockwise; "
-        "counterclockwise; horizontal|horizontally; vertical|vertically; in|inward; out|outward; "
-        "away|away from; toward; closer|closer to; apart|apart from; together; past; into|in to; "
+        "counterclockwise|anticlockwise; horizontal|horizontally; vertical|vertically; "
+        "in|inward; out|outward; away|away from; toward; closer|closer to; apart|apart from; "
+        "together; past; into|in to; "
         "onto|on; off|off of; out of; behind|from behind|from behind of; "
         "in front of|from in front of; next to|beside|from next to; under|beneath|underneath; "
         "below; over; above; on top of; across; along; through; around; between; "
@@ -62,8 +63,8 @@ _KINDS = {
     "depth": "deep; shallow",
     "shape": "straight; curved; round",
     "count": (
-        "zero; one|once|single|singly; two|twice|double; three|triple; four; five; six; seven; "
-        "eight; nine; ten; several; both"
+        "zero|0; one|1|once|single|singly; two|2|twice|double; three|3|triple; four|4; five|5; "
+        "six|6; seven|7; eight|8; nine|9; ten|10; several; both"
     ),
     "ordinal": "first; second; third; fourth; fifth; last",
     "body": (
@@ -143,7 +144,7 @@ _WORDS = {word for phrase in (*_POLES, *_VERBS) for word in phrase}
 
 
 def is_listed(word: str) -> bool:
-    """Whether a word is spelled in one of the lists above."""
+    """Whether a word, or a form of it, is in one of the lists above."""
     return word in FUNCTION_WORDS or stem(word) in _WORDS
 
 
@@ -186,7 +187,7 @@ def contrast(one: Stems, other: Stems) -> str | None:
     """In what two texts are known to differ; None where that is not known.
 
     Returns:
-        The kind of their poles, or a pair of opposite verbs as the list has it.
+        The kind of their poles, or "verbs …", the same for the same pair of opposite verbs.
     """
     return _opposite_verbs(one, other) or _differing_kind(read(one), read(other))
 

@@ -76,7 +76,7 @@ def test_where_it_is_not_clear_the_axes_are_named() -> None:
 def test_an_edit_that_may_be_meant_along_two_axes_asks() -> None:
     labels = [*ROOMY, "hit the box"]
     head = Head.from_arrays(np.eye(len(labels)), np.zeros(len(labels)), labels)
-    with pytest.raises(DoubtfulSplitError, match=r"along any of these: 'closer to, .*--like"):
+    with pytest.raises(DoubtfulSplitError, match=r"along any of these; .* --like: 'closer to"):
         split_class(head, "hit the box", into=["approaching", "leaving"])
     split_class(head, "hit the box", into=["approaching", "leaving"], like="closer to, away from")
 
@@ -137,6 +137,8 @@ def test_what_a_head_knows_is_told_by_axis() -> None:
         ("clockwize", "clockwise"),
         ("counterclokwise", "counterclockwise"),
         ("lift", "lift"),  # another word
+        ("light", "light"),
+        ("tight", "tight"),
         ("right", "right"),
         ("quickly", "quickly"),  # known, though the head does not have it
         ("nach links", "nach links"),
@@ -144,9 +146,14 @@ def test_what_a_head_knows_is_told_by_axis() -> None:
     ],
 )
 def test_misspelt_words_are_read_as_those_of_the_head(text: str, read: str) -> None:
-    known = {"left", "right", "clockwise", "counterclockwise", "pushing", "something"}
-    assert correct_spelling(text, known) == read
+    known = {"left", "right", "clockwise", "counterclockwise", "pushing", "something", "stack"}
+    assert correct_spelling(text, known, packaged_encoder().has_word) == read
+
+
+def test_a_word_of_its_own_is_no_misspelling() -> None:
+    assert correct_spelling("sack", {"stack"}, packaged_encoder().has_word) == "sack"
+    assert correct_spelling("sack", {"stack"}, lambda word: False) == "stack"
 
 
 def test_a_word_between_two_of_the_head_stays() -> None:
-    assert correct_spelling("rigth", {"right", "rigts"}) == "rigth"
+    assert correct_spelling("rigth", {"right", "rigths"}, lambda word: False) == "rigth"

@@ -23,14 +23,14 @@ MODIFIERS = Path(__file__).parents[1] / "data" / "text" / "modifiers.json"
 
 EMBEDDINGS = "30be237c26bdb6682918205273739e6126d046ed543354f81f7bbc917ad450d6"
 DEMO_EDITS = {
-    ("alignment", "left,right"): "07f59699412540c28404df5378bfc599b50d6997b8bb2c84c6b2611c2285d4a5",
-    ("alignment", "up,down"): "408dc5d8ee21579a544acc7b58b9ecfa41e47e726d77144b2a329bc388ed843d",
+    ("alignment", "left,right"): "46b6832efdeb1503d77aab997fa516fb2cbc7cea674bec8a46c7913b2371a65c",
+    ("alignment", "up,down"): "08376207a1991d474200328914d320133f65733d73284c82d014cc851f076a72",
     ("retrieval", "left,right"): "fca5454d068489d6f6ed8dd480fc9ac2a588941f29b6843bffcf0f2e91db28ed",
     ("retrieval", "up,down"): "0f04ccfb961c0199af016449a02f348e6ea7d2f09fdab645fc2b7c108d983baf",
 }
 SSV2_EDITS = {
-    ("alignment", "left,right"): "72779fd8b1cb3a16b5cd6d16bbca2c3ba7e5c400daa7e6a900e0d6e46383b4f5",
-    ("alignment", "up,down"): "c69585520ca10c6ea323787135e284b1426f8dd01622e0e3d11a9c62443a8b34",
+    ("alignment", "left,right"): "5a1578d8e197d19275f43b21427b70e34536c5b71f63a7220fee1771f7ff32f5",
+    ("alignment", "up,down"): "7e9bcaabf4f1e551de241d5714b9bd61e223910785239e49dfeac456505bf5df",
     ("retrieval", "left,right"): "020aa146ddd520f65e9d11b2731c1d14321d086368b4e92e8fb0bb4c0b7347f0",
     ("retrieval", "up,down"): "f4da8f82accf24c34fdeb4bbc40629b04e6a9f6ca6867c33cbd3504a06983c6e",
 }
@@ -90,9 +90,9 @@ def test_last_bits_of_a_linear_solver_do_not_reach_the_head(
 
 
 BUNDLE_EDITS = {
-    ("alignment", "pushing", "left,right"): "892d6226c093",
-    ("alignment", "lifting", "a lot,a little"): "e297b2d9fefb",
-    ("alignment", "throwing", "up,down,left,right"): "c4895210a813",
+    ("alignment", "pushing", "left,right"): "02e9fcef0806",
+    ("alignment", "lifting", "a lot,a little"): "e35e6cfde8ca",
+    ("alignment", "throwing", "up,down,left,right"): "c20faa0c7ebf",
     ("alignment-mlp", "pushing", "left,right"): "5b52a821234b",
     ("prototype", "throwing", "up,down,left,right"): "1c8b2d5ef12c",
     ("retrieval", "throwing", "up,down,left,right"): "82b2d16cd328",

@@ -78,7 +78,7 @@ def show_groups(out: Console, known: Knowledge) -> None:
     """Print what a head's labels can be split into from text, by axis, and what not."""
     if known.axes:
         out.print("From text, a class of this head can be split into:")
-        table = new_table("subcategories", "as in", "why")
+        table = new_table("subcategories", "known from", "why")
         for axis in known.axes:
             names = [known.groups[g].name for g in axis.groups]
             table.add_row(
@@ -90,17 +90,17 @@ def show_groups(out: Console, known: Knowledge) -> None:
     else:
         out.print(_NO_AXIS)
     if known.siblings:
-        out.print("These begin alike and then differ in more than one thing, so they tell less:")
+        out.print("Weaker: these labels share a beginning, but their endings are of no one kind:")
         for group in known.siblings:
             words = _listed([member.modifier for member in group.members])
             out.print(f"  [bold]{escape(group.name)}[/]  {escape(words)}")
     if known.alone:
-        out.print(f"In no group: {len(known.alone)} labels ({escape(_listed(known.alone))})")
+        out.print(f"{len(known.alone)} labels have no counterpart: {escape(_listed(known.alone))}")
 
 
 _NO_AXIS = (
     "No two labels of this head differ in one thing alone, so text alone does not split a class. "
-    "Show a clip of each subcategory (--shots), or tell the groups (--taxonomy)."
+    "Show a clip of each subcategory (--shots), or list the groups in a file (--taxonomy)."
 )
 
 

@@ -23,9 +23,14 @@ def alignment(problem: TransferProblem) -> Transfer:
     asked = problem.asked(problem.wanted)
     weights = problem.ridge.times((asked @ texts.T).T).T
     n_known = len(problem.vectors)
+    shares = weights[:, :n_known].copy()
+    if problem.labels is not None:  # what came from a known label's own row is its share, too
+        of_known = problem.labels.of_known
+        inside = of_known >= 0
+        shares[:, inside] += weights[:, n_known + of_known[inside]]
     return Transfer(
         rows=weights @ rows,
-        weights=weights[:, :n_known],
+        weights=shares,
         similarities=cosines(problem.wanted.centred, problem.known.centred),
     )
 
@@ -34,8 +39,8 @@ def leave_groups_out(problem: TransferProblem) -> Float64:
     """Rows of the known labels, each group's as if only the others were known: `(known, dim)`.
 
     With P the inverse of K + 0.1 I and A = P lessons, the map without the lessons B is
-    X^T (A - P_:B P_BB^-1 A_B): one inverse serves all groups. B are the group's modifiers, and the
-    rows of its labels.
+    X^T (A - P_:B P_BB^-1 A_B): one inverse serves all groups. B are the rows of the group's labels,
+    and their modifiers in this group and in any other; only the mean of all labels keeps them.
     """
     texts, targets = problem.lessons
     learned = problem.ridge.times(targets)
@@ -45,8 +50,11 @@ def leave_groups_out(problem: TransferProblem) -> Float64:
     for members in members_of(problem.known.siblings):
         left_out = members
         if problem.labels is not None:
-            places = problem.labels.of_known[members]
-            left_out = np.concatenate([members, n_known + places[places >= 0]])
+            of_known = problem.labels.of_known
+            places = np.unique(of_known[members])
+            places = places[places >= 0]
+            elsewhere = np.flatnonzero(np.isin(of_known, places))
+            left_out = np.concatenate([np.union1d(members, elsewhere), n_known + places])
         lost = np.linalg.solve(problem.ridge.block(left_out), learned[left_out])
         rows[members] -= asked[members] @ (problem.ridge.project(left_out) @ lost)
     return rows

@@ -16,7 +16,7 @@ __all__ = ["prototype"]
 
 
 def prototype(problem: TransferProblem) -> Transfer:
-    """The regression of `alignment`, from texts to differences of class-mean features.
+    """The regression of `alignment`, without label rows, to differences of class-mean features.
 
     Mean features are on another scale than rows. The new rows are given the length that the known
     modifier vectors have, so that scores mean about the same; a fitted temperature does the rest.
