@@ -1,12 +1,21 @@
 """The split rules, worked by hand and against their textbook forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from edgesplit.edits.rules import DEFAULT_RULE, RULES, get_rule
-from edgesplit.edits.rules.alignment import alignment
-from edgesplit.edits.rules.base import Texts, TransferProblem, match_one_to_one, on_grid, settled
+from edgesplit.edits.rules.alignment import alignment, leave_groups_out
+from edgesplit.edits.rules.base import (
+    LabelRows,
+    Texts,
+    TransferProblem,
+    match_one_to_one,
+    on_grid,
+    settled,
+)
 from edgesplit.edits.rules.retrieval import retrieval
 from edgesplit.errors import EditError
 
@@ -228,3 +237,58 @@ def test_rules_answer_in_float64_and_alike_every_time(request_: TransferProblem,
 def test_an_unknown_rule_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="one of alignment, alignment-mlp, prototype, retrieval"):
         get_rule("guessing")
+
+
+# Every label's row
+
+
+@pytest.fixture
+def with_labels(request_: TransferProblem) -> TransferProblem:
+    """Twelve labels, eight of them known; the third and the sixth known label are one label."""
+    rng = np.random.default_rng(1)
+    of_known = np.array([0, 1, 2, 3, 4, 2, 6, -1])
+    labels = LabelRows(rng.standard_normal((12, 16)), rng.standard_normal((12, 5)), of_known)
+    return replace(request_, labels=labels)
+
+
+def fitted(asked: Floats, lessons: tuple[Floats, Floats]) -> Floats:
+    """Ridge regression as a textbook has it."""
+    x, y = lessons
+    return np.asarray(asked @ np.linalg.solve(x.T @ x + 0.1 * np.eye(x.shape[1]), x.T @ y))
+
+
+def test_rows_are_those_of_a_ridge_regression_on_modifiers_and_labels(
+    with_labels: TransferProblem,
+) -> None:
+    labels = with_labels.labels
+    assert labels is not None
+    x, y = with_labels.lessons
+    np.testing.assert_array_equal(x[:8], with_labels.known.centred)
+    np.testing.assert_allclose(x[8:], labels.texts - labels.texts.mean(axis=0))
+    np.testing.assert_allclose(y[8:], labels.rows - labels.rows.mean(axis=0))
+    wanted = with_labels.wanted
+    asked = wanted.centred + wanted.centred_labels
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    rows = alignment(with_labels).rows
+    np.testing.assert_allclose(rows, fitted(asked, (x, y)), atol=1e-10)
+
+
+def test_a_label_s_own_row_counts_for_its_share(with_labels: TransferProblem) -> None:
+    transfer = alignment(with_labels)
+    x, y = with_labels.lessons
+    asked = with_labels.asked(with_labels.wanted)
+    weights = asked @ x.T @ np.linalg.inv(x @ x.T + 0.1 * np.eye(len(x)))
+    np.testing.assert_allclose(transfer.weights[:, 0], weights[:, 0] + weights[:, 8], atol=1e-10)
+    np.testing.assert_allclose(transfer.weights[:, 7], weights[:, 7], atol=1e-10)  # has no row
+
+
+def test_a_group_is_left_out_with_its_labels_rows_and_in_other_groups(
+    with_labels: TransferProblem,
+) -> None:
+    x, y = with_labels.lessons
+    left_out = leave_groups_out(with_labels)
+    asked = with_labels.asked(with_labels.known)
+    # Group 1 has the known labels 2, 3, 4; label 2 is also known label 5, of group 2.
+    kept = np.setdiff1d(np.arange(len(x)), [2, 3, 4, 5, 8 + 2, 8 + 3, 8 + 4])
+    alone = fitted(asked[2:5], (x[kept], y[kept]))
+    np.testing.assert_allclose(left_out[2:5], alone, atol=1e-10)
