@@ -275,7 +275,7 @@ def test_rows_are_those_of_a_ridge_regression_on_modifiers_and_labels(
 
 def test_a_label_s_own_row_counts_for_its_share(with_labels: TransferProblem) -> None:
     transfer = alignment(with_labels)
-    x, y = with_labels.lessons
+    x, _ = with_labels.lessons
     asked = with_labels.asked(with_labels.wanted)
     weights = asked @ x.T @ np.linalg.inv(x @ x.T + 0.1 * np.eye(len(x)))
     np.testing.assert_allclose(transfer.weights[:, 0], weights[:, 0] + weights[:, 8], atol=1e-10)
