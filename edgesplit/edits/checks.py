@@ -18,7 +18,9 @@ from edgesplit.edits.estimate import Estimate
 from edgesplit.edits.matching import ENCODER_ERROR, SURE, pair_cosines
 from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules.base import settled
+from edgesplit.edits.tokens import parse_label
 from edgesplit.edits.transfer import ZeroShot
+from edgesplit.edits.vocabulary import meaning, read
 from edgesplit.errors import DoubtfulSplitError
 from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import count_flips
@@ -61,7 +63,8 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
             accept that, and some subcategory has no labelled clip.
     """
     doubts = tuple(
-        _unclear_axis(zero_shot)
+        _say_the_same(problem)
+        or _unclear_axis(zero_shot)
         or _missing_words(problem, zero_shot)
         or _expected_failure(problem, zero_shot, estimate)
         or _rule_differs(problem, zero_shot)
@@ -118,6 +121,19 @@ def _expected_failure(
     return doubts
 
 
+def _say_the_same(problem: SplitProblem) -> list[str]:
+    """Subcategories whose words are known to mean one thing: "left", "leftwards"."""
+    said: dict[object, str] = {}
+    for _, modifier in problem.read_as:
+        stems = parse_label(modifier).stems
+        if not read(stems):
+            continue
+        other = said.setdefault(meaning(stems), modifier)
+        if other != modifier:
+            return [f"{other!r} and {modifier!r} say the same"]
+    return []
+
+
 def _unclear_axis(zero_shot: ZeroShot) -> list[str]:
     """That several things vary in the head, and the texts do not say which is meant."""
     candidates = zero_shot.choice.candidates
@@ -128,16 +144,22 @@ def _unclear_axis(zero_shot: ZeroShot) -> list[str]:
 
 
 def _missing_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
-    """Subcategories that the axis has no word for, nor a labelled clip."""
-    axis, names = zero_shot.choice.axis, problem.modifiers
+    """Subcategories that the axis has no word for, nor a labelled clip.
+
+    Most words must be found for another to be told by likeness.
+    """
+    choice, match, names = zero_shot.choice, zero_shot.match, problem.modifiers
+    if choice.axis is None or not any(choice.words):
+        return []
     missing = [
         names[i]
-        for i, source in enumerate(zero_shot.match.sources)
-        if source < 0 and not len(problem.labelled[i])
+        for i, source in enumerate(match.sources)
+        if not choice.words[i] and not len(problem.labelled[i])
+        if source < 0 or match.trust < MIN_TRUST
     ]
-    if axis is None or not missing:
+    if not missing:
         return []
-    return [f"the head knows {_shortened(axis.words)}, but nothing of {_listing(missing)}"]
+    return [f"the head knows {_shortened(choice.axis.words)}, but nothing of {_listing(missing)}"]
 
 
 def _shortened(words: Sequence[str]) -> str:

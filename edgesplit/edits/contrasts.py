@@ -41,6 +41,9 @@ REPEATED = "repeated"
 MAX_COUNTED = 12
 """Numbers that a contrast may have; labels of more are numbered, "class 17", and no count."""
 
+MAX_OPPOSITES = 512
+"""Whole labels that are compared, the first ones with a verb that has an opposite."""
+
 MAX_WHOLE = 3
 """Words of a label that may be the opposite of another label as a whole."""
 
@@ -54,7 +57,8 @@ class Contrast:
     members: tuple[tuple[int, str], ...]
     """Of each label: its place in the list, and the filler as it is written."""
     by: str
-    """The kind that the fillers are known to differ in, or "repeated"."""
+    """The kind that the fillers are known to differ in, or "repeated"; a word behind it links
+    contrasts whose fillers are not written alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +185,7 @@ def _edges(
         ][:MAX_FILLERS]
         ends = {(f.stems[0], f.stems[-1]) for f in fillers if len(f.stems) > 1}
         for one, other in combinations(candidates, 2):
-            if not _are_longest(one.stems, other.stems) or _cross(one.stems, other.stems, ends):
+            if not _differ_at_ends(one.stems, other.stems) or _cross(one.stems, other.stems, ends):
                 continue
             by = contrast(one.stems, other.stems)
             if not (is_verbs(by) or _keeps_action(labels, one) or _keeps_action(labels, other)):
@@ -199,9 +203,11 @@ def _edges(
     ]
 
 
-def _are_longest(one: Stems, other: Stems) -> bool:
-    """Whether no longer context holds both: first and last words differ."""
-    return not one or not other or (one[0] != other[0] and one[-1] != other[-1])
+def _differ_at_ends(one: Stems, other: Stems) -> bool:
+    """Whether first and last words differ, so that no longer context holds both."""
+    if not one or not other:
+        return one != other
+    return one[0] != other[0] and one[-1] != other[-1]
 
 
 def _cross(one: Stems, other: Stems, ends: set[tuple[str, str]]) -> bool:
@@ -282,7 +288,7 @@ def _whole_labels(labels: Sequence[Label]) -> list[_Edge]:
         if len(label.stems) <= MAX_WHOLE and may_be_opposite(label.stems, ())
     ]
     edges = []
-    for one, other in combinations(fillers[:MAX_FILLERS], 2):
+    for one, other in combinations(fillers[:MAX_OPPOSITES], 2):
         by = contrast(one.stems, other.stems)
         if is_verbs(by) and not set(one.stems) & set(other.stems):
             edges.append(_Edge((), str(by), one, other))
@@ -307,10 +313,13 @@ def _contrast(labels: Sequence[Label], edges: Sequence[_Edge]) -> Contrast:
     fillers = {filler.label: filler for edge in edges for filler in (edge.one, edge.other)}
     ordered = [fillers[label] for label in sorted(fillers)]
     written = [" ".join(labels[f.label].written(*part) for part in f.parts) for f in ordered]
-    if not all(written):  # a text encoder needs a text
+    by = edges[0].by
+    if not all(written):  # a text encoder needs a text, and an axis what is there or not
+        longest: Stems = max((filler.stems for filler in ordered), key=len)
+        by = f"{by} {' '.join(longest)}"
         written = [labels[filler.label].text for filler in ordered]
     members = tuple(zip(sorted(fillers), written, strict=True))
-    return Contrast(_name(labels, ordered), members, edges[0].by)
+    return Contrast(_name(labels, ordered), members, by)
 
 
 def _name(labels: Sequence[Label], fillers: Sequence[_Filler]) -> str:
@@ -330,8 +339,12 @@ def _name(labels: Sequence[Label], fillers: Sequence[_Filler]) -> str:
 def _largest(found: Sequence[Contrast]) -> tuple[Contrast, ...]:
     """Without those whose labels all are in another one; in the order of their first labels."""
     kept: list[tuple[set[int], Contrast]] = []
-    for one in sorted(found, key=lambda c: (-len(c.members), c.by == REPEATED)):
+    holding: dict[int, list[set[int]]] = defaultdict(list)
+    for one in sorted(found, key=lambda c: (-len(c.members), c.by.startswith(REPEATED))):
         places = {place for place, _ in one.members}
-        if not any(places <= others for others, _ in kept):
-            kept.append((places, one))
+        if any(places <= others for others in holding[min(places)]):
+            continue
+        kept.append((places, one))
+        for place in places:
+            holding[place].append(places)
     return tuple(one for _, one in sorted(kept, key=lambda c: sorted(c[0])))

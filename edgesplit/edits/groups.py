@@ -26,7 +26,7 @@ from edgesplit.edits.contrasts import find_contrasts
 from edgesplit.edits.disjoint_sets import Joined
 from edgesplit.edits.siblings import find_siblings
 from edgesplit.edits.tokens import parse_label
-from edgesplit.edits.vocabulary import is_verbs, meaning
+from edgesplit.edits.vocabulary import meaning
 from edgesplit.errors import EditError
 from edgesplit.heads.label_text import common_start, words
 from edgesplit.heads.labels import LabelTree
@@ -89,24 +89,16 @@ class Group:
 def find_groups(labels: Iterable[tuple[int, str]]) -> tuple[Group, ...]:
     """Groups of (column, label) pairs, in the order of their first labels.
 
-    Contrasts, and then labels that begin alike. Where the latter contain a contrast, with the same
-    modifiers, they are one group: "into", "onto" and "so that it falls".
+    Contrasts, and labels that begin alike. Where both are the same labels, they are one group.
     """
     known = list(labels)
     texts = [label for _, label in known]
-    contrasts = find_contrasts(texts)
+    contrasts = {frozenset(place for place, _ in c.members): c for c in find_contrasts(texts)}
     found = []
     for name, members in find_siblings(texts):
-        modifiers = {place: words(modifier) for place, modifier in members}
-        within = [
-            contrast
-            for contrast in contrasts
-            if all(modifiers.get(place) == words(modifier) for place, modifier in contrast.members)
-            or modifiers.keys() == {place for place, _ in contrast.members}
-        ]
-        contrasts = tuple(contrast for contrast in contrasts if contrast not in within)
-        found.append((name, members, within[0].by if within else SIBLINGS))
-    found += [(one.name, list(one.members), one.by) for one in contrasts]
+        same = contrasts.pop(frozenset(place for place, _ in members), None)
+        found.append((name, members, same.by if same else SIBLINGS))
+    found += [(one.name, list(one.members), one.by) for one in contrasts.values()]
     return tuple(
         Group(
             name,
@@ -165,7 +157,7 @@ def find_axes(groups: Sequence[Group]) -> tuple[Axis, ...]:
     joined = Joined()
     first_with: dict[Hashable, int] = {}
     for g, group in enumerate(groups):
-        links: list[Hashable] = [group.by] if is_verbs(group.by) else []
+        links: list[Hashable] = [group.by] if " " in group.by else []
         links += map(frozenset, combinations(meanings[g][:MAX_LINKING], 2))
         for link in links:
             joined.join(first_with.setdefault(link, g), g)
@@ -286,6 +278,10 @@ def known_groups(
 def _like(groups: tuple[Group, ...], like: str) -> tuple[Group, ...]:
     """The group of a name, or the groups of the axis that has these words, "left, right"."""
     wanted = words(like)
+    if not wanted:
+        raise EditError(
+            f"--like {like!r} names nothing. `edgesplit show --groups` lists the groups."
+        )
     chosen = [g for g in groups if words(g.name) == wanted] or [
         g for g in groups if words(g.name)[: len(wanted)] == wanted
     ]
@@ -307,13 +303,17 @@ def _like(groups: tuple[Group, ...], like: str) -> tuple[Group, ...]:
 
 def _from_taxonomy(known: Sequence[tuple[int, str]], taxonomy: Taxonomy) -> tuple[Group, ...]:
     columns = {label.casefold(): (column, label) for column, label in known}
+    columns |= {label: (column, label) for column, label in known}
     groups = []
     for coarse, fine in taxonomy.items():
-        members = tuple(
-            Member(columns[label.casefold()][1], columns[label.casefold()][0], modifier)
+        found = {
+            columns.get(label) or columns[label.casefold()]: modifier
             for label, modifier in fine.items()
             if label.casefold() in columns
-        )
+        }
+        if len(found) < sum(label.casefold() in columns for label in fine):
+            raise EditError(f"The taxonomy names a label of {coarse!r} twice. Name each one once.")
+        members = tuple(Member(label, column, text) for (column, label), text in found.items())
         if len(members) >= 2:
             groups.append(Group(coarse, members))
     if not groups:

@@ -13,7 +13,7 @@ from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.edits.tokens import parse_label
 from edgesplit.errors import EditError, FeatureSpaceError, LabelError
 from edgesplit.heads.label_text import check_label, differing_words, words
-from edgesplit.heads.labels import LabelTree
+from edgesplit.heads.labels import LabelTree, Provenance
 
 __all__ = ["Subcategories", "correct_names", "name_subcategories", "place_shots"]
 
@@ -80,14 +80,17 @@ def correct_names(
     subcategories: Subcategories, tree: LabelTree, encoder: TextEncoder
 ) -> Subcategories:
     """The same, with words that are one or two letters from a word of the head as the head's."""
-    known = {word for node in tree for word in parse_label(node.label).words}
-    return [
+    exported = (node.label for node in tree if node.provenance == Provenance())
+    known = {word for label in exported for word in parse_label(label).words}
+    read = [
         (
             correct_spelling(label, known, encoder.has_word),
             correct_spelling(modifier, known, encoder.has_word),
         )
         for label, modifier in subcategories
     ]
+    told_apart = len({modifier.casefold() for _, modifier in read}) == len(read)
+    return read if told_apart else subcategories
 
 
 def place_shots(shots: Shots, subcategories: Subcategories, dim: int) -> list[Float64]:

@@ -120,8 +120,8 @@ def pose_problem(
     members = [member for group in groups for member in group.members]
     columns = np.array([member.column for member in members], np.int64)
     owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
-    exported = _exported(tree, columns)
     encoder = encoder or packaged_encoder()
+    exported = _exported(tree, columns, encoder)
     read_as = correct_names(subcategories, tree, encoder)
     wanted, known, labels, names = _embed(tree, column, read_as, groups, exported, encoder)
     rows = head.weight.astype(np.float64)
@@ -157,9 +157,16 @@ def pose_problem(
     )
 
 
-def _exported(tree: LabelTree, known: Int64) -> list[int]:
-    """Columns whose rows no zero-shot edit made, those of groups first, up to `MAX_LABELS`."""
-    columns = [c for c, node in enumerate(tree) if node.provenance == Provenance()]
+def _exported(tree: LabelTree, known: Int64, encoder: TextEncoder) -> list[int]:
+    """Columns whose rows no edit made, those of groups first, up to `MAX_LABELS`.
+
+    Labels that may be too long for the encoder are left out: a token has a byte at least.
+    """
+    columns = [
+        column
+        for column, node in enumerate(tree)
+        if node.provenance == Provenance() and len(node.label.encode()) <= encoder.max_tokens - 2
+    ]
     if len(columns) > MAX_LABELS:
         members = set(known.tolist())
         columns = sorted(sorted(columns, key=lambda c: c not in members)[:MAX_LABELS])

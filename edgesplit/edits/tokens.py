@@ -14,7 +14,7 @@ __all__ = ["Label", "parse_label", "parse_labels"]
 _ARTICLES = frozenset("a an the your his her its my our their".split())  # noqa: SIM905
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+(?:\.\d+)?")
-_BRACKETS = re.compile(r"(?<=\S)\s*\([^()]*\)")
+_ASIDE = re.compile(r"(?<=\S)\s*\([^()]*\)|(?<=\w)/\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,11 @@ class Label:
 
 
 def parse_labels(texts: Sequence[str]) -> list[Label]:
-    """Labels, word by word; brackets behind a word are left out where that makes no two alike."""
-    without = [_BRACKETS.sub("", text) for text in texts]
+    """Labels, word by word, without brackets behind a word and what follows a slash.
+
+    "a hat/cap" is "a hat". Where that would make two labels alike, they stay as they are.
+    """
+    without = [_ASIDE.sub("", text) for text in texts]
     n_alike = Counter(text.casefold() for text in without)
     return [
         parse_label(bare if n_alike[bare.casefold()] == 1 else text)
@@ -53,11 +56,11 @@ def parse_labels(texts: Sequence[str]) -> list[Label]:
 def parse_label(text: str) -> Label:
     """Splits a label into words, at spaces, "_", "+", "-", digits, and capitals inside words.
 
-    Articles are dropped, and so is what follows a slash: "a hat/cap" is "hat". "counter clockwise"
-    is one word. Brackets at the front name no action: "(FX) leap forward".
+    Articles are dropped. "counter clockwise" is one word. Brackets at the front name no action:
+    "(FX) leap forward".
     """
     pattern = _CAMEL if re.fullmatch(r"[A-Za-z\d]*[a-z][A-Z][A-Za-z\d]*", text) else _WORD
-    found = [m for m in pattern.finditer(text) if not text[: m.start()].endswith("/")]
+    found = [*pattern.finditer(text)]
     stems: list[str] = []
     spans: list[tuple[int, int]] = []
     for place, match in enumerate(found):

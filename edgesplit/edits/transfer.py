@@ -77,7 +77,11 @@ def _match(problem: SplitProblem, read: TransferProblem, choice: AxisChoice) -> 
         return match_part(read, found, [axis.members], named=named)
     groups = members_of(problem.transfer.known.siblings)
     enough = [groups[g] for g in axis.groups if len(groups[g]) >= len(problem.subcategories)]
-    return match_labels(read, enough or [axis.members], named=named)
+    match = match_labels(read, enough or [axis.members], named=named)
+    n_found = sum(map(bool, choice.words))
+    if n_found > 0:  # words that are found are alike whatever the others are
+        match = replace(match, trust=min(match.trust, n_found / len(choice.words)))
+    return match
 
 
 def _name(rule: Rule) -> str:

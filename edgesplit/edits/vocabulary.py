@@ -92,6 +92,7 @@ _OPPOSITES = """
 _COUNTED = frozenset({"count", "degree", "which"})
 _SKIPPED = frozenset({"to", "from", "of", "with", "by", "using", "at"})
 _AT_EDGES = _SKIPPED | {"in", "on", "direction", "way"}
+_BEFORE_ES = ("s", "x", "z", "ch", "sh", "o")
 _VOWELS = frozenset("aeiouy")
 
 
@@ -107,6 +108,7 @@ def stem(word: str) -> str:
     for ending in ("ing", "ed", "es", "s"):
         rest = word.removesuffix(ending)
         whole = ending == "s" and word.endswith(("ss", "us", "is"))
+        whole |= ending == "es" and not (rest.endswith(_BEFORE_ES) and len(rest) > 2)
         if rest != word and not whole and len(rest) > 1 and _VOWELS.intersection(rest):
             word = rest
             break

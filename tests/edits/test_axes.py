@@ -97,6 +97,34 @@ def test_words_that_no_label_has_want_a_clip() -> None:
     assert matches == ["swipe left with one finger", "swipe right with one finger", ""]
 
 
+@pytest.mark.parametrize(
+    ("into", "doubt"),
+    [
+        (["left", "leftwards"], "'left' and 'leftwards' say the same"),
+        (["left", "purple"], "knows 'left, right, up, down', but nothing of 'purple'"),
+    ],
+)
+def test_a_found_word_does_not_carry_the_other(into: list[str], doubt: str) -> None:
+    labels = [*GESTURES, "shake"]
+    head = Head.from_arrays(np.eye(len(labels)), np.zeros(len(labels)), labels)
+    with pytest.raises(DoubtfulSplitError, match=doubt):
+        split_class(head, "shake", into=into)
+
+
+def test_a_misspelling_is_no_word_of_the_head_afterwards() -> None:
+    labels = [*GESTURES, "shake", "hold"]
+    head = Head.from_arrays(np.eye(len(labels)), np.zeros(len(labels)), labels)
+    into = ["letf", "rigth"]
+    once = split_class(head, "shake", into=into).head
+    assert split_class(once, "hold", into=into).report.rows[0].match.startswith("swipe left")
+
+
+def test_a_label_too_long_for_the_encoder_blocks_no_other() -> None:
+    labels = [*GESTURES, "shake", "word " * 90]
+    head = Head.from_arrays(np.eye(len(labels)), np.zeros(len(labels)), labels)
+    assert split_class(head, "shake", into=["left", "right"]).report.likeness == 1
+
+
 def test_a_word_that_is_matched_by_likeness_is_named() -> None:
     labels = [*GESTURES, "shake"]
     head = Head.from_arrays(np.eye(len(labels)), np.zeros(len(labels)), labels)

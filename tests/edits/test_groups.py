@@ -87,7 +87,8 @@ def test_like_names_one_group(tree: LabelTree, like: str) -> None:
         ("throwing", "'throwing' is no group.*'pulling something', 'moving something'"),
         ("holding something", "is no group of known labels"),
         ("pulling something left", "is no group of known labels"),
-        ("", "matches several groups"),
+        ("", "names nothing"),
+        (",", "names nothing"),
     ],
 )
 def test_like_that_names_no_group_lists_the_groups(
@@ -198,3 +199,9 @@ def test_what_is_the_same_words_in_another_order_is_told_by_its_end(
     modifiers: list[str], read: list[str]
 ) -> None:
     assert words_in_order(modifiers) == read
+
+
+def test_a_taxonomy_names_a_label_once(tree: LabelTree) -> None:
+    twice = {"pulling": {"pulling something left": "left", "Pulling something LEFT": "right"}}
+    with pytest.raises(EditError, match=r"label of 'pulling' twice"):
+        known_groups(tree, target=0, taxonomy=twice)

@@ -156,7 +156,7 @@ class TransferProblem:
         minus the mean of all.
         """
         texts, rows = self.known.centred, self.vectors
-        if self.labels is None:
+        if self.labels is None or not len(self.labels.rows):
             return texts, rows
         more = self.labels.texts - self.labels.texts.mean(axis=0)
         their_rows = self.labels.rows - self.labels.rows.mean(axis=0)
