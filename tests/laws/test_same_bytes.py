@@ -29,8 +29,8 @@ DEMO_EDITS = {
     ("retrieval", "up,down"): "0f04ccfb961c0199af016449a02f348e6ea7d2f09fdab645fc2b7c108d983baf",
 }
 SSV2_EDITS = {
-    ("alignment", "left,right"): "5a1578d8e197d19275f43b21427b70e34536c5b71f63a7220fee1771f7ff32f5",
-    ("alignment", "up,down"): "7e9bcaabf4f1e551de241d5714b9bd61e223910785239e49dfeac456505bf5df",
+    ("alignment", "left,right"): "bd6cc7c546fa079b123106ab9b479024beeb9833d23eed154438e890f7d8a48e",
+    ("alignment", "up,down"): "b809d5ca4fa725f6ed6a697c01816c6be0d72842c15f3db2d4d50b11a1b97b4a",
     ("retrieval", "left,right"): "020aa146ddd520f65e9d11b2731c1d14321d086368b4e92e8fb0bb4c0b7347f0",
     ("retrieval", "up,down"): "f4da8f82accf24c34fdeb4bbc40629b04e6a9f6ca6867c33cbd3504a06983c6e",
 }

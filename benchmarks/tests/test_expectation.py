@@ -1,0 +1,49 @@
+"""What is shipped is what was fitted, and the committed judgement is of it."""
+
+import json
+
+import pytest
+
+from benchmarks.harness.results import RESULTS
+from benchmarks.quality.expectation import SHIPPED, Case, Fit, leave_out
+
+
+@pytest.fixture(scope="module")
+def committed() -> dict[str, list[dict[str, object]]]:
+    content: dict[str, list[dict[str, object]]] = json.loads(
+        (RESULTS / "confidence.json").read_text()
+    )
+    return content
+
+
+def test_constants_are_those_that_were_fitted(
+    committed: dict[str, list[dict[str, object]]],
+) -> None:
+    fitted, *shipped = committed["fits"]
+    for line in (fitted, *shipped):
+        assert line["line"] == list(SHIPPED.line)
+        assert line["sure"] == SHIPPED.sure
+        assert line["bound"] == SHIPPED.bound
+        assert line["trust_bound"] == SHIPPED.trust_bound
+
+
+def case(data: str, spread: float) -> Case:
+    """A split that gains as much as the logarithm of its spread says."""
+    gain = 0.2 + 0.5 * spread
+    return Case(
+        data, "m", f"{data}{spread}", 2, "as known", 1.0, True, 2.718**spread, 0.7, 0.5, gain
+    )
+
+
+def test_a_set_is_judged_by_the_fit_of_the_others() -> None:
+    cases = [case(data, k / 10) for data in "ab" for k in range(10)]
+    cases += [case("c", k / 10) for k in range(10)]
+    lines = leave_out(cases)
+    assert set(lines) == {"a", "b", "c", "all"}
+    assert lines["all"]["rank_correlation"] == pytest.approx(1)
+    assert lines["c"]["error"] < 0.01
+
+
+def test_nothing_is_expected_where_nothing_is_known() -> None:
+    unknown = Case("a", "m", "c", 2, "German", 0.0, False, 1.0, 0.0, 0.0, 0.3)
+    assert Fit(0.5, (1, 1, 1, 1), 0.2, 0.5).expect([unknown]) == [0]
