@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from benchmarks.harness.results import RESULTS
 from benchmarks.quality.expectation import SHIPPED, Case, Fit, leave_out
+
+Lines = list[dict[str, object]]
 
 
 @pytest.fixture(scope="module")
-def committed() -> dict[str, list[dict[str, object]]]:
+def committed() -> dict[str, Lines]:
     content: dict[str, list[dict[str, object]]] = json.loads(
         (RESULTS / "confidence.json").read_text()
     )
