@@ -81,7 +81,8 @@ soak: .venv/ready
 
 grid: .venv/ready
 	$(DEV)/python -m pip install -q --group grid
-	set -e; for part in fit grid shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
+	set -e; for part in grid shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
+	$(DEV)/python -m benchmarks.quality.expectation
 	$(DEV)/python -m benchmarks.motion_split.conditions $(FLOAT32:%=--float32 %)
 	$(DEV)/python -m benchmarks.quality.antonyms
 	$(DEV)/python -m benchmarks.motion_split.report
