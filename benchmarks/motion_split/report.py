@@ -3,8 +3,8 @@
     python -m benchmarks.motion_split.report
 
 Reads motion_split.json, conditions.json, shots.json, confidence.json and antonyms.json in
-benchmarks/results; writes motion_split.md there and docs/motion_split.svg. What README.md and
-docs/method.md quote is written by `make documents`.
+benchmarks/results; writes motion_split.md there and docs/motion_split.svg. What docs/results.md
+and docs/method.md quote is written by `make documents`.
 """
 
 from collections.abc import Iterator
@@ -197,7 +197,7 @@ QUOTED: tuple[tuple[str, str, bool, str], ...] = (
     ("random-rows", "gated", False, "random directions"),
     ("copies", "gated", False, "all alike: the first takes all"),
 )
-"""Lines of the README's table."""
+"""Lines of the table in docs/results.md."""
 
 
 SEEDS_TEXT = """
@@ -240,8 +240,8 @@ def _fill_in(template: str, **values: Any) -> str:
     return " ".join(template.format(**values).split())
 
 
-def readme_block() -> str:
-    """What README.md quotes, of the test seeds."""
+def results_block() -> str:
+    """What docs/results.md quotes, of the test seeds."""
     grid, fits, shots = (read_result(name) for name in ("motion_split", "confidence", "shots"))
     lines = {(w["rule"], w["composition"], w["clips"]): w for w in grid["tables"]["test"]}
     rows = []
