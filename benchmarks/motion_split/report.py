@@ -218,14 +218,15 @@ generality to {one:.1%}, ten to {ten:.1%}; a logistic regression on all 60 there
 """
 
 DOUBTS_TEXT = """
-A split that is expected to gain less than {bound:.2f} is refused unless `--accept-doubt` is
-given. On the test seeds' {n_splits} splits, in all wordings, expected and real gain agree in
-rank to {ranks:.2f}, and to {ranks_known:.2f} in the head's own words. Of the splits that came
-out near guessing or below it, {refused_of_failed:.0%} are refused, of the others
-{refused_of_others:.0%}, most of which had been asked for in unrelated, misspelt or German
-words and came out well by luck. In the head's own words {failed} of {n_known} splits fail, of
-which {failed_and_refused} are refused, and {others} of the others: a refusal means something,
-and the lack of one proves nothing ([confidence.json](../benchmarks/results/confidence.json)).
+A split that is expected to gain less than {bound:.2f} is refused unless `--accept-doubt` is given;
+without clips, one whose texts are trusted less than {trust_bound:.2f}. On the {n_splits} splits of
+Motion-Split's test seeds, asked for in the head's words, other words, German, misspelt, and in
+words that have nothing to do with them, expected and real gain agree in rank to {ranks:.2f}, and to
+{ranks_known:.2f} in the head's own words. Of the splits that came out near guessing or below it,
+{refused_of_failed:.0%} are refused, of the others {refused_of_others:.0%}, most of these asked for
+in unrelated, misspelt or German words. In the head's own words {failed} of {n_known} splits fail,
+of which {failed_and_refused} are refused, and {others} of the others: a refusal means something,
+and the lack of one proves nothing.
 """
 
 SHOTS_TEXT = """
@@ -302,7 +303,7 @@ def method_blocks() -> dict[str, str]:
     return {
         "doubts": _fill_in(
             DOUBTS_TEXT,
-            **{name: shipped[name] for name in ("bound", "n_splits")},
+            **{name: shipped[name] for name in ("bound", "trust_bound", "n_splits")},
             **{name: shipped[name] for name in ("refused_of_failed", "refused_of_others")},
             **{name: known[name] for name in ("failed", "failed_and_refused")},
             ranks=shipped["rank_correlation"],

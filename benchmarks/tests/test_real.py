@@ -62,6 +62,20 @@ def test_there_is_no_taxonomy_for_what_is_not_split() -> None:
         SPAR[0].taxonomy("pendulum left")
 
 
+def test_a_watch_has_one_axis() -> None:
+    assert SPAR[0].other_taxonomy() is None
+
+
+@pytest.mark.parametrize("model", SHREC, ids=lambda model: model.name)
+def test_no_group_of_the_other_axis_varies_as_the_collapsed_classes_do(model: RealHead) -> None:
+    other = model.other_taxonomy()
+    assert other
+    wanted = {text for group in model.categories.values() for text in group.values()}
+    assert not wanted & {text for group in other.values() for text in group.values()}
+    labels = {node.label for node in model.head.tree}
+    assert any(len(labels & {*group}) > 1 for group in other.values())
+
+
 @each_head
 def test_the_default_split_changes_nothing_else(model: RealHead) -> None:
     for coarse in model.categories:
