@@ -82,7 +82,7 @@ soak: .venv/ready
 grid: .venv/ready
 	$(DEV)/python -m pip install -q --group grid
 	set -e; for part in grid shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
-	$(DEV)/python -m benchmarks.quality.expectation
+	set -e; for part in expectation tried; do $(DEV)/python -m benchmarks.quality.$$part; done
 	$(DEV)/python -m benchmarks.motion_split.conditions $(FLOAT32:%=--float32 %)
 	$(DEV)/python -m benchmarks.quality.antonyms
 	$(DEV)/python -m benchmarks.motion_split.report

@@ -21,9 +21,9 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.harness.figures import rank_correlation
-from benchmarks.harness.results import write_result
 from benchmarks.harness.trained import TrainedHead
 from benchmarks.motion_split.models import find_trained as find_motion_split
+from benchmarks.real.grid import write_if_whole
 from benchmarks.real.models import RealHead
 from benchmarks.real.models import find_trained as find_real
 from edgesplit._types import Float64
@@ -255,7 +255,7 @@ def main() -> None:
     console.print(show("accuracy in the group", rules))
     console.print(show("what is expected, sets left out", measurements))
     content = {"splits": len(cases), "rules": rules, "measurements": measurements}
-    click.echo(write_result("tried", content))
+    click.echo(write_if_whole("tried", content, {case.data for case in cases}))
 
 
 if __name__ == "__main__":

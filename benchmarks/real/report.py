@@ -226,7 +226,9 @@ def _shots() -> str:
         for axis in NAMES
         for start, told in (("alignment", "zero-shot rows"), ("copies", "copies of the class"))
     ]
-    return _table(("data", "start", *(f"{n} clips" for n in SHOTS)), rows)
+    return _table(
+        ("data", "rows start from", *("1 clip" if n == 1 else f"{n} clips" for n in SHOTS)), rows
+    )
 
 
 def _expected() -> str:
