@@ -21,7 +21,13 @@ from edgesplit.cli.options import (
     overwrite_option,
     write_new,
 )
-from edgesplit.cli.render.bundle import show_bundle, show_diff, show_history, show_videos
+from edgesplit.cli.render.bundle import (
+    show_bundle,
+    show_diff,
+    show_groups,
+    show_history,
+    show_videos,
+)
 from edgesplit.cli.render.console import console, print_json, print_result, progress, short
 from edgesplit.errors import BundleError, HeadError
 
@@ -136,18 +142,26 @@ def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> Non
 
 @click.command()
 @click.argument("digest", required=False)
+@click.option("--groups", is_flag=True, help="Show what the labels can be split into, from text.")
 @bundle_options
-def show(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
+def show(digest: str | None, groups: bool, bundle_path: Path | None, as_json: bool) -> None:
     """Show a bundle and the label tree of a head.
 
-    By default of the live head.
+    By default of the live head; with --groups, what its classes can be split into from text.
 
     \b
     Example:
         edgesplit show
+        edgesplit show --groups
     """
     bundle = open_bundle(bundle_path)
     head = bundle.head(digest)
+    if groups:
+        from edgesplit.edits.groups import find_knowledge
+
+        knowledge = find_knowledge(head.tree)
+        print_result(as_json, knowledge.to_json(), show_groups, knowledge)
+        return
     content = {
         "bundle": str(bundle.path),
         "feature_space": bundle.feature_space,

@@ -120,7 +120,9 @@ def export(
         edgesplit export mymodels.r3d:factory --checkpoint r3d.pt --labels labels.txt \\
             --frames 8 --size 112 --sampling dense:2 -o lab.bundle
     """
+    from edgesplit.edits.groups import find_knowledge
     from edgesplit.export import export_model, load_classifier, load_labels
+    from edgesplit.heads.labels import LabelTree
     from edgesplit.video.clips import find_videos
 
     labels = load_labels(labels_path) if labels_path else None
@@ -152,7 +154,8 @@ def export(
         )
     made = {"preprocessing": preprocessing.to_json(), "origins": dict(choices.origins)}
     content = {**asdict(report), "path": str(report.path), **made}
-    print_result(as_json, content, show_export, report)
+    known = find_knowledge(LabelTree.from_labels(choices.labels))
+    print_result(as_json, content | {"knowledge": known.to_json()}, show_export, report, known)
 
 
 @click.command()

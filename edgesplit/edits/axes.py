@@ -1,27 +1,19 @@
-"""What varies in a head, and which of it a user means.
-
-Groups that share two modifiers or more vary in the same thing: "left, right, up, down" of swiping
-and "up, down" of a thumb are one axis, "one finger, whole hand" is another. The axis that is meant
-is told by its words first, then by how alike the wanted and the known words differ.
-"""
+"""Which axis of a head a user means: told by its words, then by how alike the words differ."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 
-from edgesplit._types import Int64
-from edgesplit.edits.disjoint_sets import Joined
-from edgesplit.edits.groups import Group
+from edgesplit.edits.groups import Axis
 from edgesplit.edits.matching import CHANCE, best_match
 from edgesplit.edits.rules.base import TransferProblem, match_one_to_one, settled
 from edgesplit.edits.tokens import parse_label
-from edgesplit.edits.vocabulary import alike, is_verbs, meaning
+from edgesplit.edits.vocabulary import alike
 
-__all__ = ["Axis", "AxisChoice", "choose_axis", "find_axes"]
+__all__ = ["AxisChoice", "choose_axis"]
 
 MIN_WORDS = 0.75
 """Part of the wanted words that an axis must have to be the one that is meant."""
@@ -29,58 +21,8 @@ MIN_WORDS = 0.75
 MIN_LEAD = 0.1
 """Likeness by which an axis must be ahead of the next one; `ENCODER_ERROR` says why."""
 
-MAX_LINKING = 64
-"""Modifiers of a group that may link it with another, the first ones."""
-
 N_CANDIDATES = 3
 """Axes that are named where it is not clear which one is meant."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Axis:
-    """Groups of known labels that vary in the same thing."""
-
-    groups: tuple[int, ...]
-    """Their places in the list of groups."""
-    words: tuple[str, ...]
-    """Their distinct modifiers, each as it is written first."""
-    members: Int64
-    """`(words,)`: of each word, the place of a known label that has it."""
-    by: str
-    """Why; see `Group.by`."""
-
-    @property
-    def name(self) -> str:
-        """The words, for people: "left, right, up, down"."""
-        return ", ".join(self.words)
-
-
-def find_axes(groups: Sequence[Group]) -> tuple[Axis, ...]:
-    """The axes of some groups, in the order of their first groups.
-
-    Groups are linked by two common modifiers, or by the same pair of opposite verbs.
-    """
-    meanings = [[meaning(parse_label(m.modifier).stems) for m in group.members] for group in groups]
-    joined = Joined()
-    first_with: dict[Hashable, int] = {}
-    for g, group in enumerate(groups):
-        links: list[Hashable] = [group.by] if is_verbs(group.by) else []
-        links += map(frozenset, combinations(meanings[g][:MAX_LINKING], 2))
-        for link in links:
-            joined.join(first_with.setdefault(link, g), g)
-    together: dict[Hashable, list[int]] = {}
-    for g in range(len(groups)):
-        together.setdefault(joined.find(g), []).append(g)
-    starts = np.cumsum([0, *(len(group.members) for group in groups)])
-    axes = []
-    for places in together.values():
-        words: dict[Hashable, tuple[str, int]] = {}
-        for g in places:
-            for m, member in enumerate(groups[g].members):
-                words.setdefault(meanings[g][m], (member.modifier, int(starts[g]) + m))
-        texts, members = zip(*words.values(), strict=True)
-        axes.append(Axis(tuple(places), texts, np.array(members, np.int64), groups[places[0]].by))
-    return tuple(axes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

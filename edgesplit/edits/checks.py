@@ -61,8 +61,8 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
             accept that, and some subcategory has no labelled clip.
     """
     doubts = tuple(
-        _expected_failure(problem, zero_shot, estimate)
-        or _unclear_axis(zero_shot)
+        _unclear_axis(zero_shot)
+        or _expected_failure(problem, zero_shot, estimate)
         or _rule_differs(problem, zero_shot)
     )
     warnings = (

@@ -38,6 +38,9 @@ MAX_FILLERS = 64
 REPEATED = "repeated"
 """The same two fillers differ for other actions, too; nothing else is known of them."""
 
+MAX_COUNTED = 12
+"""Numbers that a contrast may have; labels of more are numbered, "class 17", and no count."""
+
 MAX_WHOLE = 3
 """Words of a label that may be the opposite of another label as a whole."""
 
@@ -91,7 +94,8 @@ def find_contrasts(texts: Sequence[str]) -> tuple[Contrast, ...]:
     contexts = _contexts(labels)
     edges = _edges(labels, contexts)
     edges += _two_slots(labels) + _whole_labels(labels)
-    return _largest([_contrast(labels, part) for part in _components(edges)])
+    found = [_contrast(labels, part) for part in _components(edges)]
+    return _largest([one for one in found if one.by != "count" or len(one.members) <= MAX_COUNTED])
 
 
 def _contexts(labels: Sequence[Label]) -> dict[tuple[int, int], list[_Filler]]:

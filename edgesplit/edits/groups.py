@@ -5,17 +5,28 @@ something" with the modifiers "left" and "right". Groups are found in the label 
 overrides them. A label may be in several groups, one for each thing that varies: "swipe left with
 one finger" has a direction and a finger. Rows that a zero-shot edit made are never knowledge:
 errors would feed on themselves.
+
+Groups that share two modifiers vary in the same thing: "left, right, up, down" of swiping and "up,
+down" of a thumb are one axis, "one finger, whole hand" is another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from edgesplit._data import load_json
+from edgesplit._types import Int64
 from edgesplit.edits.contrasts import find_contrasts
+from edgesplit.edits.disjoint_sets import Joined
 from edgesplit.edits.siblings import find_siblings
+from edgesplit.edits.tokens import parse_label
+from edgesplit.edits.vocabulary import is_verbs, meaning
 from edgesplit.errors import EditError
 from edgesplit.heads.label_text import common_start, words
 from edgesplit.heads.labels import LabelTree
@@ -23,14 +34,27 @@ from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
 
 __all__ = [
+    "Axis",
     "Group",
+    "Knowledge",
     "Member",
     "Taxonomy",
+    "find_axes",
     "find_groups",
+    "find_knowledge",
     "known_groups",
     "load_taxonomy",
     "words_in_order",
 ]
+
+SIBLINGS = "siblings"
+"""Of a group: its labels only begin alike."""
+
+MAX_LISTED = 20
+"""Groups that a message names."""
+
+MAX_LINKING = 64
+"""Modifiers of a group that may link it with another, the first ones."""
 
 Taxonomy = Mapping[str, Mapping[str, str]]
 """{coarse category: {fine label: modifier}}."""
@@ -56,6 +80,11 @@ class Group:
     opposite verbs, "verbs 3"), in what varies for other actions, too ("repeated"), or they just
     begin alike ("siblings")."""
 
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        members = {member.label: member.modifier for member in self.members}
+        return {"name": self.name, "by": self.by.partition(" ")[0], "members": members}
+
 
 def find_groups(labels: Iterable[tuple[int, str]]) -> tuple[Group, ...]:
     """Groups of (column, label) pairs, in the order of their first labels.
@@ -76,7 +105,7 @@ def find_groups(labels: Iterable[tuple[int, str]]) -> tuple[Group, ...]:
             or modifiers.keys() == {place for place, _ in contrast.members}
         ]
         contrasts = tuple(contrast for contrast in contrasts if contrast not in within)
-        found.append((name, members, within[0].by if within else "siblings"))
+        found.append((name, members, within[0].by if within else SIBLINGS))
     found += [(one.name, list(one.members), one.by) for one in contrasts]
     return tuple(
         Group(
@@ -108,6 +137,97 @@ def words_in_order(modifiers: Sequence[str]) -> list[str]:
     return told
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """Groups of known labels that vary in the same thing."""
+
+    groups: tuple[int, ...]
+    """Their places in the list of groups."""
+    words: tuple[str, ...]
+    """Their distinct modifiers, each as it is written first."""
+    members: Int64
+    """`(words,)`: of each word, the place of a known label that has it."""
+    by: str
+    """Why; see `Group.by`."""
+
+    @property
+    def name(self) -> str:
+        """The words, for people: "left, right, up, down"."""
+        return ", ".join(self.words)
+
+
+def find_axes(groups: Sequence[Group]) -> tuple[Axis, ...]:
+    """The axes of some groups, in the order of their first groups.
+
+    Groups are linked by two common modifiers, or by the same pair of opposite verbs.
+    """
+    meanings = [[meaning(parse_label(m.modifier).stems) for m in group.members] for group in groups]
+    joined = Joined()
+    first_with: dict[Hashable, int] = {}
+    for g, group in enumerate(groups):
+        links: list[Hashable] = [group.by] if is_verbs(group.by) else []
+        links += map(frozenset, combinations(meanings[g][:MAX_LINKING], 2))
+        for link in links:
+            joined.join(first_with.setdefault(link, g), g)
+    together: dict[Hashable, list[int]] = {}
+    for g in range(len(groups)):
+        together.setdefault(joined.find(g), []).append(g)
+    starts = np.cumsum([0, *(len(group.members) for group in groups)])
+    axes = []
+    for places in together.values():
+        words: dict[Hashable, tuple[str, int]] = {}
+        for g in places:
+            for m, member in enumerate(groups[g].members):
+                words.setdefault(meanings[g][m], (member.modifier, int(starts[g]) + m))
+        texts, members = zip(*words.values(), strict=True)
+        kinds = [groups[g].by for g in places]
+        by = next((kind for kind in kinds if kind != SIBLINGS), SIBLINGS)
+        axes.append(Axis(tuple(places), texts, np.array(members, np.int64), by))
+    return tuple(axes)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the labels of a head say of how its classes can be split."""
+
+    groups: tuple[Group, ...]
+    axes: tuple[Axis, ...]
+    """Of groups that vary in a known or a repeated way; those of most groups first."""
+    siblings: tuple[Group, ...]
+    """Labels that only begin alike."""
+    alone: tuple[str, ...]
+    """Labels in no group."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "axes": [
+                {
+                    "words": list(axis.words),
+                    "by": axis.by.partition(" ")[0],
+                    "groups": [self.groups[g].to_json() for g in axis.groups],
+                }
+                for axis in self.axes
+            ],
+            "siblings": [group.to_json() for group in self.siblings],
+            "alone": list(self.alone),
+        }
+
+
+def find_knowledge(tree: LabelTree) -> Knowledge:
+    """What the labels of a head say, for people to read."""
+    groups = known_groups(tree)
+    axes = [axis for axis in find_axes(groups) if axis.by != SIBLINGS]
+    transferable = {g for axis in axes for g in axis.groups}
+    grouped = {member.column for group in groups for member in group.members}
+    return Knowledge(
+        groups=groups,
+        axes=tuple(sorted(axes, key=lambda axis: -len(axis.groups))),
+        siblings=tuple(group for g, group in enumerate(groups) if g not in transferable),
+        alone=tuple(node.label for column, node in enumerate(tree) if column not in grouped),
+    )
+
+
 def load_taxonomy(path: str | Path) -> Taxonomy:
     """Reads a taxonomy file: JSON {coarse category: {fine label: modifier}}.
 
@@ -131,7 +251,7 @@ def load_taxonomy(path: str | Path) -> Taxonomy:
 def known_groups(
     tree: LabelTree,
     *,
-    target: int,
+    target: int | None = None,
     taxonomy: Taxonomy | None = None,
     like: str | None = None,
 ) -> tuple[Group, ...]:
@@ -140,31 +260,45 @@ def known_groups(
     Args:
         tree: the head's labels.
         target: column of the class to split; neither it nor its subcategories are knowledge.
+            None for all that the head knows.
         taxonomy: replaces the groups that the label texts give; labels that the head does not
             have are passed over.
-        like: name of the one group to learn from, as in `LabelTree.find`.
+        like: name of the one group to learn from, as in `LabelTree.find`; or words of the axis
+            to learn from, "left, right".
 
     Raises:
         EditError: the taxonomy or `like` leaves no group.
     """
-    root = tree.path(target)[0]
+    root = None if target is None else tree.path(target)[0]
     known = [
         (column, node.label)
         for column, node in enumerate(tree)
         if node.provenance.known and column != root
     ]
     groups = find_groups(known) if taxonomy is None else _from_taxonomy(known, taxonomy)
-    if like is None:
-        return groups
+    return groups if like is None else _like(groups, like)
+
+
+def _like(groups: tuple[Group, ...], like: str) -> tuple[Group, ...]:
+    """The group of a name, or the groups of the axis that has these words, "left, right"."""
     wanted = words(like)
     chosen = [g for g in groups if words(g.name) == wanted] or [
         g for g in groups if words(g.name)[: len(wanted)] == wanted
     ]
-    if len(chosen) != 1:
-        listed = ", ".join(repr(group.name) for group in chosen or groups) or "none"
-        what = "matches several groups" if chosen else "is no group of known labels"
-        raise EditError(f"--like {like!r} {what}. The groups are: {listed}.")
-    return tuple(chosen)
+    if len(chosen) == 1:
+        return tuple(chosen)
+    texts = [text for text in like.replace("|", ",").split(",") if words(text)]
+    said = {meaning(parse_label(text).stems) for text in texts}
+    for axis in find_axes(groups):
+        if len(said) > 1 and said <= {meaning(parse_label(text).stems) for text in axis.words}:
+            return tuple(groups[g] for g in axis.groups)
+    names = [repr(group.name) for group in chosen or groups]
+    listed = ", ".join(names[:MAX_LISTED]) + (", …" if len(names) > MAX_LISTED else "")
+    what = "matches several groups" if chosen else "is no group of known labels, and no axis"
+    raise EditError(
+        f"--like {like!r} {what}. The groups are: {listed or 'none'}. `edgesplit show --groups` "
+        "lists groups and axes."
+    )
 
 
 def _from_taxonomy(known: Sequence[tuple[int, str]], taxonomy: Taxonomy) -> tuple[Group, ...]:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgesplit._types import Float64, Int64
-from edgesplit.edits.groups import Group, Taxonomy, known_groups, words_in_order
+from edgesplit.edits.groups import (
+    Axis,
+    Group,
+    Taxonomy,
+    find_axes,
+    known_groups,
+    words_in_order,
+)
 from edgesplit.edits.naming import Subcategories, name_subcategories, place_shots
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem, members_of
@@ -53,6 +60,8 @@ class SplitProblem:
     """Of the head after the split; the new nodes, its last, have no provenance yet."""
     transfer: TransferProblem
     """The part that a rule sees."""
+    axes: tuple[Axis, ...]
+    """What varies, among the groups."""
     groups: tuple[Group, ...]
     """What is known; their members, one after another, are in the order of `transfer.known`."""
     known_columns: Int64
@@ -136,6 +145,7 @@ def pose_problem(
             means=means,
             n_clips=n_clips,
         ),
+        axes=find_axes(groups),
         groups=groups,
         known_columns=columns,
         group_names=names_of_groups,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgesplit._types import Float64, Int64
-from edgesplit.edits.axes import Axis, AxisChoice, choose_axis, find_axes
+from edgesplit.edits.axes import AxisChoice, choose_axis
+from edgesplit.edits.groups import Axis
 from edgesplit.edits.matching import LabelMatch, in_known_words, match_labels
 from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules import DEFAULT_RULE, get_rule
@@ -47,7 +48,7 @@ class ZeroShot:
 def transfer_rows(problem: SplitProblem) -> ZeroShot:
     """Rows by the rule that was asked for, or by the default one where that lacks clips."""
     choice, read = choose_axis(
-        problem.transfer, [text for _, text in problem.read_as], find_axes(problem.groups)
+        problem.transfer, [text for _, text in problem.read_as], problem.axes
     )
     match = match_labels(read, _among(problem, choice.axis), named=problem.request.like is not None)
     seen = in_known_words(read, match)

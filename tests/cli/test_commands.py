@@ -194,6 +194,13 @@ def test_show_prints_the_label_tree(here: Path) -> None:
     assert nodes[-1]["provenance"]["rule"] == "alignment"
 
 
+def test_show_tells_what_the_labels_can_be_split_into(here: Path) -> None:
+    shown = run("show", "--groups").stdout
+    assert "can be split into" in shown
+    axes = run_json("show", "--groups")["axes"]
+    assert {"left", "right", "up", "down"} <= {word for axis in axes for word in axis["words"]}
+
+
 def test_diff_names_what_an_edit_added(here: Path, bundle: Bundle) -> None:
     old = bundle.live
     run(*EDIT)

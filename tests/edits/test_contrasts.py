@@ -87,6 +87,7 @@ def test_what_is_known_to_vary_makes_a_contrast(
         ["zoom in with full hand", "zoom out with two fingers", "zoom in with two fingers"][:2],
         ["shaking hands", "washing hands"],
         ["Moving something up", "MOVING Something UP!"],
+        [f"class {number}" for number in range(40)],
         ["walk"],
         [],
     ],

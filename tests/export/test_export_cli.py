@@ -58,6 +58,7 @@ def test_folder_needs_only_its_sampling(folder: Path, tmp_path: Path) -> None:
     scaled = "preprocessor_config.json  16x16, short side 20, antialias, mean 0.485,0.456,0.406, "
     assert scaled + "std 0.229,0.224,0.225" in lines
     assert "options                   dense:4" in lines
+    assert "No two labels of this head differ in one thing alone" in result.stdout
     stored = open_bundle(output).preprocessing
     assert (stored.sampling, stored.stride, stored.resize) == ("dense", 4, 20)
     assert open_bundle(output).head().labels[:2] == ("class 0", "class 1")
@@ -70,6 +71,7 @@ def test_json_says_what_was_taken_from_where(folder: Path, tmp_path: Path) -> No
     assert content["origins"]["std"] == content["origins"]["sampling"] == "options"
     assert content["origins"]["mean"] == "preprocessor_config.json"
     assert content["preprocessing"]["std"] == [1, 1, 1]
+    assert content["knowledge"]["axes"] == []
     assert content["preprocessing"] == open_bundle(tmp_path / "b").preprocessing.to_json()
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.bundle.history import Version
+    from edgesplit.edits.groups import Knowledge
     from edgesplit.export import Choices, EncoderReport, ExportReport
     from edgesplit.heads.diff import HeadDiff
     from edgesplit.heads.head import Head
@@ -24,6 +25,7 @@ __all__ = [
     "show_diff",
     "show_encoder",
     "show_export",
+    "show_groups",
     "show_history",
     "show_videos",
 ]
@@ -59,6 +61,63 @@ def show_bundle(out: Console, bundle: Bundle, head: Head) -> None:
         style = f" [dim]({node.composition})[/]" if node.composition else ""
         branches[column] = above.add(escape(node.label) + style)
     out.print(tree)
+
+
+_BY = {
+    "space": "directions and places",
+    "body": "parts of the body",
+    "verbs": "opposite verbs",
+    "repeated": "the same words for several actions",
+    "count": "numbers",
+}
+"""What makes labels differ in one thing, for people; other kinds are named as they are."""
+_MAX_NAMED = 6
+
+
+def show_groups(out: Console, known: Knowledge) -> None:
+    """Print what a head's labels can be split into from text, by axis, and what not."""
+    if known.axes:
+        out.print("From text, a class of this head can be split into:")
+        table = new_table("subcategories", "as in", "why")
+        for axis in known.axes:
+            names = [known.groups[g].name for g in axis.groups]
+            table.add_row(
+                escape(_listed(axis.words)),
+                escape(_listed(names)),
+                _BY.get(axis.by.partition(" ")[0], axis.by),
+            )
+        out.print(table)
+    else:
+        out.print(_NO_AXIS)
+    if known.siblings:
+        out.print("These begin alike and then differ in more than one thing, so they tell less:")
+        for group in known.siblings:
+            words = _listed([member.modifier for member in group.members])
+            out.print(f"  [bold]{escape(group.name)}[/]  {escape(words)}")
+    if known.alone:
+        out.print(f"In no group: {len(known.alone)} labels ({escape(_listed(known.alone))})")
+
+
+_NO_AXIS = (
+    "No two labels of this head differ in one thing alone, so text alone does not split a class. "
+    "Show a clip of each subcategory (--shots), or tell the groups (--taxonomy)."
+)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - _MAX_NAMED
+    return ", ".join(texts[:_MAX_NAMED]) + (f", and {more} more" if more > 0 else "")
+
+
+def _show_knowledge(out: Console, known: Knowledge) -> None:
+    """The short form, for the end of an export."""
+    if not known.axes:
+        out.print(f"  {_NO_AXIS}")
+        return
+    axes = "; ".join(_listed(axis.words) for axis in known.axes[:2])
+    more = f"; {len(known.axes) - 2} more ways" if len(known.axes) > 2 else ""
+    out.print(f"  from text, a class can be split into {escape(axes)}{more}")
+    out.print("  `edgesplit show --groups` lists what the labels know")
 
 
 def show_diff(out: Console, diff: HeadDiff) -> None:
@@ -100,7 +159,7 @@ def show_choices(out: Console, choices: Choices) -> None:
         out.print(f"{origin:<{width}}  {', '.join(texts)}", markup=False)
 
 
-def show_export(out: Console, report: ExportReport) -> None:
+def show_export(out: Console, report: ExportReport, known: Knowledge) -> None:
     """Print what was exported and how well it agrees with torch."""
     out.print(f"[bold]{escape(str(report.path))}[/]  feature space {short(report.feature_space)}")
     out.print(
@@ -122,6 +181,7 @@ def show_export(out: Console, report: ExportReport) -> None:
         out.print(
             "  no statistics, and no clips for the gate: `edgesplit calibrate CLIPS` adds both"
         )
+    _show_knowledge(out, known)
 
 
 def show_encoder(out: Console, report: EncoderReport) -> None:
