@@ -14,16 +14,12 @@ stricter than what the halves choose, because neither half has the pairs between
 rest. The function words and the shape of the weights were chosen with all these labels in view, so
 no figure on them is blind. The gymnastics are a made list in the style of FineGym, to show other
 wording; FineGym itself is scored where its scheme is among the data, and tunes nothing.
-
-Of the label lists of other data sets, whose labels may be in several groups, pairs are scored
-against a key of pairs that a person sees. Known words were chosen with these lists in view, too.
 """
 
 import json
 import time
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from itertools import combinations
 from math import comb
 from pathlib import Path
 from typing import NamedTuple
@@ -83,19 +79,6 @@ GYMNASTICS = {
     "bars, clear hip circle": ["(UB) clear hip circle backward to handstand"],
     "bars, transition": ["(UB) transition flight from low bar to high bar"],
 }
-
-LISTS = {
-    "Jester": "jester",
-    "SHREC'17": "shrec17",
-    "NTU RGB+D 60": "label_map_ntu60",
-    "Diving48": "diving48",
-    "Gym99": "gym",
-    "Kinetics-400": "label_map_k400",
-    "HMDB51": "hmdb51",
-    "UCF101": "ucf101",
-}
-"""Label lists, and their files. The first three have a key: the groups that a person sees."""
-KEYS = {"jester": "jester", "shrec17": "shrec17", "label_map_ntu60": "ntu60"}
 
 Scheme = Mapping[str, Iterable[str]]
 """{coarse category: fine labels}."""
@@ -248,63 +231,6 @@ def of_scheme(data: str, path: Path, *, tune: bool) -> list[Row]:
     return rows
 
 
-class ListRow(NamedTuple):
-    """A label list, whose labels may be in several groups."""
-
-    data: str
-    n_labels: int
-    groups: int
-    siblings: int
-    """Groups of labels that just begin alike; of the others it is known what they differ in."""
-    pairs: int
-    """That share a group; without those that the key calls optional."""
-    wanted: int | None
-    """Pairs that share a group of the key; None without one."""
-    precision: float | None
-    recall: float | None
-
-
-def of_list(data: str, folder: Path) -> ListRow:
-    """How far pairs of labels that share a group are those that a person sees."""
-    name = LISTS[data]
-    key: dict[str, list[str]] = {}
-    if name in KEYS:
-        content = json.loads((folder / f"{KEYS[name]}.groups.json").read_text())
-        if name == "shrec17":  # has groups of labels by axis; the others pairs of label, modifier
-            key = {f"{a} {i}": group for a, some in content.items() for i, group in enumerate(some)}
-        else:
-            key = {
-                title: [label for label, _ in members]
-                for title, members in content.items()
-                if title != "no group"
-            }
-    path = folder / f"{name}.txt"
-    if path.is_file():
-        labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    else:
-        labels = sorted({label for group in key.values() for label in group})
-    groups = find_groups(enumerate(labels))
-    optional = _joined(group for title, group in key.items() if title.startswith("optional"))
-    seen = _joined([m.label for m in group.members] for group in groups) - optional
-    wanted = _joined(group for title, group in key.items() if not title.startswith("optional"))
-    right = len(seen & wanted)
-    return ListRow(
-        data,
-        len(labels),
-        len(groups),
-        sum(group.by == "siblings" for group in groups),
-        len(seen),
-        len(wanted) if key else None,
-        round(right / len(seen), 3) if key else None,
-        round(right / len(wanted), 3) if key else None,
-    )
-
-
-def _joined(groups: Iterable[Sequence[str]]) -> set[frozenset[str]]:
-    """Pairs that share a group."""
-    return {frozenset(pair) for group in groups for pair in combinations(group, 2)}
-
-
 def of_motion_split(half: Half) -> Row:
     """A head's own labels: the categories of the other half, and coarse classes alone."""
     coarse = {label: c.coarse for c in CATEGORIES for label in c.fine}
@@ -341,18 +267,11 @@ def main(data: Path) -> None:
     rows += [measure("made gymnastics", "all", list(made), made)]
     rows += [of_motion_split("A"), of_motion_split("B")]
     rows += [measure("made", "all", make_labels(10_000), None)]
-    folder = data / "labels"
-    lists = [of_list(name, folder) for name in LISTS] if folder.is_dir() else []
-    for fields, lines in ((Row._fields, rows), (ListRow._fields, lists)):
-        table = Table(*(field.replace("_", " ") for field in fields), box=None)
-        for line in lines:
-            table.add_row(*("" if value is None else str(value) for value in line))
-        Console(width=120).print(table)
-    content = {
-        "rows": [row._asdict() for row in rows],
-        "lists": [line._asdict() for line in lists],
-        "ssv2_sweeps": sweeps,
-    }
+    table = Table(*(field.replace("_", " ") for field in Row._fields), box=None)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console(width=120).print(table)
+    content = {"rows": [row._asdict() for row in rows], "ssv2_sweeps": sweeps}
     click.echo(write_result("label_groups", content).relative_to(ROOT))
 
 

@@ -1,14 +1,15 @@
 """What README.md and docs/ quote of real motion, of expectations and of label lists.
 
-Reads real.json, real_shots.json, confidence.json, label_groups.json, tried.json and
-motion_split.json in benchmarks/results; `make documents` writes the blocks into their documents.
+Reads real.json, real_shots.json, confidence.json, axes.json, tried.json and motion_split.json in
+benchmarks/results; `make documents` writes the blocks into their documents.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks.harness.results import read_result
-from benchmarks.quality.expectation import CLAIM, MADE, MISS
+from benchmarks.quality.expectation import CLAIM, MISS
 from benchmarks.real.grid import AGAINST, DEFAULT, KNOWN
 from edgesplit.heads.labels import Composition
 
@@ -151,7 +152,6 @@ def results_blocks() -> dict[str, str]:
         "real-shots": _shots(),
         "expected": _expected(),
         "label-lists": _label_lists(),
-        "made-lists": _made_lists(),
         "tried-rules": _tried_rules(),
         "tried-measurements": _tried_measurements(),
     }
@@ -252,38 +252,37 @@ def _expected() -> str:
     )
 
 
+REQUESTS = """
+Of {requests} requests in the words of such lists, {right} find the axis that is meant; {asked} ask
+though it is there, {none} ask because it is not, and {wrong} take another one.
+"""
+
+
 def _label_lists() -> str:
+    found = read_result("axes")
     rows = [
         [
-            line["data"],
+            line["list"],
             str(line["n_labels"]),
-            f"{line['groups']} ({line['siblings']})",
+            str(line["key_pairs"]),
             str(line["pairs"]),
-            "" if line["wanted"] is None else str(line["wanted"]),
             _percent(line["precision"], 0),
             _percent(line["recall"], 0),
         ]
-        for line in read_result("label_groups")["lists"]
+        for line in found["lists"]
     ]
-    header = ("label list", "labels", "groups (that just begin alike)", "pairs", "pairs wanted")
-    return _table((*header, "precision", "recall"), rows)
-
-
-def _made_lists() -> str:
-    wanted = {("SSv2", "all"), ("made gymnastics", "all")}
-    rows = [
-        [
-            f"{line['data']}, {line['universe']}",
-            str(line["n_labels"]),
-            line["method"].split(",")[0],
-            f"{line['ari']:.2f}",
-            _percent(line["precision"], 0),
-            _percent(line["recall"], 0),
-        ]
-        for line in read_result("label_groups")["rows"]
-        if (line["data"], line["universe"]) in wanted or line["data"] == MADE
-    ]
-    return _table(("labels", "number", "method", "ARI", "precision", "recall"), rows)
+    table = _table(("label list", "labels", "pairs wanted", "found", "precision", "recall"), rows)
+    tally: Counter[str] = Counter()
+    for line in found["counts"]:
+        tally[line["answer"]] += line["requests"]
+    text = REQUESTS.format(
+        requests=tally.total(),
+        right=tally["right"],
+        asked=tally["asked"],
+        none=tally["asked, none exists"],
+        wrong=tally["wrong"],
+    )
+    return f"{table}\n\n{' '.join(text.split())}"
 
 
 def _tried_rules() -> str:

@@ -41,11 +41,3 @@ def test_groups_of_ssv2_are_those_that_people_made(ssv2: dict[str, list[str]]) -
     assert label_groups.agreement(hand, induced).ari > 0.75
     in_groups = {label: coarse for label, coarse in hand.items() if len(ssv2[coarse]) > 1}
     assert label_groups.agreement(in_groups, induced).precision > 0.9
-
-
-@pytest.mark.skipif(not SSV2.is_file(), reason=f"needs {SSV2}")
-def test_pairs_of_a_list_are_those_of_its_key() -> None:
-    folder = SSV2.parents[1] / "labels"
-    jester, activities = (label_groups.of_list(name, folder) for name in ("Jester", "UCF101"))
-    assert (jester.precision, jester.recall) == (1.0, 1.0)
-    assert (activities.pairs, activities.precision) == (0, None)
