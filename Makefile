@@ -79,6 +79,8 @@ soak: .venv/ready
 	$(DEV)/python -m pip install -q --group fuzz
 	$(DEV)/python -m benchmarks.soak
 
+# The parts `expectation` and `tried` look at the heads of `make real`, too, and write nothing where
+# some are not there.
 grid: .venv/ready
 	$(DEV)/python -m pip install -q --group grid
 	set -e; for part in grid shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
