@@ -12,8 +12,9 @@ import click
 
 from benchmarks.harness import summary
 from benchmarks.harness.results import ROOT
-from benchmarks.motion_split import report
+from benchmarks.motion_split import report as motion_split
 from benchmarks.quality import locality_after_export
+from benchmarks.real import report as real
 from benchmarks.speed import beside_torch, comparison, edit_to_live, growth, int8_signs, models
 
 __all__ = ["documents", "fill"]
@@ -22,15 +23,20 @@ __all__ = ["documents", "fill"]
 def documents() -> dict[Path, str]:
     """Every document that quotes results, as it should be."""
     blocks = {
-        "README.md": {"motion-split": report.readme_block(), "summary": summary.read_table()},
+        "README.md": {"results": real.readme_block(), "summary": summary.read_table()},
         "docs/bench.md": {
             "comparison": comparison.read_table(),
             "growth": growth.read_sentence(),
         },
         "docs/engines.md": {"int8-signs": int8_signs.read_sentence()},
-        "docs/method.md": report.method_blocks(),
+        "docs/method.md": {
+            **motion_split.method_blocks(),
+            "results": real.readme_block(),
+            "travel": real.method_block(),
+        },
         "docs/models.md": {"models": models.read_table(), "speed": beside_torch.read_table()},
         "docs/peers.md": {"edit-to-live": edit_to_live.read_table()},
+        "docs/results.md": {**real.results_blocks(), "motion-split": motion_split.results_block()},
         "docs/variants.md": {"locality": locality_after_export.read_table()},
     }
     return {ROOT / name: fill((ROOT / name).read_text(), quoted) for name, quoted in blocks.items()}

@@ -170,24 +170,28 @@ def way_of(row: Row) -> Way:
     return row.rule, row.composition, row.n_clips > 0
 
 
-def by_category(rows: Sequence[Row], way: Way) -> dict[str, float]:
-    """Generality, mean over backbones."""
+def by_category(rows: Sequence[Row], way: Way, measure: str = "generality") -> dict[str, float]:
+    """Generality or `in_group`, mean over backbones."""
     found: dict[str, list[float]] = {}
     for row in rows:
         if way_of(row) == way:
-            found.setdefault(row.category, []).append(row.score.generality)
+            found.setdefault(row.category, []).append(getattr(row.score, measure))
     return {category: float(np.mean(values)) for category, values in found.items()}
 
 
 def table(rows: Sequence[Row], against: Way) -> list[dict[str, Any]]:
     """One line per way of splitting: means over backbones and categories."""
-    reference = by_category(rows, against)
+
+    def difference(way: Way, measure: str) -> list[float]:
+        mine, reference = (by_category(rows, each, measure) for each in (way, against))
+        both = sorted(set(mine) & set(reference))
+        apart = interval(np.array([mine[c] - reference[c] for c in both]))
+        return [round(value, 4) for value in apart]
+
     lines = []
     for way in dict.fromkeys(map(way_of, rows)):
         scores = [row.score for row in rows if way_of(row) == way]
-        mine = by_category(rows, way)
-        both = sorted(set(mine) & set(reference))
-        mean, low, high = interval(np.array([mine[c] - reference[c] for c in both]))
+        apart, apart_in_group = difference(way, "generality"), difference(way, "in_group")
         lines.append(
             {
                 "rule": way[0],
@@ -198,8 +202,10 @@ def table(rows: Sequence[Row], against: Way) -> list[dict[str, Any]]:
                     for name in ("generality", "in_group", "locality", "locality_paper")
                 },
                 "churn": sum(score.churn for score in scores),
-                "difference": round(mean, 4),
-                "interval": [round(low, 4), round(high, 4)],
+                "difference": apart[0],
+                "interval": apart[1:],
+                "difference_in_group": apart_in_group[0],
+                "interval_in_group": apart_in_group[1:],
                 "splits": len(scores),
             }
         )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgesplit._types import Float64
+from edgesplit.edits.rules.alignment import alignment
 from edgesplit.edits.rules.base import Rule, Transfer, TransferProblem
 
-__all__ = ["BASELINES", "copies", "find_rule", "random_rows"]
+__all__ = ["BASELINES", "BLIND", "alignment_modifiers", "copies", "find_rule", "random_rows"]
+
+
+def alignment_modifiers(problem: TransferProblem) -> Transfer:
+    """`alignment` as it was: it learns from the groups' modifiers alone, not from labels' rows."""
+    return alignment(replace(problem, labels=None))
 
 
 def random_rows(problem: TransferProblem) -> Transfer:
@@ -33,7 +41,13 @@ def _from_nothing(problem: TransferProblem, rows: Float64) -> Transfer:
     return Transfer(rows=rows, weights=nothing, similarities=nothing)
 
 
-BASELINES: dict[str, Rule] = {"copies": copies, "random-rows": random_rows}
+BASELINES: dict[str, Rule] = {
+    "alignment-modifiers": alignment_modifiers,
+    "copies": copies,
+    "random-rows": random_rows,
+}
+BLIND = ("copies", "random-rows")
+"""Baselines that look at no groups."""
 
 
 def find_rule(name: str) -> str | Rule:

@@ -23,6 +23,8 @@ from edgesplit._types import Float32, Int64
 __all__ = ["PARTS", "TRAINED", "RealHead", "coarse_labels", "find_trained", "save_trained"]
 
 TRAINED = Path(__file__).parent / "trained"
+OTHER_AXIS = {"shrec-fingers": "shrec-direction", "shrec-direction": "shrec-fingers"}
+"""What else varies in a data set's labels."""
 PARTS = ("train", "heldout")
 
 
@@ -69,6 +71,16 @@ class RealHead(TrainedHead):
         return {
             name: dict(fine) for name, fine in self.groups.items() if name not in self.categories
         }
+
+    def other_taxonomy(self) -> Groups | None:
+        """The groups of the data set's other axis; None where it has one axis only.
+
+        None of them varies as the collapsed classes' subcategories do.
+        """
+        if self.axis not in OTHER_AXIS:
+            return None
+        name = self.name.replace(self.axis, OTHER_AXIS[self.axis])
+        return RealHead(self.path.with_stem(name)).groups
 
     @cached_property
     def train(self) -> tuple[Float32, Int64]:

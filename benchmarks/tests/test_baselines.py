@@ -1,9 +1,13 @@
 """What every rule is compared with."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from benchmarks.paper.baselines import copies, find_rule, random_rows
-from edgesplit.edits.rules.base import Texts, TransferProblem
+from benchmarks.paper.baselines import alignment_modifiers, copies, find_rule, random_rows
+from benchmarks.quality.tried import variant
+from edgesplit.edits.rules.alignment import alignment
+from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.heads.head import Head
@@ -29,6 +33,25 @@ def test_random_rows_are_as_long_as_known_vectors_and_the_same_each_time() -> No
 
 def test_copies_move_nothing() -> None:
     assert not copies(problem()).rows.any()
+
+
+def with_labels() -> TransferProblem:
+    rng = np.random.default_rng(1)
+    rows = LabelRows(rng.standard_normal((9, 12)), rng.standard_normal((9, 5)), np.arange(6))
+    return replace(problem(), labels=rows)
+
+
+def test_alignment_as_it_was_looks_at_no_labels() -> None:
+    wanted = alignment(problem()).rows
+    np.testing.assert_array_equal(alignment_modifiers(with_labels()).rows, wanted)
+    assert not np.allclose(alignment(with_labels()).rows, wanted)
+
+
+def test_variants_of_alignment_begin_with_the_rule_as_it_is() -> None:
+    wanted = alignment(with_labels()).rows
+    np.testing.assert_allclose(variant()(with_labels()).rows, wanted)
+    for other in (variant(weight=3), variant(ridge=1)):
+        assert not np.allclose(other(with_labels()).rows, wanted)
 
 
 def test_a_baseline_makes_a_split_under_its_name(head: Head, encoder: TextEncoder) -> None:

@@ -62,6 +62,20 @@ def test_there_is_no_taxonomy_for_what_is_not_split() -> None:
         SPAR[0].taxonomy("pendulum left")
 
 
+def test_a_watch_has_one_axis() -> None:
+    assert SPAR[0].other_taxonomy() is None
+
+
+@pytest.mark.parametrize("model", SHREC, ids=lambda model: model.name)
+def test_no_group_of_the_other_axis_varies_as_the_collapsed_classes_do(model: RealHead) -> None:
+    other = model.other_taxonomy()
+    assert other
+    wanted = {text for group in model.categories.values() for text in group.values()}
+    assert not wanted & {text for group in other.values() for text in group.values()}
+    labels = {node.label for node in model.head.tree}
+    assert any(len(labels & {*group}) > 1 for group in other.values())
+
+
 @each_head
 def test_the_default_split_changes_nothing_else(model: RealHead) -> None:
     for coarse in model.categories:
@@ -79,7 +93,7 @@ def rows() -> list[Row]:
 def test_a_head_goes_through_the_grid(rows: list[Row]) -> None:
     n = len(SPAR[0].categories)
     lines = table(rows)
-    assert len(lines) == (len(KNOWN) + 1) * 2 * 2  # copies know nothing
+    assert len(lines) == 3 * 2 * 2  # copies know nothing, and there is no other axis
     assert {line["splits"] for line in lines} == {n}
     assert len(rows) == n * len(lines)
     guesses = [line["in_group"] for line in lines if line["rule"] == "copies"]
@@ -107,7 +121,7 @@ def test_the_short_table_quotes_the_papers_rules() -> None:
     found = [*grid(model, ("alignment", "alignment-mlp", "retrieval"))]
     limits = {"splits": 3, "chance": 0.5, "ceiling": 1.0, "probe": 1.0}
     shown = show({model.axis: {"ways": table(found), "limits": limits}})
-    assert shown.row_count == len(KNOWN)
+    assert shown.row_count == len(KNOWN) - 1
 
 
 def test_half_of_the_axes_do_not_take_the_place_of_all() -> None:
