@@ -23,14 +23,14 @@ MODIFIERS = Path(__file__).parents[1] / "data" / "text" / "modifiers.json"
 
 EMBEDDINGS = "30be237c26bdb6682918205273739e6126d046ed543354f81f7bbc917ad450d6"
 DEMO_EDITS = {
-    ("alignment", "left,right"): "46b6832efdeb1503d77aab997fa516fb2cbc7cea674bec8a46c7913b2371a65c",
-    ("alignment", "up,down"): "08376207a1991d474200328914d320133f65733d73284c82d014cc851f076a72",
+    ("alignment", "left,right"): "d09d886ea5307c4950023cbf3934829bbdb77afe1c4326d7f48886706d55108b",
+    ("alignment", "up,down"): "8fc5f03f96876b7f3df3c92eccff63a9fb32a41ced313028d5ee5087d46fb8cc",
     ("retrieval", "left,right"): "fca5454d068489d6f6ed8dd480fc9ac2a588941f29b6843bffcf0f2e91db28ed",
     ("retrieval", "up,down"): "0f04ccfb961c0199af016449a02f348e6ea7d2f09fdab645fc2b7c108d983baf",
 }
 SSV2_EDITS = {
-    ("alignment", "left,right"): "bd6cc7c546fa079b123106ab9b479024beeb9833d23eed154438e890f7d8a48e",
-    ("alignment", "up,down"): "b809d5ca4fa725f6ed6a697c01816c6be0d72842c15f3db2d4d50b11a1b97b4a",
+    ("alignment", "left,right"): "e0e64720818c13843b853d92a2c5af8f009efdc7e0997042d345c4e3775dde5a",
+    ("alignment", "up,down"): "6e22ff06a35d7dd48fd7654a9f20d6d6436c6c04ea7d3c8d01be41eebd61c247",
     ("retrieval", "left,right"): "020aa146ddd520f65e9d11b2731c1d14321d086368b4e92e8fb0bb4c0b7347f0",
     ("retrieval", "up,down"): "f4da8f82accf24c34fdeb4bbc40629b04e6a9f6ca6867c33cbd3504a06983c6e",
 }
@@ -90,9 +90,9 @@ def test_last_bits_of_a_linear_solver_do_not_reach_the_head(
 
 
 BUNDLE_EDITS = {
-    ("alignment", "pushing", "left,right"): "02e9fcef0806",
-    ("alignment", "lifting", "a lot,a little"): "e35e6cfde8ca",
-    ("alignment", "throwing", "up,down,left,right"): "c20faa0c7ebf",
+    ("alignment", "pushing", "left,right"): "b448f283d687",
+    ("alignment", "lifting", "a lot,a little"): "5daf22a90355",
+    ("alignment", "throwing", "up,down,left,right"): "e5cb50d46ff1",
     ("alignment-mlp", "pushing", "left,right"): "5b52a821234b",
     ("prototype", "throwing", "up,down,left,right"): "1c8b2d5ef12c",
     ("retrieval", "throwing", "up,down,left,right"): "82b2d16cd328",

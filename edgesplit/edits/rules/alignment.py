@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgesplit._types import Float64
@@ -18,6 +20,9 @@ def alignment(problem: TransferProblem) -> Transfer:
     siblings on both sides, so that differences are compared with differences; labels and rows are
     centred on all labels. With K the products of the lessons' texts and k those between what is
     asked and them:  rows = k (K + 0.1 I)^-1 lessons.
+
+    Rows get the length that modifiers alone would give them. Labels' rows make longer ones, which
+    say no more about the subcategories but win clips of other classes in a flat split.
     """
     texts, rows = problem.lessons
     asked = problem.asked(problem.wanted)
@@ -28,11 +33,18 @@ def alignment(problem: TransferProblem) -> Transfer:
         of_known = problem.labels.of_known
         inside = of_known >= 0
         shares[:, inside] += weights[:, n_known + of_known[inside]]
+    new = weights @ rows
+    if problem.labels is not None and n_known:
+        new *= _length(alignment(replace(problem, labels=None)).rows) / max(_length(new), 1e-12)
     return Transfer(
-        rows=weights @ rows,
+        rows=new,
         weights=shares,
         similarities=cosines(problem.wanted.centred, problem.known.centred),
     )
+
+
+def _length(rows: Float64) -> float:
+    return float(np.linalg.norm(rows, axis=1).mean())
 
 
 def leave_groups_out(problem: TransferProblem) -> Float64:
