@@ -115,8 +115,8 @@ def _expected_failure(
             "it is expected to be hardly better than guessing: the head's own groups with like "
             f"names come out at {estimate.precedent:+.2f} when they are split so (1 is always "
             f"right, 0 guessing), and clips of the class lie {estimate.spread:.1f} times as far "
-            f"apart as usual, {estimate.separation:.0%} of that between the subcategories (64 % "
-            "is one cloud, cut in two)"
+            f"apart as usual; {estimate.separation:.0%} of how they differ lies between the "
+            "subcategories (of one cloud, cut in two, 64 % would)"
         )
     return doubts
 

@@ -83,7 +83,7 @@ def show_groups(out: Console, known: Knowledge) -> None:
             names = [known.groups[g].name for g in axis.groups]
             table.add_row(
                 escape(_listed(axis.words)),
-                escape(_listed(names)),
+                escape(_listed(names, 2)),
                 _BY.get(axis.by.partition(" ")[0], axis.by),
             )
         out.print(table)
@@ -104,9 +104,9 @@ _NO_AXIS = (
 )
 
 
-def _listed(texts: Sequence[str]) -> str:
-    more = len(texts) - _MAX_NAMED
-    return ", ".join(texts[:_MAX_NAMED]) + (f", and {more} more" if more > 0 else "")
+def _listed(texts: Sequence[str], most: int = _MAX_NAMED) -> str:
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f", and {more} more" if more > 0 else "")
 
 
 def _show_knowledge(out: Console, known: Knowledge) -> None:
