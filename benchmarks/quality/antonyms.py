@@ -214,7 +214,7 @@ def _problem(
 
 def _likes(problem: TransferProblem, *, named: bool) -> dict[str, Float64]:
     """`(wanted, known)` by way: the largest of a row is what is taken."""
-    read = in_known_words(problem, match_labels(problem, named=named))
+    read = in_known_words(problem, match_labels(problem, named=named), other_words=True)
     likes = {
         "cosines": cosines(problem.wanted.modifiers, problem.known.modifiers),
         "retrieval": get_rule("retrieval")(problem).weights,

@@ -114,19 +114,31 @@ def match_part(
     return LabelMatch(found.score, trust, tuple(sources), tuple(runners_up), tuple(margins))
 
 
-def in_known_words(problem: TransferProblem, match: LabelMatch) -> TransferProblem:
+def in_known_words(
+    problem: TransferProblem, match: LabelMatch, *, other_words: bool
+) -> TransferProblem:
     """The problem with the known words for what is wanted, where they are alike enough.
 
     "leftwards" is a little like many things. Once it is decided that it means what the head calls
-    "left", a rule does better to look for "left". A match no better than by chance decides nothing.
-    The words as written stay in `Texts.modifiers`, which the paper's rules use.
+    "left", a rule does better to look for "left", and for a known label that ends so. A match no
+    better than by chance decides nothing. The words as written stay in `Texts.modifiers` and
+    `Texts.labels`, which the paper's rules use.
+
+    Args:
+        problem: what is wanted and known.
+        match: of the two.
+        other_words: whether some subcategory is asked for in other words than its match has; then
+            all labels are exchanged, for half of them would differ in more than the modifier.
     """
     if not match.trust:
         return problem
-    sources = np.array(match.sources)
-    words = problem.wanted.told_apart.copy()
-    words[sources >= 0] = problem.known.told_apart[sources[sources >= 0]]
-    return replace(problem, wanted=replace(problem.wanted, in_order=words))
+    sources, wanted, known = np.array(match.sources), problem.wanted, problem.known
+    matched = sources >= 0
+    words, labels = wanted.told_apart.copy(), wanted.labels.copy()
+    words[matched] = known.told_apart[sources[matched]]
+    if other_words:
+        labels[matched] = known.labels[sources[matched]]
+    return replace(problem, wanted=replace(wanted, in_order=words, known_labels=labels))
 
 
 def pair_cosines(wanted: Float64, sources: Float64) -> Float64:

@@ -12,6 +12,7 @@ from edgesplit.edits.matching import LabelMatch, in_known_words, match_labels, m
 from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules import DEFAULT_RULE, get_rule
 from edgesplit.edits.rules.base import Rule, Transfer, TransferProblem, members_of
+from edgesplit.edits.tokens import parse_label
 from edgesplit.errors import TooFewClipsError
 from edgesplit.heads.labels import Source
 
@@ -50,7 +51,7 @@ def transfer_rows(problem: SplitProblem) -> ZeroShot:
         problem.transfer, [text for _, text in problem.read_as], problem.axes
     )
     match = _match(problem, read, choice)
-    seen = in_known_words(read, match)
+    seen = in_known_words(read, match, other_words=_in_other_words(problem, match))
     rule = problem.request.rule
     name = rule if isinstance(rule, str) else _name(rule)
     try:
@@ -61,6 +62,15 @@ def transfer_rows(problem: SplitProblem) -> ZeroShot:
         transfer = replace(transfer, notices=(notice, *transfer.notices))
         name = DEFAULT_RULE
     return ZeroShot(name, seen, choice, match, transfer, _sources(problem.known_labels, transfer))
+
+
+def _in_other_words(problem: SplitProblem, match: LabelMatch) -> bool:
+    """Whether some subcategory is asked for in other words than its match has."""
+    modifiers = [member.modifier for group in problem.groups for member in group.members]
+    return any(
+        source >= 0 and parse_label(text).stems != parse_label(modifiers[source]).stems
+        for (_, text), source in zip(problem.read_as, match.sources, strict=False)
+    )
 
 
 def _match(problem: SplitProblem, read: TransferProblem, choice: AxisChoice) -> LabelMatch:

@@ -71,7 +71,7 @@ def test_nothing_known_differs_like_that(wanted: list[str]) -> None:
 
 def test_other_words_are_read_as_the_known_ones() -> None:
     asked = texts_problem(packaged_encoder(), ["leftwards", "rightwards"], CAMERA[:2], MOVING)
-    read = in_known_words(asked, match_labels(asked))
+    read = in_known_words(asked, match_labels(asked), other_words=True)
     assert read.wanted.told_apart.tolist() == asked.known.told_apart[:2].tolist()
     assert read.wanted.modifiers.tolist() == asked.wanted.modifiers.tolist()
     known = texts_problem(packaged_encoder(), ["left", "right"], CAMERA[:2], MOVING)
@@ -80,8 +80,9 @@ def test_other_words_are_read_as_the_known_ones() -> None:
 
 def test_what_is_alike_by_chance_is_read_as_it_is_written() -> None:
     asked = texts_problem(packaged_encoder(), ["on monday", "on tuesday"], CAMERA, MOVING)
-    assert in_known_words(asked, match_labels(asked)) is asked
-    named = in_known_words(asked, match_labels(asked, named=True))  # the user says what is meant
+    assert in_known_words(asked, match_labels(asked), other_words=True) is asked
+    match = match_labels(asked, named=True)  # the user says what is meant
+    named = in_known_words(asked, match, other_words=True)
     assert named.wanted.in_order is not asked.wanted.in_order
 
 

@@ -50,6 +50,10 @@ class Texts:
     `matching.in_known_words` give them; None where that is how they are written. The paper's rules
     do without."""
 
+    known_labels: Float64 | None = None
+    """`(n, text dim)`: the labels, but a known label's where the modifier is in other words than
+    the head's; see `matching.in_known_words`. None where all are as written."""
+
     @property
     def told_apart(self) -> Float64:
         """`(n, text dim)`: what differences between siblings are taken of."""
@@ -71,8 +75,8 @@ class Texts:
 
     @cached_property
     def centred_labels(self) -> Float64:
-        """`(n, text dim)`: the same of the full labels."""
-        return self._centre(self.labels)
+        """`(n, text dim)`: the same of the full labels, in known words."""
+        return self._centre(self.labels if self.known_labels is None else self.known_labels)
 
     def _centre(self, texts: Float64) -> Float64:
         centred = texts.copy()
