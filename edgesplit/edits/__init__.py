@@ -5,9 +5,16 @@ split         split a class; enters each stage below once
 request       what a split is asked for
 problem       the class, its subcategories, what is known, and clips, embedded; by
   naming        what the subcategories are called
-  groups        known labels that share an action and differ in a modifier
+    spelling      misspelt words -> words of the head
+  groups        known labels that differ in one thing, and the axes that they make; by
+    tokens        a label, word by word
+    vocabulary    words that are known to be a contrast: "left, right"
+    contrasts     labels that differ in one place
+    siblings      labels that begin alike
+    disjoint_sets what hangs together
   text_encoder  label texts -> unit vectors
 transfer      zero-shot rows; by
+  axes          which axis of the head is meant
   matching      which known labels differ as the subcategories do
   rules         known texts and vectors -> new rows
 estimate      how accurate the split will be
