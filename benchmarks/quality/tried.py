@@ -49,7 +49,7 @@ N_DIRECTIONS = 3
 
 
 def variant(*, weight: float = 1.0, ridge: float = 0.1, of_label: float = 0.5) -> Rule:
-    """`alignment` with other constants.
+    """`alignment` with other constants; its rows keep their length, which moves no gated answer.
 
     Args:
         weight: of the labels' rows; the modifier vectors weigh 1.
