@@ -5,6 +5,7 @@ Rules are tried on such files in minutes, without torch, clips or training.
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,7 +35,7 @@ def shuffled(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class TrainedHead:
+class TrainedHead(ABC):
     """A file of weights and features; benchmarks say what its classes are."""
 
     path: Path
@@ -84,15 +85,15 @@ class TrainedHead:
         return self._part("heldout")
 
     @property
+    @abstractmethod
     def labelled(self) -> Mapping[str, Float32]:
         """Features by fine label, of the collapsed categories; none is held out."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def categories(self) -> dict[str, dict[str, str]]:
         """{coarse: {fine label: modifier}} of the collapsed ones."""
-        raise NotImplementedError
 
+    @abstractmethod
     def truth(self, *split: str) -> list[str]:
         """Label of every held-out clip when these categories are split."""
-        raise NotImplementedError

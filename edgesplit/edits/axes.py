@@ -74,9 +74,9 @@ def choose_axis(
 
 
 def _find_words(wanted: Sequence[str], axis: Axis) -> tuple[float, list[int]]:
-    """How many of the wanted words an axis has, and the place of each, -1 without one.
+    """The part of the wanted words that an axis has, and the place of each, -1 without one.
 
-    As a part of the wanted words, or of the axis' where those are fewer: two at least.
+    Of an axis that has fewer words, the part of its words.
     """
     said, texts = ([parse_label(text).stems for text in part] for part in (wanted, axis.words))
     scores = np.zeros((len(said), max(len(said), len(texts))))  # a column for each wanted word
@@ -84,8 +84,7 @@ def _find_words(wanted: Sequence[str], axis: Axis) -> tuple[float, list[int]]:
     chosen = match_one_to_one(scores)
     found = scores[np.arange(len(said)), chosen]
     places = np.where(found > 0, chosen, -1).tolist()
-    total = float(found.sum())
-    return (total / min(len(said), len(texts)) if total >= 2 else 0.0), places
+    return float(found.sum()) / min(len(said), len(texts)), places
 
 
 def _likeness(problem: TransferProblem, axis: Axis) -> float:

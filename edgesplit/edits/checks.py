@@ -59,8 +59,8 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
     """Whether the split is made, and what its rows start from.
 
     Raises:
-        DoubtfulSplitError: it is expected to be hardly better than guessing, the request does not
-            accept that, and some subcategory has no labelled clip.
+        DoubtfulSplitError: something speaks against it (see the top of this module), the request
+            does not accept that, and some subcategory has no labelled clip.
     """
     doubts = tuple(
         _say_the_same(problem)
@@ -195,9 +195,9 @@ def _warn_of_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
     """Words that are read as others, that the axis does not have, or that are a little alike."""
     said = zip(problem.modifiers, problem.read_as, strict=True)
     warnings = [
-        f"{modifier!r} is read as {read!r}, as the head spells it"
-        for modifier, (_, read) in said
-        if modifier != read
+        f"{modifier!r} is read as {corrected!r}, as the head spells it"
+        for modifier, (_, corrected) in said
+        if modifier != corrected
     ]
     axis, found = zero_shot.choice.axis, zero_shot.choice.words
     if axis is not None and any(found):

@@ -246,7 +246,7 @@ def _is_repeated(pair: frozenset[Stems], actions: Sequence[Hashable]) -> bool:
 
 
 def _weights(labels: Sequence[Label]) -> dict[str, float]:
-    """What each word says about a label: the more the rarer it is; see `edits.groups`."""
+    """What each word says about a label: the more the rarer it is; see `siblings._weights`."""
     n_labels = Counter(word for label in labels for word in set(label.stems))
     return {word: 0.0 if word in FUNCTION_WORDS else n**-0.25 for word, n in n_labels.items()}
 

@@ -45,7 +45,7 @@ MIN_SEEN = 10
 """Clips of a class, or of a group's classes, from which a spread or a gain is told."""
 
 SHARPNESS = 0.1
-"""How alike two names must be to be a precedent, as cosines of their embeddings."""
+"""A group whose name is less like the class's by this, as a cosine, counts e times less."""
 
 INTERCEPT, PER_SPREAD, PER_SEPARATION, PER_PRECEDENT = -0.676, 0.372, 1.386, 0.232
 LOWEST, HIGHEST = 0.05, 0.9
@@ -63,8 +63,8 @@ class Estimate:
     accuracy: float
     """Expected share of the class's clips that get the right subcategory; 1/n is guessing."""
     gain: float
-    """The same, so that guessing is 0 and always right is 1; below 0 where the precedents say
-    that the transfer points the wrong way. Not limited to these."""
+    """The same, so that guessing is 0 and always right is 1; it may lie outside of that: below 0
+    is worse than guessing."""
     gain_by_clips: float
     """What it would be if the texts could be trusted."""
     trust: float

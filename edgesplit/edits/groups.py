@@ -142,11 +142,6 @@ class Axis:
     by: str
     """Why; see `Group.by`."""
 
-    @property
-    def name(self) -> str:
-        """The words, for people: "left, right, up, down"."""
-        return ", ".join(self.words)
-
 
 def find_axes(groups: Sequence[Group]) -> tuple[Axis, ...]:
     """The axes of some groups, in the order of their first groups.

@@ -49,7 +49,7 @@ subcategories were asked for in other words, another language and misspelt, and 
 (`benchmarks.quality.expectation`)."""
 
 SURE_NAMED = 0.2
-"""The same where the user named the group, so that nothing was searched: from here on, 99 in 100
+"""The same where the user named the group, so that nothing was searched: from here on, 98 in 100
 opposites take the right pole of a group (`python -m benchmarks.quality.antonyms`)."""
 
 MAX_MEMBERS = 256

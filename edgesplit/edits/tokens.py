@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edgesplit.edits.vocabulary import FUNCTION_WORDS, Stems, is_known, stem
 
@@ -53,6 +54,7 @@ def parse_labels(texts: Sequence[str]) -> list[Label]:
     ]
 
 
+@lru_cache(maxsize=2**15)  # an edit reads each modifier many times over
 def parse_label(text: str) -> Label:
     """Splits a label into words, at spaces, "_", "+", "-", digits, and capitals inside words.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgesplit.edits.axes import choose_axis
-from edgesplit.edits.groups import find_axes, find_groups, find_knowledge, known_groups
+from edgesplit.edits.groups import Axis, find_axes, find_groups, find_knowledge, known_groups
 from edgesplit.edits.spelling import correct_spelling
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import packaged_encoder
@@ -21,19 +21,23 @@ GESTURES = [
 DIRECTION, FINGERS = "left, right, up, down", "one finger, the whole hand"
 
 
+def named(axis: Axis) -> str:
+    return ", ".join(axis.words)
+
+
 def chosen(labels: list[str], wanted: list[str]) -> tuple[str | None, tuple[str, ...], list[str]]:
     """The axis that is meant, its words for what is wanted, and the candidates where none is."""
     groups = find_groups(enumerate(labels))
     told = [[member.modifier for member in group.members] for group in groups]
     problem = texts_problem(packaged_encoder(), wanted, *told)
     choice, _ = choose_axis(problem, wanted, find_axes(groups))
-    name = None if choice.axis is None else choice.axis.name
-    return name, choice.words, [axis.name for axis in choice.candidates]
+    name = None if choice.axis is None else named(choice.axis)
+    return name, choice.words, [named(axis) for axis in choice.candidates]
 
 
 def test_groups_that_share_words_are_one_axis() -> None:
     axes = find_axes(find_groups(enumerate([*GESTURES, "thumb up", "thumb down"])))
-    assert {axis.name: len(axis.groups) for axis in axes} == {DIRECTION: 3, FINGERS: 6}
+    assert {named(axis): len(axis.groups) for axis in axes} == {DIRECTION: 3, FINGERS: 6}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,7 @@ def test_groups_that_share_words_are_one_axis() -> None:
         (["to the left", "to the right"], DIRECTION, ("left", "right")),
         (["with the whole hand", "with one finger"], FINGERS, ("the whole hand", "one finger")),
         (["leftwards", "rightwards"], DIRECTION, ("left", "right")),
+        (["left", "sharply right"], DIRECTION, ("left", "right")),  # 1.5 of 2 words
         (["using a single finger", "using all of the hand"], FINGERS, ("", "")),
     ],
 )
@@ -149,7 +154,7 @@ def test_like_takes_the_words_of_an_axis() -> None:
 def test_what_a_head_knows_is_told_by_axis() -> None:
     labels = [*GESTURES, "poke it so that it falls", "poke it without a touch", "shake"]
     known = find_knowledge(LabelTree.from_labels(labels))
-    assert [axis.name for axis in known.axes] == [FINGERS, DIRECTION]
+    assert [named(axis) for axis in known.axes] == [FINGERS, DIRECTION]
     assert [group.name for group in known.siblings] == ["poke it"]
     assert known.alone == ("shake",)
     content = known.to_json()
