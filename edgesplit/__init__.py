@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle, open_bundle
     from edgesplit.bundle.create import create_bundle
     from edgesplit.bundle.history import Version
+    from edgesplit.edits.asking import choose_clips
     from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class
     from edgesplit.edits.plan import split_classes
     from edgesplit.edits.report import Report
@@ -58,6 +59,7 @@ __all__ = [
     "TextEncoder",
     "Version",
     "__version__",
+    "choose_clips",
     "create_bundle",
     "drop_class",
     "merge_class",
@@ -73,6 +75,7 @@ _HOMES = {
     "edgesplit.bundle.bundle": ("Bundle", "open_bundle"),
     "edgesplit.video.clips": ("read_clip",),
     "edgesplit.bundle.create": ("create_bundle",),
+    "edgesplit.edits.asking": ("choose_clips",),
     "edgesplit.edits.edit": ("Edit", "drop_class", "merge_class", "rename_class"),
     "edgesplit.errors": ("EdgesplitError",),
     "edgesplit.heads.head": ("Evaluation", "Head"),

@@ -75,7 +75,7 @@ def measure(
         rule=report.rule,
         composition=composition,
         n_clips=0 if statistics is None else int(statistics.counts.sum()),
-        expected=report.estimate.accuracy if report.estimate else None,
+        expected=report.expected,
         asks=bool(report.doubts),
         seconds=round(time.perf_counter() - start, 4),
         score=score,

@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from edgesplit._data import check_digest, load_json
+from edgesplit._types import Int64
 from edgesplit.backbone.identity import Backbone, read_backbone
 from edgesplit.bundle import publishing
 from edgesplit.bundle.gate import GateReport
 from edgesplit.bundle.head_files import HeadFiles, find_live, has_head, read_live
 from edgesplit.bundle.history import Version, read_history
 from edgesplit.bundle.verify import verify
+from edgesplit.edits.asking import choose_clips
 from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class, restore_parent
 from edgesplit.edits.groups import Taxonomy
 from edgesplit.edits.plan import Plan, split_classes
@@ -216,6 +218,12 @@ class Bundle:
         Arguments and errors are those of `edgesplit.split_class`.
         """
         return self._split(split_class, name, request, taxonomy=taxonomy, **choices)
+
+    def choose_clips(
+        self, name: str, request: SplitRequest, features: npt.ArrayLike, n: int
+    ) -> Int64:
+        """Run `edgesplit.choose_clips` on the live head, with the bundle's statistics."""
+        return choose_clips(self.head(), name, request, features, n, statistics=self.statistics)
 
     def split_classes(
         self, plan: Plan, *, taxonomy: Taxonomy | None = None, **choices: Unpack[SplitOptions]

@@ -19,8 +19,13 @@ transfer      zero-shot rows; by
   rules         known texts and vectors -> new rows
 estimate      how accurate the split will be
 checks        reasons to refuse a split, and warnings
-fitting       rows moved by labelled clips, centred, with a temperature
+fitting       rows fitted to clips, centred, with a temperature; by
+  whitening     features -> points, in which clips scatter alike
+  answers       what labelled clips say of the rows
+  refit         rows fitted to the clips of the class
 report        what an edit says about itself
+
+asking        which clips to ask a person about, and when to stop
 
 edit          the edits that learn nothing: merge, rename, drop
 plan          several splits in one edit

@@ -21,28 +21,25 @@ data that it was not fitted on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from edgesplit._types import Float64
+from edgesplit.edits.answers import MIN_SEEN
 from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules.alignment import leave_groups_out
-from edgesplit.edits.rules.base import members_of
+from edgesplit.edits.rules.base import members_of, settled
 from edgesplit.edits.transfer import ZeroShot
 from edgesplit.heads.statistics import Statistics
 
 __all__ = [
-    "MIN_SEEN",
-    "PULL",
     "Estimate",
     "accuracy_of_gain",
+    "accuracy_of_separation",
     "estimate_accuracy",
-    "update_with_shots",
+    "separation_of",
 ]
-
-MIN_SEEN = 10
-"""Clips of a class, or of a group's classes, from which a spread or a gain is told."""
 
 SHARPNESS = 0.1
 """A group whose name is less like the class's by this, as a cosine, counts e times less."""
@@ -51,9 +48,8 @@ INTERCEPT, PER_SPREAD, PER_SEPARATION, PER_PRECEDENT = -0.676, 0.372, 1.386, 0.2
 LOWEST, HIGHEST = 0.05, 0.9
 """Limits of the estimate: 162 splits cannot justify 0 % or 100 %."""
 
-PULL = 10.0
-"""Labelled clips that a zero-shot row, and what was expected of it, are worth; best on the
-development backbones of benchmarks/motion_split."""
+ANSWERED_INTERCEPT, PER_ANSWERED_SEPARATION = -2.4, 3.45
+"""Once there are labelled clips, the separation of the fitted rows alone tells the gain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ def estimate_accuracy(problem: SplitProblem, zero_shot: ZeroShot) -> Estimate | 
     weights = np.exp((alike - alike.max()) / SHARPNESS)
     precedent = float(weights @ np.array(list(gains.values())) / weights.sum())
     spread = _spread(rows, clips.features, statistics.covariance.astype(np.float64))
-    separation = _separation(rows, clips.features)
+    separation = separation_of((clips.features - clips.features.mean(axis=0)) @ rows.T)
     by_clips = (
         INTERCEPT
         + PER_SPREAD * float(np.log(max(spread, 1e-3)))
@@ -116,19 +112,14 @@ def estimate_accuracy(problem: SplitProblem, zero_shot: ZeroShot) -> Estimate | 
     )
 
 
-def update_with_shots(estimate: Estimate, *, n_right: int, n_clips: int, n: int) -> Estimate:
-    """The estimate once there are labelled clips: each of them counts for one.
-
-    What was expected of the zero-shot rows counts for as many clips as they do by default.
+def accuracy_of_separation(separation: float, n: int) -> float:
+    """The accuracy to expect of rows that labelled clips moved and that were fitted to the class.
 
     Args:
-        estimate: of the zero-shot split.
-        n_right: labelled clips that come out right when each is left out in turn.
-        n_clips: labelled clips.
+        separation: of the scores of the class's clips; see `separation_of`.
         n: subcategories.
     """
-    accuracy = (PULL * estimate.accuracy + n_right) / (PULL + n_clips)
-    return replace(estimate, accuracy=round(max(accuracy, accuracy_of_gain(LOWEST, n)), 3))
+    return round(accuracy_of_gain(ANSWERED_INTERCEPT + PER_ANSWERED_SEPARATION * separation, n), 3)
 
 
 def accuracy_of_gain(gain: float, n: int) -> float:
@@ -161,11 +152,16 @@ def _spread(rows: Float64, clips: Float64, covariance: Float64) -> float:
     return float(np.mean(along / np.maximum(usual, 1e-12)))
 
 
-def _separation(rows: Float64, clips: Float64) -> float:
-    scores = (clips - clips.mean(axis=0)) @ (rows - rows.mean(axis=0)).T
-    best = scores.argmax(axis=1)
+def separation_of(scores: Float64) -> float:
+    """Part of the variance of scores `(clips, wanted)` that lies between the subcategories, 0 to 1.
+
+    0.64 for one cloud that is cut through its middle, 1 for heaps without width.
+    """
+    best = settled(scores).argmax(axis=1)
+    around = scores - scores.mean(axis=1, keepdims=True)
+    around = around - around.mean(axis=0)
     within = sum(
-        float(np.sum((scores[best == i] - scores[best == i].mean(axis=0)) ** 2))
+        float(np.sum((around[best == i] - around[best == i].mean(axis=0)) ** 2))
         for i in np.unique(best)
     )
-    return 1 - within / max(float(np.sum(scores**2)), 1e-12)
+    return 1 - within / max(float(np.sum(around**2)), 1e-12)

@@ -1,49 +1,47 @@
-"""From zero-shot rows to the rows that are stored: moved by labelled clips, centred, tempered.
+"""From zero-shot rows to the rows that are stored: fitted to clips, centred, tempered.
 
-Rows from a few labelled clips: with Gaussian classes of one covariance S around the class's mean m,
-the best linear rows are S^-1 (m_s - m) for the subcategories' means m_s. A clip x is one look at
-m_s, so it votes for the row S^-1 (x - m): the features whitened by S. The zero-shot row is a guess
-at the same quantity, worth some number of clips, the pull. The row of the largest posterior
-probability is the mean of all votes:
-
-    v_s = (sum of S^-1 (x - m) over its clips + pull * zero-shot row) / (clips + pull)
-
-No step size, no epochs; leaving a clip out changes one sum.
-
-Centring: a subcategory's bias is minus its row's score of the class's mean feature, so that none
-is ahead before a clip has said anything. The temperature makes the scores as sure as the split is
-expected to be right.
+With statistics, or clips of its own, the rows are fitted to the clips of the class (`refit`).
+Labelled clips first move them to where they belong (`answers`). Centring: a subcategory's bias is
+minus its row's score of the class's mean feature, so that none is ahead before a clip has said
+anything. The temperature makes the scores as sure as the split is expected to be right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from edgesplit._types import Float32, Float64, Int64
+from edgesplit._types import Float32, Float64
+from edgesplit.edits.answers import MIN_SEEN, count_votes, near_labelled
 from edgesplit.edits.checks import Start
-from edgesplit.edits.estimate import MIN_SEEN, PULL, Estimate, update_with_shots
+from edgesplit.edits.estimate import Estimate, accuracy_of_separation, separation_of
 from edgesplit.edits.problem import SplitProblem
+from edgesplit.edits.refit import refit
 from edgesplit.edits.rules.base import on_grid, settled
 from edgesplit.edits.transfer import ZeroShot
+from edgesplit.edits.whitening import Whitening, covariance_of
 
-__all__ = [
-    "MIN_LEFT_OUT",
-    "FittedRows",
-    "LowShot",
-    "fit_rows",
-    "fit_temperature",
-    "low_shot",
-]
+__all__ = ["AnswerFit", "FittedRows", "fit_rows", "fit_temperature"]
 
-PULLS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Worths of a zero-shot row, in clips, that leaving one clip out chooses from."""
-MIN_LEFT_OUT = 3
-"""Clips of every subcategory that has any, from which one can be left out."""
-SHRINKAGE = 0.3
-"""Share of the covariance that is made equal in all directions."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnswerFit:
+    """What labelled clips did to the rows."""
+
+    pull: float
+    """Clips that each zero-shot row counted as."""
+    n_right: int
+    """Labelled clips that the zero-shot rows get right."""
+    separation: float | None
+    """Part of the variance of the class's scores that lies between the subcategories; None where
+    there are too few unlabelled clips."""
+    strange_share: float
+    """Of the class's unlabelled clips, how many are like the ones that show none."""
+    moved_share: float
+    """Of the class's unlabelled clips, how many get another subcategory than from texts alone."""
+    by_text: tuple[int, ...]
+    """Of each clip that somebody was asked about: the subcategory that texts alone give it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,16 +57,16 @@ class FittedRows:
     """Unlabelled clips that the rows were centred on; 0 when they were not."""
     shares: Float64
     """`(wanted,)`: of the class's clips, how many each subcategory gets; empty when unknown."""
-    shots: LowShot | None
-    """How the rows came out of labelled clips; None without any."""
-    estimate: Estimate | None
-    """Of the split, labelled clips included."""
+    answers: AnswerFit | None
+    """What labelled clips did; None without any."""
+    expected: float | None
+    """Expected accuracy of these rows; None when it is unknown."""
 
 
 def fit_rows(
     problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None, start: Start
 ) -> FittedRows:
-    """Moves the zero-shot rows by labelled clips, if there are any, and centres them.
+    """Fits the zero-shot rows to the class's clips and to labelled ones, and centres them.
 
     Args:
         problem: the class, its clips and the labelled ones.
@@ -76,122 +74,83 @@ def fit_rows(
         estimate: of the zero-shot split.
         start: what the rows are fitted from.
     """
-    clips, statistics = problem.clips, problem.statistics
-    shots = None
-    if problem.has_shots:
-        shots = low_shot(
-            zero_shot.rows,
-            problem.labelled,
-            mean=clips.mean,
-            covariance=None if statistics is None else statistics.covariance.astype(np.float64),
-            start_from=start,
-        )
-        if estimate is not None:
-            estimate = update_with_shots(
-                estimate, n_right=shots.n_right, n_clips=shots.n_clips, n=len(zero_shot.rows)
-            )
-    stored = on_grid(zero_shot.rows if shots is None else shots.rows)
+    clips = problem.clips
+    rows, expected, answers = zero_shot.rows, estimate.accuracy if estimate else None, None
+    space = _whitening(problem)
+    if space is not None:
+        text_rows = space.rows_for_points(rows if start == "zero-shot rows" else 0 * rows)
+        pool = space.points(clips.features)
+        if len(pool) >= MIN_SEEN:
+            text_rows = refit(text_rows, pool)
+        fitted = text_rows
+        if problem.has_shots:
+            fitted, answers = _answer(problem, space, text_rows, pool, expected)
+            known = answers.separation
+            n = len(rows)
+            expected = None if known is None else accuracy_of_separation(known, n)
+            if expected is not None:
+                expected = round(expected * (1 - answers.strange_share), 3)
+        rows = space.rows_for_features(fitted)
+        if problem.request.composition == "flat":  # what all children share counts there
+            rows += zero_shot.rows.mean(axis=0)
+    stored = on_grid(rows)
     rows = stored.astype(np.float64)
     bias, temperature, shares = np.zeros(len(rows), np.float32), 1.0, np.zeros(0)
-    mean = shots.mean if clips.mean is None and shots is not None else clips.mean
-    if mean is not None:
-        bias = on_grid(-(rows @ mean))
+    if space is not None:
+        bias = on_grid(-(rows @ space.mean))
         scores = clips.features @ rows.T + bias
-        if estimate is not None and len(scores) >= MIN_SEEN:
+        if expected is not None and len(scores) >= MIN_SEEN:
             shares = np.bincount(scores.argmax(axis=1), minlength=len(rows)) / len(scores)
             if problem.request.composition == "gated":
-                temperature = fit_temperature(scores, estimate.accuracy)
+                temperature = fit_temperature(scores, expected)
     n_clips = 0 if clips.mean is None else clips.count
-    return FittedRows(stored, bias, temperature, n_clips, shares, shots, estimate)
+    return FittedRows(stored, bias, temperature, n_clips, shares, answers, expected)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LowShot:
-    """Rows from clips, and how they do on the clips themselves."""
-
-    rows: Float64
-    """`(wanted, dim)`: relative rows."""
-    mean: Float64
-    """`(dim,)`: where no subcategory is ahead."""
-    pull: float
-    """Clips that each zero-shot row counted as."""
-    n_clips: int
-    n_right: int
-    """Clips that rows made of the other clips, and the zero-shot start, get right."""
-
-
-def low_shot(
-    start: Float64,
-    shots: Sequence[Float64],
-    *,
-    mean: Float64 | None,
-    covariance: Float64 | None,
-    start_from: Start = "zero-shot rows",
-) -> LowShot:
-    """Rows from some labelled clips of each subcategory, one clip at least in all.
-
-    Args:
-        start: `(wanted, dim)`: zero-shot rows.
-        shots: `(clips, dim)` features for each subcategory; some may have none.
-        mean: `(dim,)` feature of the class; the middle of the clips when it is not known.
-        covariance: `(dim, dim)`, shared by all classes; that of the clips themselves, equal in
-            all directions, when it is not known.
-        start_from: "clips alone" leaves the zero-shot rows out, as if they were worth no clip.
-    """
-    seen = [clips for clips in shots if len(clips)]
+def _whitening(problem: SplitProblem) -> Whitening | None:
+    """Around the class's mean; around that of the labelled clips where it is not known."""
+    mean, statistics = problem.clips.mean, problem.statistics
+    seen = [part for part in problem.labelled if len(part)]
+    if mean is None and not seen:
+        return None
     if mean is None:
-        mean = np.mean([clips.mean(axis=0) for clips in seen], axis=0)
-    around = np.concatenate(shots) - mean
-    votes = np.linalg.solve(_shrunk(covariance, seen), around.T).T
-    owner = np.repeat(np.arange(len(shots)), [len(clips) for clips in shots])
-    start = start - start.mean(axis=0)
-    fit = _Fit(start, around, votes, owner)
-    if start_from == "clips alone":
-        pull = 0.0
-    elif min(map(len, seen)) < MIN_LEFT_OUT:
-        pull = PULL
-    else:  # of equally good ones, the one nearest to what served elsewhere
-        pull = max(PULLS, key=lambda p: (fit.right(p), -abs(np.log((p + 0.1) / (PULL + 0.1)))))
-    return LowShot(fit.rows(pull), mean, pull, len(owner), fit.right(pull))
+        mean = np.mean([part.mean(axis=0) for part in seen], axis=0)
+    if statistics is None:
+        return Whitening(mean, covariance_of(seen))
+    return Whitening(mean, statistics.covariance.astype(np.float64))
 
 
-def _shrunk(covariance: Float64 | None, seen: Sequence[Float64]) -> Float64:
-    if covariance is None:
-        # Clips of one subcategory say how far clips lie apart; one clip each can only say less.
-        within = [clips - clips.mean(axis=0) for clips in seen]
-        degrees = sum(len(clips) - 1 for clips in seen)
-        if not degrees:
-            middle = np.concatenate(seen)
-            within, degrees = [middle - middle.mean(axis=0)], max(1, len(middle) - 1)
-        dim = seen[0].shape[1]
-        variance = sum(float(np.sum(part**2)) for part in within) / (degrees * dim)
-        return np.asarray(max(variance, 1e-12) * np.eye(dim))
-    dim = len(covariance)
-    level = max(float(np.trace(covariance)) / dim, 1e-12)
-    return np.asarray((1 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(dim))
-
-
-class _Fit:
-    """Rows for any pull, with all clips or with one left out."""
-
-    def __init__(self, start: Float64, around: Float64, votes: Float64, owner: Int64) -> None:
-        self.start, self.around, self.votes, self.owner = start, around, votes, owner
-        self.counts = np.bincount(owner, minlength=len(start))[:, None]
-        self.sums = np.zeros_like(start)
-        np.add.at(self.sums, owner, votes)
-
-    def rows(self, pull: float) -> Float64:
-        """`(wanted, dim)`; zeros where there is neither a clip nor a pull."""
-        return np.asarray((self.sums + pull * self.start) / np.maximum(self.counts + pull, 1e-9))
-
-    def right(self, pull: float) -> int:
-        """Clips that the rows without them put where they belong."""
-        scores = self.around @ self.rows(pull).T
-        places = np.arange(len(self.owner))
-        left = self.sums[self.owner] - self.votes + pull * self.start[self.owner]
-        share = np.maximum(self.counts[self.owner, 0] - 1 + pull, 1e-9)
-        scores[places, self.owner] = np.einsum("nd,nd->n", self.around, left) / share
-        return int(np.sum(settled(scores).argmax(axis=1) == self.owner))
+def _answer(
+    problem: SplitProblem,
+    space: Whitening,
+    text_rows: Float64,
+    pool: Float64,
+    expected: float | None,
+) -> tuple[Float64, AnswerFit]:
+    """Rows for points, moved by labelled clips and fitted to the class's."""
+    n, n_all = len(text_rows), len(pool)
+    labelled = [space.points(part) for part in problem.labelled]
+    by_text = settled(pool @ text_rows.T).argmax(axis=1)
+    pool = pool[near_labelled(pool, np.concatenate(labelled), space.points(problem.strangers))]
+    strange = 1 - len(pool) / n_all if n_all else 0.0
+    votes = count_votes(text_rows, labelled, pool, expected or 1 / n)
+    rows, separation, moved = votes.rows - votes.rows.mean(axis=0), None, 0.0
+    if len(pool) >= MIN_SEEN:
+        rows = refit(rows, pool, labelled)
+        separation = round(separation_of(np.concatenate([*labelled, pool]) @ rows.T), 3)
+    if n_all:
+        decided = settled(space.points(problem.clips.features) @ rows.T).argmax(axis=1)
+        moved = float(np.mean(decided != by_text))
+    asked = np.reshape([answer.feature for answer in problem.answers], (-1, problem.head.dim))
+    said = settled(space.points(asked.astype(np.float64)) @ text_rows.T).argmax(axis=1)
+    return rows, AnswerFit(
+        pull=votes.pull,
+        n_right=votes.n_right,
+        separation=separation,
+        strange_share=round(strange, 3),
+        moved_share=round(moved, 3),
+        by_text=tuple(said.tolist()),
+    )
 
 
 def fit_temperature(scores: Float64, accuracy: float) -> float:

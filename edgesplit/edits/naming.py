@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgesplit._types import Float64
-from edgesplit.edits.request import Into, Shots
+from edgesplit._types import Float32, Float64
+from edgesplit.edits.request import Into, Shots, SplitRequest
 from edgesplit.edits.spelling import correct_spelling
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.edits.tokens import parse_label
@@ -15,7 +16,17 @@ from edgesplit.errors import EditError, FeatureSpaceError, LabelError
 from edgesplit.heads.label_text import check_label, differing_words, words
 from edgesplit.heads.labels import LabelTree, Provenance
 
-__all__ = ["Subcategories", "correct_names", "name_subcategories", "place_shots"]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = [
+    "Subcategories",
+    "check_features",
+    "correct_names",
+    "name_subcategories",
+    "place_shots",
+    "read_answers",
+]
 
 Subcategories = Sequence[tuple[str, str]]
 """(full label, modifier) of each."""
@@ -103,19 +114,69 @@ def place_shots(shots: Shots, subcategories: Subcategories, dim: int) -> list[Fl
     """
     placed = [np.zeros((0, dim)) for _ in subcategories]
     for name, features in shots.items():
-        fits = [i for i, names in enumerate(subcategories) if words(name) in map(words, names)]
-        if len(fits) != 1:
-            listed = ", ".join(repr(modifier) for _, modifier in subcategories)
-            raise EditError(f"There are clips of {name!r}, which is none of {listed}.")
-        clips = np.asarray(features, np.float64)
-        if clips.ndim != 2 or not np.isfinite(clips).all():
-            raise ValueError(f"the clips of {name!r} must be finite features (clips, {dim})")
-        if clips.shape[1] != dim:
-            raise FeatureSpaceError(
-                f"The features of {name!r} have {clips.shape[1]} values, the head takes {dim}. "
-                "Extract them with this bundle's backbone."
-            )
-        placed[fits[0]] = np.concatenate([placed[fits[0]], clips])
+        place = _place_of(name, subcategories)
+        if place is None:
+            raise EditError(f"There are clips of {name!r}, which is none of {_list(subcategories)}")
+        clips = check_features(features, dim, f"the clips of {name!r}").astype(np.float64)
+        placed[place] = np.concatenate([placed[place], clips])
     if shots and not any(map(len, placed)):
         raise EditError("There is no labelled clip of any subcategory. Leave --shots out, or add.")
     return placed
+
+
+def read_answers(
+    request: SplitRequest, subcategories: Subcategories, dim: int
+) -> tuple[Float32, tuple[tuple[int, int], ...]]:
+    """The request's features `(clips, dim)`, and each answer as (clip, subcategory), in order.
+
+    The subcategory is -1 for a clip that shows none. Without features there is no row.
+
+    Raises:
+        EditError: answers without features, about a clip that is not there, or that name
+            something else.
+        FeatureSpaceError: features of another size.
+        ValueError: features that are no matrix, or not finite.
+    """
+    if request.features is None:
+        if request.answers:
+            raise EditError("Answers are about clips: give the features that they count in.")
+        return np.zeros((0, dim), np.float32), ()
+    features = check_features(request.features, dim, "the features")
+    asked = []
+    for clip, name in sorted((request.answers or {}).items()):
+        if not 0 <= clip < len(features):
+            raise EditError(f"There is an answer about clip {clip} of {len(features)}.")
+        place = -1 if name is None else _place_of(name, subcategories)
+        if place is None:
+            raise EditError(
+                f"Clip {clip} is said to show {name!r}, which is none of {_list(subcategories)}"
+            )
+        asked.append((int(clip), place))
+    return features, tuple(asked)
+
+
+def check_features(features: npt.ArrayLike, dim: int, what: str) -> Float32:
+    """`features`, which must be `(clips, dim)` and finite.
+
+    Raises:
+        FeatureSpaceError: they are of another size.
+        ValueError: they are no matrix, or not finite.
+    """
+    clips = np.asarray(features, np.float32)
+    if clips.ndim != 2 or not np.isfinite(clips).all():
+        raise ValueError(f"{what} must be finite features (clips, {dim})")
+    if clips.shape[1] != dim:
+        raise FeatureSpaceError(
+            f"{what[0].upper()}{what[1:]} have {clips.shape[1]} values, the head takes {dim}. "
+            "Extract them with this bundle's backbone."
+        )
+    return clips
+
+
+def _place_of(name: str, subcategories: Subcategories) -> int | None:
+    fits = [i for i, names in enumerate(subcategories) if words(name) in map(words, names)]
+    return fits[0] if len(fits) == 1 else None
+
+
+def _list(subcategories: Subcategories) -> str:
+    return f"{', '.join(repr(modifier) for _, modifier in subcategories)}."

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgesplit._types import Float64, Int64
+from edgesplit._types import Float32, Float64, Int64
 from edgesplit.edits.groups import (
     Axis,
     Group,
@@ -21,6 +21,7 @@ from edgesplit.edits.naming import (
     correct_names,
     name_subcategories,
     place_shots,
+    read_answers,
 )
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem, members_of
@@ -30,7 +31,7 @@ from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node, Provenance
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
-__all__ = ["ClassClips", "SplitProblem", "pose_problem"]
+__all__ = ["Answer", "ClassClips", "SplitProblem", "pose_problem"]
 
 MAX_LABELS = 1000
 """Labels of the head that a rule learns from, besides the groups: each costs an embedding."""
@@ -46,6 +47,18 @@ class ClassClips:
     """`(dim,)`; None when it is of fewer than `MIN_CLASS_CLIPS` clips."""
     count: int
     """Clips that the mean is of, or would be; more than `features` has, which is a sample."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a person said of one clip."""
+
+    clip: int
+    """Its place in the request's features."""
+    subcategory: int
+    """Place of the subcategory that it shows; -1 if it shows none of them."""
+    feature: Float32
+    """`(dim,)`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +88,9 @@ class SplitProblem:
     """`(text dim,)`: embedding of the class's label."""
     clips: ClassClips
     labelled: tuple[Float64, ...]
-    """Features `(clips, dim)` of each subcategory's labelled clips."""
+    """Features `(clips, dim)` of each subcategory's labelled clips, answers included."""
+    answers: tuple[Answer, ...]
+    """What a person said of clips, in the order of the clips."""
     statistics: Statistics | None
 
     @property
@@ -92,6 +107,12 @@ class SplitProblem:
     def has_shots(self) -> bool:
         """Whether some subcategory has a labelled clip."""
         return any(map(len, self.labelled))
+
+    @property
+    def strangers(self) -> Float64:
+        """`(clips, dim)`: clips that somebody said show none of the subcategories."""
+        found = [answer.feature for answer in self.answers if answer.subcategory < 0]
+        return np.reshape(found, (len(found), self.head.dim)).astype(np.float64)
 
 
 def pose_problem(
@@ -115,7 +136,20 @@ def pose_problem(
     subcategories = name_subcategories(tree[column].label, request.into, taken)
     children = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
     grown = tree.split(column, children, composition=request.composition)
-    labelled = place_shots(request.shots or {}, subcategories, head.dim)
+    clips = _clips_of(head, column, statistics)
+    given, asked = read_answers(request, subcategories, head.dim)
+    if len(given):
+        # Its sample may leave clips out; the class's means and its clips are what counts here.
+        own = Statistics.from_features(head, given)
+        of_given = _clips_of(head, column, own)
+        clips = clips if of_given.mean is None else of_given
+        statistics = own if statistics is None else statistics
+    labelled = [*place_shots(request.shots or {}, subcategories, head.dim)]
+    answers = tuple(Answer(clip, owner, given[clip]) for clip, owner in asked)
+    for answer in answers:
+        if answer.subcategory >= 0:
+            there = labelled[answer.subcategory]
+            labelled[answer.subcategory] = np.vstack([there, answer.feature])
     groups = known_groups(tree, target=column, taxonomy=taxonomy, like=request.like)
     members = [member for group in groups for member in group.members]
     columns = np.array([member.column for member in members], np.int64)
@@ -151,8 +185,9 @@ def pose_problem(
         known_columns=columns,
         group_names=names[:-1],
         class_name=names[-1],
-        clips=_clips_of(head, column, statistics),
+        clips=_without(clips, answers),
         labelled=tuple(labelled),
+        answers=answers,
         statistics=statistics,
     )
 
@@ -220,6 +255,15 @@ def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassCl
     count = int(statistics.counts[root])
     mean = statistics.means[root].astype(np.float64) if count >= MIN_CLASS_CLIPS else None
     return ClassClips(clips, mean, count)
+
+
+def _without(clips: ClassClips, answers: Sequence[Answer]) -> ClassClips:
+    """The clips but those that were asked about: they are labelled now, or none of the class's."""
+    if not answers:
+        return clips
+    answered = {answer.feature.tobytes() for answer in answers}
+    stay = [row.tobytes() not in answered for row in clips.features.astype(np.float32)]
+    return replace(clips, features=clips.features[stay])
 
 
 def _group_means(rows: Float64, owner: Int64) -> Float64:

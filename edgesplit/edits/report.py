@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,14 +10,14 @@ from typing import Any
 from edgesplit._data import nan_to_null
 from edgesplit.edits.checks import Decision, warn_of_clips, warn_of_flips
 from edgesplit.edits.estimate import Estimate
-from edgesplit.edits.fitting import FittedRows
+from edgesplit.edits.fitting import AnswerFit, FittedRows
 from edgesplit.edits.matching import ENCODER_ERROR
 from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.transfer import ZeroShot
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import Source
 
-__all__ = ["NewRow", "Report", "ShotReport", "report_split"]
+__all__ = ["AnswerReport", "NewRow", "Report", "ShotReport", "report_split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,48 @@ class NewRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerReport:
+    """What a person said of one clip, against what texts alone would have said."""
+
+    clip: int
+    """Its place in `SplitRequest.features`."""
+    digest: str
+    """Of its feature: the first 16 hex digits of the sha256 of its float32 bytes."""
+    answer: str
+    """The modifier of the subcategory that it shows; empty if it shows none of them."""
+    by_text: str
+    """The modifier that the rows from texts alone give it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShotReport:
-    """Labelled clips, and what they say of the rows that were fitted to them."""
+    """Labelled clips and answers about clips, and what they did."""
 
     clips: tuple[int, ...]
-    """Of each subcategory."""
+    """Of each subcategory, labelled clips and answers."""
     n_right: int
-    """Clips that come out right when each is left out in turn."""
+    """How many of them the rows from texts alone get right."""
     pull: float
     """Clips that each zero-shot row counted as."""
+    separation: float | None
+    """Part of the variance of the class's scores that lies between the subcategories, 0 to 1; 0.64
+    for one cloud cut in two. None where there are too few unlabelled clips."""
+    moved_share: float
+    """Of the class's unlabelled clips, how many get another subcategory than from texts alone."""
+    neither_share: float
+    """Of the class's unlabelled clips, how many are like the ones that show no subcategory."""
+    answers: tuple[AnswerReport, ...] = ()
+    """In the order of the clips."""
+
+    @property
+    def n_neither(self) -> int:
+        """Answers that a clip shows none of the subcategories."""
+        return sum(not answer.answer for answer in self.answers)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether texts alone get every one of the clips right."""
+        return self.n_right == sum(self.clips)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +105,10 @@ class Report:
     shots: ShotReport | None = None
     """What labelled clips did; None without any."""
     estimate: Estimate | None = None
-    """What is expected of the split; None when there are too few clips to say."""
+    """What texts and unlabelled clips say of the split, before any labelled one; None when there
+    are too few clips to say."""
+    expected: float | None = None
+    """Accuracy that is expected of the split as it was made; None when it is unknown."""
     rows: tuple[NewRow, ...] = ()
     roll_up_growth: float = 0.0
     """Flat only: by how much the class's logit grows when its subcategories are equally likely,
@@ -93,6 +130,7 @@ class Report:
 def report_split(
     problem: SplitProblem,
     zero_shot: ZeroShot,
+    estimate: Estimate | None,
     decision: Decision,
     fitted: FittedRows,
     edited: Head,
@@ -100,8 +138,6 @@ def report_split(
     """The account of a split, from what each stage found."""
     head, flat = problem.head, problem.request.composition == "flat"
     rows = tuple(_row(problem, zero_shot, i) for i in range(len(problem.subcategories)))
-    shots = fitted.shots
-    counts = tuple(map(len, problem.labelled))
     return Report(
         action="split",
         label=head.tree[problem.column].label,
@@ -111,16 +147,58 @@ def report_split(
         likeness=round(zero_shot.match.score, 4),
         rows=rows,
         n_clips=fitted.n_clips,
-        shots=None if shots is None else ShotReport(counts, shots.n_right, shots.pull),
-        estimate=fitted.estimate,
+        shots=_report_shots(problem, fitted.answers),
+        estimate=estimate,
+        expected=fitted.expected,
         roll_up_growth=math.log(len(rows)) if flat else 0.0,
         doubts=decision.doubts,
         warnings=(
             *decision.warnings,
             *warn_of_clips(problem, fitted.shares),
+            *_warn_of_answers(problem, fitted.answers),
             *(warn_of_flips(head, edited, problem.statistics) if flat else ()),
         ),
     )
+
+
+def _report_shots(problem: SplitProblem, fit: AnswerFit | None) -> ShotReport | None:
+    if fit is None:
+        return None
+    names = (*problem.modifiers, "")  # -1 is none of them
+    return ShotReport(
+        clips=tuple(map(len, problem.labelled)),
+        n_right=fit.n_right,
+        pull=fit.pull,
+        separation=fit.separation,
+        moved_share=fit.moved_share,
+        neither_share=fit.strange_share,
+        answers=tuple(
+            AnswerReport(
+                clip=answer.clip,
+                digest=hashlib.sha256(answer.feature.astype("<f4").tobytes()).hexdigest()[:16],
+                answer=names[answer.subcategory],
+                by_text=names[by_text],
+            )
+            for answer, by_text in zip(problem.answers, fit.by_text, strict=True)
+        ),
+    )
+
+
+def _warn_of_answers(problem: SplitProblem, fit: AnswerFit | None) -> list[str]:
+    """Subcategories that nobody showed a clip of, and clips that show none."""
+    if fit is None:
+        return []
+    missing = [
+        modifier
+        for modifier, part in zip(problem.modifiers, problem.labelled, strict=True)
+        if not len(part)
+    ]
+    warnings = []
+    if missing:
+        warnings.append(f"no clip shows {', '.join(map(repr, missing))}: text alone tells it")
+    if fit.strange_share:
+        warnings.append(f"about {fit.strange_share:.0%} of the class's clips show none of these")
+    return warnings
 
 
 def _row(problem: SplitProblem, zero_shot: ZeroShot, i: int) -> NewRow:

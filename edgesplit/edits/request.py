@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 
     from edgesplit.edits.rules.base import Rule
 
-__all__ = ["Into", "Shots", "SplitChoices", "SplitOptions", "SplitRequest"]
+__all__ = ["Answers", "Into", "Shots", "SplitChoices", "SplitOptions", "SplitRequest"]
 
 Into = Sequence[str] | Mapping[str, str]
 """Modifiers ("left"), full labels ("pushing something left"), or {full label: modifier}."""
 
 Shots = Mapping[str, "npt.ArrayLike"]
 """Features `(clips, dim)` of labelled clips, by the subcategory's label or modifier."""
+
+
+Answers = Mapping[int, str | None]
+"""What a person said of clips, by their place in `SplitRequest.features`: the label or modifier of
+a subcategory, or None for a clip that shows none of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +43,11 @@ class SplitRequest:
     """The one group of known labels to learn from, as "pulling something"."""
     shots: Shots | None = None
     """A few labelled clips; some subcategories may have none."""
+    features: npt.ArrayLike | None = None
+    """`(clips, dim)`: unlabelled clips. The rows are fitted to those that the head gives to the
+    class, instead of to those in the statistics."""
+    answers: Answers | None = None
+    """What a person said of some of `features`; see `edgesplit.edits.asking.choose_clips`."""
     accept_doubt: bool = False
     """Make the split even if it is expected to be hardly better than guessing."""
 
@@ -49,6 +59,8 @@ class SplitOptions(TypedDict, total=False):
     composition: Composition
     like: str | None
     shots: Shots | None
+    features: npt.ArrayLike | None
+    answers: Answers | None
     accept_doubt: bool
 
 

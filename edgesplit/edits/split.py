@@ -75,7 +75,7 @@ def split_class(
     decision = decide(problem, zero_shot, estimate)
     fitted = fit_rows(problem, zero_shot, estimate, decision.start)
     edited = _grow(problem, zero_shot, fitted)
-    report = report_split(problem, zero_shot, decision, fitted, edited)
+    report = report_split(problem, zero_shot, estimate, decision, fitted, edited)
     into = ", ".join(repr(modifier) for _, modifier in problem.subcategories)
     action = f"split {report.label!r} into {into} ({request.composition})"
     return Edit(head, edited, report, action)

@@ -90,7 +90,7 @@ def _show_plan(out: Console, report: Report) -> None:
             escape(" | ".join(row.modifier for row in split.rows)),
             f"{split.likeness:.2f}",
             f"[{'yellow' if tie else 'none'}]{min(margins):+.2f}[/]" if margins else "",
-            _accuracy(split) if split.estimate else "",
+            _accuracy(split) if split.expected is not None else "",
         )
     out.print(table)
 
@@ -107,7 +107,7 @@ def _shots_text(shots: ShotReport) -> str:
 
 def _expectation(report: Report, calibrated: bool) -> str:
     """What unlabelled clips say about a split."""
-    if report.estimate is not None:
+    if report.expected is not None:
         return f"expected accuracy {_accuracy(report)}, from {report.n_clips} unlabelled clips"
     if calibrated:
         return "accuracy unknown: the bundle's statistics have too few clips for it"
@@ -115,8 +115,8 @@ def _expectation(report: Report, calibrated: bool) -> str:
 
 
 def _accuracy(split: Report) -> str:
-    """`95 % (chance 50 %)`; for a split that has an estimate."""
-    accuracy = split.estimate.accuracy if split.estimate else float("nan")
+    """`95 % (chance 50 %)`; for a split whose accuracy is known."""
+    accuracy = float("nan") if split.expected is None else split.expected
     return f"{100 * accuracy:.0f} % (chance {100 / len(split.rows):.0f} %)"
 
 

@@ -1,0 +1,142 @@
+"""Which clips to ask a person about: the middle of each heap of the class's clips.
+
+A few answers about well-chosen clips make a split (docs/method.md). The clips that the head gives
+to the class are parted into as many heaps as questions may be asked; the clip nearest to the middle
+of each heap stands for it. Clips that were answered already are the middles of heaps that stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgesplit._types import Float64, Int64
+from edgesplit.edits.answers import near_labelled
+from edgesplit.edits.naming import check_features, name_subcategories, read_answers
+from edgesplit.edits.report import Report
+from edgesplit.edits.request import SplitRequest
+from edgesplit.edits.rules.base import settled
+from edgesplit.edits.whitening import Whitening, distances
+from edgesplit.errors import EditError
+from edgesplit.heads.head import Head
+from edgesplit.heads.statistics import Statistics, spread
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["ENOUGH", "MOST_ROUNDS", "choose_clips", "pays"]
+
+ENOUGH = 0.9
+"""Separation from which another answer is not worth asking for."""
+MOST_ROUNDS = 3
+"""Answers for each subcategory, at most: from there on, another one gains little."""
+N_ITERATIONS = 30
+N_CANDIDATES = 256
+"""Clips of which the first middles are taken."""
+
+
+def choose_clips(
+    head: Head,
+    name: str,
+    request: SplitRequest,
+    features: npt.ArrayLike,
+    n: int,
+    *,
+    statistics: Statistics | None = None,
+) -> Int64:
+    """Choose clips whose answers tell most about a split.
+
+    Args:
+        head: the head that is to be edited.
+        name: the class, as in `LabelTree.find`.
+        request: what will be asked for; its answers, about these features, are taken into account.
+        features: `(clips, dim)`: unlabelled clips of any classes.
+        n: how many to choose.
+        statistics: of unlabelled clips; those of `features` by default.
+
+    Returns:
+        Places in `features`, at most n, the clip of the largest heap first. None was answered.
+
+    Raises:
+        LabelError: the class does not exist or is ambiguous.
+        EditError: the head gives no clip, of those not answered, to the class.
+        FeatureSpaceError, ValueError: the features do not fit the head.
+    """
+    tree = head.tree
+    column = tree.find_first(name, tree.leaves, tree.inner)
+    clips = check_features(features, head.dim, "the features")
+    taken = {node.label.casefold() for node in tree}
+    subcategories = name_subcategories(tree[column].label, request.into, taken)
+    _, asked = read_answers(replace(request, features=clips), subcategories, head.dim)
+    decided = head.evaluate(clips).class_index if len(clips) else np.zeros(0, np.int64)
+    inside = {leaf for leaf in np.unique(decided).tolist() if column in tree.path(leaf)}
+    answered = [place for place, _ in asked]
+    mine = np.isin(decided, [*inside])
+    mine[answered] = False
+    places = np.flatnonzero(mine)
+    if not len(places):
+        raise EditError(
+            f"The head gives none of {len(clips)} clips to {tree[column].label!r}"
+            f"{' that was not answered yet' if answered else ''}. Show it others."
+        )
+    statistics = statistics or Statistics.from_features(head, clips)
+    space = Whitening(
+        clips[places].mean(axis=0, dtype=np.float64), statistics.covariance.astype(np.float64)
+    )
+    points = space.points(clips.astype(np.float64))
+    strangers = [place for place, owner in asked if owner < 0]
+    known = [place for place, owner in asked if owner >= 0]
+    stay = near_labelled(points[places], points[known], points[strangers])
+    places = places[stay] if stay.any() else places
+    return places[_middles(points[places], points[answered], n)]
+
+
+def pays(report: Report) -> bool:
+    """Whether another answer is worth asking for, after a split with some.
+
+    It is while some subcategory has no answer, or the separation is below `ENOUGH`; but for at most
+    `MOST_ROUNDS` answers for each subcategory.
+    """
+    shots = report.shots
+    if shots is None:
+        return True
+    n_answers = sum(shots.clips) + shots.n_neither
+    if n_answers >= MOST_ROUNDS * len(shots.clips):
+        return False
+    return shots.separation is None or shots.separation < ENOUGH or not all(shots.clips)
+
+
+def _middles(points: Float64, fixed: Float64, n: int) -> Int64:
+    """Places of the n points nearest to the middles of heaps; k-means with some `fixed` middles.
+
+    The first middles are greedy: each is the candidate that brings all points nearest to one.
+    """
+    if len(points) <= n:
+        return np.arange(len(points))
+    candidates = points[spread(len(points), N_CANDIDATES)]
+    far = distances(candidates, points)
+    nearest = distances(points, fixed).min(axis=1) if len(fixed) else np.full(len(points), np.inf)
+    chosen = []
+    for _ in range(n):
+        nearer = np.minimum(far, nearest)
+        best = int(settled(nearer.mean(axis=1)).argmin())
+        chosen.append(best)
+        nearest = nearer[best]
+    middles = candidates[chosen]
+    owner = np.full(len(points), -1)
+    for _ in range(N_ITERATIONS):
+        before = owner
+        owner = settled(distances(points, np.concatenate([middles, fixed]))).argmin(axis=1)
+        if np.array_equal(owner, before):
+            break
+        for heap in range(n):
+            if np.any(owner == heap):
+                middles[heap] = points[owner == heap].mean(axis=0)
+    order = np.argsort(-np.bincount(owner, minlength=n)[:n], kind="stable")
+    found: list[int] = []
+    for heap in order:
+        near = np.argsort(settled(distances(points, middles[heap : heap + 1])[:, 0]), kind="stable")
+        found.append(next(int(place) for place in near if int(place) not in found))
+    return np.array(found, np.int64)

@@ -1,0 +1,68 @@
+"""Features of a class as points, in which clips of one class scatter alike in all directions.
+
+With S the covariance of features around their class means and L its Cholesky factor, a feature x of
+a class with the mean m becomes the point L^-1 (x - m). Distances of points are Mahalanobis
+distances, and the best linear row for a Gaussian class is its mean point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgesplit._types import Float64
+
+__all__ = ["Whitening", "covariance_of", "distances"]
+
+SHRINKAGE = 0.3
+"""Share of the covariance that is made equal in all directions."""
+
+
+class Whitening:
+    """Between features and points, and between rows that score features and rows that score points.
+
+    A row v that scores features around the mean becomes L^T v, and the scores stay.
+    """
+
+    def __init__(self, mean: Float64, covariance: Float64) -> None:
+        """Take the class's mean `(dim,)` and the covariance `(dim, dim)` within classes."""
+        dim = len(covariance)
+        level = max(float(np.trace(covariance)) / dim, 1e-12)
+        shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(dim)
+        self.mean = mean
+        self._factor = np.linalg.cholesky(shrunk)
+        self._inverse = np.linalg.inv(self._factor)
+
+    def points(self, features: Float64) -> Float64:
+        """`(clips, dim)` of features `(clips, dim)`."""
+        return np.asarray((features - self.mean) @ self._inverse.T)
+
+    def rows_for_points(self, rows: Float64) -> Float64:
+        """`(n, dim)`, minus their mean: what all rows share tells no two apart."""
+        return np.asarray((rows - rows.mean(axis=0)) @ self._factor)
+
+    def rows_for_features(self, rows: Float64) -> Float64:
+        """`(n, dim)`: the way back."""
+        return np.asarray(rows @ self._inverse)
+
+
+def covariance_of(clips: Sequence[Float64]) -> Float64:
+    """`(dim, dim)`, equal in all directions, from a few clips of each subcategory.
+
+    Clips of one subcategory say how far clips lie apart; one clip each can only say less.
+    """
+    within = [part - part.mean(axis=0) for part in clips]
+    degrees = sum(len(part) - 1 for part in clips)
+    if not degrees:
+        together = np.concatenate(clips)
+        within, degrees = [together - together.mean(axis=0)], max(1, len(together) - 1)
+    dim = clips[0].shape[1]
+    variance = sum(float(np.sum(part**2)) for part in within) / (degrees * dim)
+    return np.asarray(max(variance, 1e-12) * np.eye(dim))
+
+
+def distances(left: Float64, right: Float64) -> Float64:
+    """`(n, m)` squared distances between points `(n, dim)` and `(m, dim)`; never negative."""
+    squares = np.sum(left**2, axis=1)[:, None] + np.sum(right**2, axis=1)
+    return np.asarray(np.maximum(squares - 2 * left @ right.T, 0.0))
