@@ -42,7 +42,7 @@ __all__ = [
 
 ASSETS = Path(__file__).parent / "assets" / "demo"
 BUNDLE = "motion.bundle"
-PARTS = (BUNDLE, "clips")
+PARTS = (BUNDLE, "clips", "camera")
 CLASS = "pushing"
 INTO = ("left", "right")
 SWAP_TIMEOUT_S = 30.0

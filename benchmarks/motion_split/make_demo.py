@@ -2,9 +2,13 @@
 
     python -m benchmarks.motion_split.make_demo
 
+    python -m benchmarks.motion_split.make_demo --camera   # the folder `camera` alone, no training
+
 Writes edgesplit/assets/demo: the bundle of head A's model, a dozen held-out clips as H.264, and
 the held-out features. The clips of each listed class are the first held-out ones that the exported,
-unedited head decides correctly after decoding; the held-out features are all of them.
+unedited head decides correctly after decoding; the held-out features are all of them. The folder
+`camera` has clips of a camera that turns, none of them among those, and the answers about the ones
+that `edgesplit ask` chooses.
 """
 
 import json
@@ -21,7 +25,10 @@ from benchmarks.motion_split.features import load_model
 from benchmarks.motion_split.model import MEAN, N_FRAMES, SIZE, STD
 from benchmarks.motion_split.models import Trained
 from benchmarks.motion_split.videos import heldout_video, write_video
+from edgesplit.bundle.bundle import Bundle, open_bundle
+from edgesplit.bundle.videos import extract_folder
 from edgesplit.demo import ASSETS, BUNDLE
+from edgesplit.edits.request import SplitRequest
 from edgesplit.export import export_model
 from edgesplit.runtime import Runtime
 from edgesplit.video.clips import read_clip
@@ -41,6 +48,11 @@ CLIPS = {
     "poking something so that it falls over": 1,
     "lifting something a lot": 1,
 }
+CAMERA, DIRECTIONS = "turning the camera", ("left", "right", "up", "down")
+CAMERA_CLIPS = range(47, 57)
+"""Of each direction; `heldout.npz` has those before."""
+ROUNDS = 2
+"""Answers for each direction."""
 SEARCHED = 20
 """How many held-out clips of a class are looked at."""
 
@@ -95,6 +107,29 @@ def _decided_correctly(
     raise click.ClickException(f"head A decides too few of {SEARCHED} clips of {fine.label!r}")
 
 
+def write_camera(bundle: Bundle, folder: Path) -> None:
+    """Writes the clips in no order, truth.json {file name: direction} and answers.csv."""
+    folder.mkdir()
+    fine = [FINE_CLASSES[FINE_LABELS.index(f"{CAMERA} {text}")] for text in DIRECTIONS]
+    filmed = [(shown, index) for shown in fine for index in CAMERA_CLIPS]
+    truth = {}
+    for number, place in enumerate(np.random.default_rng(0).permutation(len(filmed)), start=1):
+        shown, index = filmed[place]
+        path = folder / f"camera-{number:02d}.mp4"
+        write_video(heldout_video(shown, index), path)
+        truth[path.name] = shown.modifier
+    (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n")
+    clips = extract_folder(folder, bundle)
+    names = [*clips.places]
+    answers: dict[int, str] = {}
+    for _ in range(ROUNDS):
+        request = SplitRequest(into=DIRECTIONS, answers=answers, features=clips.matrix)
+        chosen = bundle.choose_clips(CAMERA, request, clips.matrix, len(DIRECTIONS))
+        answers |= {int(i): truth[names[i]] for i in chosen}
+    lines = [f"{names[i]},{answer}" for i, answer in answers.items()]
+    (folder / "answers.csv").write_text("\n".join(["clip,answer", *lines, ""]))
+
+
 def write_features(trained: Trained, path: Path) -> None:
     """Writes the held-out features with the label that an ideal edited head gives."""
     features, fine = trained.heldout
@@ -103,14 +138,20 @@ def write_features(trained: Trained, path: Path) -> None:
 
 
 @click.command()
-def main() -> None:
+@click.option("--camera", is_flag=True, help="Make the folder `camera` anew, and nothing else.")
+def main(camera: bool) -> None:
     """Make the demo's files; trains the model when it is not there."""
+    if camera:
+        shutil.rmtree(ASSETS / "camera", ignore_errors=True)
+        write_camera(open_bundle(ASSETS / BUNDLE), ASSETS / "camera")
+        return
     trained = Trained(make(MODEL))
     shutil.rmtree(ASSETS, ignore_errors=True)
     ASSETS.mkdir(parents=True)
     export_demo(MODEL.directory, trained, ASSETS / BUNDLE)
     with Runtime(ASSETS / BUNDLE) as runtime:
         write_clips(runtime, ASSETS / "clips")
+    write_camera(open_bundle(ASSETS / BUNDLE), ASSETS / "camera")
     write_features(trained, ASSETS / "heldout.npz")
 
 

@@ -20,9 +20,11 @@ from benchmarks.harness.trained import TrainedHead, name_space, shuffled
 from benchmarks.real.data import AXES, Groups
 from edgesplit._types import Float32, Int64
 
-__all__ = ["PARTS", "TRAINED", "RealHead", "coarse_labels", "find_trained", "save_trained"]
+__all__ = ["LATER", "PARTS", "TRAINED", "RealHead", "coarse_labels", "find_trained", "save_trained"]
 
 TRAINED = Path(__file__).parent / "trained"
+LATER = TRAINED / "later"
+"""Heads that were trained after a procedure was chosen, to judge it; none is committed."""
 OTHER_AXIS = {"shrec-fingers": "shrec-direction", "shrec-direction": "shrec-fingers"}
 """What else varies in a data set's labels."""
 PARTS = ("train", "heldout")
@@ -116,10 +118,10 @@ def coarse_labels(labels: list[str], groups: Groups, collapsed: list[str]) -> li
     return [coarse.get(label, label) for label in labels]
 
 
-def find_trained(*axes: str) -> Iterator[RealHead]:
+def find_trained(*axes: str, folder: Path = TRAINED) -> Iterator[RealHead]:
     """All heads of these axes that are there; of all axes by default."""
     for axis in axes or AXES:
-        yield from map(RealHead, sorted(TRAINED.glob(f"{axis}-*.npz")))
+        yield from map(RealHead, sorted(folder.glob(f"{axis}-*.npz")))
 
 
 def save_trained(

@@ -48,23 +48,29 @@ class Votes:
 
 
 def count_votes(
-    text_rows: Float64, labelled: Sequence[Float64], pool: Float64, expected: float
+    text_rows: Float64,
+    labelled: Sequence[Float64],
+    pool: Float64,
+    expected: float,
+    *,
+    use_text: bool = True,
 ) -> Votes:
     """Move rows towards the neighbourhoods of labelled clips.
 
     Args:
-        text_rows: `(wanted, dim)`, for points; zeros where texts are not to count.
+        text_rows: `(wanted, dim)`, for points.
         labelled: points `(clips, dim)` of each subcategory; some may have none.
         pool: points `(clips, dim)` of unlabelled clips of the class.
         expected: accuracy that is expected of the text rows.
+        use_text: whether the text rows count, or clips alone.
     """
     n = len(text_rows)
     owner = np.repeat(np.arange(n), [len(part) for part in labelled])
     scores = np.concatenate(labelled) @ text_rows.T
-    n_right = int(np.sum(settled(scores).argmax(axis=1) == owner)) if text_rows.any() else 0
+    n_right = int(np.sum(settled(scores).argmax(axis=1) == owner))
     accuracy = (PRIOR * expected + n_right) / (PRIOR + len(owner))
-    trust = min(max((accuracy - 1 / n) / (1 - 1 / n), 0.0), 1.0) if text_rows.any() else 0.0
-    pull = LEAST_PULL + MORE_PULL * trust
+    trust = min(max((accuracy - 1 / n) / (1 - 1 / n), 0.0), 1.0)
+    pull = LEAST_PULL + MORE_PULL * trust if use_text else 0.0
     n_clips = len(pool) + len(owner)
     n_near = min(max(n_clips // NEAR_SHARE, LEAST_NEAR), MOST_NEAR)
     rows = np.empty_like(text_rows)
@@ -75,7 +81,8 @@ def count_votes(
             others = np.concatenate([part, pool])
             nearest = np.argsort(settled(distances(part, others)), axis=1, kind="stable")
             votes = others[nearest[:, :n_near]].mean(axis=1)
-        rows[place] = (votes.sum(axis=0) + pull * text_rows[place]) / (len(part) + pull)
+        weight = max(len(part) + pull, 1.0)
+        rows[place] = (votes.sum(axis=0) + pull * text_rows[place]) / weight
     return Votes(rows, round(pull, 1), n_right)
 
 

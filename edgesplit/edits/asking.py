@@ -15,6 +15,7 @@ import numpy as np
 from edgesplit._types import Float64, Int64
 from edgesplit.edits.answers import near_labelled
 from edgesplit.edits.naming import check_features, name_subcategories, read_answers
+from edgesplit.edits.problem import find_given
 from edgesplit.edits.report import Report
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.base import settled
@@ -70,10 +71,8 @@ def choose_clips(
     taken = {node.label.casefold() for node in tree}
     subcategories = name_subcategories(tree[column].label, request.into, taken)
     _, asked = read_answers(replace(request, features=clips), subcategories, head.dim)
-    decided = head.evaluate(clips).class_index if len(clips) else np.zeros(0, np.int64)
-    inside = {leaf for leaf in np.unique(decided).tolist() if column in tree.path(leaf)}
     answered = [place for place, _ in asked]
-    mine = np.isin(decided, [*inside])
+    mine = find_given(head, column, clips)
     mine[answered] = False
     places = np.flatnonzero(mine)
     if not len(places):

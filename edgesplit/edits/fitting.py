@@ -78,13 +78,14 @@ def fit_rows(
     rows, expected, answers = zero_shot.rows, estimate.accuracy if estimate else None, None
     space = _whitening(problem)
     if space is not None:
-        text_rows = space.rows_for_points(rows if start == "zero-shot rows" else 0 * rows)
+        text_rows = space.rows_for_points(rows)
         pool = space.points(clips.features)
         if len(pool) >= MIN_SEEN:
             text_rows = refit(text_rows, pool)
         fitted = text_rows
         if problem.has_shots:
-            fitted, answers = _answer(problem, space, text_rows, pool, expected)
+            use_text = start == "zero-shot rows"
+            fitted, answers = _answer(problem, space, text_rows, pool, expected, use_text=use_text)
             known = answers.separation
             n = len(rows)
             expected = None if known is None else accuracy_of_separation(known, n)
@@ -126,14 +127,17 @@ def _answer(
     text_rows: Float64,
     pool: Float64,
     expected: float | None,
+    *,
+    use_text: bool,
 ) -> tuple[Float64, AnswerFit]:
     """Rows for points, moved by labelled clips and fitted to the class's."""
     n, n_all = len(text_rows), len(pool)
     labelled = [space.points(part) for part in problem.labelled]
     by_text = settled(pool @ text_rows.T).argmax(axis=1)
-    pool = pool[near_labelled(pool, np.concatenate(labelled), space.points(problem.strangers))]
-    strange = 1 - len(pool) / n_all if n_all else 0.0
-    votes = count_votes(text_rows, labelled, pool, expected or 1 / n)
+    strangers = space.points(problem.strangers)
+    pool = pool[near_labelled(pool, np.concatenate(labelled), strangers)]
+    strange = (n_all - len(pool) + len(strangers)) / max(n_all + len(problem.answers), 1)
+    votes = count_votes(text_rows, labelled, pool, expected or 1 / n, use_text=use_text)
     rows, separation, moved = votes.rows - votes.rows.mean(axis=0), None, 0.0
     if len(pool) >= MIN_SEEN:
         rows = refit(rows, pool, labelled)

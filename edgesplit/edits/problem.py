@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from edgesplit._types import Float32, Float64, Int64
 from edgesplit.edits.groups import (
@@ -29,9 +30,9 @@ from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node, Provenance
-from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
+from edgesplit.heads.statistics import MAX_SAMPLE, MIN_CLASS_CLIPS, Statistics, spread
 
-__all__ = ["Answer", "ClassClips", "SplitProblem", "pose_problem"]
+__all__ = ["Answer", "ClassClips", "SplitProblem", "find_given", "pose_problem"]
 
 MAX_LABELS = 1000
 """Labels of the head that a rule learns from, besides the groups: each costs an embedding."""
@@ -139,11 +140,11 @@ def pose_problem(
     clips = _clips_of(head, column, statistics)
     given, asked = read_answers(request, subcategories, head.dim)
     if len(given):
-        # Its sample may leave clips out; the class's means and its clips are what counts here.
-        own = Statistics.from_features(head, given)
-        of_given = _clips_of(head, column, own)
-        clips = clips if of_given.mean is None else of_given
-        statistics = own if statistics is None else statistics
+        mine = given[find_given(head, column, given)].astype(np.float64)
+        if len(mine) >= MIN_CLASS_CLIPS:
+            some = mine[spread(len(mine), MAX_SAMPLE)]
+            clips = ClassClips(some, mine.mean(axis=0), len(mine))
+        statistics = statistics or Statistics.from_features(head, given)
     labelled = [*place_shots(request.shots or {}, subcategories, head.dim)]
     answers = tuple(Answer(clip, owner, given[clip]) for clip, owner in asked)
     for answer in answers:
@@ -238,6 +239,15 @@ def _embed(
     written = Texts(of_modifiers, of_labels, np.array(owner, np.int64), ordered)
     wanted, known = written.part(np.arange(n_wanted)), written.part(np.arange(n_wanted, n))
     return wanted, known, of_head_texts, of_names
+
+
+def find_given(head: Head, column: int, features: Float32) -> npt.NDArray[np.bool_]:
+    """`(clips,)`: whether the head gives a clip to the class of this column, or to one below it."""
+    if not len(features):
+        return np.zeros(0, bool)
+    decided = head.evaluate(features).class_index
+    inside = [c for c in np.unique(decided).tolist() if column in head.tree.path(c)]
+    return np.isin(decided, inside)
 
 
 def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassClips:
