@@ -13,7 +13,7 @@ import click
 from benchmarks.harness import summary
 from benchmarks.harness.results import ROOT
 from benchmarks.motion_split import report as motion_split
-from benchmarks.quality import locality_after_export
+from benchmarks.quality import asking_report, locality_after_export
 from benchmarks.real import report as real
 from benchmarks.speed import beside_torch, comparison, edit_to_live, growth, int8_signs, models
 
@@ -33,10 +33,15 @@ def documents() -> dict[Path, str]:
             **motion_split.method_blocks(),
             "results": real.readme_block(),
             "travel": real.method_block(),
+            "asking": asking_report.method_block(),
         },
         "docs/models.md": {"models": models.read_table(), "speed": beside_torch.read_table()},
         "docs/peers.md": {"edit-to-live": edit_to_live.read_table()},
-        "docs/results.md": {**real.results_blocks(), "motion-split": motion_split.results_block()},
+        "docs/results.md": {
+            **real.results_blocks(),
+            **asking_report.results_blocks(),
+            "motion-split": motion_split.results_block(),
+        },
         "docs/variants.md": {"locality": locality_after_export.read_table()},
     }
     return {ROOT / name: fill((ROOT / name).read_text(), quoted) for name, quoted in blocks.items()}

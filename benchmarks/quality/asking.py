@@ -34,7 +34,7 @@ from benchmarks.real.data import AXES
 from benchmarks.real.models import LATER, RealHead
 from benchmarks.real.models import find_trained as find_real
 from edgesplit._types import Float32, Float64
-from edgesplit.edits.asking import MOST_ROUNDS, choose_clips, pays
+from edgesplit.edits.asking import choose_clips, pays
 from edgesplit.edits.estimate import accuracy_of_gain
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.split import split_class
@@ -97,9 +97,8 @@ class Cell:
         answers = {int(i): self.truth[i] if self.truth[i] in self.fine else None for i in places}
         request = SplitRequest(into=self.fine, answers=answers)
         head, statistics = self.model.head, self.statistics
-        return choose_clips(
-            head, self.coarse, request, self.features, n, statistics=statistics
-        ).tolist()
+        chosen = choose_clips(head, self.coarse, request, self.features, n, statistics=statistics)
+        return [int(place) for place in chosen]
 
     def row(self, way: str, per: float, head: Head, separation: float | None = None) -> Row:
         """The score of a head."""
@@ -157,12 +156,12 @@ def paper_split(model: TrainedHead, coarse: str) -> Head:
 
 def in_rounds(cell: Cell) -> Row:
     """One answer a subcategory at a time, until another does not pay."""
-    k, asked = len(cell.fine), []
-    for _ in range(MOST_ROUNDS):
+    k = len(cell.fine)
+    asked = cell.choose(k)
+    head, separation = cell.split(asked)
+    while pays(cell.report):
         asked += cell.choose(k, asked)
         head, separation = cell.split(asked)
-        if not pays(cell.report):
-            break
     return cell.row(ROUNDS, len(asked) / k, head, separation)
 
 
@@ -217,7 +216,8 @@ def fit_separation(rows: Sequence[Row]) -> tuple[float, float]:
     """The line from separation to gain, over answered splits; each set counts alike."""
     sets = [row.data for row in rows]
     weight = np.sqrt([1 / sets.count(name) for name in sets])[:, None]
-    design = np.column_stack([np.ones(len(rows)), [row.separation for row in rows]])
+    separation = np.array([row.separation for row in rows], np.float64)
+    design = np.column_stack([np.ones(len(rows)), separation])
     gains = np.array([(row.in_group - 1 / row.n) / (1 - 1 / row.n) for row in rows])[:, None]
     line = np.linalg.lstsq(design * weight, gains * weight, rcond=None)[0].ravel()
     return float(round(line[0], 2)), float(round(line[1], 2))

@@ -174,11 +174,10 @@ def test_training_writes_a_head_that_can_be_split(
     pytest.importorskip("torch")
     from benchmarks.real import train
 
-    monkeypatch.setattr(train, "TRAINED", tmp_path)
     monkeypatch.setattr(train, "N_STEPS", 3)
-    motion = made_motion()
-    about = train.make_head(motion, 0)
-    model = RealHead(tmp_path / "spar-sides-0.npz")
+    motion, path = made_motion(), tmp_path / "spar-sides-0.npz"
+    about = train.make_head(motion, 0, path)
+    model = RealHead(path)
     assert model.about == about
     assert len(about["collapsed"]) == 2
     assert sorted(about["collapsed"] + train.choose_collapsed(motion, 1)) == sorted(motion.groups)

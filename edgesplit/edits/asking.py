@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgesplit._threads import single_threaded_blas
 from edgesplit._types import Float64, Int64
 from edgesplit.edits.answers import near_labelled
 from edgesplit.edits.naming import check_features, name_subcategories, read_answers
@@ -38,6 +39,7 @@ N_CANDIDATES = 256
 """Clips of which the first middles are taken."""
 
 
+@single_threaded_blas
 def choose_clips(
     head: Head,
     name: str,

@@ -28,12 +28,12 @@ from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
 __all__ = ["MIN_GAIN", "MIN_TRUST", "Decision", "Start", "decide", "warn_of_clips", "warn_of_flips"]
 
-MIN_GAIN = 0.2
+MIN_GAIN = 0.22
 """A split that is expected to gain less, where guessing gains 0 and always right 1, is not made
 without being asked twice. It tells splits that fail from others best, on Motion-Split's development
 backbones and on real motion, each set counting alike (`benchmarks.quality.expectation`)."""
 
-MIN_TRUST = 0.55
+MIN_TRUST = 0.5
 """Trust that texts want where clips say nothing; fitted alike."""
 
 MAX_LISTED = 4

@@ -30,12 +30,15 @@ from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node, Provenance
-from edgesplit.heads.statistics import MAX_SAMPLE, MIN_CLASS_CLIPS, Statistics, spread
+from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics, spread
 
 __all__ = ["Answer", "ClassClips", "SplitProblem", "find_given", "pose_problem"]
 
 MAX_LABELS = 1000
 """Labels of the head that a rule learns from, besides the groups: each costs an embedding."""
+
+MAX_CLIPS = 512
+"""Unlabelled clips of the class that rows are fitted to: more cost time and tell little."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +145,7 @@ def pose_problem(
     if len(given):
         mine = given[find_given(head, column, given)].astype(np.float64)
         if len(mine) >= MIN_CLASS_CLIPS:
-            some = mine[spread(len(mine), MAX_SAMPLE)]
+            some = mine[spread(len(mine), MAX_CLIPS)]
             clips = ClassClips(some, mine.mean(axis=0), len(mine))
         statistics = statistics or Statistics.from_features(head, given)
     labelled = [*place_shots(request.shots or {}, subcategories, head.dim)]
