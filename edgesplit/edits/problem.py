@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,7 @@ from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem, member
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import FeatureSpaceError
 from edgesplit.heads.head import Head
-from edgesplit.heads.labels import LabelTree, Node, Provenance
+from edgesplit.heads.labels import DIGEST_DIGITS, LabelTree, Node, Provenance
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics, spread
 
 __all__ = ["Answer", "ClassClips", "SplitProblem", "find_given", "pose_problem"]
@@ -63,6 +64,11 @@ class Answer:
     """Place of the subcategory that it shows; -1 if it shows none of them."""
     feature: Float32
     """`(dim,)`."""
+
+    @property
+    def digest(self) -> str:
+        """Which clip it is: 16 hex digits of the sha256 of its feature's float32 bytes."""
+        return hashlib.sha256(self.feature.astype("<f4").tobytes()).hexdigest()[:DIGEST_DIGITS]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

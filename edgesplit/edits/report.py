@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -45,7 +44,7 @@ class AnswerReport:
     clip: int
     """Its place in `SplitRequest.features`."""
     digest: str
-    """Of its feature: the first 16 hex digits of the sha256 of its float32 bytes."""
+    """See `edgesplit.edits.problem.Answer.digest`."""
     answer: str
     """The modifier of the subcategory that it shows; empty if it shows none of them."""
     by_text: str
@@ -175,7 +174,7 @@ def _report_shots(problem: SplitProblem, fit: AnswerFit | None) -> ShotReport | 
         answers=tuple(
             AnswerReport(
                 clip=answer.clip,
-                digest=hashlib.sha256(answer.feature.astype("<f4").tobytes()).hexdigest()[:16],
+                digest=answer.digest,
                 answer=names[answer.subcategory],
                 by_text=names[by_text],
             )

@@ -85,10 +85,14 @@ def _grow(problem: SplitProblem, zero_shot: ZeroShot, fitted: FittedRows) -> Hea
     """The head with the new rows below the class."""
     head, nodes, n = problem.head, list(problem.tree), len(problem.subcategories)
     nodes[problem.column] = replace(nodes[problem.column], temperature=fitted.temperature)
+    asked: list[list[str]] = [[] for _ in range(n)]
+    for answer in problem.answers:
+        if answer.subcategory >= 0:
+            asked[answer.subcategory].append(answer.digest)
     nodes[-n:] = [
-        replace(node, provenance=Provenance(zero_shot.rule, sources, len(clips)))
-        for node, sources, clips in zip(
-            nodes[-n:], zero_shot.sources, problem.labelled, strict=True
+        replace(node, provenance=Provenance(zero_shot.rule, sources, len(clips), tuple(digests)))
+        for node, sources, clips, digests in zip(
+            nodes[-n:], zero_shot.sources, problem.labelled, asked, strict=True
         )
     ]
     return Head(

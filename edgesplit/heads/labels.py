@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +20,15 @@ from typing import Literal, get_args
 from edgesplit.errors import EditError, HeadError, LabelError
 from edgesplit.heads.label_text import check_label, words
 
-__all__ = ["COMPOSITIONS", "Composition", "LabelTree", "Node", "Provenance", "Source"]
+__all__ = [
+    "COMPOSITIONS",
+    "DIGEST_DIGITS",
+    "Composition",
+    "LabelTree",
+    "Node",
+    "Provenance",
+    "Source",
+]
 
 Composition = Literal["gated", "flat"]
 COMPOSITIONS: tuple[Composition, ...] = get_args(Composition)
@@ -27,6 +36,9 @@ EXPORTED = "export"
 MIN_KNOWN = 5
 """Labelled clips from which later splits may learn from a row. They never learn from a row that was
 made from text alone, since errors would add up."""
+DIGEST_DIGITS = 16
+"""Of a clip that a person was asked about."""
+_DIGEST = re.compile(f"[0-9a-f]{{{DIGEST_DIGITS}}}")
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
 """Beyond these, float32 scores overflow, or the padding of a graph's segments gains weight."""
 
@@ -58,6 +70,13 @@ class Provenance:
     """The known labels it was made from, the largest share first."""
     n_clips: int = 0
     """Labelled clips that it was fitted to."""
+    asked: tuple[str, ...] = ()
+    """Digests of the clips among them that a person was asked about; see
+    `edgesplit.edits.problem.Answer.digest`."""
+
+    def __post_init__(self) -> None:
+        if not all(_DIGEST.fullmatch(digest) for digest in self.asked):
+            raise HeadError("The digest of a clip that was asked about is damaged.")
 
     @property
     def known(self) -> bool:

@@ -174,6 +174,8 @@ def _write_node(node: Node) -> dict[str, Any]:
         ]
     if node.provenance.n_clips:
         content["clips"] = node.provenance.n_clips
+    if node.provenance.asked:
+        content["asked"] = [*node.provenance.asked]
     return content
 
 
@@ -191,7 +193,10 @@ def _read_node(content: Mapping[str, Any]) -> Node:
         composition=content.get("composition"),
         temperature=float(content.get("temperature", 1.0)),
         provenance=Provenance(
-            str(content.get("rule", Provenance().rule)), sources, int(content.get("clips", 0))
+            str(content.get("rule", Provenance().rule)),
+            sources,
+            int(content.get("clips", 0)),
+            tuple(map(str, content.get("asked", []))),
         ),
     )
 
