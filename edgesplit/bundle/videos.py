@@ -85,7 +85,7 @@ def read_clips(
 
 
 def read_features(file: Path, bundle: Bundle) -> Features:
-    """Return what `edgesplit features -o` wrote, or the rows of an npy file, named 0, 1, 2, …
+    """Return what `edgesplit features -o` wrote, or the rows of an npy file, named by their number.
 
     Raises:
         ClipError: the file cannot be read, or its features are not of this bundle's backbone.

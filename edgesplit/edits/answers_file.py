@@ -90,7 +90,9 @@ def load_answers(
                 raise EditError(f"{file}, line {rows.line_num}: {error}") from error
             answers[clip], lines[clip] = answer, rows.line_num
     except csv.Error as error:
-        raise EditError(f"{file}, line {rows.line_num}: it is not CSV ({error}). {_FORM}") from error
+        raise EditError(
+            f"{file}, line {rows.line_num}: it is not CSV ({error}). {_FORM}"
+        ) from error
     if not header:
         raise EditError(f"{file} is empty. {_FORM}")
     return answers
