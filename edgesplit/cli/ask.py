@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,23 +25,18 @@ from edgesplit.cli.replies import Key, keys_text, read_reply
 from edgesplit.cli.splits import (
     check_output,
     class_options,
-    parse_into,
     publish_edit,
+    read_split,
     split_options,
 )
-from edgesplit.errors import ClipError, DoubtfulSplitError, EditError
-from edgesplit.heads.labels import Composition
+from edgesplit.errors import ClipError, EditError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgesplit.backbone.features import Features
     from edgesplit.bundle.bundle import Bundle
+    from edgesplit.bundle.questions import Questions
     from edgesplit.edits.edit import Edit
-    from edgesplit.edits.groups import Taxonomy
-    from edgesplit.edits.naming import Subcategories
-    from edgesplit.edits.report import Report
-    from edgesplit.edits.request import SplitRequest
 
 __all__ = ["ask"]
 
@@ -91,14 +87,11 @@ def ask(
     resume_path: Path | None,
     list_only: bool,
     sheet: Path | None,
-    rule: str,
-    composition: Composition,
-    like: str | None,
-    taxonomy_path: Path | None,
-    accept_doubt: bool,
     bundle_path: Path | None,
+    dry_run: bool,
+    output: Path | None,
     as_json: bool,
-    **output: Any,
+    **choices: Any,
 ) -> None:
     """Split a class after a few questions.
 
@@ -109,74 +102,50 @@ def ask(
     \b
     Example:
         edgesplit ask --class pushing --into left,right --from clips/
-        edgesplit ask --class pushing --into left,right --from clips/ --answers ask-pushing.csv
+        edgesplit ask --class pushing --into left,right --from clips/ --answers answers.csv
     """
+    from edgesplit.bundle.questions import Questions, class_label
     from edgesplit.bundle.videos import read_clips
-    from edgesplit.edits.groups import load_taxonomy
-    from edgesplit.edits.request import SplitRequest
 
     if answers_path and resume_path:
         raise click.UsageError("--resume asks, --answers does not: leave one of them out.")
-    check_output(**output)
-    request = SplitRequest(parse_into(into), rule, composition, like, accept_doubt=accept_doubt)
-    taxonomy = load_taxonomy(taxonomy_path) if taxonomy_path else None
-    bundle, out = open_bundle(bundle_path), notes() if as_json else console()
-    label, subcategories = _name(bundle, name, request)
-    stem = f"ask-{_slug(label)}"
-    file = answers_path or resume_path
-    if file is None and Path(f"{stem}.csv").exists():  # said before minutes of work
-        raise EditError(
-            f"{stem}.csv exists already. Go on with --resume {stem}.csv, take its answers with "
-            f"--answers {stem}.csv, or remove it."
-        )
+    check_output(dry_run=dry_run, output=output)
+    request, taxonomy = read_split(into, **choices)
+    bundle, known = open_bundle(bundle_path), answers_path or resume_path
+    stem = f"ask-{_slug(class_label(bundle, name))}"
+    file = known or _new_file(Path(f"{stem}.csv"))
     with progress("clips") as on_clip:
         clips = read_clips(source, bundle, on_clip)
-    asking = _Asking(
-        bundle=bundle,
-        label=label,
-        subcategories=subcategories,
-        request=replace(request, features=clips.matrix),
-        taxonomy=taxonomy,
-        clips=clips,
-        folders=_folders(source, videos),
-        file=file or Path(f"{stem}.csv"),
-        sheet=sheet or Path(f"{stem}.html"),
-        out=out,
-    )
-    if file is not None:
-        asking.load()
-    _ = asking.before  # refuses what cannot be split at all, before anybody is asked
+    questions = Questions(bundle, name, request, clips, file, taxonomy=taxonomy)
+    if known:
+        questions.load()
+    page = _Page(sheet or Path(f"{stem}.html"), _folders(source, videos), questions)
     if list_only:
-        _list(asking, as_json)
+        _list(questions, page, as_json)
         return
-    if answers_path is None and not _interview(asking, as_json):
-        print_stop(asking, as_json)
+    out = notes() if as_json else console()
+    if answers_path is None and not _interview(questions, page, out, as_json):
         return
-    told = answers_path is None  # the account was printed after each round
-    more = asking.find_more() if answers_path and sheet else []
-    if more:
-        asking.show(more, quietly=True)
-    publish_edit(
-        bundle,
-        lambda _: asking.split(),
-        as_json=as_json,
-        describe=asking.describe,
-        show=show_edit if told else asking.show_all,
-        **output,
-    )
+    told = answers_path is None  # there was an account after each round
+    next_page = page if sheet and not told else None
+    _publish(bundle, questions, told, next_page, dry_run=dry_run, output=output, as_json=as_json)
 
 
-def _name(bundle: Bundle, name: str, request: SplitRequest) -> tuple[str, Subcategories]:
-    """The class's label and its subcategories."""
-    from edgesplit.edits.answers_file import check_modifiers
-    from edgesplit.edits.naming import name_subcategories
+def _publish(
+    bundle: Bundle, questions: Questions, told: bool, next_page: _Page | None, **output: Any
+) -> None:
+    """Split by the answers, as `publish_edit` does; say what they did unless that was told."""
 
-    tree = bundle.head().tree
-    label = tree[tree.find_first(name, tree.leaves, tree.inner)].label
-    taken = {node.label.casefold() for node in tree}
-    subcategories = name_subcategories(label, request.into, taken)
-    check_modifiers(subcategories)
-    return label, subcategories
+    def describe(edit: Edit) -> dict[str, Any]:
+        return _describe(questions, edit, next_page)
+
+    def show(out: Console, edit: Edit, outcome: str, calibrated: bool) -> None:
+        if not told:
+            pays = questions.pays(edit.report)
+            show_account(out, questions.names, questions.before, edit.report, pays)
+        show_edit(out, edit, outcome, calibrated)
+
+    publish_edit(bundle, lambda _: questions.split(), describe=describe, show=show, **output)
 
 
 def _slug(label: str) -> str:
@@ -185,132 +154,42 @@ def _slug(label: str) -> str:
     return "-".join(words(label))[:60]
 
 
+def _new_file(path: Path) -> Path:
+    """The path, which must be free; said before minutes of work."""
+    if path.exists():
+        raise EditError(
+            f"{path} exists already. Go on with --resume {path}, take its answers with "
+            f"--answers {path}, or remove it."
+        )
+    return path
+
+
 def _folders(source: Path, videos: Path | None) -> list[Path]:
     if videos is not None:
         return [videos]
     return [source] if source.is_dir() else [source.parent, Path()]
 
 
-@dataclass(eq=False)
-class _Asking:
-    """What is asked, of which clips, and what was said so far."""
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Where clips are shown, and where their videos are."""
 
-    bundle: Bundle
-    label: str
-    subcategories: Subcategories
-    request: SplitRequest
-    """With features, without answers."""
-    taxonomy: Taxonomy | None
-    clips: Features
-    folders: list[Path]
-    """Where videos are looked for, by the clips' names."""
-    file: Path
-    sheet: Path
-    out: Console
-    answers: dict[str, str] = field(default_factory=dict)
-    """As in the file; an empty text where there is no answer yet."""
-    _before: Report | None = None
-
-    def __post_init__(self) -> None:
-        self.names = [*self.clips.places]
-        self.modifiers = [modifier for _, modifier in self.subcategories]
-
-    def load(self) -> None:
-        from edgesplit.edits.answers_file import load_answers
-
-        self.answers = load_answers(self.file, self.clips.places, self.subcategories)
-
-    def save(self) -> None:
-        from edgesplit.edits.answers_file import save_answers
-
-        save_answers(self.file, self.answers)
-
-    @property
-    def pending(self) -> list[str]:
-        """Clips that were chosen and have no answer yet."""
-        return [name for name, answer in self.answers.items() if not answer]
-
-    @property
-    def n_answered(self) -> int:
-        """Answers that say something."""
-        from edgesplit.edits.answers_file import CANNOT_TELL
-
-        return sum(bool(answer) and answer != CANNOT_TELL for answer in self.answers.values())
-
-    @property
-    def before(self) -> Report:
-        """Of the split by texts and unlabelled clips alone."""
-        if self._before is None:
-            request = replace(self.request, accept_doubt=True)
-            edit = self.bundle.split_class(self.label, request, taxonomy=self.taxonomy)
-            self._before = edit.report
-        return self._before
-
-    def split(self, *, accept_doubt: bool = False) -> Edit:
-        """The split with all answers."""
-        from edgesplit.edits.answers_file import place_answers
-
-        answers = place_answers(self.answers, self.clips.places, self.file)
-        request = replace(
-            self.request,
-            answers=answers,
-            accept_doubt=accept_doubt or self.request.accept_doubt,
-        )
-        return self.bundle.split_class(self.label, request, taxonomy=self.taxonomy)
-
-    def preview(self) -> Report:
-        """The report of `split`, in doubt or not."""
-        try:
-            return self.split().report
-        except DoubtfulSplitError:
-            return self.split(accept_doubt=True).report
-
-    def pays(self, report: Report) -> bool:
-        """Whether another answer is worth asking for."""
-        from edgesplit.edits.asking import MOST_ROUNDS, pays
-
-        return self.n_answered < MOST_ROUNDS * len(self.modifiers) and pays(report)
-
-    def choose(self) -> list[str]:
-        """Clips to ask about next: one for each subcategory; those chosen before come first."""
-        from edgesplit.edits.answers_file import CANNOT_TELL, place_answers
-        from edgesplit.edits.asking import MOST_ROUNDS
-
-        if self.pending:
-            return self.pending
-        n = len(self.modifiers)
-        if self.n_answered:
-            n = min(n, max(MOST_ROUNDS * n - self.n_answered, 1))
-        # What nobody can tell is not asked again.
-        names = [name for name in self.names if self.answers.get(name) != CANNOT_TELL]
-        places = {name: place for place, name in enumerate(names)}
-        answers = place_answers(self.answers, places, self.file) if self.n_answered else {}
-        request = replace(self.request, features=self.clips.pick(names), answers=answers)
-        chosen = self.bundle.choose_clips(self.label, request, self.clips.pick(names), n)
-        return [names[place] for place in chosen]
-
-    def find_more(self) -> list[str]:
-        """Clips to ask about next where that pays; none where no clip is left."""
-        if not self.pays(self.preview()):
-            return []
-        try:
-            return self.choose()
-        except EditError:
-            return []
-
-    def show(self, names: list[str], *, quietly: bool = False) -> list[Card]:
-        """Write the sheet of clips, and print them unless `quietly`."""
-        cards = [self._card(number, name) for number, name in enumerate(names, start=1)]
-        write_sheet(self.sheet, self.title, self.modifiers, cards)
-        if not quietly:
-            show_cards(self.out, cards)
-            self.out.print(f"{self.sheet.resolve().as_uri()} shows them", markup=False)
-        return cards
+    path: Path
+    folders: Sequence[Path]
+    """Searched for videos, by the clips' names."""
+    questions: Questions
 
     @property
     def title(self) -> str:
         """What is asked."""
-        return f"{self.label}: {', '.join(self.modifiers[:-1])} or {self.modifiers[-1]}?"
+        *first, last = self.questions.modifiers
+        return f"{self.questions.label}: {', '.join(first)} or {last}?"
+
+    def show(self, names: Sequence[str]) -> list[Card]:
+        """Write the page of some clips."""
+        cards = [self._card(number, name) for number, name in enumerate(names, start=1)]
+        write_sheet(self.path, self.title, self.questions.modifiers, cards)
+        return cards
 
     def _card(self, number: int, name: str) -> Card:
         from edgesplit.video.previews import read_preview, read_seconds
@@ -330,125 +209,82 @@ class _Asking:
         there = (folder / name for folder in self.folders)
         return next((path for path in there if path.is_file()), None)
 
-    def describe(self, edit: Edit) -> dict[str, Any]:
-        """What `ask --json` adds to what `edit --json` says."""
-        shots = edit.report.shots
-        by_text = {self.names[a.clip]: a.by_text for a in shots.answers} if shots else {}
-        more = self.find_more()
-        return {
-            "expected_before": self.before.expected,
-            "answers": [
-                {"clip": name, "answer": answer, "by_text": by_text.get(name)}
-                for name, answer in self.answers.items()
-                if answer
-            ],
-            "answers_file": str(self.file),
-            "pays": bool(more),
-            "next": more,
-        }
 
-    def show_all(self, out: Console, edit: Edit, outcome: str, calibrated: bool) -> None:
-        """Print what the answers did, then the edit."""
-        pays = self.pays(edit.report)
-        show_account(out, self.names, self.before, edit.report, pays)
-        if pays:
-            out.print("  --list with the same options chooses the clips for it")
-        show_edit(out, edit, outcome, calibrated)
-
-
-def _list(asking: _Asking, as_json: bool) -> None:
-    """Choose clips, write the sheet and the file; print the paths."""
-    names = asking.choose()
-    cards = asking.show(names, quietly=True)
-    for name in names:
-        asking.answers.setdefault(name, "")
-    asking.save()
+def _list(questions: Questions, page: _Page, as_json: bool) -> None:
+    """Choose clips, write the page and the file; print the paths."""
+    names = questions.choose()
+    cards = page.show(names)
+    questions.add(names)
     if as_json:
         content = [
             {"clip": card.name, "path": card.path and str(card.path), "seconds": card.seconds}
             for card in cards
         ]
-        files = {"answers_file": str(asking.file), "sheet": str(asking.sheet)}
+        files = {"answers_file": str(questions.file), "sheet": str(page.path)}
         print_json({"next": content, **files, "published": False})
         return
     for card in cards:
         click.echo(place_text(card))
     click.echo(
-        f"{asking.sheet} shows them; write what they show into {asking.file}, then the same "
-        f"command with --answers {asking.file} instead of --list",
+        f"{page.path} shows them. Write what they show into {questions.file}, then type the same "
+        f"with --answers {questions.file} instead of --list.",
         err=True,
     )
 
 
-def print_stop(asking: _Asking, as_json: bool) -> None:
-    """Say that nothing is lost, and how to go on."""
-    n = asking.n_answered
-    click.echo(
-        f"Nothing was changed. {asking.file} has {n} answer{'s' * (n != 1)}; the same command with "
-        f"--resume {asking.file} goes on, with --answers {asking.file} splits by them.",
-        err=True,
-    )
-    if as_json:
-        answers = [{"clip": c, "answer": a} for c, a in asking.answers.items() if a]
-        print_json(
-            {
-                "answers": answers,
-                "answers_file": str(asking.file),
-                "next": asking.pending,
-                "published": False,
-            }
-        )
-
-
-def _interview(asking: _Asking, as_json: bool) -> bool:
+def _interview(questions: Questions, page: _Page, out: Console, as_json: bool) -> bool:
     """Ask, round after round, while it pays; False if somebody stops it."""
-    asking.save()
+    questions.save()
     try:
-        return _ask_rounds(asking, as_json)
+        if _ask_rounds(questions, page, out, as_json):
+            return True
     except click.Abort:
         click.echo(err=True)
-        print_stop(asking, as_json=False)
+        _say_how_to_go_on(questions)
         raise
+    _say_how_to_go_on(questions)
+    if as_json:
+        said = _answers(questions, {})
+        about = {"answers_file": str(questions.file), "next": questions.pending}
+        print_json({"answers": said, **about, "published": False})
+    return False
 
 
-def _ask_rounds(asking: _Asking, as_json: bool) -> bool:
-    out = asking.out
-    n_class = len(asking.before.rows)
-    out.print(f"{asking.title}  ({keys_text(asking.modifiers)})", markup=False)
+def _ask_rounds(questions: Questions, page: _Page, out: Console, as_json: bool) -> bool:
+    out.print(f"{page.title}  ({keys_text(questions.modifiers)})", markup=False)
     while True:
-        if asking.n_answered and not asking.pending:
-            report = asking.preview()
-            pays = asking.pays(report)
-            show_account(out, asking.names, asking.before, report, pays)
-            if not pays or not click.confirm(
-                f"Go on with up to {n_class} more clips?", default=True, err=as_json
-            ):
+        if questions.n_answered and not questions.pending:
+            report = questions.preview()
+            pays = questions.pays(report)
+            show_account(out, questions.names, questions.before, report, pays)
+            if not pays or not click.confirm("Go on?", default=True, err=as_json):
                 return True
         try:
-            names = asking.choose()
+            names = questions.choose()
         except EditError:
-            if not asking.n_answered:
+            if not questions.n_answered:
                 raise
             out.print("There is no clip of the class left to ask about.")
             return True
-        for name in names:
-            asking.answers.setdefault(name, "")
-        asking.save()
-        if not _ask_round(asking, asking.show(names), as_json):
+        questions.add(names)
+        cards = page.show(names)
+        show_cards(out, cards)
+        out.print(f"{page.path.resolve().as_uri()} shows them", markup=False)
+        if not _ask_round(questions, cards, as_json):
             return False
 
 
-def _ask_round(asking: _Asking, cards: list[Card], as_json: bool) -> bool:
+def _ask_round(questions: Questions, cards: list[Card], as_json: bool) -> bool:
     """Ask about each clip, saving every answer at once; False if somebody stops it."""
-    place = 0
+    place, modifiers = 0, questions.modifiers
     while place < len(cards):
         card = cards[place]
-        length = ", ".join(filter(None, (place_text(card), seconds_text(card))))
-        said = asking.answers[card.name] or None
-        text = click.prompt(f"clip {card.number} ({length})", default=said, err=as_json)
-        reply = read_reply(text, asking.modifiers)
+        about = ", ".join(filter(None, (place_text(card), seconds_text(card))))
+        said = questions.answers[card.name] or None
+        text = click.prompt(f"clip {card.number} ({about})", default=said, err=as_json)
+        reply = read_reply(text, modifiers)
         if reply is None:
-            click.echo(f"{text!r} is none of: {keys_text(asking.modifiers)}", err=True)
+            click.echo(f"{text!r} is none of: {keys_text(modifiers)}", err=True)
         elif reply is Key.STOP:
             return False
         elif reply is Key.BACK:
@@ -456,7 +292,40 @@ def _ask_round(asking: _Asking, cards: list[Card], as_json: bool) -> bool:
                 click.echo("This is the first clip of the round.", err=True)
             place = max(place - 1, 0)
         else:
-            asking.answers[card.name] = str(reply)
-            asking.save()
+            questions.answer(card.name, str(reply))
             place += 1
     return True
+
+
+def _say_how_to_go_on(questions: Questions) -> None:
+    """Say that nothing is lost."""
+    n, file = questions.n_answered, questions.file
+    click.echo(
+        f"Nothing was changed. {file} has {n} answer{'s' * (n != 1)}; the same command with "
+        f"--resume {file} goes on, with --answers {file} splits by them.",
+        err=True,
+    )
+
+
+def _answers(questions: Questions, by_text: dict[str, str]) -> list[dict[str, str | None]]:
+    return [
+        {"clip": name, "answer": answer, "by_text": by_text.get(name)}
+        for name, answer in questions.answers.items()
+        if answer
+    ]
+
+
+def _describe(questions: Questions, edit: Edit, page: _Page | None) -> dict[str, Any]:
+    """What `ask --json` adds to what `edit --json` says; writes the page of the next clips."""
+    shots, names = edit.report.shots, questions.names
+    by_text = {names[told.clip]: told.by_text for told in shots.answers} if shots else {}
+    more = questions.find_more(edit.report)
+    if more and page is not None:
+        page.show(more)
+    return {
+        "expected_before": questions.before.expected,
+        "answers": _answers(questions, by_text),
+        "answers_file": str(questions.file),
+        "pays": bool(more),
+        "next": more,
+    }

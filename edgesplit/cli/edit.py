@@ -10,14 +10,13 @@ import click
 
 from edgesplit.cli.options import FILE, FOLDER, bundle_options, open_bundle, output_options
 from edgesplit.cli.render.console import progress
-from edgesplit.cli.splits import class_options, parse_into, publish_edit, split_options
-from edgesplit.heads.labels import Composition
+from edgesplit.cli.splits import class_options, publish_edit, read_split, split_options
 
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.edits.edit import Edit
     from edgesplit.edits.plan import Plan
-    from edgesplit.edits.plan_file import Questions
+    from edgesplit.edits.plan_file import AnsweredClips
     from edgesplit.edits.request import Shots, SplitRequest
 
 __all__ = ["drop", "edit", "merge", "rename"]
@@ -45,14 +44,12 @@ def edit(
     name: str | None,
     into: tuple[str, ...],
     plan_path: Path | None,
-    rule: str,
-    composition: Composition,
-    like: str | None,
-    taxonomy_path: Path | None,
     shots_path: Path | None,
-    accept_doubt: bool,
     bundle_path: Path | None,
-    **output: Any,
+    dry_run: bool,
+    output: Path | None,
+    as_json: bool,
+    **choices: Any,
 ) -> None:
     """Split a class, or the classes of a plan.
 
@@ -63,18 +60,13 @@ def edit(
         edgesplit edit --class pushing --into left,right
         edgesplit edit --plan splits.yaml
     """
-    from edgesplit.edits.groups import load_taxonomy
-    from edgesplit.edits.request import SplitRequest
-
-    subcategories = parse_into(into)
+    request, taxonomy = read_split(into, **choices)
     if plan_path and (name is not None or into or shots_path):
         raise click.UsageError(
             "--plan names classes, subcategories and clips: leave out --class, --into and --shots."
         )
     if not plan_path and (name is None or not into):
         raise click.UsageError("Give --class and --into, or --plan.")
-    request = SplitRequest(subcategories, rule, composition, like, accept_doubt=accept_doubt)
-    taxonomy = load_taxonomy(taxonomy_path) if taxonomy_path else None
 
     def split(bundle: Bundle) -> Edit:
         if plan_path:
@@ -82,7 +74,7 @@ def edit(
         shots = _read_shots(shots_path, bundle) if shots_path else None
         return bundle.split_class(str(name), replace(request, shots=shots), taxonomy=taxonomy)
 
-    publish_edit(open_bundle(bundle_path), split, **output)
+    publish_edit(open_bundle(bundle_path), split, dry_run=dry_run, output=output, as_json=as_json)
 
 
 def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
@@ -93,20 +85,20 @@ def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
     requests = {
         name: replace(request, shots=shots.get(name)) for name, request in plan.requests.items()
     }
-    for name, questions in plan.questions.items():
-        requests[name] = _read_answers(questions, requests[name], bundle)
+    for name, answered in plan.answered.items():
+        requests[name] = _read_answers(answered, requests[name], bundle)
     return requests
 
 
-def _read_answers(questions: Questions, request: SplitRequest, bundle: Bundle) -> SplitRequest:
+def _read_answers(answered: AnsweredClips, request: SplitRequest, bundle: Bundle) -> SplitRequest:
     from edgesplit.bundle.videos import read_clips
     from edgesplit.edits.answers_file import load_answers, place_answers
 
     with progress("clips") as on_clip:
-        clips = read_clips(questions.clips, bundle, on_clip)
+        clips = read_clips(answered.clips, bundle, on_clip)
     # The class may be one that the plan makes: the split itself knows its subcategories.
-    said = load_answers(questions.answers, clips.places)
-    answers = place_answers(said, clips.places, questions.answers)
+    said = load_answers(answered.answers, clips.places)
+    answers = place_answers(said, clips.places, answered.answers)
     return replace(request, features=clips.matrix, answers=answers)
 
 

@@ -15,20 +15,21 @@ from edgesplit.cli.render.console import print_result, short
 from edgesplit.cli.render.edits import show_edit
 from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.errors import LabelError
-from edgesplit.heads.labels import COMPOSITIONS
+from edgesplit.heads.labels import COMPOSITIONS, Composition
 
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.edits.edit import Edit
-    from edgesplit.edits.request import Into
+    from edgesplit.edits.groups import Taxonomy
+    from edgesplit.edits.request import Into, SplitRequest
 
-__all__ = ["check_output", "class_options", "parse_into", "publish_edit", "split_options"]
+__all__ = ["check_output", "class_options", "publish_edit", "read_split", "split_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def class_options(*, required: bool) -> Callable[[Command], Command]:
-    """Add --class and --into, for `parse_into`."""
+    """Add --class and --into, for `read_split`."""
 
     def add(command: Command) -> Command:
         name = click.option(
@@ -52,7 +53,7 @@ def class_options(*, required: bool) -> Callable[[Command], Command]:
 
 
 def split_options(command: Command) -> Command:
-    """Add --rule, --composition, --like, --taxonomy and --accept-doubt."""
+    """Add --rule, --composition, --like, --taxonomy and --accept-doubt, for `read_split`."""
     options = (
         click.option(
             "--rule",
@@ -90,7 +91,26 @@ def split_options(command: Command) -> Command:
     return command
 
 
-def parse_into(values: tuple[str, ...]) -> Into:
+def read_split(
+    into: tuple[str, ...],
+    *,
+    rule: str,
+    composition: Composition,
+    like: str | None,
+    taxonomy_path: Path | None,
+    accept_doubt: bool,
+) -> tuple[SplitRequest, Taxonomy | None]:
+    """What `class_options` and `split_options` ask for."""
+    from edgesplit.edits.groups import load_taxonomy
+    from edgesplit.edits.request import SplitRequest
+
+    subcategories = _parse_into(into)
+    taxonomy = load_taxonomy(taxonomy_path) if taxonomy_path else None
+    request = SplitRequest(subcategories, rule, composition, like, accept_doubt=accept_doubt)
+    return request, taxonomy
+
+
+def _parse_into(values: tuple[str, ...]) -> Into:
     """CSV texts, or a mapping if every one is LABEL=MODIFIER."""
     try:
         texts = [
@@ -146,9 +166,8 @@ def publish_edit(
     check_output(dry_run=dry_run, output=output)
     start = time.perf_counter()
     edit = make(bundle)
-    done = time.perf_counter()
-    edit_ms, publish_ms = 1000 * (done - start), None
-    more = {} if describe is None else describe(edit)  # before the class is another
+    edit_ms, publish_ms = 1000 * (time.perf_counter() - start), None
+    more = {} if describe is None else describe(edit)  # while the class is as it was
     if dry_run:
         bundle.check(edit)
         outcome = "not published (dry run)"

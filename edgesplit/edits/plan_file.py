@@ -31,7 +31,7 @@ from edgesplit.heads.labels import COMPOSITIONS
 from edgesplit.storage.files import map_os_errors
 from edgesplit.storage.text_file import decode_text
 
-__all__ = ["MAX_BYTES", "PlanFile", "Questions", "load_plan"]
+__all__ = ["MAX_BYTES", "AnsweredClips", "PlanFile", "load_plan"]
 
 MAX_BYTES = 2**17
 """Of a plan file: more than a thousand splits, read in about a second."""
@@ -42,7 +42,7 @@ _YES_NO = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
+class AnsweredClips:
     """What was said of clips, and where they are."""
 
     answers: Path
@@ -59,7 +59,7 @@ class PlanFile:
     """By class, in order; without shots and answers."""
     shot_folders: dict[str, Path]
     """By class: the folder of its labelled clips, where it names one; see `read_shots`."""
-    questions: dict[str, Questions] = field(default_factory=dict)
+    answered: dict[str, AnsweredClips] = field(default_factory=dict)
     """By class: its answers, where it names some."""
 
 
@@ -81,7 +81,7 @@ def load_plan(path: str | Path, defaults: SplitRequest | None = None) -> PlanFil
         raise EditError(f"{file} {what}. {_FORM}")
     requests: dict[str, SplitRequest] = {}
     folders: dict[str, Path] = {}
-    questions: dict[str, Questions] = {}
+    answered: dict[str, AnsweredClips] = {}
     for name, wanted in content.items():
         try:
             choices = _choices(wanted)
@@ -90,13 +90,13 @@ def load_plan(path: str | Path, defaults: SplitRequest | None = None) -> PlanFil
             if "shots" in choices:
                 folders[name] = _folder(file.parent / choices.pop("shots"))
             if "answers" in choices:
-                questions[name] = _questions(
+                answered[name] = _answered(
                     file.parent / choices.pop("answers"), file.parent / choices.pop("from")
                 )
         except EditError as error:
             raise EditError(f"{file}, {name!r}: {error}") from error
         requests[name] = replace(defaults or SplitRequest(()), **choices)
-    return PlanFile(requests, folders, questions)
+    return PlanFile(requests, folders, answered)
 
 
 class _Loader(yaml.BaseLoader):
@@ -175,12 +175,12 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _questions(answers: Path, clips: Path) -> Questions:
+def _answered(answers: Path, clips: Path) -> AnsweredClips:
     if not answers.is_file():
         raise EditError(f"there is no file {answers}, which answers names.")
     if not clips.exists():
         raise EditError(f"there is no folder or file {clips}, which from names.")
-    return Questions(answers, clips)
+    return AnsweredClips(answers, clips)
 
 
 def _nearest(text: str, known: Collection[str]) -> str:

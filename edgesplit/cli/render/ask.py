@@ -71,7 +71,7 @@ def show_account(
     )
     if shots.neither_share or shots.n_neither:
         out.print(
-            f"  {100 * shots.neither_share:.0f} % of the class's clips look like the clips of neither"
+            f"  {100 * shots.neither_share:.0f} % of the class's clips look like those of neither"
         )
     unseen = [row.modifier for row, n in zip(report.rows, shots.clips, strict=True) if not n]
     if unseen:
