@@ -253,11 +253,12 @@ def _interview(questions: Questions, page: _Page, out: Console, as_json: bool) -
 def _ask_rounds(questions: Questions, page: _Page, out: Console, as_json: bool) -> bool:
     out.print(f"{page.title}  ({keys_text(questions.modifiers)})", markup=False)
     while True:
-        if questions.n_answered and not questions.pending:
+        again = questions.n_answered and not questions.pending
+        if again:
             report = questions.preview()
             pays = questions.pays(report)
             show_account(out, questions.names, questions.before, report, pays)
-            if not pays or not click.confirm("Go on?", default=True, err=as_json):
+            if not pays:
                 return True
         try:
             names = questions.choose()
@@ -265,6 +266,9 @@ def _ask_rounds(questions: Questions, page: _Page, out: Console, as_json: bool) 
             if not questions.n_answered:
                 raise
             out.print("There is no clip of the class left to ask about.")
+            return True
+        more = f"Ask about {len(names)} more clip{'s' * (len(names) > 1)}?"
+        if again and not click.confirm(more, default=True, err=as_json):
             return True
         questions.add(names)
         cards = page.show(names)
