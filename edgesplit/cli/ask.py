@@ -17,7 +17,13 @@ from edgesplit.cli.options import (
     open_bundle,
     output_options,
 )
-from edgesplit.cli.render.ask import place_text, seconds_text, show_account, show_cards
+from edgesplit.cli.render.ask import (
+    place_text,
+    seconds_text,
+    show_account,
+    show_cards,
+    show_question,
+)
 from edgesplit.cli.render.console import console, notes, print_json, progress
 from edgesplit.cli.render.edits import show_edit
 from edgesplit.cli.render.sheet import Card, write_sheet
@@ -234,7 +240,6 @@ def _list(questions: Questions, page: _Page, as_json: bool) -> None:
 
 def _interview(questions: Questions, page: _Page, out: Console, as_json: bool) -> bool:
     """Ask, round after round, while it pays; False if somebody stops it."""
-    questions.save()
     try:
         if _ask_rounds(questions, page, out, as_json):
             return True
@@ -251,7 +256,7 @@ def _interview(questions: Questions, page: _Page, out: Console, as_json: bool) -
 
 
 def _ask_rounds(questions: Questions, page: _Page, out: Console, as_json: bool) -> bool:
-    out.print(f"{page.title}  ({keys_text(questions.modifiers)})", markup=False)
+    show_question(out, page.title, keys_text(questions.modifiers), questions.before)
     while True:
         again = questions.n_answered and not questions.pending
         if again:

@@ -124,6 +124,13 @@ def test_nothing_left_to_ask_is_said(demo: Bundle) -> None:
     assert done.exit_code == 1
 
 
+def test_a_class_without_clips_leaves_no_file(demo: Bundle) -> None:
+    done = typed("", "ask", "--class", "stirring", "--into", "fast,slowly", "--from", "clips")
+    assert done.exit_code == 1
+    assert "gives none of 12 clips to 'stirring something'" in done.output
+    assert [*Path().glob("ask-*")] == []
+
+
 def new(path: str) -> Path:
     Path(path).write_text("clip,answer\n")
     return Path(path)

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from edgesplit.cli.render.sheet import Card
     from edgesplit.edits.report import Report
 
-__all__ = ["place_text", "seconds_text", "show_account", "show_cards"]
+__all__ = ["place_text", "seconds_text", "show_account", "show_cards", "show_question"]
+
+
+def show_question(out: Console, title: str, keys: str, before: Report) -> None:
+    """Print what is asked, what may be typed, and what speaks against a split by texts alone."""
+    out.print(f"{title}  ({keys})", markup=False)
+    out.print(f"by texts alone, the expected accuracy is {_accuracy(before.expected)}")
+    for doubt in before.doubts:
+        out.print(f"  [yellow]doubt[/]: {escape(doubt)}")
 
 
 def show_cards(out: Console, cards: Sequence[Card]) -> None:
@@ -78,8 +86,6 @@ def show_account(
         out.print(f"  [yellow]no clip yet[/] of {escape(', '.join(unseen))}")
     was, now = _accuracy(before.expected), _accuracy(report.expected)
     out.print(f"  expected accuracy: {was} without answers, [bold]{now}[/] with them")
-    for doubt in report.doubts:
-        out.print(f"  [yellow]doubt[/]: {escape(doubt)}")
     out.print(f"  another round {'would pay' if pays else 'is expected to gain little'}")
 
 
