@@ -42,9 +42,9 @@ def test_answers_are_kept_and_make_the_split(questions: Questions) -> None:
     shots = questions.split().report.shots
     assert shots is not None
     assert [shots.clips, len(shots.answers)] == [(1, 1), 2]
-    said, questions.answers = questions.answers, {}
+    kept, questions.answers = questions.answers, {}
     questions.load()
-    assert questions.answers == said
+    assert questions.answers == kept
 
 
 def test_no_clip_is_chosen_twice(questions: Questions) -> None:
