@@ -25,7 +25,14 @@ from edgesplit.video.clips import VIDEO_SUFFIXES, find_videos, read_clip
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
 
-__all__ = ["backbone_of", "extract_folder", "open_extractor", "read_shots"]
+__all__ = [
+    "backbone_of",
+    "extract_folder",
+    "open_extractor",
+    "read_clips",
+    "read_features",
+    "read_shots",
+]
 
 _SAVED = (".npy", ".npz")
 
@@ -57,6 +64,48 @@ def extract_folder(
     """
     videos = {path.relative_to(folder).as_posix(): path for path in find_videos(folder)}
     return extract_all(videos, open_extractor(bundle), progress)
+
+
+def read_clips(
+    source: Path, bundle: Bundle, progress: Callable[[int, int], None] | None = None
+) -> Features:
+    """Return features of the clips of a folder, or of a file of saved features, by name.
+
+    Args:
+        source: a folder of videos, as for `extract_folder`; or a file, as for `read_features`.
+        bundle: whose backbone makes them, or made them.
+        progress: as in `extract_all`.
+
+    Raises:
+        ClipError: there is no clip, or the file is not of this bundle's backbone.
+    """
+    if source.is_dir():
+        return extract_folder(source, bundle, progress)
+    return read_features(source, bundle)
+
+
+def read_features(file: Path, bundle: Bundle) -> Features:
+    """Return what `edgesplit features -o` wrote, or the rows of an npy file, named by their number.
+
+    Raises:
+        ClipError: the file cannot be read, or its features are not of this bundle's backbone.
+    """
+    names, matrix = _load(file, bundle.feature_space)
+    if matrix.ndim != 2 or matrix.shape[1] != bundle.dim or not np.isfinite(matrix).all():
+        raise ClipError(
+            f"{file} gives features of shape {matrix.shape}, want finite numbers "
+            f"(clips, {bundle.dim}) from this bundle's backbone."
+        )
+    if not len(matrix):
+        raise ClipError(f"{file} has no feature. Make it again: edgesplit features.")
+    names = [str(place) for place in range(len(matrix))] if names is None else names
+    places = {name: place for place, name in enumerate(names)}
+    if len(names) != len(matrix) or len(places) != len(names):
+        raise ClipError(
+            f"{file} names {len(places)} clips and has {len(matrix)} features. "
+            "Make it again: edgesplit features."
+        )
+    return Features(places, matrix, {})
 
 
 def read_shots(
@@ -94,24 +143,22 @@ def read_shots(
     shots: dict[str, list[Float32]] = {}
     for done, (name, file) in enumerate(found, start=1):
         saved = file.suffix.lower() in _SAVED
-        loaded = _load(file, bundle.feature_space) if saved else extract(file)[None]
-        if loaded.ndim != 2 or loaded.shape[1] != bundle.dim or not np.isfinite(loaded).all():
-            raise ClipError(
-                f"{file} gives features of shape {loaded.shape}, want finite numbers "
-                f"(clips, {bundle.dim}) from this bundle's backbone."
-            )
+        loaded = read_features(file, bundle).matrix if saved else extract(file)[None]
         shots.setdefault(name, []).append(loaded)
         if progress is not None:
             progress(done, len(found))
     return {name: np.concatenate(rows) for name, rows in shots.items()}
 
 
-def _load(file: Path, feature_space: str) -> Float32:
+def _load(file: Path, feature_space: str) -> tuple[list[str] | None, Float32]:
+    """Names, where the file has any, and features."""
     try:
-        arrays = load_arrays(file.read_bytes(), "feature_space", "features")
+        data = file.read_bytes()
+        arrays = load_arrays(data, "feature_space", "features")
         if "" in arrays:
-            return np.atleast_2d(np.asarray(arrays[""], np.float32))
+            return None, np.atleast_2d(np.asarray(arrays[""], np.float32))
         space, features = str(arrays["feature_space"]), np.asarray(arrays["features"], np.float32)
+        names = [str(name) for name in load_arrays(data, "names")["names"].tolist()]
     except (OSError, ValueError, TypeError) as error:
         raise ClipError(f"{file} is no file of saved features ({error}).") from error
     if space != feature_space:
@@ -119,4 +166,4 @@ def _load(file: Path, feature_space: str) -> Float32:
             f"{file} holds features of another backbone ({space[:12]}, the bundle's is "
             f"{feature_space[:12]}). Make it again: edgesplit features."
         )
-    return features
+    return names, features

@@ -3,14 +3,16 @@
 Heavy modules load inside the commands, so that `--help` and `--version` are fast.
 
 edit      edit, merge, rename, drop
+ask       ask; replies: what is typed when it asks
 bundle    log, show, diff, verify, rollback, publish, prune, features, calibrate
 run       predict, run
 backbone  engine, variant, fuse
 device    doctor, bench
 export    export, encoder
 demo      the main job on shipped clips
+splits    what commands that make a new head share
 options   what several commands share; signals: what a signal does meanwhile
-render    what is printed: console, edits, bundle, backends, stream
+render    what is printed: console, edits, ask, sheet, bundle, backends, stream
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ from typing import Any, NoReturn
 import click
 
 from edgesplit import __version__
-from edgesplit.cli import backbone, bundle, demo, device, edit, export, run
+from edgesplit.cli import ask, backbone, bundle, demo, device, edit, export, run
 from edgesplit.cli.render.console import print_error
 from edgesplit.errors import EdgesplitError
 
 __all__ = ["main"]
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Edit": (edit.edit, edit.merge, edit.rename, edit.drop, bundle.publish),
+    "Edit": (edit.edit, ask.ask, edit.merge, edit.rename, edit.drop, bundle.publish),
     "Look back": (
         bundle.log,
         bundle.show,

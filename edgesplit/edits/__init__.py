@@ -30,4 +30,5 @@ asking        which clips to ask a person about, and when to stop
 edit          the edits that learn nothing: merge, rename, drop
 plan          several splits in one edit
 plan_file     the YAML file that asks for them
+answers_file  the CSV file of what was said of clips
 """

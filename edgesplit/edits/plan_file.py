@@ -7,6 +7,8 @@ rolling:                    # the same in full; all but `into` may be missing
   composition: gated
   like: pulling something
   shots: clips/rolling      # a folder, seen from the plan file's
+  answers: ask-rolling.csv  # what `edgesplit ask` was told of clips, and where they are: a folder
+  from: videos              # of videos, or what `edgesplit features -o` wrote
   accept_doubt: true
 
 Every value is read as a text: YAML takes `on` and `no` for booleans, but they are modifiers here.
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,24 @@ from edgesplit.heads.labels import COMPOSITIONS
 from edgesplit.storage.files import map_os_errors
 from edgesplit.storage.text_file import decode_text
 
-__all__ = ["MAX_BYTES", "PlanFile", "load_plan"]
+__all__ = ["MAX_BYTES", "AnsweredClips", "PlanFile", "load_plan"]
 
 MAX_BYTES = 2**17
 """Of a plan file: more than a thousand splits, read in about a second."""
 
 _FORM = "Write 'class: [modifier, modifier]' or 'class: {into: […], …}' for each class."
-_KEYS = ("into", "rule", "composition", "like", "shots", "accept_doubt")
+_KEYS = ("into", "rule", "composition", "like", "shots", "answers", "from", "accept_doubt")
 _YES_NO = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredClips:
+    """What was said of clips, and where they are."""
+
+    answers: Path
+    """See `edgesplit.edits.answers_file`."""
+    clips: Path
+    """A folder of videos, or a file of features; see `read_clips`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +56,11 @@ class PlanFile:
     """What a plan file asks for; its clips are not read yet."""
 
     requests: dict[str, SplitRequest]
-    """By class, in order; without shots."""
+    """By class, in order; without shots and answers."""
     shot_folders: dict[str, Path]
     """By class: the folder of its labelled clips, where it names one; see `read_shots`."""
+    answered: dict[str, AnsweredClips] = field(default_factory=dict)
+    """By class: its answers, where it names some."""
 
 
 def load_plan(path: str | Path, defaults: SplitRequest | None = None) -> PlanFile:
@@ -67,15 +81,22 @@ def load_plan(path: str | Path, defaults: SplitRequest | None = None) -> PlanFil
         raise EditError(f"{file} {what}. {_FORM}")
     requests: dict[str, SplitRequest] = {}
     folders: dict[str, Path] = {}
+    answered: dict[str, AnsweredClips] = {}
     for name, wanted in content.items():
         try:
             choices = _choices(wanted)
+            if ("answers" in choices) != ("from" in choices):
+                raise EditError("answers and from go together: what was said, and of which clips.")
             if "shots" in choices:
                 folders[name] = _folder(file.parent / choices.pop("shots"))
+            if "answers" in choices:
+                answered[name] = _answered(
+                    file.parent / choices.pop("answers"), file.parent / choices.pop("from")
+                )
         except EditError as error:
             raise EditError(f"{file}, {name!r}: {error}") from error
         requests[name] = replace(defaults or SplitRequest(()), **choices)
-    return PlanFile(requests, folders)
+    return PlanFile(requests, folders, answered)
 
 
 class _Loader(yaml.BaseLoader):
@@ -111,7 +132,7 @@ def _parse(file: Path) -> Any:
 
 
 def _choices(wanted: Any) -> dict[str, Any]:
-    """What `SplitRequest` takes, from one entry of a plan; `shots` is a text still."""
+    """What `SplitRequest` takes, from one entry of a plan; the names of files are texts still."""
     if not isinstance(wanted, dict):
         return {"into": _into(wanted)}
     for key in wanted:
@@ -152,6 +173,14 @@ def _folder(path: Path) -> Path:
     if not path.is_dir():
         raise EditError(f"there is no folder {path}, which shots names.")
     return path
+
+
+def _answered(answers: Path, clips: Path) -> AnsweredClips:
+    if not answers.is_file():
+        raise EditError(f"there is no file {answers}, which answers names.")
+    if not clips.exists():
+        raise EditError(f"there is no folder or file {clips}, which from names.")
+    return AnsweredClips(answers, clips)
 
 
 def _nearest(text: str, known: Collection[str]) -> str:

@@ -3,5 +3,6 @@
 preprocessing  which frames, which size, which layout
 container      open a file, and choose its stream
 clips          decode and sample a file
+previews       a file -> a strip of small pictures, for people
 resize         scale pictures as trainings do
 """

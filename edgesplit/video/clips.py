@@ -39,6 +39,7 @@ __all__ = [
     "read_video",
     "scale_frame",
     "stack_clip",
+    "upright_size",
 ]
 
 Clip: TypeAlias = "str | Path | Float32"
@@ -175,6 +176,11 @@ def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
     except av.FFmpegError as error:
         raise _scaling_error(frame, height, width, failure_reason(error)) from error
     return turn.apply(_to_pixels(small))[rows, columns]
+
+
+def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """Return height and width of a frame, turned as the video's metadata says."""
+    return _read_turn(frame).size(frame.height, frame.width)
 
 
 def read_pictures(

@@ -36,6 +36,7 @@ COMMANDS = {
     "demo": "demo demo --no-edit",
     "fuse": "fuse -o whole.onnx",
     "edit": "edit --class rolling --into left,right --accept-doubt",
+    "ask": "ask --class lifting --into left,right --from clips --list",
     "merge": "merge --class pushing",
     "rename": "rename --class lifting --to raising",
     "drop": "drop --class 'pushing something up'",

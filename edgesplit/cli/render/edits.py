@@ -98,11 +98,15 @@ def _show_plan(out: Console, report: Report) -> None:
 def _shots_text(shots: ShotReport) -> str:
     """What labelled clips did to a split."""
     n_clips = sum(shots.clips)
-    prior = f"worth {shots.pull:g} clips" if shots.pull else "not used"
-    return (
-        f"{n_clips} labelled clips ({', '.join(map(str, shots.clips))}); text prior {prior}; "
-        f"leave-one-out: {shots.n_right} of {n_clips} correct"
+    text = (
+        f"{n_clips} labelled clip{'s' * (n_clips != 1)} ({', '.join(map(str, shots.clips))})"
+        f"{f' and {shots.n_neither} of none' * bool(shots.n_neither)}: texts alone get "
+        f"{shots.n_right} right; {100 * shots.moved_share:.0f} % of the class's clips get another "
+        "subcategory than from texts"
     )
+    if shots.separation is not None:
+        text += f"; separation {shots.separation:.2f}"
+    return f"{text}; these answers confirm the split" if shots.confirmed else text
 
 
 def _expectation(report: Report, calibrated: bool) -> str:

@@ -1,0 +1,340 @@
+"""`ask`: a few answers about well-chosen clips make a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgesplit.cli.options import (
+    FILE,
+    FOLDER,
+    NEW_FILE,
+    bundle_options,
+    open_bundle,
+    output_options,
+)
+from edgesplit.cli.render.ask import (
+    place_text,
+    seconds_text,
+    show_account,
+    show_cards,
+    show_question,
+)
+from edgesplit.cli.render.console import console, notes, print_json, progress
+from edgesplit.cli.render.edits import show_edit
+from edgesplit.cli.render.sheet import Card, write_sheet
+from edgesplit.cli.replies import Key, keys_text, read_reply
+from edgesplit.cli.splits import (
+    check_output,
+    class_options,
+    publish_edit,
+    read_split,
+    split_options,
+)
+from edgesplit.errors import ClipError, EditError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgesplit.bundle.bundle import Bundle
+    from edgesplit.bundle.questions import Questions
+    from edgesplit.edits.edit import Edit
+
+__all__ = ["ask"]
+
+
+@click.command()
+@class_options(required=True)
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Unlabelled clips: a folder of videos, or what `edgesplit features -o` wrote.",
+)
+@click.option(
+    "--videos",
+    type=FOLDER,
+    help="Where the videos of a features file are (default: beside it, or the current folder).",
+)
+@click.option(
+    "--answers",
+    "answers_path",
+    type=FILE,
+    help="Ask nothing: take the answers of this CSV file, 'clip,answer'.",
+)
+@click.option(
+    "--resume",
+    "resume_path",
+    type=FILE,
+    help="Go on from the answers of this file, and save there.",
+)
+@click.option(
+    "--list", "list_only", is_flag=True, help="Only choose clips: write the sheet and the file."
+)
+@click.option(
+    "--sheet",
+    type=NEW_FILE,
+    help="The page that shows the clips (default: ask-CLASS.html).",
+)
+@split_options
+@output_options
+@bundle_options
+def ask(
+    name: str,
+    into: tuple[str, ...],
+    source: Path,
+    videos: Path | None,
+    answers_path: Path | None,
+    resume_path: Path | None,
+    list_only: bool,
+    sheet: Path | None,
+    bundle_path: Path | None,
+    dry_run: bool,
+    output: Path | None,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Split a class after a few questions.
+
+    Chooses the clips that tell most, shows them on a page, asks what each shows, and splits the
+    class. Every answer is saved at once; --resume goes on. A program calls it with --list, fills
+    the CSV file in, and calls it with --answers.
+
+    \b
+    Example:
+        edgesplit ask --class pushing --into left,right --from clips/
+        edgesplit ask --class pushing --into left,right --from clips/ --answers answers.csv
+    """
+    from edgesplit.bundle.questions import Questions, class_label
+    from edgesplit.bundle.videos import read_clips
+
+    if answers_path and resume_path:
+        raise click.UsageError("--resume asks, --answers does not: leave one of them out.")
+    check_output(dry_run=dry_run, output=output)
+    request, taxonomy = read_split(into, **choices)
+    bundle, known = open_bundle(bundle_path), answers_path or resume_path
+    stem = f"ask-{_slug(class_label(bundle, name))}"
+    file = known or _new_file(Path(f"{stem}.csv"))
+    with progress("clips") as on_clip:
+        clips = read_clips(source, bundle, on_clip)
+    questions = Questions(bundle, name, request, clips, file, taxonomy=taxonomy)
+    if known:
+        questions.load()
+    page = _Page(sheet or Path(f"{stem}.html"), _folders(source, videos), questions)
+    if list_only:
+        _list(questions, page, as_json)
+        return
+    out = notes() if as_json else console()
+    if answers_path is None and not _interview(questions, page, out, as_json):
+        return
+    told = answers_path is None  # there was an account after each round
+    next_page = page if sheet and not told else None
+    _publish(bundle, questions, told, next_page, dry_run=dry_run, output=output, as_json=as_json)
+
+
+def _publish(
+    bundle: Bundle, questions: Questions, told: bool, next_page: _Page | None, **output: Any
+) -> None:
+    """Split by the answers, as `publish_edit` does; say what they did unless that was told."""
+
+    def describe(edit: Edit) -> dict[str, Any]:
+        return _describe(questions, edit, next_page)
+
+    def show(out: Console, edit: Edit, outcome: str, calibrated: bool) -> None:
+        if not told:
+            pays = questions.pays(edit.report)
+            show_account(out, questions.names, questions.before, edit.report, pays)
+        show_edit(out, edit, outcome, calibrated)
+
+    publish_edit(bundle, lambda _: questions.split(), describe=describe, show=show, **output)
+
+
+def _slug(label: str) -> str:
+    from edgesplit.heads.label_text import words
+
+    return "-".join(words(label))[:60]
+
+
+def _new_file(path: Path) -> Path:
+    """The path, which must be free; said before minutes of work."""
+    if path.exists():
+        raise EditError(
+            f"{path} exists already. Go on with --resume {path}, take its answers with "
+            f"--answers {path}, or remove it."
+        )
+    return path
+
+
+def _folders(source: Path, videos: Path | None) -> list[Path]:
+    if videos is not None:
+        return [videos]
+    return [source] if source.is_dir() else [source.parent, Path()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Where clips are shown, and where their videos are."""
+
+    path: Path
+    folders: Sequence[Path]
+    """Searched for videos, by the clips' names."""
+    questions: Questions
+
+    @property
+    def title(self) -> str:
+        """What is asked."""
+        *first, last = self.questions.modifiers
+        return f"{self.questions.label}: {', '.join(first)} or {last}?"
+
+    def show(self, names: Sequence[str]) -> list[Card]:
+        """Write the page of some clips."""
+        cards = [self._card(number, name) for number, name in enumerate(names, start=1)]
+        write_sheet(self.path, self.title, self.questions.modifiers, cards)
+        return cards
+
+    def _card(self, number: int, name: str) -> Card:
+        from edgesplit.video.previews import read_preview, read_seconds
+
+        path = self._find(name)
+        if path is None:
+            return Card(number, name, None, None, None, "")
+        try:
+            return Card(number, name, path, read_seconds(path), read_preview(path), "")
+        except ClipError as error:
+            return Card(number, name, path, None, None, str(error))
+
+    def _find(self, name: str) -> Path | None:
+        """The video of a clip; a name never leads out of the folders."""
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            return None
+        there = (folder / name for folder in self.folders)
+        return next((path for path in there if path.is_file()), None)
+
+
+def _list(questions: Questions, page: _Page, as_json: bool) -> None:
+    """Choose clips, write the page and the file; print the paths."""
+    names = questions.choose()
+    cards = page.show(names)
+    questions.add(names)
+    if as_json:
+        content = [
+            {"clip": card.name, "path": card.path and str(card.path), "seconds": card.seconds}
+            for card in cards
+        ]
+        files = {"answers_file": str(questions.file), "sheet": str(page.path)}
+        print_json({"next": content, **files, "published": False})
+        return
+    for card in cards:
+        click.echo(place_text(card))
+    click.echo(
+        f"{page.path} shows them. Write what they show into {questions.file}, then type the same "
+        f"with --answers {questions.file} instead of --list.",
+        err=True,
+    )
+
+
+def _interview(questions: Questions, page: _Page, out: Console, as_json: bool) -> bool:
+    """Ask, round after round, while it pays; False if somebody stops it."""
+    try:
+        if _ask_rounds(questions, page, out, as_json):
+            return True
+    except click.Abort:
+        click.echo(err=True)
+        _say_how_to_go_on(questions)
+        raise
+    _say_how_to_go_on(questions)
+    if as_json:
+        said = _answers(questions, {})
+        about = {"answers_file": str(questions.file), "next": questions.pending}
+        print_json({"answers": said, **about, "published": False})
+    return False
+
+
+def _ask_rounds(questions: Questions, page: _Page, out: Console, as_json: bool) -> bool:
+    show_question(out, page.title, keys_text(questions.modifiers), questions.before)
+    while True:
+        again = questions.n_answered and not questions.pending
+        if again:
+            report = questions.preview()
+            pays = questions.pays(report)
+            show_account(out, questions.names, questions.before, report, pays)
+            if not pays:
+                return True
+        try:
+            names = questions.choose()
+        except EditError:
+            if not questions.n_answered:
+                raise
+            out.print("There is no clip of the class left to ask about.")
+            return True
+        more = f"Ask about {len(names)} more clip{'s' * (len(names) > 1)}?"
+        if again and not click.confirm(more, default=True, err=as_json):
+            return True
+        questions.add(names)
+        cards = page.show(names)
+        show_cards(out, cards)
+        out.print(f"{page.path.resolve().as_uri()} shows them", markup=False)
+        if not _ask_round(questions, cards, as_json):
+            return False
+
+
+def _ask_round(questions: Questions, cards: list[Card], as_json: bool) -> bool:
+    """Ask about each clip, saving every answer at once; False if somebody stops it."""
+    place, modifiers = 0, questions.modifiers
+    while place < len(cards):
+        card = cards[place]
+        about = ", ".join(filter(None, (place_text(card), seconds_text(card))))
+        said = questions.answers[card.name] or None
+        text = click.prompt(f"clip {card.number} ({about})", default=said, err=as_json)
+        reply = read_reply(text, modifiers)
+        if reply is None:
+            click.echo(f"{text!r} is none of: {keys_text(modifiers)}", err=True)
+        elif reply is Key.STOP:
+            return False
+        elif reply is Key.BACK:
+            if not place:
+                click.echo("This is the first clip of the round.", err=True)
+            place = max(place - 1, 0)
+        else:
+            questions.answer(card.name, str(reply))
+            place += 1
+    return True
+
+
+def _say_how_to_go_on(questions: Questions) -> None:
+    """Say that nothing is lost."""
+    n, file = questions.n_answered, questions.file
+    click.echo(
+        f"Nothing was changed. {file} has {n} answer{'s' * (n != 1)}; the same command with "
+        f"--resume {file} goes on, with --answers {file} splits by them.",
+        err=True,
+    )
+
+
+def _answers(questions: Questions, by_text: dict[str, str]) -> list[dict[str, str | None]]:
+    return [
+        {"clip": name, "answer": answer, "by_text": by_text.get(name)}
+        for name, answer in questions.answers.items()
+        if answer
+    ]
+
+
+def _describe(questions: Questions, edit: Edit, page: _Page | None) -> dict[str, Any]:
+    """What `ask --json` adds to what `edit --json` says; writes the page of the next clips."""
+    shots, names = edit.report.shots, questions.names
+    by_text = {names[told.clip]: told.by_text for told in shots.answers} if shots else {}
+    more = questions.find_more(edit.report)
+    if more and page is not None:
+        page.show(more)
+    return {
+        "expected_before": questions.before.expected,
+        "answers": _answers(questions, by_text),
+        "answers_file": str(questions.file),
+        "pays": bool(more),
+        "next": more,
+    }

@@ -1,0 +1,134 @@
+"""A page of moving clips, for whoever says what they show: one HTML file that needs nothing else.
+
+Each clip is a strip of pictures inside the page, which a style sheet moves. There is no script, and
+the page says itself that nothing may be loaded from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgesplit.errors import EdgesplitError
+
+if TYPE_CHECKING:
+    from edgesplit.video.previews import Preview
+
+__all__ = ["Card", "sheet_html", "write_sheet"]
+
+MARK = '<meta name="generator" content="edgesplit ask">'
+"""Of a page that may be written again."""
+
+_FASTEST_S, _SLOWEST_S = 1.0, 4.0
+"""A clip plays as fast as it is, within these limits."""
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #1b1b1b; background: #fff; }
+ol { display: flex; flex-wrap: wrap; gap: 1.5rem; padding: 0; list-style: none; }
+li { max-width: 100%; }
+.clip { height: var(--height); width: var(--width); background-repeat: no-repeat;
+  animation: play var(--seconds) steps(var(--frames)) infinite; }
+@keyframes play { to { background-position-x: calc(-1 * var(--frames) * var(--width)); } }
+.about { max-width: 20rem; margin: .3rem 0; overflow-wrap: anywhere; font-size: .85rem; }
+.number { font-size: 1.3rem; font-weight: 700; }
+.fault { max-width: 20rem; padding: .5rem; border: 1px solid; overflow-wrap: anywhere; }
+@media (prefers-color-scheme: dark) { body { color: #eee; background: #181818; } }
+@media (prefers-reduced-motion: reduce) {
+  .moves { overflow-x: auto; }
+  .clip { animation: none; width: calc(var(--frames) * var(--width)); }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A clip that somebody is asked about."""
+
+    number: int
+    name: str
+    path: Path | None
+    """Of the video; None where it was not found."""
+    seconds: float | None
+    preview: Preview | None
+    fault: str
+    """Why there is no preview; empty if there is one, or no video."""
+
+
+def write_sheet(path: Path, title: str, modifiers: Sequence[str], cards: Sequence[Card]) -> None:
+    """Write the page of `sheet_html`, in the place of an older one.
+
+    Raises:
+        EdgesplitError: a file that is no such page has its name, or it cannot be written.
+    """
+    from edgesplit.storage.files import Store, map_os_errors
+
+    with map_os_errors("write", path, EdgesplitError):
+        if path.exists() and MARK.encode() not in path.read_bytes()[:1000]:
+            raise EdgesplitError(
+                f"{path} exists already and is no sheet of clips. Name another file with --sheet."
+            )
+        Store().replace_file(path, sheet_html(title, modifiers, cards))
+
+
+def sheet_html(title: str, modifiers: Sequence[str], cards: Sequence[Card]) -> bytes:
+    """Return the page.
+
+    Args:
+        title: what is asked.
+        modifiers: of the subcategories.
+        cards: the clips, in order.
+    """
+    said = ", ".join(f"<b>{escape(modifier)}</b>" for modifier in modifiers)
+    page = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+{MARK}
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+<p>Say of each clip by its number: {said}, <b>neither</b> of them, or that you <b>cannot tell</b>.
+</p>
+<ol>
+{"".join(map(_card, cards))}</ol>
+</body>
+</html>
+"""
+    # A file's name need not be valid Unicode.
+    return page.encode(errors="backslashreplace")
+
+
+def _card(card: Card) -> str:
+    place = escape(card.name if card.path is None else str(card.path))
+    length = "" if card.seconds is None else f", {card.seconds:.1f} s"
+    return (
+        f'<li>\n<p class="about"><span class="number">{card.number}</span> {place}{length}</p>\n'
+        f"{_picture(card)}\n</li>\n"
+    )
+
+
+def _picture(card: Card) -> str:
+    preview = card.preview
+    if preview is None:
+        fault = card.fault or "The video was not found: name its folder with --videos."
+        return f'<p class="fault">{escape(fault)}</p>'
+    data = base64.b64encode(preview.jpeg).decode()
+    seconds = min(max(card.seconds or _SLOWEST_S, _FASTEST_S), _SLOWEST_S)
+    style = (
+        f"--height: {preview.height}px; --width: {preview.width}px; --frames: {preview.frames}; "
+        f"--seconds: {seconds:.2f}s; background-image: url(data:image/jpeg;base64,{data})"
+    )
+    label = escape(f"Clip {card.number}: {card.name}")
+    return (
+        f'<div class="moves"><div class="clip" role="img" aria-label="{label}" style="{style}">'
+        + ("</div></div>")
+    )

@@ -1,0 +1,99 @@
+"""A video as a strip of small pictures side by side, so that a page can show it move.
+
+The whole picture is shown, not the part that a backbone sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgesplit._types import UInt8
+from edgesplit.errors import ClipError
+from edgesplit.video.clips import read_pictures, scale_frame, upright_size
+from edgesplit.video.container import failure_reason, open_video
+from edgesplit.video.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import av
+
+__all__ = ["Preview", "read_preview", "read_seconds"]
+
+HEIGHT, FRAMES = 160, 8
+WIDEST = 2 * HEIGHT
+MAX_BYTES = 48_000
+"""Of a strip: with twelve of them, in base64, a page has less than a megabyte."""
+_QUALITIES = (4, 7, 12, 20, 31)
+"""Quantizers of JPEG, the finest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Small pictures of a video, evenly spread over it."""
+
+    jpeg: bytes
+    """The pictures side by side, in order."""
+    height: int
+    width: int
+    """Of one picture."""
+    frames: int
+    """How many there are."""
+
+
+def read_preview(path: Path) -> Preview:
+    """Return a strip of pictures of a video file.
+
+    Raises:
+        ClipError: as `read_clip`.
+    """
+    shape = Preprocessing(frames=FRAMES, height=HEIGHT, width=HEIGHT, interpolation="area")
+
+    def scale(frame: av.VideoFrame, wanted: Preprocessing) -> UInt8:
+        height, width = upright_size(frame)
+        wide = round(HEIGHT * width / height / 2) * 2
+        return scale_frame(frame, replace(wanted, width=min(max(wide, 32), WIDEST)))
+
+    pictures = read_pictures(path, shape, scale=scale)
+    width = pictures[0].shape[1]
+    # A stream may change its size on the way.
+    strip = np.concatenate([picture for picture in pictures if picture.shape[1] == width], axis=1)
+    return Preview(_encode(path, strip), HEIGHT, width, strip.shape[1] // width)
+
+
+def read_seconds(path: Path) -> float | None:
+    """Return how long a video file says that it is; None if it does not say.
+
+    Raises:
+        ClipError: as `open_video`.
+    """
+    container, stream = open_video(path)
+    with container:
+        if stream.duration and stream.time_base:
+            return float(stream.duration * stream.time_base)
+        return container.duration / 1_000_000 if container.duration else None
+
+
+def _encode(path: Path, picture: UInt8) -> bytes:
+    """The picture as JPEG, as fine as fits into `MAX_BYTES`."""
+    import av
+
+    data = b""
+    for quality in _QUALITIES:
+        codec = av.CodecContext.create("mjpeg", "w")
+        codec.height, codec.width = picture.shape[:2]
+        codec.pix_fmt = "yuvj420p"
+        codec.time_base = Fraction(1, 25)
+        codec.options = {"qmin": str(quality), "qmax": str(quality)}
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        try:
+            packets = [*codec.encode(frame.reformat(format="yuvj420p")), *codec.encode(None)]
+        except av.FFmpegError as error:
+            raise ClipError(f"{path}: no preview ({failure_reason(error)}).") from error
+        data = b"".join(bytes(packet) for packet in packets)
+        if len(data) <= MAX_BYTES:
+            break
+    return data

@@ -1,0 +1,396 @@
+"""`edgesplit ask`: what is asked, shown, saved and split, by a person and by a program."""
+
+import base64
+import csv
+import json
+import re
+import shutil
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from edgesplit._data import save_arrays
+from edgesplit.bundle.bundle import Bundle
+from edgesplit.cli import main
+from edgesplit.cli.render.sheet import Card, sheet_html
+from edgesplit.cli.replies import Key, read_reply
+from edgesplit.demo import ASSETS, unpack_demo
+from edgesplit.video.previews import read_preview
+from tests.bundles import contents
+from tests.commands import run, run_json
+
+ASK = ("ask", "--class", "pushing", "--into", "left,right", "--from")
+SAVED = "ask-pushing-something.csv"
+SHEET = "ask-pushing-something.html"
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """The demo in the current folder: its bundle, twelve clips, and features of more."""
+    monkeypatch.chdir(tmp_path)
+    bundle = unpack_demo(tmp_path)
+    with np.load(ASSETS / "heldout.npz", allow_pickle=False) as arrays:
+        features, labels = arrays["features"], arrays["labels"].tolist()
+    mine = [place for place, label in enumerate(labels) if label.startswith("pushing")]
+    names = [f"yard/{place} {labels[place]}.mp4" for place in mine]
+    Path("features.npz").write_bytes(
+        save_arrays(
+            names=np.array(names), features=features[mine], feature_space=bundle.feature_space
+        )
+    )
+    return bundle
+
+
+def typed(lines: str, *arguments: str | Path) -> Result:
+    """The result of a command that reads these lines."""
+    return CliRunner().invoke(main, [str(one) for one in arguments], input=lines)
+
+
+def saved(path: str = SAVED) -> dict[str, str]:
+    with Path(path).open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["clip", "answer"]
+    return {clip: answer for clip, answer in rows}  # noqa: C416  # rows are lists
+
+
+def side(name: str) -> str:
+    """What a clip shows, by its name."""
+    (found,) = re.findall("left|right", name)
+    return str(found)
+
+
+# Somebody answers
+
+
+def test_two_answers_split_the_class(demo: Bundle) -> None:
+    before = demo.live
+    done = typed("1\n2\n", *ASK, "clips")
+    assert done.exit_code == 0, done.output
+    assert demo.live != before
+    assert saved() == {f"pushing-something-{one}-2.mp4": one for one in ("left", "right")}
+    shown = done.output
+    assert "1 left, 2 right, n neither, ? cannot tell, b back, q stop" in shown
+    assert re.search(r"1 +clips/pushing-something-left-2\.mp4 +2\.0 s", shown)
+    assert "as texts alone say" in shown
+    assert "These answers confirm the split" in shown
+    assert "expected accuracy: 95 % without answers, 95 % with them" in shown
+    assert "another round is expected to gain little" in shown
+    assert "2 labelled clips (1, 1): texts alone get 2 right; 0 %" in shown
+    assert f"head {before[:12]} -> {demo.live[:12]} is live" in shown
+
+
+def test_a_correction_is_told(demo: Bundle) -> None:
+    done = typed("right\nle\nn\n", *ASK, "clips", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("corrected: texts alone say") == 2
+    assert "texts alone get 0 of 2 right" in done.output
+
+
+def test_back_asks_again_and_offers_what_was_said(demo: Bundle) -> None:
+    done = typed("b\n2\nb\n1\n2\n", *ASK, "clips")
+    assert done.exit_code == 0, done.output
+    assert "This is the first clip" in done.output
+    assert "[right]:" in done.output
+    assert [*saved().values()] == ["left", "right"]
+
+
+def test_neither_takes_clips_out_and_goes_on(demo: Bundle) -> None:
+    done = typed("1\nn\nn\n", *ASK, "features.npz", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "look like those of neither" in done.output
+    assert "no clip yet of right" in done.output
+    assert "another round would pay" in done.output
+    assert "not published (dry run)" in done.output
+
+
+def test_what_nobody_can_tell_is_not_asked_again(demo: Bundle) -> None:
+    done = typed("?\n?\n1\n2\n", *ASK, "clips")
+    assert done.exit_code == 0, done.output
+    answers = saved()
+    assert len(answers) == 4
+    assert [*answers.values()] == ["cannot tell", "cannot tell", "left", "right"]
+
+
+def test_nothing_left_to_ask_is_said(demo: Bundle) -> None:
+    done = typed("1\nn\n\n1\nn\n", *ASK, "clips", "--dry-run")
+    assert "There is no clip of the class left to ask about." in done.output
+    assert done.exit_code == 0, done.output
+    done = typed("?\n?\n?\n?\n", *ASK, "clips", "--resume", new("other.csv"))
+    assert done.exit_code == 1
+
+
+def test_a_class_without_clips_leaves_no_file(demo: Bundle) -> None:
+    done = typed("", "ask", "--class", "stirring", "--into", "fast,slowly", "--from", "clips")
+    assert done.exit_code == 1
+    assert "gives none of 12 clips to 'stirring something'" in done.output
+    assert [*Path().glob("ask-*")] == []
+
+
+def new(path: str) -> Path:
+    Path(path).write_text("clip,answer\n")
+    return Path(path)
+
+
+@pytest.mark.parametrize(("lines", "code"), [("1\nq\n", 0), ("1\n", 130)], ids=["q", "end"])
+def test_a_stop_loses_nothing(demo: Bundle, lines: str, code: int) -> None:
+    before = contents(demo.path)
+    stopped = typed(lines, *ASK, "clips")
+    assert stopped.exit_code == code
+    assert f"{SAVED} has 1 answer; the same command with --resume {SAVED} goes on" in (
+        stopped.output
+    )
+    assert contents(demo.path) == before
+    first, second = saved()
+    assert saved() == {first: "left", second: ""}
+    again = typed("", *ASK, "clips")
+    assert again.exit_code == 1
+    assert f"Go on with --resume {SAVED}" in again.output
+    done = typed("2\n", *ASK, "clips", "--resume", SAVED)
+    assert done.exit_code == 0, done.output
+    assert saved() == {first: "left", second: "right"}
+    assert len(demo.history()) == 2
+
+
+def test_a_class_that_is_split_already_is_refused_before_anybody_is_asked(demo: Bundle) -> None:
+    assert typed("1\n2\n", *ASK, "clips").exit_code == 0
+    Path(SAVED).unlink()
+    done = typed("1\n2\n", *ASK, "clips")
+    assert done.exit_code == 1
+    assert "clip 1" not in done.output
+
+
+def test_no_more_is_asked_than_pays(demo: Bundle) -> None:
+    done = typed("n\n1\n" + 4 * "\nn\nn\n", *ASK, "features.npz", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert len(saved()) == 6
+
+
+def test_what_is_typed() -> None:
+    into = ["left", "lower left", "back"]
+    told = {"1": "left", "LEFT": "left", "lo": "lower left", "ba": "back", " 3 ": "back"}
+    told |= {"n": "neither", "Neither": "neither", "?": "cannot tell"}
+    assert {text: read_reply(text, into) for text in told} == told
+    assert [read_reply(text, into) for text in ("b", "q")] == [Key.BACK, Key.STOP]
+    assert [read_reply(text, into) for text in ("l", "4", "x", "")] == [None] * 4
+    assert read_reply("1", ["2", "1"]) == "1"  # a number is itself
+    assert read_reply("3", ["2", "1"]) is None
+
+
+# A program answers
+
+
+def test_a_program_lists_answers_and_splits(demo: Bundle) -> None:
+    before = contents(demo.path)
+    listed = run_json(*ASK, "features.npz", "--list")
+    assert contents(demo.path) == before
+    names = [one["clip"] for one in listed["next"]]
+    assert saved() == dict.fromkeys(names, "")
+    again = run_json(*ASK, "features.npz", "--list", "--answers", SAVED)
+    assert again == listed
+    Path(SAVED).write_text("".join(["clip,answer\n", *(f"{n},{side(n)}\n" for n in names)]))
+    content = run_json(*ASK, "features.npz", "--answers", SAVED)
+    assert content["published"]
+    assert content["head"] == demo.live
+    assert content["report"]["shots"]["clips"] == [1, 1]
+    assert [(one["clip"], one["answer"]) for one in content["answers"]] == [
+        (name, side(name)) for name in names
+    ]
+    assert {one["by_text"] for one in content["answers"]} == {"left", "right"}
+    assert (content["pays"], content["next"]) == (False, [])
+    assert content["expected_before"] == 0.95
+
+
+def test_json_names_what_to_ask_next(demo: Bundle) -> None:
+    run(*ASK, "features.npz", "--list")
+    first, second = saved()
+    Path(SAVED).write_text(f"clip,answer\n{first},{side(first)}\n{second},cannot tell\n")
+    content = run_json(*ASK, "features.npz", "--answers", SAVED, "--dry-run")
+    assert content["pays"]
+    assert len(content["next"]) == 2
+    assert not {first, second} & {*content["next"]}
+    assert not content["published"]
+    assert content["answers"][1] == {"clip": second, "answer": "cannot tell", "by_text": None}
+    told = run(*ASK, "features.npz", "--answers", SAVED, "--dry-run")
+    assert "another round would pay" in told.stdout
+
+
+def test_list_prints_paths_and_nothing_else(demo: Bundle) -> None:
+    listed = run(*ASK, "clips", "--list", "--sheet", "page.html")
+    assert listed.stdout.splitlines() == [
+        "clips/pushing-something-left-2.mp4",
+        "clips/pushing-something-right-2.mp4",
+    ]
+    assert "--answers" in listed.stderr
+    assert Path("page.html").exists()
+
+
+def test_an_interview_with_json_prints_one_object(demo: Bundle) -> None:
+    apart: dict[str, Any] = {"mix_stderr": False} if hasattr(CliRunner(), "mix_stderr") else {}
+    runner = CliRunner(**apart)
+    for lines, published in (("1\nq\n", False), ("2\n", True)):
+        resume = () if not published else ("--resume", SAVED)
+        done = runner.invoke(main, [*ASK, "clips", *resume, "--json"], input=lines)
+        assert done.exit_code == 0, done.output
+        content = json.loads(done.stdout)
+        assert content["published"] == published
+        assert len(content["answers"]) == 1 + published
+
+
+FAULTY = {
+    "no answer": ("{0},\n{1},cannot tell\n", "has no answer yet"),
+    "no such clip": ("x.mp4,left\n", "line 2: there is no clip 'x.mp4'"),
+    "twice": ("{0},left\n{0},left\n", "line 3: the clip .* has a line already"),
+    "unknown": ("{0},up\n", "line 2: 'up' is no answer"),
+}
+
+
+@pytest.mark.parametrize(("lines", "message"), FAULTY.values(), ids=FAULTY.keys())
+def test_faulty_answers_change_nothing(demo: Bundle, lines: str, message: str) -> None:
+    clips = [f"pushing-something-{one}-1.mp4" for one in ("left", "right")]
+    Path("answers.csv").write_text("clip,answer\n" + lines.format(*clips))
+    before = contents(demo.path)
+    done = run(*ASK, "clips", "--answers", "answers.csv")
+    assert done.exit_code == 1
+    assert re.search(message, done.stderr)
+    assert contents(demo.path) == before
+
+
+def test_options_that_exclude_each_other(demo: Bundle) -> None:
+    file = new("answers.csv")
+    assert run(*ASK, "clips", "--answers", file, "--resume", file).exit_code == 2
+    assert run(*ASK, "clips", "--dry-run", "-o", "head.onnx").exit_code == 2
+    Path("head.onnx").write_text("mine")
+    done = run(*ASK, "clips", "-o", "head.onnx")
+    assert (done.exit_code, Path(SAVED).exists()) == (1, False)
+    odd = run("ask", "--class", "pushing", "--into", "both,neither", "--from", "clips")
+    assert odd.exit_code == 1
+    assert "shows no subcategory" in odd.stderr
+
+
+def test_features_of_another_backbone_or_without_order_are_refused(demo: Bundle) -> None:
+    feature = np.zeros((2, demo.dim), np.float32)
+    for names, space, message in (
+        (["a", "b"], "f" * 64, "another backbone"),
+        (["a", "a"], demo.feature_space, "names 1 clips and has 2 features"),
+        (["a"], demo.feature_space, "names 1 clips and has 2 features"),
+    ):
+        Path("odd.npz").write_bytes(
+            save_arrays(names=np.array(names), features=feature, feature_space=space)
+        )
+        done = run(*ASK, "odd.npz", "--list")
+        assert done.exit_code == 1
+        assert message in done.stderr
+
+
+def test_a_plan_takes_answers(demo: Bundle) -> None:
+    Path("plan").mkdir()
+    clips = [f"pushing-something-{one}-1.mp4" for one in ("left", "right")]
+    Path("plan/answers.csv").write_text(
+        "clip,answer\n" + "".join(f"{clip},{side(clip)}\n" for clip in clips)
+    )
+    Path("plan/splits.yaml").write_text(
+        "pushing: {into: [left, right], answers: answers.csv, from: ../clips}\n"
+        "rolling: [up, down]\n"
+    )
+    content = run_json("edit", "--plan", "plan/splits.yaml")
+    first, second = content["report"]["splits"]
+    assert [one["answer"] for one in first["shots"]["answers"]] == ["left", "right"]
+    assert second["shots"] is None
+    for entry, message in (
+        ("answers: answers.csv", "answers and from go together"),
+        ("answers: none.csv, from: ../clips", "there is no file .*none.csv"),
+        ("answers: answers.csv, from: none", "there is no folder or file .*none"),
+    ):
+        Path("plan/splits.yaml").write_text(f"lifting: {{into: [up, down], {entry}}}\n")
+        done = run("edit", "--plan", "plan/splits.yaml")
+        assert done.exit_code == 1
+        assert re.search(message, done.stderr)
+
+
+# The page
+
+
+def test_the_page_holds_all_that_it_shows(demo: Bundle) -> None:
+    run(*ASK, "clips", "--list")
+    page = Path(SHEET).read_text()
+    assert "<title>pushing something: left or right?</title>" in page
+    assert '<html lang="en">' in page
+    assert page.count('role="img" aria-label="Clip ') == 2
+    assert "prefers-reduced-motion" in page
+    assert "default-src 'none'" in page
+    assert "clips/pushing-something-left-2.mp4, 2.0 s" in page
+    assert re.findall(r"https?:|<script|src=|href=|@import", page) == []
+    urls = re.findall(r"url\(([^)]*)\)", page)
+    assert len(urls) == 2
+    for url in urls:
+        head, _, data = url.partition(",")
+        assert head == "data:image/jpeg;base64"
+        with Image.open(BytesIO(base64.b64decode(data))) as strip:
+            assert strip.size == (8 * 160, 160)
+            assert np.ptp(np.asarray(strip)) > 50
+
+
+def test_names_are_escaped_in_the_page(tmp_path: Path) -> None:
+    name = '<img src=x onerror="alert(1)">&\udcff.mp4'
+    shown = Card(1, name, None, None, None, "")
+    broken = Card(2, name, tmp_path / name, None, None, f"{name} is no video")
+    clip = ASSETS / "clips" / "pushing-something-left-1.mp4"
+    moving = Card(3, name, tmp_path / name, 2.0, read_preview(clip), "")
+    page = sheet_html(f"{name}?", [name, "b"], [shown, broken, moving]).decode()
+    assert "<img" not in page
+    assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;" in page
+    assert "name its folder with --videos" in page
+    assert "is no video" in page
+
+
+def test_videos_of_features_are_found_beside_them(demo: Bundle) -> None:
+    assert run("features", "clips", "-o", "clips/clips.npz").exit_code == 0
+    shutil.copy("clips/clips.npz", "elsewhere.npz")
+    for source, more, found in (
+        ("clips/clips.npz", (), True),
+        ("elsewhere.npz", (), False),
+        ("elsewhere.npz", ("--videos", "clips"), True),
+    ):
+        listed = run_json(*ASK, source, "--list", *more)
+        assert all(bool(one["path"]) == found for one in listed["next"])
+        assert (Path(SHEET).read_text().count("role=") == 2) == found
+        Path(SAVED).unlink()
+
+
+def test_a_video_that_went_bad_is_told_on_the_page(demo: Bundle) -> None:
+    assert run("features", "clips", "-o", "clips/clips.npz").exit_code == 0
+    Path("clips/pushing-something-left-2.mp4").write_bytes(b"no video")
+    assert run(*ASK, "clips/clips.npz", "--list").exit_code == 0
+    page = Path(SHEET).read_text()
+    assert page.count("role=") == 1
+    assert "is not a video that FFmpeg can open" in page
+
+
+def test_a_name_never_leads_out_of_the_folder(demo: Bundle) -> None:
+    with np.load("features.npz") as arrays:
+        features = arrays["features"][:3]
+    (Path("sub")).mkdir()
+    clip = Path("clips/pushing-something-left-1.mp4")
+    names = np.array([f"../{clip}", str(clip.resolve()), "x"])
+    Path("sub/odd.npz").write_bytes(
+        save_arrays(names=names, features=features, feature_space=demo.feature_space)
+    )
+    listed = run_json(*ASK, "sub/odd.npz", "--list")
+    assert [one["path"] for one in listed["next"]] == [None, None]
+
+
+def test_the_page_replaces_its_like_and_nothing_else(demo: Bundle) -> None:
+    assert run(*ASK, "clips", "--list").exit_code == 0
+    Path(SAVED).unlink()
+    assert run(*ASK, "clips", "--list").exit_code == 0
+    Path(SAVED).unlink()
+    Path(SHEET).write_text("mine")
+    done = run(*ASK, "clips", "--list")
+    assert done.exit_code == 1
+    assert "is no sheet of clips" in done.stderr
+    assert Path(SHEET).read_text() == "mine"
