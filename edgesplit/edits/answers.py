@@ -26,7 +26,7 @@ __all__ = ["MIN_SEEN", "Votes", "count_votes", "near_labelled"]
 
 MIN_SEEN = 10
 """Unlabelled clips of a class from which their distribution tells something."""
-PRIOR = 4.0
+PRIOR = 8.0
 """Clips that the expected accuracy of the text rows is worth, against how many they get right."""
 LEAST_PULL, MORE_PULL = 3.0, 27.0
 """Clips that the text rows are worth when they cannot be trusted, and how many more when they
