@@ -79,12 +79,13 @@ soak: .venv/ready
 	$(DEV)/python -m pip install -q --group fuzz
 	$(DEV)/python -m benchmarks.soak
 
-# The parts `expectation` and `tried` look at the heads of `make real`, too, and write nothing where
-# some are not there.
+# The parts of benchmarks.quality look at the heads of `make real`, too, and write nothing where some
+# are not there.
 grid: .venv/ready
 	$(DEV)/python -m pip install -q --group grid
 	set -e; for part in grid shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
-	set -e; for part in expectation tried; do $(DEV)/python -m benchmarks.quality.$$part; done
+	set -e; for part in expectation tried asking refit_tried; do \
+		$(DEV)/python -m benchmarks.quality.$$part; done
 	$(DEV)/python -m benchmarks.motion_split.conditions $(FLOAT32:%=--float32 %)
 	$(DEV)/python -m benchmarks.quality.antonyms
 	$(DEV)/python -m benchmarks.motion_split.report
@@ -93,7 +94,7 @@ grid: .venv/ready
 # Trains, a minute each, the heads whose features may not be committed; without their data only the
 # watch's are run, and nothing is written.
 real: .venv/ready
-	set -e; for part in train grid shots; do $(DEV)/python -m benchmarks.real.$$part; done
+	set -e; for part in "train --later" train grid shots; do $(DEV)/python -m benchmarks.real.$$part; done
 
 documents: .venv/ready
 	$(DEV)/python -m benchmarks.harness.documents
