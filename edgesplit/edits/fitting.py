@@ -39,9 +39,11 @@ class AnswerFit:
     strange_share: float
     """Of the class's unlabelled clips, how many are like the ones that show none."""
     moved_share: float
-    """Of the class's unlabelled clips, how many get another subcategory than from texts alone."""
+    """Of the class's unlabelled clips, how many get another subcategory than from texts alone; 0
+    if texts say nothing."""
     by_text: tuple[int, ...]
-    """Of each clip that somebody was asked about: the subcategory that texts alone give it."""
+    """Of each clip that somebody was asked about: the subcategory that texts alone give it; -1 if
+    texts say nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,8 +85,9 @@ def fit_rows(
         if len(pool) >= MIN_SEEN:
             text_rows = refit(text_rows, pool)
         fitted = text_rows
-        if problem.has_shots:
+        if problem.has_shots or problem.answers:
             fitted, answers = _answer(problem, space, text_rows, pool, expected)
+        if answers is not None and problem.has_shots:
             known = answers.separation
             n = len(rows)
             expected = None if known is None else accuracy_of_separation(known, n)
@@ -127,7 +130,10 @@ def _answer(
     pool: Float64,
     expected: float | None,
 ) -> tuple[Float64, AnswerFit]:
-    """Rows for points, moved by labelled clips and fitted to the class's."""
+    """Rows for points, moved by labelled clips and fitted to the class's.
+
+    Answers that clips show none of the subcategories leave the rows where they are.
+    """
     n, n_all = len(text_rows), len(pool)
     labelled = [space.points(part) for part in problem.labelled]
     by_text = settled(pool @ text_rows.T).argmax(axis=1)
@@ -135,10 +141,10 @@ def _answer(
     strange = 1 - len(pool) / n_all if n_all else 0.0
     votes = count_votes(text_rows, labelled, pool, expected or 1 / n)
     rows, separation, moved = votes.rows - votes.rows.mean(axis=0), None, 0.0
-    if len(pool) >= MIN_SEEN:
+    if problem.has_shots and len(pool) >= MIN_SEEN:
         rows = refit(rows, pool, labelled)
         separation = round(separation_of(np.concatenate([*labelled, pool]) @ rows.T), 3)
-    if n_all:
+    if n_all and text_rows.any():
         decided = settled(space.points(problem.clips.features) @ rows.T).argmax(axis=1)
         moved = float(np.mean(decided != by_text))
     asked = np.reshape([answer.feature for answer in problem.answers], (-1, problem.head.dim))
@@ -149,7 +155,7 @@ def _answer(
         separation=separation,
         strange_share=round(strange, 3),
         moved_share=round(moved, 3),
-        by_text=tuple(said.tolist()),
+        by_text=tuple(said.tolist()) if text_rows.any() else (-1,) * len(asked),
     )
 
 

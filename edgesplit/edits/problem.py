@@ -109,6 +109,12 @@ class SplitProblem:
         return any(map(len, self.labelled))
 
     @property
+    def not_shown(self) -> tuple[str, ...]:
+        """Modifiers of the subcategories without a labelled clip."""
+        pairs = zip(self.modifiers, self.labelled, strict=True)
+        return tuple(modifier for modifier, clips in pairs if not len(clips))
+
+    @property
     def strangers(self) -> Float64:
         """`(clips, dim)`: clips that somebody said show none of the subcategories."""
         found = [answer.feature for answer in self.answers if answer.subcategory < 0]
@@ -142,7 +148,8 @@ def pose_problem(
         # Its sample may leave clips out; the class's means and its clips are what counts here.
         own = Statistics.from_features(head, given)
         of_given = _clips_of(head, column, own)
-        clips = clips if of_given.mean is None else of_given
+        if of_given.mean is not None or statistics is None:
+            clips = of_given
         statistics = own if statistics is None else statistics
     labelled = [*place_shots(request.shots or {}, subcategories, head.dim)]
     answers = tuple(Answer(clip, owner, given[clip]) for clip, owner in asked)
