@@ -144,11 +144,11 @@ def test_too_few_clips_say_nothing(encoder: TextEncoder) -> None:
     problem, zero_shot = world.pose(encoder, few)
     assert estimate_accuracy(problem, zero_shot) is None
     fitted = fit_rows(problem, zero_shot, None, "zero-shot rows")
-    assert (fitted.n_clips, fitted.temperature, fitted.estimate) == (0, 1.0, None)
+    assert (fitted.n_clips, fitted.temperature, fitted.expected) == (0, 1.0, None)
     assert not fitted.bias.any()
     problem, zero_shot = world.pose(encoder, some)
     fitted = fit_rows(problem, zero_shot, estimate_accuracy(problem, zero_shot), "zero-shot rows")
-    assert (fitted.n_clips, fitted.estimate) == (MIN_SEEN - 1, None)
+    assert (fitted.n_clips, fitted.expected) == (MIN_SEEN - 1, None)
     edit = split_class(
         world.head,
         "pushing",
