@@ -148,6 +148,8 @@ def read_answers(
     for clip, name in sorted((_place(key), name) for key, name in (request.answers or {}).items()):
         if not 0 <= clip < len(features):
             raise EditError(f"There is an answer about clip {clip} of {len(features)}.")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"The answer about clip {clip} is a label, or None, not {name!r}.")
         place = -1 if name is None else _place_of(name, subcategories)
         if place is None:
             raise EditError(
