@@ -17,6 +17,7 @@ from edgesplit.edits.answers import (
 
 START = np.array([[1.0, 0.0], [-1.0, 0.0]])
 NOBODY: Float64 = np.zeros((0, 2))
+ZERO = np.zeros(2)
 
 
 def pull_of(right: int, asked: int, expected: float, n: int = 2) -> float:
@@ -27,7 +28,8 @@ def pull_of(right: int, asked: int, expected: float, n: int = 2) -> float:
 def test_without_unlabelled_clips_a_clip_votes_for_itself() -> None:
     votes = count_votes(START, [np.array([[4.0, 2.0]]), NOBODY], NOBODY, 0.5)
     pull = pull_of(1, 1, 0.5)
-    np.testing.assert_allclose(votes.rows, [[(4 + pull) / (1 + pull), 2 / (1 + pull)], [-1, 0]])
+    expected = np.array([[(4 + pull) / (1 + pull), 2 / (1 + pull)], [-1, 0]])
+    np.testing.assert_allclose(votes.rows, expected)
     assert (votes.pull, votes.n_right) == (round(pull, 1), 1)
 
 
@@ -37,7 +39,7 @@ def test_a_clip_votes_with_the_mean_of_its_neighbourhood() -> None:
     pool = np.concatenate([far, near])
     votes = count_votes(0 * START, [np.array([[4.0, 2.0]]), NOBODY], pool, 0.5)
     vote = np.array([4.0, (2 + 3 - 2) / 3])
-    np.testing.assert_allclose(votes.rows, [vote / (1 + LEAST_PULL), [0, 0]])
+    np.testing.assert_allclose(votes.rows, np.stack([vote / (1 + LEAST_PULL), ZERO]))
 
 
 def test_a_clip_of_another_subcategory_is_no_neighbour() -> None:

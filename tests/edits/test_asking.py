@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from edgesplit.edits.asking import ENOUGH, MOST_ROUNDS, choose_clips, pays
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.report import AnswerReport, Report, ShotReport
 from edgesplit.edits.request import SplitRequest
+from edgesplit.edits.rules.alignment import alignment
+from edgesplit.edits.rules.base import Transfer, TransferProblem
 from edgesplit.edits.split import split_class
 from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.errors import (
@@ -72,9 +75,9 @@ class Lab:
             part[:, 9] += (1, -1)[place % 2]
         return np.concatenate(parts)
 
-    def choose(self, features: Float32, n: int, **choices: Any) -> list[int]:
+    def choose(self, features: npt.ArrayLike, n: int, **choices: Any) -> list[int]:
         request = SplitRequest(choices.pop("into", INTO), features=features, **choices)
-        return choose_clips(self.head, "pushing", request, features, n).tolist()
+        return [*map(int, choose_clips(self.head, "pushing", request, features, n))]
 
 
 @pytest.fixture
@@ -249,9 +252,8 @@ def test_features_that_do_not_fit_are_refused(lab: Lab) -> None:
 
 
 def split_of(lab: Lab, encoder: TextEncoder, features: Float32, **choices: Any) -> Edit:
-    return split_class(
-        lab.head, "pushing", **{"into": INTO, "features": features, "encoder": encoder} | choices
-    )
+    request = SplitRequest(choices.pop("into", INTO), features=features, **choices)
+    return split_class(lab.head, "pushing", request, encoder=encoder)
 
 
 def heaps_split(
@@ -600,9 +602,15 @@ def no_groups(lab: Lab) -> Head:
 def test_a_head_without_groups_wants_an_answer_of_each(lab: Lab, encoder: TextEncoder) -> None:
     head, pool = no_groups(lab), lab.pool(30, 30)
 
-    def split(answers: dict[int, str | None], **choices: bool) -> Edit:
+    def split(answers: dict[int, str | None], *, accept_doubt: bool = False) -> Edit:
         return split_class(
-            head, "pushing", into=INTO, features=pool, answers=answers, encoder=encoder, **choices
+            head,
+            "pushing",
+            into=INTO,
+            features=pool,
+            answers=answers,
+            encoder=encoder,
+            accept_doubt=accept_doubt,
         )
 
     with pytest.raises(DoubtfulSplitError, match="show a clip of each with --shots"):
@@ -636,9 +644,7 @@ def test_ten_subcategories_have_ten_answers(lab: Lab, encoder: TextEncoder) -> N
 def test_flat_children_keep_what_all_of_them_share(lab: Lab, encoder: TextEncoder) -> None:
     shared = np.linspace(-1, 1, DIM)
 
-    def rule(problem: Any) -> Any:
-        from edgesplit.edits.rules.alignment import alignment
-
+    def rule(problem: TransferProblem) -> Transfer:
         found = alignment(problem)
         return replace(found, rows=found.rows + shared)
 
