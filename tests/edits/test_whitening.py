@@ -61,9 +61,11 @@ def test_a_covariance_without_full_rank_can_be_inverted(rank: int, scale: float)
     assert np.abs(points).max() < 100  # no direction is blown up
 
 
-def test_clips_that_do_not_scatter_give_points() -> None:
-    space = Whitening(np.ones(4), np.zeros((4, 4)))
-    np.testing.assert_array_equal(space.points(np.ones((2, 4))), np.zeros((2, 4)))
+def test_where_nothing_scatters_points_are_features_around_the_mean() -> None:
+    features = np.arange(8.0).reshape(2, 4)
+    expected = (features - 1) / np.sqrt(SHRINKAGE)
+    points = Whitening(np.ones(4), np.zeros((4, 4))).points(features)
+    np.testing.assert_allclose(points, expected)
 
 
 def test_a_few_clips_say_how_far_clips_lie_apart() -> None:
@@ -77,7 +79,9 @@ def test_a_few_clips_say_how_far_clips_lie_apart() -> None:
 def test_one_clip_each_says_it_of_all_together() -> None:
     clips = [np.array([[1.0, 0.0]]), np.array([[-1.0, 0.0]])]
     np.testing.assert_allclose(covariance_of(clips), np.eye(2))
-    assert np.all(np.linalg.eigvalsh(covariance_of([np.ones((1, 3))])) > 0)
+    twice = [np.repeat(part, 2, axis=0) for part in clips]
+    np.testing.assert_allclose(covariance_of(twice), np.eye(2) * 2 / 3)
+    np.testing.assert_array_equal(covariance_of([np.ones((1, 3))]), np.eye(3))
 
 
 @given(seed=st.integers(0, 1000), offset=st.sampled_from([0.0, 1e3]))
