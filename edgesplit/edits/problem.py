@@ -29,7 +29,7 @@ from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Node, Provenance
-from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
+from edgesplit.heads.statistics import MAX_SAMPLE, MIN_CLASS_CLIPS, Statistics, spread
 
 __all__ = ["Answer", "ClassClips", "SplitProblem", "pose_problem"]
 
@@ -145,9 +145,8 @@ def pose_problem(
     clips = _clips_of(head, column, statistics)
     given, asked = read_answers(request, subcategories, head.dim)
     if len(given):
-        # Its sample may leave clips out; the class's means and its clips are what counts here.
         own = Statistics.from_features(head, given)
-        of_given = _clips_of(head, column, own)
+        of_given = _clips_of(head, column, _around(head, column, own, given))
         if of_given.mean is not None or statistics is None:
             clips = of_given
         statistics = own if statistics is None else statistics
@@ -262,6 +261,18 @@ def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassCl
     count = int(statistics.counts[root])
     mean = statistics.means[root].astype(np.float64) if count >= MIN_CLASS_CLIPS else None
     return ClassClips(clips, mean, count)
+
+
+def _around(head: Head, column: int, statistics: Statistics, features: Float32) -> Statistics:
+    """The same, with a sample of the class's root class alone; a class may be rare in features."""
+    if len(features) <= MAX_SAMPLE:  # then all are in the sample
+        return statistics
+    root = head.tree.path(column)[0]
+    decided = head.evaluate(features).class_index
+    inside = [leaf for leaf in np.unique(decided).tolist() if head.tree.path(leaf)[0] == root]
+    mine = features[np.isin(decided, inside)]
+    sample = mine[spread(len(mine), MAX_SAMPLE)]
+    return replace(statistics, sample=sample, decided=np.full(len(sample), root, np.int64))
 
 
 def _without(clips: ClassClips, answers: Sequence[Answer]) -> ClassClips:

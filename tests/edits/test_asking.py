@@ -573,6 +573,25 @@ def test_more_clips_than_the_sample_holds_are_a_sample(lab: Lab, encoder: TextEn
     ]
 
 
+def test_a_class_that_is_rare_among_many_clips_counts_with_all_of_its_own(
+    lab: Lab, encoder: TextEncoder
+) -> None:
+    others = lab.clips(2 * MAX_SAMPLE, action=HOLDING)
+    few = lab.pool(MIN_SEEN, MIN_SEEN, others=0)
+    n = len(others)
+    edit = split_of(
+        lab,
+        encoder,
+        np.concatenate([others, few]),
+        answers={n: "left", n + MIN_SEEN: "right"},
+    )
+    assert edit.report.n_clips == 2 * MIN_SEEN
+    assert edit.report.expected is not None
+    assert edit.head.classify(few) == [
+        f"pushing something {INTO[i // MIN_SEEN]}" for i in range(2 * MIN_SEEN)
+    ]
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1e6, 1e12])
 def test_the_scale_of_features_changes_no_decision(
     lab: Lab, encoder: TextEncoder, scale: float
