@@ -192,7 +192,7 @@ def _warn_of_answers(problem: SplitProblem, fit: AnswerFit | None) -> list[str]:
     missing, warnings = ", ".join(map(repr, problem.not_shown)), []
     if missing:
         warnings.append(f"no clip shows {missing}: text alone tells it")
-    if fit.strange_share:
+    if round(fit.strange_share, 2):
         warnings.append(f"about {fit.strange_share:.0%} of the class's clips show none of these")
     return warnings
 

@@ -289,6 +289,9 @@ def test_two_answers_make_a_split(lab: Lab, encoder: TextEncoder) -> None:
     nodes = edit.head.tree.nodes[-2:]
     assert [node.provenance.n_clips for node in nodes] == [1, 1]
     assert Head.from_bytes(edit.head.to_bytes()).tree == edit.head.tree
+    n = len(LABELS)
+    assert edit.head.weight[:n].tobytes() == lab.head.weight.tobytes()
+    assert edit.head.bias[:n].tobytes() == lab.head.bias.tobytes()
 
 
 def test_answers_the_other_way_round_give_the_split_the_other_way_round(
