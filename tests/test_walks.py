@@ -27,6 +27,8 @@ PARTS = {
     "contrasts": "groups",
     "siblings": "groups",
     "axes": "transfer",
+    "answers": "fitting",
+    "refit": "fitting",
 }
 """Modules of edits/ that are not entered from the pipeline, and the stage that enters each."""
 

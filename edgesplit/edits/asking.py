@@ -21,8 +21,9 @@ from edgesplit.edits.report import Report
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.base import settled
 from edgesplit.edits.whitening import Whitening, distances
-from edgesplit.errors import EditError
+from edgesplit.errors import EditError, FeatureSpaceError
 from edgesplit.heads.head import Head
+from edgesplit.heads.labels import Node
 from edgesplit.heads.statistics import Statistics, spread
 
 if TYPE_CHECKING:
@@ -64,14 +65,22 @@ def choose_clips(
 
     Raises:
         LabelError: the class does not exist or is ambiguous.
-        EditError: the head gives no clip, of those not answered, to the class.
-        FeatureSpaceError, ValueError: the features do not fit the head.
+        EditError: the class cannot be split as asked, or the head gives no clip, of those not
+            answered, to it.
+        FeatureSpaceError: the features or the statistics are of another backbone.
+        ValueError: the features are no matrix or not finite, or n is below 1.
     """
+    if n < 1:
+        raise ValueError(f"n must be at least 1 clip to ask about, got {n}")
+    if statistics is not None and statistics.feature_space != head.feature_space:
+        raise FeatureSpaceError("The statistics were made with a head of another feature space.")
     tree = head.tree
     column = tree.find_first(name, tree.leaves, tree.inner)
     clips = check_features(features, head.dim, "the features")
     taken = {node.label.casefold() for node in tree}
     subcategories = name_subcategories(tree[column].label, request.into, taken)
+    children = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
+    tree.split(column, children, composition=request.composition)  # refuses before anyone is asked
     _, asked = read_answers(replace(request, features=clips), subcategories, head.dim)
     answered = [place for place, _ in asked]
     mine = find_given(head, column, clips)

@@ -78,10 +78,11 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
         return Decision("zero-shot rows", doubts, warnings)
     if all(map(len, problem.labelled)):
         return Decision("clips alone", doubts, warnings)
+    show = f"of {_listing(problem.not_shown)}, too," if problem.has_shots else "of each"
     raise DoubtfulSplitError(
         f"This split is in doubt: {'; '.join(doubts)}. Name the group to learn from "
         "with --like, say it in its words (--into 'LABEL=MODIFIER,…'), give the modifiers "
-        "with --taxonomy, show a clip of each with --shots, or accept this with --accept-doubt.",
+        f"with --taxonomy, show a clip {show} with --shots, or accept this with --accept-doubt.",
         doubts,
     )
 
@@ -255,13 +256,15 @@ def warn_of_clips(problem: SplitProblem, shares: Float64) -> list[str]:
         problem: the split.
         shares: of the class's clips that each subcategory gets; empty if they are not known.
     """
+    given = problem.request.features is not None
     if problem.statistics is not None and problem.clips.mean is None:
+        clips = "clips" if given else "bundle's clips"
         return [
-            f"only {problem.clips.count} of the bundle's clips are of this class, "
-            f"{MIN_CLASS_CLIPS} are wanted: the new rows are not centred on it"
+            f"only {problem.clips.count} of the {clips} are of this class, {MIN_CLASS_CLIPS} are "
+            "wanted: the new rows are not centred on it"
         ]
     return [
-        f"{modifier!r} gets {share:.0%} of the class's clips in the bundle"
+        f"{modifier!r} gets {share:.0%} of the class's clips{'' if given else ' in the bundle'}"
         for modifier, share in zip(problem.modifiers, shares, strict=False)
         if share < 1 / len(problem.modifiers) / 4
     ]

@@ -155,13 +155,17 @@ def _spread(rows: Float64, clips: Float64, covariance: Float64) -> float:
 def separation_of(scores: Float64) -> float:
     """Part of the variance of scores `(clips, wanted)` that lies between the subcategories, 0 to 1.
 
-    0.64 for one cloud that is cut through its middle, 1 for heaps without width.
+    0.64 for one cloud that is cut through its middle, 1 for heaps without width; 0 where all clips
+    score alike.
     """
     best = settled(scores).argmax(axis=1)
     around = scores - scores.mean(axis=1, keepdims=True)
     around = around - around.mean(axis=0)
+    total = float(np.sum(around**2))
+    if total <= 1e-12 * float(np.sum(scores**2)):  # nothing but rounding
+        return 0.0
     within = sum(
         float(np.sum((around[best == i] - around[best == i].mean(axis=0)) ** 2))
         for i in np.unique(best)
     )
-    return 1 - within / max(float(np.sum(around**2)), 1e-12)
+    return 1 - within / total

@@ -39,9 +39,11 @@ class AnswerFit:
     strange_share: float
     """Of the class's unlabelled clips, how many are like the ones that show none."""
     moved_share: float
-    """Of the class's unlabelled clips, how many get another subcategory than from texts alone."""
+    """Of the class's unlabelled clips, how many get another subcategory than from texts alone; 0
+    if texts say nothing."""
     by_text: tuple[int, ...]
-    """Of each clip that somebody was asked about: the subcategory that texts alone give it."""
+    """Of each clip that somebody was asked about: the subcategory that texts alone give it; -1 if
+    texts say nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,17 +85,13 @@ def fit_rows(
         if len(pool) >= MIN_SEEN:
             text_rows = refit(text_rows, pool)
         fitted = text_rows
-        if problem.has_shots:
+        if problem.has_shots or problem.answers:
             use_text = start == "zero-shot rows"
             fitted, answers = _answer(problem, space, text_rows, pool, expected, use_text=use_text)
-            known = answers.separation
-            n = len(rows)
-            expected = None if known is None else accuracy_of_separation(known, n)
-            if expected is not None:
-                expected = round(expected * (1 - answers.strange_share), 3)
+            expected = _expect(problem, answers, expected)
         rows = space.rows_for_features(fitted)
-        if problem.request.composition == "flat":  # what all children share counts there
-            rows += zero_shot.rows.mean(axis=0)
+        if problem.request.composition == "flat" and start == "zero-shot rows":
+            rows += zero_shot.rows.mean(axis=0)  # what all children share counts there
     stored = on_grid(rows)
     rows = stored.astype(np.float64)
     bias, temperature, shares = np.zeros(len(rows), np.float32), 1.0, np.zeros(0)
@@ -106,6 +104,18 @@ def fit_rows(
                 temperature = fit_temperature(scores, expected)
     n_clips = 0 if clips.mean is None else clips.count
     return FittedRows(stored, bias, temperature, n_clips, shares, answers, expected)
+
+
+def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) -> float | None:
+    """Accuracy to expect once there are answers; a clip that shows no subcategory comes out wrong.
+
+    `by_text` is what was expected before; it stays where no clip shows a subcategory.
+    """
+    expected, known = by_text, answers.separation
+    if problem.has_shots:
+        n = len(problem.labelled)
+        expected = None if known is None else accuracy_of_separation(known, n)
+    return None if expected is None else round(expected * (1 - answers.strange_share), 3)
 
 
 def _whitening(problem: SplitProblem) -> Whitening | None:
@@ -130,7 +140,10 @@ def _answer(
     *,
     use_text: bool,
 ) -> tuple[Float64, AnswerFit]:
-    """Rows for points, moved by labelled clips and fitted to the class's."""
+    """Rows for points, moved by labelled clips and fitted to the class's.
+
+    Answers that clips show none of the subcategories leave the rows where they are.
+    """
     n, n_all = len(text_rows), len(pool)
     labelled = [space.points(part) for part in problem.labelled]
     by_text = settled(pool @ text_rows.T).argmax(axis=1)
@@ -139,10 +152,10 @@ def _answer(
     strange = (n_all - len(pool) + len(strangers)) / max(n_all + len(problem.answers), 1)
     votes = count_votes(text_rows, labelled, pool, expected or 1 / n, use_text=use_text)
     rows, separation, moved = votes.rows - votes.rows.mean(axis=0), None, 0.0
-    if len(pool) >= MIN_SEEN:
+    if problem.has_shots and len(pool) >= MIN_SEEN:
         rows = refit(rows, pool, labelled)
         separation = round(separation_of(np.concatenate([*labelled, pool]) @ rows.T), 3)
-    if n_all:
+    if n_all and text_rows.any():
         decided = settled(space.points(problem.clips.features) @ rows.T).argmax(axis=1)
         moved = float(np.mean(decided != by_text))
     asked = np.reshape([answer.feature for answer in problem.answers], (-1, problem.head.dim))
@@ -153,7 +166,7 @@ def _answer(
         separation=separation,
         strange_share=round(strange, 3),
         moved_share=round(moved, 3),
-        by_text=tuple(said.tolist()),
+        by_text=tuple(said.tolist()) if text_rows.any() else (-1,) * len(asked),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
@@ -136,6 +137,7 @@ def read_answers(
             something else.
         FeatureSpaceError: features of another size.
         ValueError: features that are no matrix, or not finite.
+        TypeError: a clip that is no whole number, or an answer that is no text.
     """
     if request.features is None:
         if request.answers:
@@ -143,15 +145,17 @@ def read_answers(
         return np.zeros((0, dim), np.float32), ()
     features = check_features(request.features, dim, "the features")
     asked = []
-    for clip, name in sorted((request.answers or {}).items()):
+    for clip, name in sorted((_place(key), name) for key, name in (request.answers or {}).items()):
         if not 0 <= clip < len(features):
             raise EditError(f"There is an answer about clip {clip} of {len(features)}.")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"The answer about clip {clip} is a label, or None, not {name!r}.")
         place = -1 if name is None else _place_of(name, subcategories)
         if place is None:
             raise EditError(
                 f"Clip {clip} is said to show {name!r}, which is none of {_list(subcategories)}"
             )
-        asked.append((int(clip), place))
+        asked.append((clip, place))
     return features, tuple(asked)
 
 
@@ -162,7 +166,8 @@ def check_features(features: npt.ArrayLike, dim: int, what: str) -> Float32:
         FeatureSpaceError: they are of another size.
         ValueError: they are no matrix, or not finite.
     """
-    clips = np.asarray(features, np.float32)
+    with np.errstate(over="ignore"):  # what overflows is not finite
+        clips = np.asarray(features, np.float32)
     if clips.ndim != 2 or not np.isfinite(clips).all():
         raise ValueError(f"{what} must be finite features (clips, {dim})")
     if clips.shape[1] != dim:
@@ -171,6 +176,12 @@ def check_features(features: npt.ArrayLike, dim: int, what: str) -> Float32:
             "Extract them with this bundle's backbone."
         )
     return clips
+
+
+def _place(clip: object) -> int:
+    if isinstance(clip, bool | np.bool_) or not isinstance(clip, SupportsIndex):
+        raise TypeError(f"An answer is about a clip's place, a whole number, not {clip!r}.")
+    return operator.index(clip)
 
 
 def _place_of(name: str, subcategories: Subcategories) -> int | None:

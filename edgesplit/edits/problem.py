@@ -119,6 +119,12 @@ class SplitProblem:
         return any(map(len, self.labelled))
 
     @property
+    def not_shown(self) -> tuple[str, ...]:
+        """Modifiers of the subcategories without a labelled clip."""
+        pairs = zip(self.modifiers, self.labelled, strict=True)
+        return tuple(modifier for modifier, clips in pairs if not len(clips))
+
+    @property
     def strangers(self) -> Float64:
         """`(clips, dim)`: clips that somebody said show none of the subcategories."""
         found = [answer.feature for answer in self.answers if answer.subcategory < 0]
@@ -146,14 +152,15 @@ def pose_problem(
     subcategories = name_subcategories(tree[column].label, request.into, taken)
     children = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
     grown = tree.split(column, children, composition=request.composition)
-    clips = _clips_of(head, column, statistics)
     given, asked = read_answers(request, subcategories, head.dim)
+    clips = _clips_of(head, column, statistics)
     if len(given):
+        statistics = statistics or Statistics.from_features(head, given)
+        clips = _clips_of(head, column, statistics)
         mine = given[find_given(head, column, given)].astype(np.float64)
         if len(mine) >= MIN_CLASS_CLIPS:
             some = mine[spread(len(mine), MAX_CLIPS)]
             clips = ClassClips(some, mine.mean(axis=0), len(mine))
-        statistics = statistics or Statistics.from_features(head, given)
     labelled = [*place_shots(request.shots or {}, subcategories, head.dim)]
     answers = tuple(Answer(clip, owner, given[clip]) for clip, owner in asked)
     for answer in answers:
@@ -195,7 +202,7 @@ def pose_problem(
         known_columns=columns,
         group_names=names[:-1],
         class_name=names[-1],
-        clips=_without(clips, answers),
+        clips=_without(clips, answers, labelled),
         labelled=tuple(labelled),
         answers=answers,
         statistics=statistics,
@@ -276,13 +283,12 @@ def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassCl
     return ClassClips(clips, mean, count)
 
 
-def _without(clips: ClassClips, answers: Sequence[Answer]) -> ClassClips:
-    """The clips but those that were asked about: they are labelled now, or none of the class's."""
-    if not answers:
-        return clips
-    answered = {answer.feature.tobytes() for answer in answers}
-    stay = [row.tobytes() not in answered for row in clips.features.astype(np.float32)]
-    return replace(clips, features=clips.features[stay])
+def _without(clips: ClassClips, answers: Sequence[Answer], labelled: list[Float64]) -> ClassClips:
+    """The clips but those that are labelled now, or none of the class's."""
+    known = {answer.feature.tobytes() for answer in answers}
+    known |= {row.tobytes() for part in labelled for row in part.astype(np.float32)}
+    stay = [row.tobytes() not in known for row in clips.features.astype(np.float32)]
+    return replace(clips, features=clips.features[stay]) if known else clips
 
 
 def _group_means(rows: Float64, owner: Int64) -> Float64:

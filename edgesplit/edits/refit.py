@@ -39,24 +39,23 @@ def refit(rows: Float64, pool: Float64, labelled: Sequence[Float64] = ()) -> Flo
     """
     start = rows - rows.mean(axis=0)
     points = np.concatenate([*labelled, pool])
-    size = _size(points @ start.T)
-    if size < 1e-9:  # all clips score alike: there is nothing to teach
-        return np.asarray(start)
     n = len(rows)
     known = np.repeat(np.eye(n), [len(part) for part in labelled], axis=0) if labelled else None
     weight = np.ones(len(points))
     weight[: len(points) - len(pool)] = LABELLED
-    middle = weight @ points / weight.sum()
-    around = points - middle
+    around = points - weight @ points / weight.sum()
+    first = around @ start.T
+    size = _size(points @ start.T)
+    if _size(first) <= 1e-9 * max(size, 1.0):  # all clips score alike: there is nothing to teach
+        return np.asarray(start)
     solve = _Ridge(around, weight)
     fitted = start
     for _ in range(N_ROUNDS):
         scores = points @ fitted.T
-        wanted = _shares(SHARPNESS * scores / _size(scores))
+        wanted = _shares(SHARPNESS * scores / max(_size(scores), 1e-12))
         if known is not None:
             wanted[: len(known)] = known
         wanted -= weight @ wanted / weight.sum()
-        first = around @ start.T
         scale = float(np.sum(weight[:, None] * first * wanted))
         scale /= max(float(np.sum(weight[:, None] * first**2)), 1e-12)
         fitted = scale * start + solve(wanted - scale * first)

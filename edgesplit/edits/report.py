@@ -48,7 +48,7 @@ class AnswerReport:
     answer: str
     """The modifier of the subcategory that it shows; empty if it shows none of them."""
     by_text: str
-    """The modifier that the rows from texts alone give it."""
+    """The modifier that the rows from texts alone give it; empty if texts say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ class ShotReport:
     """Part of the variance of the class's scores that lies between the subcategories, 0 to 1; 0.64
     for one cloud cut in two. None where there are too few unlabelled clips."""
     moved_share: float
-    """Of the class's unlabelled clips, how many get another subcategory than from texts alone."""
+    """Of the class's unlabelled clips, how many get another subcategory than from texts alone; 0
+    if texts say nothing."""
     neither_share: float
     """Of the class's unlabelled clips, how many are like the ones that show no subcategory."""
     answers: tuple[AnswerReport, ...] = ()
@@ -78,8 +79,8 @@ class ShotReport:
 
     @property
     def confirmed(self) -> bool:
-        """Whether texts alone get every one of the clips right."""
-        return self.n_right == sum(self.clips)
+        """Whether there is a clip of each subcategory, and texts alone get every clip right."""
+        return all(self.clips) and self.n_right == sum(self.clips)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,15 +188,10 @@ def _warn_of_answers(problem: SplitProblem, fit: AnswerFit | None) -> list[str]:
     """Subcategories that nobody showed a clip of, and clips that show none."""
     if fit is None:
         return []
-    missing = [
-        modifier
-        for modifier, part in zip(problem.modifiers, problem.labelled, strict=True)
-        if not len(part)
-    ]
-    warnings = []
+    missing, warnings = ", ".join(map(repr, problem.not_shown)), []
     if missing:
-        warnings.append(f"no clip shows {', '.join(map(repr, missing))}: text alone tells it")
-    if fit.strange_share:
+        warnings.append(f"no clip shows {missing}: text alone tells it")
+    if round(fit.strange_share, 2):
         warnings.append(f"about {fit.strange_share:.0%} of the class's clips show none of these")
     return warnings
 

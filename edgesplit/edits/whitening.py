@@ -28,7 +28,7 @@ class Whitening:
     def __init__(self, mean: Float64, covariance: Float64) -> None:
         """Take the class's mean `(dim,)` and the covariance `(dim, dim)` within classes."""
         dim = len(covariance)
-        level = max(float(np.trace(covariance)) / dim, 1e-12)
+        level = _positive(float(np.trace(covariance)) / dim)
         shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(dim)
         self.mean = mean
         self._factor = np.linalg.cholesky(shrunk)
@@ -50,19 +50,24 @@ class Whitening:
 def covariance_of(clips: Sequence[Float64]) -> Float64:
     """`(dim, dim)`, equal in all directions, from a few clips of each subcategory.
 
-    Clips of one subcategory say how far clips lie apart; one clip each can only say less.
+    Clips of one subcategory say how far clips lie apart; one clip each, or always the same one, can
+    only say less.
     """
-    within = [part - part.mean(axis=0) for part in clips]
-    degrees = sum(len(part) - 1 for part in clips)
-    if not degrees:
-        together = np.concatenate(clips)
-        within, degrees = [together - together.mean(axis=0)], max(1, len(together) - 1)
-    dim = clips[0].shape[1]
-    variance = sum(float(np.sum(part**2)) for part in within) / (degrees * dim)
-    return np.asarray(max(variance, 1e-12) * np.eye(dim))
+    dim, together = clips[0].shape[1], np.concatenate(clips)
+    squares = sum(float(np.sum((part - part.mean(axis=0)) ** 2)) for part in clips)
+    degrees = len(together) - len(clips)
+    if not squares:
+        squares = float(np.sum((together - together.mean(axis=0)) ** 2))
+        degrees = max(1, len(together) - 1)
+    return np.asarray(_positive(squares / (degrees * dim)) * np.eye(dim))
 
 
 def distances(left: Float64, right: Float64) -> Float64:
     """`(n, m)` squared distances between points `(n, dim)` and `(m, dim)`; never negative."""
     squares = np.sum(left**2, axis=1)[:, None] + np.sum(right**2, axis=1)
     return np.asarray(np.maximum(squares - 2 * left @ right.T, 0.0))
+
+
+def _positive(variance: float) -> float:
+    """A variance to divide by: 1, features as they are, where nothing varies."""
+    return max(variance, 1e-12) if variance > 0 else 1.0

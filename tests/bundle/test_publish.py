@@ -173,3 +173,14 @@ def test_dropping_a_subcategory_goes_live(bundle: Bundle) -> None:
     bundle.publish(bundle.drop_class("pushing something up"))
     assert "pushing something up" not in bundle.head().labels
     assert bundle.rollback().digest == wide.head.digest
+
+
+def test_a_split_with_answers_about_the_clips_of_the_bundle_goes_live(bundle: Bundle) -> None:
+    assert bundle.statistics is not None
+    features, into = bundle.statistics.sample, ["left", "right"]
+    chosen = bundle.choose_clips("pushing", SplitRequest(into), features, 2)
+    answers = dict(zip(chosen.tolist(), into, strict=True))
+    edit = bundle.split_class("pushing", SplitRequest(into, features=features, answers=answers))
+    version = bundle.publish(edit)
+    assert bundle.live == version.digest
+    assert [node.provenance.n_clips for node in bundle.head().tree.nodes[-2:]] == [1, 1]

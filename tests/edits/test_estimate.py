@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from edgesplit._types import Float64
+from edgesplit.edits.answers import MIN_SEEN
 from edgesplit.edits.estimate import (
     HIGHEST,
     LOWEST,
-    MIN_SEEN,
     PER_PRECEDENT,
     Estimate,
     accuracy_of_gain,
     estimate_accuracy,
+    separation_of,
 )
 from edgesplit.edits.fitting import fit_rows, fit_temperature
 from edgesplit.edits.problem import SplitProblem, pose_problem
@@ -144,11 +145,11 @@ def test_too_few_clips_say_nothing(encoder: TextEncoder) -> None:
     problem, zero_shot = world.pose(encoder, few)
     assert estimate_accuracy(problem, zero_shot) is None
     fitted = fit_rows(problem, zero_shot, None, "zero-shot rows")
-    assert (fitted.n_clips, fitted.temperature, fitted.estimate) == (0, 1.0, None)
+    assert (fitted.n_clips, fitted.temperature, fitted.expected) == (0, 1.0, None)
     assert not fitted.bias.any()
     problem, zero_shot = world.pose(encoder, some)
     fitted = fit_rows(problem, zero_shot, estimate_accuracy(problem, zero_shot), "zero-shot rows")
-    assert (fitted.n_clips, fitted.estimate) == (MIN_SEEN - 1, None)
+    assert (fitted.n_clips, fitted.expected) == (MIN_SEEN - 1, None)
     edit = split_class(
         world.head,
         "pushing",
@@ -287,3 +288,29 @@ def test_expected_accuracy_is_never_certain() -> None:
     assert accuracy_of_gain(7.0, 4) == pytest.approx(0.25 + 0.75 * HIGHEST)
     assert accuracy_of_gain(-7.0, 4) == pytest.approx(0.25 + 0.75 * LOWEST)
     assert accuracy_of_gain(0.5, 2) == pytest.approx(0.75)
+
+
+# Separation
+
+
+def test_heaps_part_more_than_one_cloud_does() -> None:
+    rng = np.random.default_rng(0)
+    cloud = rng.standard_normal((4000, 1)) @ np.array([[1.0, -1.0]])
+    assert separation_of(cloud) == pytest.approx(2 / np.pi, abs=0.02)
+    heaps = np.repeat([[1.0, -1.0], [-1.0, 1.0]], 20, axis=0)
+    assert separation_of(heaps) == pytest.approx(1)
+    assert separation_of(heaps + 0.3 * rng.standard_normal(heaps.shape)) > 0.8
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e9])
+def test_separation_does_not_know_the_scale_or_what_all_scores_share(scale: float) -> None:
+    scores = np.random.default_rng(0).standard_normal((50, 3))
+    assert separation_of(scale * (scores + 5)) == pytest.approx(separation_of(scores), abs=0.01)
+    assert 0 <= separation_of(scores) <= 1
+
+
+@pytest.mark.parametrize("score", [0.0, 0.1, 1e9])
+def test_clips_that_all_score_alike_are_not_apart(score: float) -> None:
+    # 1 would say that they lie in heaps without width, and that the split is sure.
+    assert separation_of(np.full((20, 2), score)) == 0
+    assert separation_of(np.tile([score, 0.3], (20, 1))) == 0
