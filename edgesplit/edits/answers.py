@@ -67,9 +67,9 @@ def count_votes(
     n = len(text_rows)
     owner = np.repeat(np.arange(n), [len(part) for part in labelled])
     scores = np.concatenate(labelled) @ text_rows.T
-    n_right = int(np.sum(settled(scores).argmax(axis=1) == owner))
+    n_right = int(np.sum(settled(scores).argmax(axis=1) == owner)) if text_rows.any() else 0
     accuracy = (PRIOR * expected + n_right) / (PRIOR + len(owner))
-    trust = min(max((accuracy - 1 / n) / (1 - 1 / n), 0.0), 1.0)
+    trust = min(max((accuracy - 1 / n) / (1 - 1 / n), 0.0), 1.0) if text_rows.any() else 0.0
     pull = LEAST_PULL + MORE_PULL * trust if use_text else 0.0
     n_clips = len(pool) + len(owner)
     n_near = min(max(n_clips // NEAR_SHARE, LEAST_NEAR), MOST_NEAR)

@@ -106,7 +106,8 @@ def _refusal(refused: Mapping[str, EdgesplitError], n_splits: int) -> EditError:
     if doubtful:
         lines.append(
             "For each in doubt, name the group to learn from (like), say it in its words (into: "
-            "{LABEL: MODIFIER, …}), show a clip of each (shots, or answers), or accept it (accept_doubt: true)."
+            "{LABEL: MODIFIER, …}), show a clip of each (shots or answers), or accept it "
+            "(accept_doubt: true)."
         )
     text = "\n".join(lines)
     if len(doubtful) < len(refused):

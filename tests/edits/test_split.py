@@ -398,7 +398,10 @@ def test_a_refused_plan_names_every_split_with_its_reason(head: Head, encoder: T
     assert "in doubt: no known labels differ as red | blue do" in lines[0]
     assert "at least two subcategories" in lines[2]
     assert "no class 'throwing'" in lines[3]
-    assert all(word in advice for word in ("(like)", "(into: ", "(shots)", "(accept_doubt: true)"))
+    assert all(
+        word in advice
+        for word in ("(like)", "(into: ", "(shots or answers)", "(accept_doubt: true)")
+    )
     assert not isinstance(caught.value, DoubtfulSplitError)
 
 
