@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -51,6 +52,13 @@ def encode(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def decode_jpeg(data: bytes) -> Picture:
+    """`(height, width, 3)` of a JPEG picture."""
+    with av.open(BytesIO(data), format="jpeg_pipe") as container:
+        (frame,) = container.decode(video=0)
+        return np.asarray(frame.to_ndarray(format="rgb24"))
 
 
 def show_as(path: Path, matrix: Matrix) -> Path:

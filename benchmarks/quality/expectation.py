@@ -169,22 +169,21 @@ def fit(cases: Sequence[Case]) -> Fit:
     found = min(map(at, SURES if worded else [SURE]), key=lambda each: rmse(each, cases))
     return replace(
         found,
-        bound=_best_bound(BOUNDS, found.expect(cases), gains),
-        trust_bound=_best_bound(TRUST_BOUNDS, found.trust(cases), gains),
+        # A split that is refused costs two answers, so the strictest of equally good bounds; without
+        # clips it costs more.
+        bound=max(_best_bounds(BOUNDS, found.expect(cases), gains)),
+        trust_bound=median_low(_best_bounds(TRUST_BOUNDS, found.trust(cases), gains)),
     )
 
 
-def _best_bound(bounds: Sequence[float], values: Float64, gains: Float64) -> float:
-    """The bound below which most of the failed and fewest of the others are.
-
-    The middle one of all that are as good to `TOLERANCE`.
-    """
+def _best_bounds(bounds: Sequence[float], values: Float64, gains: Float64) -> list[float]:
+    """The bounds below which most of the failed and fewest of the others are, to `TOLERANCE`."""
     told_apart = {}
     for bound in bounds:
         failed, worked = _below(values, bound, gains)
         told_apart[bound] = failed - worked
     best = max(told_apart.values())
-    return median_low(b for b, value in told_apart.items() if value >= best - TOLERANCE)
+    return [b for b, value in told_apart.items() if value >= best - TOLERANCE]
 
 
 def rmse(constants: Fit, cases: Sequence[Case]) -> float:

@@ -28,7 +28,7 @@ from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
 __all__ = ["MIN_GAIN", "MIN_TRUST", "Decision", "Start", "decide", "warn_of_clips", "warn_of_flips"]
 
-MIN_GAIN = 0.22
+MIN_GAIN = 0.32
 """A split that is expected to gain less, where guessing gains 0 and always right 1, is not made
 without being asked twice. It tells splits that fail from others best, on Motion-Split's development
 backbones and on real motion, each set counting alike (`benchmarks.quality.expectation`)."""

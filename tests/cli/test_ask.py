@@ -5,17 +5,16 @@ import csv
 import json
 import re
 import shutil
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
 
 from edgesplit._data import save_arrays
 from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.videos import extract_folder
 from edgesplit.cli import main
 from edgesplit.cli.render.sheet import Card, sheet_html
 from edgesplit.cli.replies import Key, read_reply
@@ -23,6 +22,7 @@ from edgesplit.demo import ASSETS, unpack_demo
 from edgesplit.video.previews import read_preview
 from tests.bundles import contents
 from tests.commands import run, run_json
+from tests.videos import decode_jpeg
 
 ASK = ("ask", "--class", "pushing", "--into", "left,right", "--from")
 SAVED = "ask-pushing-something.csv"
@@ -82,6 +82,31 @@ def test_two_answers_split_the_class(demo: Bundle) -> None:
     assert "another round is expected to gain little" in shown
     assert "2 labelled clips (1, 1): texts alone get 2 right; 0 %" in shown
     assert f"head {before[:12]} -> {demo.live[:12]} is live" in shown
+
+
+def test_answers_of_the_demo_turn_a_wrong_split_around(demo: Bundle) -> None:
+    into, truth = "left,right,up,down", json.loads(Path("camera/truth.json").read_text())
+    arguments = ("--class", "turning the camera", "--into", into)
+    refused = run("edit", *arguments)
+    assert refused.exit_code == 1
+    assert "hardly better than guessing" in refused.stderr
+    with Path("camera/answers.csv").open(newline="") as file:
+        answered = {clip: answer for clip, answer in csv.reader(file)}  # noqa: C416
+    others = [name for name in truth if name not in answered]
+    assert len(others) == 32
+
+    def right() -> int:
+        clips = extract_folder(Path("camera"), demo)
+        said = demo.head().classify(clips.pick(others))
+        return sum(label.endswith(truth[name]) for label, name in zip(said, others, strict=True))
+
+    assert run("edit", *arguments, "--accept-doubt").exit_code == 0
+    assert right() <= 10
+    assert run("rollback").exit_code == 0
+    asked = run("ask", *arguments, "--from", "camera", "--answers", "camera/answers.csv")
+    assert asked.exit_code == 0
+    # Guessing gets 8 of them.
+    assert right() >= 20
 
 
 def test_a_correction_is_told(demo: Bundle) -> None:
@@ -330,9 +355,9 @@ def test_the_page_holds_all_that_it_shows(demo: Bundle) -> None:
     for url in urls:
         head, _, data = url.partition(",")
         assert head == "data:image/jpeg;base64"
-        with Image.open(BytesIO(base64.b64decode(data))) as strip:
-            assert strip.size == (8 * 160, 160)
-            assert np.ptp(np.asarray(strip)) > 50
+        strip = decode_jpeg(base64.b64decode(data))
+        assert strip.shape == (160, 8 * 160, 3)
+        assert np.ptp(strip) > 50
 
 
 def test_names_are_escaped_in_the_page(tmp_path: Path) -> None:
