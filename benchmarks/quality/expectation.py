@@ -169,8 +169,8 @@ def fit(cases: Sequence[Case]) -> Fit:
     found = min(map(at, SURES if worded else [SURE]), key=lambda each: rmse(each, cases))
     return replace(
         found,
-        # A split that is refused costs two answers, so the strictest of equally good bounds; without
-        # clips it costs more.
+        # The strictest of equally good bounds, since a split that is refused costs two answers;
+        # without clips it costs more.
         bound=max(_best_bounds(BOUNDS, found.expect(cases), gains)),
         trust_bound=median_low(_best_bounds(TRUST_BOUNDS, found.trust(cases), gains)),
     )

@@ -71,7 +71,8 @@ class Questions:
         check_modifiers(self.subcategories)
         self.answers: dict[str, str] = {}
         """By clip, as `load_answers` gives them: an empty text where there is none yet."""
-        _ = self.before
+        self._saved = self._stamp()
+        _ = self.before  # refuses what cannot be split at all
 
     @property
     def modifiers(self) -> list[str]:
@@ -97,10 +98,29 @@ class Questions:
     def load(self) -> None:
         """Take the answers of the file; errors as in `load_answers`."""
         self.answers = load_answers(self.file, self.clips.places, self.subcategories)
+        self._saved = self._stamp()
 
     def save(self) -> None:
-        """Write the answers to the file; errors as in `save_answers`."""
+        """Write the answers to the file; errors as in `save_answers`.
+
+        Raises:
+            EditError: somebody else wrote the file meanwhile.
+        """
+        if self._stamp() != self._saved:
+            raise EditError(
+                f"{self.file} was changed by another program meanwhile. It stays as it is; go on "
+                f"with --resume {self.file}."
+            )
         save_answers(self.file, self.answers)
+        self._saved = self._stamp()
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """Which state of the file this is; None while there is none."""
+        try:
+            about = self.file.stat()
+        except OSError:
+            return None
+        return about.st_ino, about.st_size, about.st_mtime_ns
 
     def add(self, names: Sequence[str]) -> None:
         """Note that clips are asked about, and save."""

@@ -129,8 +129,8 @@ def ask(
     if list_only:
         _list(questions, page, as_json)
         return
-    out = notes() if as_json else console()
-    if answers_path is None and not _interview(questions, page, out, as_json):
+    out, live = notes() if as_json else console(), not dry_run and output is None
+    if answers_path is None and not _interview(questions, page, out, as_json, live):
         return
     told = answers_path is None  # there was an account after each round
     next_page = page if sheet and not told else None
@@ -192,8 +192,9 @@ class _Page:
         return f"{self.questions.label}: {', '.join(first)} or {last}?"
 
     def show(self, names: Sequence[str]) -> list[Card]:
-        """Write the page of some clips."""
-        cards = [self._card(number, name) for number, name in enumerate(names, start=1)]
+        """Write the page of some clips; a clip keeps its number over rounds."""
+        order = [*dict.fromkeys([*self.questions.answers, *names])]
+        cards = [self._card(order.index(name) + 1, name) for name in names]
         write_sheet(self.path, self.title, self.questions.modifiers, cards)
         return cards
 
@@ -238,15 +239,19 @@ def _list(questions: Questions, page: _Page, as_json: bool) -> None:
     )
 
 
-def _interview(questions: Questions, page: _Page, out: Console, as_json: bool) -> bool:
-    """Ask, round after round, while it pays; False if somebody stops it."""
+def _interview(questions: Questions, page: _Page, out: Console, as_json: bool, live: bool) -> bool:
+    """Ask, round after round, while it pays, and at last whether the head goes `live`.
+
+    False if somebody stops it.
+    """
     try:
-        if _ask_rounds(questions, page, out, as_json):
+        done = _ask_rounds(questions, page, out, as_json)
+        if done and (not live or click.confirm("Publish this split?", default=True, err=as_json)):
             return True
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt, RuntimeError) as error:  # no standard input: the last
         click.echo(err=True)
         _say_how_to_go_on(questions)
-        raise
+        raise click.Abort from error
     _say_how_to_go_on(questions)
     if as_json:
         said = _answers(questions, {})
@@ -272,11 +277,12 @@ def _ask_rounds(questions: Questions, page: _Page, out: Console, as_json: bool) 
                 raise
             out.print("There is no clip of the class left to ask about.")
             return True
-        more = f"Ask about {len(names)} more clip{'s' * (len(names) > 1)}?"
+        clips = f"{len(names)} more clip{'s' * (len(names) > 1)}"
+        more = f"Ask about {clips}? (n: split by the answers so far)"
         if again and not click.confirm(more, default=True, err=as_json):
             return True
-        questions.add(names)
         cards = page.show(names)
+        questions.add(names)
         show_cards(out, cards)
         out.print(f"{page.path.resolve().as_uri()} shows them", markup=False)
         if not _ask_round(questions, cards, as_json):
@@ -310,7 +316,7 @@ def _say_how_to_go_on(questions: Questions) -> None:
     """Say that nothing is lost."""
     n, file = questions.n_answered, questions.file
     click.echo(
-        f"Nothing was changed. {file} has {n} answer{'s' * (n != 1)}; the same command with "
+        f"The head is as it was. {file} has {n} answer{'s' * (n != 1)}; the same command with "
         f"--resume {file} goes on, with --answers {file} splits by them.",
         err=True,
     )

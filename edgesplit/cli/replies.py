@@ -9,16 +9,17 @@ __all__ = ["Key", "keys_text", "read_reply"]
 
 
 class Key(enum.Enum):
-    """What is no answer, but moves on."""
+    """A reply that is no answer."""
 
-    BACK = "b"
-    STOP = "q"
+    BACK = "back"
+    STOP = "stop"
 
 
 def keys_text(modifiers: Sequence[str]) -> str:
     """What may be typed, in one line."""
-    own = [f"{key} {modifier}" for key, modifier in _keys(modifiers).items()] or [*modifiers]
-    return ", ".join([*own, "n neither", "? cannot tell", "b back", "q stop"])
+    own = [f"{key} {modifier}" for key, modifier in _numbers(modifiers).items()] or [*modifiers]
+    shared = [f"{key} {word}" for key, word in _letters(modifiers).items()]
+    return ", ".join([*own, *shared])
 
 
 def read_reply(text: str, modifiers: Sequence[str]) -> str | Key | None:
@@ -32,22 +33,26 @@ def read_reply(text: str, modifiers: Sequence[str]) -> str | Key | None:
     exact = [modifier for modifier in modifiers if modifier.casefold() == said]
     if exact:
         return exact[0]
-    keys: dict[str, str | Key] = {
-        **_keys(modifiers),
-        "n": NEITHER,
-        "?": CANNOT_TELL,
-        NEITHER: NEITHER,
-        CANNOT_TELL: CANNOT_TELL,
-        **{key.value: key for key in Key},
-    }
-    if said in keys:
-        return keys[said]
+    said = _letters(modifiers).get(said, said)
+    if said in (NEITHER, CANNOT_TELL):
+        return said
+    if said in [key.value for key in Key]:
+        return Key(said)
+    if said in _numbers(modifiers):
+        return _numbers(modifiers)[said]
     begun = [modifier for modifier in modifiers if said and modifier.casefold().startswith(said)]
     return begun[0] if len(begun) == 1 else None
 
 
-def _keys(modifiers: Sequence[str]) -> dict[str, str]:
-    """The modifiers by number; none where a modifier could be read as another's number."""
-    if any(modifier.isdigit() for modifier in modifiers):
+def _numbers(modifiers: Sequence[str]) -> dict[str, str]:
+    """The modifiers by number; none where a modifier begins with a digit."""
+    if any(modifier[:1].isdigit() for modifier in modifiers):
         return {}
     return {str(number): modifier for number, modifier in enumerate(modifiers, start=1)}
+
+
+def _letters(modifiers: Sequence[str]) -> dict[str, str]:
+    """The other replies by their key; by the whole word where a modifier begins with the key."""
+    begun = {modifier[:1].casefold() for modifier in modifiers}
+    words = {"n": "neither", "?": "cannot tell", "b": Key.BACK.value, "q": Key.STOP.value}
+    return {word if key in begun else key: word for key, word in words.items()}

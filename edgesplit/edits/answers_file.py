@@ -105,7 +105,12 @@ def save_answers(path: Path, answers: Mapping[str, str], store: Store | None = N
         EditError: it cannot be written, or a clip's name is not Unicode.
     """
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([_HEADER, *answers.items()])
+    # A lone carriage return, which a file's name may have, ends a row unless it is in quotes.
+    in_quotes = any("\r" in name for name in answers)
+    writer = csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL if in_quotes else csv.QUOTE_MINIMAL
+    )
+    writer.writerows([_HEADER, *answers.items()])
     try:
         data = text.getvalue().encode()
     except UnicodeEncodeError as error:

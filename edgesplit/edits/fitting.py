@@ -109,12 +109,16 @@ def fit_rows(
 def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) -> float | None:
     """Accuracy to expect once there are answers; a clip that shows no subcategory comes out wrong.
 
-    `by_text` is what was expected before; it stays where no clip shows a subcategory.
+    `by_text` is what was expected before. Heaps have no names: where some subcategory has no clip,
+    the separation cannot raise it.
     """
     expected, known = by_text, answers.separation
     if problem.has_shots:
-        n = len(problem.labelled)
-        expected = None if known is None else accuracy_of_separation(known, n)
+        separated = None if known is None else accuracy_of_separation(known, len(problem.labelled))
+        if not problem.not_shown:
+            expected = separated
+        elif by_text is not None and separated is not None:
+            expected = min(by_text, separated)
     return None if expected is None else round(expected * (1 - answers.strange_share), 3)
 
 

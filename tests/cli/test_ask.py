@@ -14,11 +14,14 @@ from click.testing import CliRunner, Result
 
 from edgesplit._data import save_arrays
 from edgesplit.bundle.bundle import Bundle
+from edgesplit.bundle.questions import Questions
 from edgesplit.bundle.videos import extract_folder
 from edgesplit.cli import main
 from edgesplit.cli.render.sheet import Card, sheet_html
 from edgesplit.cli.replies import Key, read_reply
 from edgesplit.demo import ASSETS, unpack_demo
+from edgesplit.edits.request import SplitRequest
+from edgesplit.errors import EditError
 from edgesplit.video.previews import read_preview
 from tests.bundles import contents
 from tests.commands import run, run_json
@@ -69,7 +72,7 @@ def side(name: str) -> str:
 
 def test_two_answers_split_the_class(demo: Bundle) -> None:
     before = demo.live
-    done = typed("1\n2\n", *ASK, "clips")
+    done = typed("1\n2\n\n", *ASK, "clips")
     assert done.exit_code == 0, done.output
     assert demo.live != before
     assert saved() == {f"pushing-something-{one}-2.mp4": one for one in ("left", "right")}
@@ -117,7 +120,7 @@ def test_a_correction_is_told(demo: Bundle) -> None:
 
 
 def test_back_asks_again_and_offers_what_was_said(demo: Bundle) -> None:
-    done = typed("b\n2\nb\n1\n2\n", *ASK, "clips")
+    done = typed("b\n2\nb\n1\n2\ny\n", *ASK, "clips")
     assert done.exit_code == 0, done.output
     assert "This is the first clip" in done.output
     assert "[right]:" in done.output
@@ -133,8 +136,40 @@ def test_neither_takes_clips_out_and_goes_on(demo: Bundle) -> None:
     assert "not published (dry run)" in done.output
 
 
+def test_nothing_goes_live_without_a_yes(demo: Bundle) -> None:
+    before = contents(demo.path)
+    for lines, code in (("1\n2\nn\n", 0), ("", 130)):
+        done = typed(lines, *ASK, "clips", *(() if lines else ("--resume", SAVED)))
+        assert done.exit_code == code
+        assert f"with --answers {SAVED} splits by them" in done.output
+        assert contents(demo.path) == before
+
+
+def test_one_answer_does_not_raise_the_expectation(demo: Bundle) -> None:
+    Path("one.csv").write_text("clip,answer\ncamera-11.mp4,right\n")
+    into = "left,right,up,down"
+    arguments = ("ask", "--class", "turning the camera", "--into", into, "--from", "camera")
+    told = run_json(*arguments, "--answers", "one.csv", "--accept-doubt", "--dry-run")
+    # The clip is no unlabelled one any more, which moves the estimate by a hair.
+    assert told["report"]["expected"] <= told["expected_before"] + 0.05
+    assert any("no clip shows" in warning for warning in told["report"]["warnings"])
+    assert run(*arguments, "--answers", "one.csv", "--dry-run").exit_code == 1
+
+
+def test_an_answers_file_that_somebody_else_wrote_is_kept(demo: Bundle) -> None:
+    clips = extract_folder(Path("clips"), demo)
+    request = SplitRequest(["left", "right"])
+    first, second = (Questions(demo, "pushing", request, clips, Path("both.csv")) for _ in range(2))
+    chosen = first.choose()
+    first.add(chosen)
+    with pytest.raises(EditError, match=r"both\.csv was changed by another program"):
+        second.add(chosen)
+    second.load()
+    second.answer(chosen[0], "left")
+
+
 def test_what_nobody_can_tell_is_not_asked_again(demo: Bundle) -> None:
-    done = typed("?\n?\n1\n2\n", *ASK, "clips")
+    done = typed("?\n?\n1\n2\ny\n", *ASK, "clips")
     assert done.exit_code == 0, done.output
     answers = saved()
     assert len(answers) == 4
@@ -175,14 +210,15 @@ def test_a_stop_loses_nothing(demo: Bundle, lines: str, code: int) -> None:
     again = typed("", *ASK, "clips")
     assert again.exit_code == 1
     assert f"Go on with --resume {SAVED}" in again.output
-    done = typed("2\n", *ASK, "clips", "--resume", SAVED)
+    done = typed("2\ny\n", *ASK, "clips", "--resume", SAVED)
     assert done.exit_code == 0, done.output
+    assert "clip 2" in done.output  # as in the round before
     assert saved() == {first: "left", second: "right"}
     assert len(demo.history()) == 2
 
 
 def test_a_class_that_is_split_already_is_refused_before_anybody_is_asked(demo: Bundle) -> None:
-    assert typed("1\n2\n", *ASK, "clips").exit_code == 0
+    assert typed("1\n2\ny\n", *ASK, "clips").exit_code == 0
     Path(SAVED).unlink()
     done = typed("1\n2\n", *ASK, "clips")
     assert done.exit_code == 1
@@ -200,7 +236,12 @@ def test_what_is_typed() -> None:
     told = {"1": "left", "LEFT": "left", "lo": "lower left", "ba": "back", " 3 ": "back"}
     told |= {"n": "neither", "Neither": "neither", "?": "cannot tell"}
     assert {text: read_reply(text, into) for text in told} == told
-    assert [read_reply(text, into) for text in ("b", "q")] == [Key.BACK, Key.STOP]
+    assert read_reply("b", into) == "back"
+    assert [read_reply(text, ["left", "right"]) for text in ("b", "q")] == [Key.BACK, Key.STOP]
+    assert read_reply("n", ["north", "south"]) == "north"
+    assert read_reply("neither", ["north", "south"]) == "neither"
+    assert read_reply("q", ["quickly", "quietly"]) is None
+    assert read_reply("1", ["2 fingers", "1 finger"]) == "1 finger"
     assert [read_reply(text, into) for text in ("l", "4", "x", "")] == [None] * 4
     assert read_reply("1", ["2", "1"]) == "1"  # a number is itself
     assert read_reply("3", ["2", "1"]) is None
@@ -257,7 +298,7 @@ def test_list_prints_paths_and_nothing_else(demo: Bundle) -> None:
 def test_an_interview_with_json_prints_one_object(demo: Bundle) -> None:
     apart: dict[str, Any] = {"mix_stderr": False} if hasattr(CliRunner(), "mix_stderr") else {}
     runner = CliRunner(**apart)
-    for lines, published in (("1\nq\n", False), ("2\n", True)):
+    for lines, published in (("1\nq\n", False), ("2\ny\n", True)):
         resume = () if not published else ("--resume", SAVED)
         done = runner.invoke(main, [*ASK, "clips", *resume, "--json"], input=lines)
         assert done.exit_code == 0, done.output

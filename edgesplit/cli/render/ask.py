@@ -59,10 +59,10 @@ def show_account(
     if shots is None:
         out.print("the answers say of no clip which subcategory it shows: texts alone count")
         return
-    table = new_table("answered", "clip", "")
+    table = new_table("answered", "clip", "against texts")
     for answer in shots.answers:
         if not answer.answer:
-            said = f"texts alone say {answer.by_text}"
+            said = f"texts alone say {escape(answer.by_text)}"
         elif answer.answer == answer.by_text:
             said = "[green]as texts alone say[/]"
         else:
