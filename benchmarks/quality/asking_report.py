@@ -1,6 +1,6 @@
 """What docs/ quote of answers: the tables of results.md, a paragraph of method.md.
 
-Reads benchmarks/results/asking.json; `make documents` writes the blocks.
+Reads asking.json and refit_tried.json in benchmarks/results; `make documents` writes the blocks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,6 +29,7 @@ def results_blocks() -> dict[str, str]:
         "asking": _generality(content["table"]),
         "below-text": _below(content["table"]),
         "answered-expected": _expected(content["expected"]),
+        "refit-tried": _tried(read_result("refit_tried")["variants"]),
     }
 
 
@@ -99,6 +100,15 @@ def _expected(told: dict[str, Any]) -> str:
             )
     header = ["set left out", "answers each", "claimed", "came out", "mean error, points"]
     return _table([*header, "claim 90% or more", "… and come out below 75%"], rows)
+
+
+def _tried(lines: Sequence[Line]) -> str:
+    sets = [name for name in lines[0] if name != "variant"]
+    rows = [
+        [line["variant"], *(" / ".join(f"{value:.1%}" for value in line[name]) for name in sets)]
+        for line in lines
+    ]
+    return _table(["variant", *map(_name, sets)], rows)
 
 
 def _sets(lines: Sequence[Line]) -> list[str]:

@@ -23,7 +23,7 @@ def test_constants_are_nearly_those_that_fit_best(committed: dict[str, Lines]) -
     assert fitted["line"] == pytest.approx(list(SHIPPED.line), abs=0.02)
     assert fitted["sure"] == SHIPPED.sure
     assert fitted["bound"] == pytest.approx(SHIPPED.bound, abs=0.05)
-    assert fitted["trust_bound"] == pytest.approx(SHIPPED.trust_bound, abs=0.05)
+    assert fitted["trust_bound"] == pytest.approx(SHIPPED.trust_bound, abs=0.06)
     for line in shipped:  # what the pages say is of the constants as they are
         assert line["line"] == list(SHIPPED.line)
         assert line["bound"] == SHIPPED.bound

@@ -83,7 +83,8 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
     raise DoubtfulSplitError(
         f"This split is in doubt: {'; '.join(doubts)}. Name the group to learn from "
         "with --like, say it in its words (--into 'LABEL=MODIFIER,…'), give the modifiers "
-        f"with --taxonomy, show a clip {show} with --shots, or accept this with --accept-doubt.",
+        f"with --taxonomy, show a clip {show} with --shots, answer questions (`edgesplit ask`), "
+        "or accept this with --accept-doubt.",
         doubts,
     )
 

@@ -1,0 +1,20 @@
+"""The line after answers is the one that was fitted, and the tables are of all sets."""
+
+import pytest
+
+from benchmarks.harness.results import read_result
+from edgesplit.edits.estimate import ANSWERED_INTERCEPT, PER_ANSWERED_SEPARATION
+
+
+def test_the_line_after_answers_is_the_one_that_fits_best() -> None:
+    fitted = read_result("asking")["expected"]["all sets"]["line"]
+    assert fitted == pytest.approx([ANSWERED_INTERCEPT, PER_ANSWERED_SEPARATION], abs=0.05)
+
+
+def test_answers_are_better_than_none_on_every_set() -> None:
+    lines = read_result("asking")["table"]
+    by = {(line["data"], line["way"], line["per"]): line["generality"] for line in lines}
+    sets = {line["data"] for line in lines}
+    assert len(sets) == 8
+    for data in sets:
+        assert by[data, "chosen clips", 2] >= by[data, "text alone", 0]
