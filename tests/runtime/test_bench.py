@@ -166,7 +166,7 @@ def test_gated_splits_change_nothing_else(record: dict[str, Any]) -> None:
 @pytest.mark.usefixtures("record")
 def test_the_bundle_stays_as_it_is_and_nothing_beside_it(demo: Bundle) -> None:
     assert contents(demo.path) == contents(ASSETS / BUNDLE)
-    assert sorted(path.name for path in demo.path.parent.iterdir()) == ["clips", BUNDLE]
+    assert sorted(path.name for path in demo.path.parent.iterdir()) == ["camera", "clips", BUNDLE]
 
 
 def test_a_bundle_that_cannot_be_split_is_refused_by_edit_and_not_by_latency(
