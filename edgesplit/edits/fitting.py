@@ -78,6 +78,7 @@ def fit_rows(
     """
     clips = problem.clips
     rows, expected, answers = zero_shot.rows, estimate.accuracy if estimate else None, None
+    strange = 0.0
     space = _whitening(problem)
     if space is not None:
         text_rows = space.rows_for_points(rows)
@@ -89,6 +90,7 @@ def fit_rows(
             use_text = start == "zero-shot rows"
             fitted, answers = _answer(problem, space, text_rows, pool, expected, use_text=use_text)
             expected = _expect(problem, answers, expected)
+            strange = answers.strange_share
         rows = space.rows_for_features(fitted)
         if problem.request.composition == "flat" and start == "zero-shot rows":
             rows += zero_shot.rows.mean(axis=0)  # what all children share counts there
@@ -102,12 +104,14 @@ def fit_rows(
             shares = np.bincount(scores.argmax(axis=1), minlength=len(rows)) / len(scores)
             if problem.request.composition == "gated":
                 temperature = fit_temperature(scores, expected)
+    if expected is not None:  # a clip that shows no subcategory comes out wrong
+        expected = round(expected * (1 - strange), 3)
     n_clips = 0 if clips.mean is None else clips.count
     return FittedRows(stored, bias, temperature, n_clips, shares, answers, expected)
 
 
 def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) -> float | None:
-    """Accuracy to expect once there are answers; a clip that shows no subcategory comes out wrong.
+    """Accuracy to expect, once there are answers, of clips that show a subcategory.
 
     `by_text` is what was expected before. Heaps have no names: where some subcategory has no clip,
     the separation cannot raise it.
@@ -119,7 +123,7 @@ def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) ->
             expected = separated
         elif by_text is not None and separated is not None:
             expected = min(by_text, separated)
-    return None if expected is None else round(expected * (1 - answers.strange_share), 3)
+    return expected
 
 
 def _whitening(problem: SplitProblem) -> Whitening | None:
