@@ -175,10 +175,10 @@ def plain(cell: Cell, places: Sequence[int], zero_shot: Head, *, spread: bool) -
     mine = points[decided == cell.model.head.tree.find(cell.coarse)]
     nearest = distances(mine, points[[*places]]).argmin(axis=1)
     share = min(1.0, 12 * n / len(mine))
-    for heap, place in enumerate(places):
+    for number, place in enumerate(places):
         if cell.truth[place] in cell.fine:
             row = names.index(cell.truth[place])
-            votes = mine[nearest == heap] if spread else points[place : place + 1]
+            votes = mine[nearest == number] if spread else points[place : place + 1]
             weight = share if spread else 1.0
             rows[row] += weight * votes.sum(axis=0)
             counts[row] += weight * len(votes)

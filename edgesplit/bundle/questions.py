@@ -20,10 +20,10 @@ from edgesplit.edits.answers_file import (
     place_answers,
     save_answers,
 )
-from edgesplit.edits.asking import MOST_ROUNDS, pays
+from edgesplit.edits.asking import MOST_ANSWERS, pays
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.groups import Taxonomy
-from edgesplit.edits.naming import name_subcategories
+from edgesplit.edits.naming import find_split
 from edgesplit.edits.report import Report
 from edgesplit.edits.request import SplitRequest
 from edgesplit.errors import DoubtfulSplitError, EditError
@@ -65,9 +65,9 @@ class Questions:
         self.clips, self.file = clips, file
         self.names = [*clips.places]
         """Of the clips, by their place in the features."""
-        self.label = class_label(bundle, name)
-        taken = {node.label.casefold() for node in bundle.head().tree}
-        self.subcategories = name_subcategories(self.label, request.into, taken)
+        tree = bundle.head().tree
+        column, self.subcategories = find_split(tree, name, request.into)
+        self.label = tree[column].label
         check_modifiers(self.subcategories)
         self.answers: dict[str, str] = {}
         """By clip, as `load_answers` gives them: an empty text where there is none yet."""
@@ -142,7 +142,7 @@ class Questions:
         if self.pending:
             return self.pending
         n = len(self.subcategories)
-        n = min(n, max(MOST_ROUNDS * n - self.n_answered, 1))
+        n = min(n, max(MOST_ANSWERS * n - self.n_answered, 1))
         # What nobody can tell is not asked again.
         names = [name for name in self.names if self.answers.get(name) != CANNOT_TELL]
         places = {name: place for place, name in enumerate(names)}
@@ -174,7 +174,7 @@ class Questions:
 
     def pays(self, report: Report) -> bool:
         """Whether another answer is worth asking for; see `edgesplit.edits.asking.pays`."""
-        return self.n_answered < MOST_ROUNDS * len(self.subcategories) and pays(report)
+        return self.n_answered < MOST_ANSWERS * len(self.subcategories) and pays(report)
 
     def find_more(self, report: Report) -> list[str]:
         """Clips to ask about next where that pays; none where no clip is left."""

@@ -151,7 +151,8 @@ def _publish(
             show_account(out, questions.names, questions.before, edit.report, pays)
         show_edit(out, edit, outcome, calibrated)
 
-    publish_edit(bundle, lambda _: questions.split(), describe=describe, show=show, **output)
+    wanted = describe if output["as_json"] or next_page is not None else None
+    publish_edit(bundle, lambda _: questions.split(), describe=wanted, show=show, **output)
 
 
 def _slug(label: str) -> str:

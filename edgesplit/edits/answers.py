@@ -6,8 +6,9 @@ some clips, the pull; the more of the labelled clips they get right, the more th
 
     v_s = (sum of the votes for s + pull * text row) / (votes for s + pull)
 
-So answers that the text had right confirm the split and hardly move it. The procedure was chosen on
-development sets and judged on others: `python -m benchmarks.quality.asking`, docs/method.md.
+So answers that the texts had right move the rows little. What answers gain is measured by
+`python -m benchmarks.quality.asking`, what the constants are worth by
+`python -m benchmarks.quality.refit_tried`; no set was held back when they were chosen.
 """
 
 from __future__ import annotations
@@ -86,17 +87,17 @@ def count_votes(
     return Votes(rows, round(pull, 1), n_right)
 
 
-def near_labelled(pool: Float64, labelled: Float64, strangers: Float64) -> npt.NDArray[np.bool_]:
-    """`(clips,)`: whether a point is at least as near to a labelled clip as to a stranger.
+def near_labelled(pool: Float64, labelled: Float64, neither: Float64) -> npt.NDArray[np.bool_]:
+    """`(clips,)`: whether a point is at least as near to a labelled clip as to one of `neither`.
 
-    A stranger is a clip that shows none of the subcategories; clips like it do not, either.
+    Clips that are like one that shows no subcategory do not show any, either.
 
     Args:
         pool: points `(clips, dim)`.
         labelled: points of clips that show some subcategory; without any, all of `pool` counts.
-        strangers: points of clips that show none.
+        neither: points of clips that show no subcategory.
     """
-    if not len(strangers) or not len(labelled):
+    if not len(neither) or not len(labelled):
         return np.ones(len(pool), bool)
     near = settled(distances(pool, labelled).min(axis=1))
-    return np.asarray(near <= settled(distances(pool, strangers).min(axis=1)))
+    return np.asarray(near <= settled(distances(pool, neither).min(axis=1)))

@@ -1,8 +1,8 @@
-"""Which clips to ask a person about: the middle of each heap of the class's clips.
+"""Which clips to ask a person about: the one nearest to the centre of each cluster.
 
-A few answers about well-chosen clips make a split (docs/method.md). The clips that the head gives
-to the class are parted into as many heaps as questions may be asked; the clip nearest to the middle
-of each heap stands for it. Clips that were answered already are the middles of heaps that stay.
+A few answers about well-chosen clips make a split (docs/method.md). k-means divides the clips that
+the head gives to the class into as many clusters as questions may be asked. Clips that were
+answered already are centres that stay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from edgesplit._threads import single_threaded_blas
 from edgesplit._types import Float64, Int64
 from edgesplit.edits.answers import near_labelled
-from edgesplit.edits.naming import check_features, name_subcategories, read_answers
+from edgesplit.edits.naming import check_features, find_split, grow, read_answers
 from edgesplit.edits.problem import find_given
 from edgesplit.edits.report import Report
 from edgesplit.edits.request import SplitRequest
@@ -23,21 +23,20 @@ from edgesplit.edits.rules.base import settled
 from edgesplit.edits.whitening import Whitening, distances
 from edgesplit.errors import EditError, FeatureSpaceError
 from edgesplit.heads.head import Head
-from edgesplit.heads.labels import Node
 from edgesplit.heads.statistics import Statistics, spread
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["ENOUGH", "MOST_ROUNDS", "choose_clips", "pays"]
+__all__ = ["ENOUGH_SEPARATION", "MOST_ANSWERS", "choose_clips", "pays"]
 
-ENOUGH = 0.9
+ENOUGH_SEPARATION = 0.9
 """Separation from which another answer is not worth asking for."""
-MOST_ROUNDS = 3
+MOST_ANSWERS = 3
 """Answers for each subcategory, at most: from there on, another one gains little."""
 N_ITERATIONS = 30
 N_CANDIDATES = 256
-"""Clips of which the first middles are taken."""
+"""Clips of which the first centres are taken."""
 
 
 @single_threaded_blas
@@ -61,7 +60,7 @@ def choose_clips(
         statistics: of unlabelled clips; those of `features` by default.
 
     Returns:
-        Places in `features`, at most n, the clip of the largest heap first. None was answered.
+        Places in `features`, at most n, the clip of the largest cluster first. None was answered.
 
     Raises:
         LabelError: the class does not exist or is ambiguous.
@@ -75,12 +74,9 @@ def choose_clips(
     if statistics is not None and statistics.feature_space != head.feature_space:
         raise FeatureSpaceError("The statistics were made with a head of another feature space.")
     tree = head.tree
-    column = tree.find_first(name, tree.leaves, tree.inner)
+    column, subcategories = find_split(tree, name, request.into)
     clips = check_features(features, head.dim, "the features")
-    taken = {node.label.casefold() for node in tree}
-    subcategories = name_subcategories(tree[column].label, request.into, taken)
-    children = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
-    tree.split(column, children, composition=request.composition)  # refuses before anyone is asked
+    grow(tree, column, subcategories, request.composition)  # refuses before anyone is asked
     _, asked = read_answers(replace(request, features=clips), subcategories, head.dim)
     answered = [place for place, _ in asked]
     mine = find_given(head, column, clips)
@@ -95,33 +91,34 @@ def choose_clips(
     space = Whitening(
         clips[places].mean(axis=0, dtype=np.float64), statistics.covariance.astype(np.float64)
     )
-    points = space.points(clips.astype(np.float64))
-    strangers = [place for place, owner in asked if owner < 0]
-    known = [place for place, owner in asked if owner >= 0]
-    stay = near_labelled(points[places], points[known], points[strangers])
-    places = places[stay] if stay.any() else places
-    return places[_middles(points[places], points[answered], n)]
+    points = space.points(clips[places].astype(np.float64))
+    fixed = space.points(clips[answered].astype(np.float64))
+    shows_one = np.array([owner >= 0 for _, owner in asked], bool)
+    stay = near_labelled(points, fixed[shows_one], fixed[~shows_one])
+    if stay.any():
+        places, points = places[stay], points[stay]
+    return places[_nearest_to_centres(points, fixed, n)]
 
 
 def pays(report: Report) -> bool:
     """Whether another answer is worth asking for, after a split with some.
 
-    It is while some subcategory has no answer, or the separation is below `ENOUGH`; but for at most
-    `MOST_ROUNDS` answers for each subcategory.
+    It does while some subcategory has no answer, or the separation is below `ENOUGH_SEPARATION`;
+    but for at most `MOST_ANSWERS` answers for each subcategory.
     """
     shots = report.shots
     if shots is None:
         return True
     n_answers = sum(shots.clips) + shots.n_neither
-    if n_answers >= MOST_ROUNDS * len(shots.clips):
+    if n_answers >= MOST_ANSWERS * len(shots.clips):
         return False
-    return shots.separation is None or shots.separation < ENOUGH or not all(shots.clips)
+    return shots.separation is None or shots.separation < ENOUGH_SEPARATION or not all(shots.clips)
 
 
-def _middles(points: Float64, fixed: Float64, n: int) -> Int64:
-    """Places of the n points nearest to the middles of heaps; k-means with some `fixed` middles.
+def _nearest_to_centres(points: Float64, fixed: Float64, n: int) -> Int64:
+    """Places of the points nearest to n centres, which k-means finds beside those that are `fixed`.
 
-    The first middles are greedy: each is the candidate that brings all points nearest to one.
+    The first centres are greedy: each is the candidate that brings all points nearest to one.
     """
     if len(points) <= n:
         return np.arange(len(points))
@@ -134,19 +131,19 @@ def _middles(points: Float64, fixed: Float64, n: int) -> Int64:
         best = int(settled(nearer.mean(axis=1)).argmin())
         chosen.append(best)
         nearest = nearer[best]
-    middles = candidates[chosen]
+    centres = candidates[chosen]
     owner = np.full(len(points), -1)
     for _ in range(N_ITERATIONS):
         before = owner
-        owner = settled(distances(points, np.concatenate([middles, fixed]))).argmin(axis=1)
+        owner = settled(distances(points, np.concatenate([centres, fixed]))).argmin(axis=1)
         if np.array_equal(owner, before):
             break
-        for heap in range(n):
-            if np.any(owner == heap):
-                middles[heap] = points[owner == heap].mean(axis=0)
-    order = np.argsort(-np.bincount(owner, minlength=n)[:n], kind="stable")
+        for cluster in range(n):
+            if np.any(owner == cluster):
+                centres[cluster] = points[owner == cluster].mean(axis=0)
     found: list[int] = []
-    for heap in order:
-        near = np.argsort(settled(distances(points, middles[heap : heap + 1])[:, 0]), kind="stable")
+    for cluster in np.argsort(-np.bincount(owner, minlength=n)[:n], kind="stable"):
+        far_from = settled(distances(points, centres[cluster : cluster + 1])[:, 0])
+        near = np.argsort(far_from, kind="stable")
         found.append(next(int(place) for place in near if int(place) not in found))
     return np.array(found, np.int64)

@@ -7,7 +7,7 @@ Four things can be known before anybody has seen a labelled clip:
 - Spread. Clips of the class should differ along the directions that separate the subcategories,
   and more so than clips of any class do. Where they do not, the backbone does not see the
   difference.
-- Separation. Along those directions clips should lie in heaps, one for each subcategory, and not
+- Separation. Along those directions clips should lie in clusters, one for each subcategory, and not
   in one cloud that is cut through.
 - Precedent. Every known group can be split as if it were unknown, with what the other groups
   know, and the head itself says which of its members a clip is. Where that fails for groups whose
@@ -155,8 +155,8 @@ def _spread(rows: Float64, clips: Float64, covariance: Float64) -> float:
 def separation_of(scores: Float64) -> float:
     """Part of the variance of scores `(clips, wanted)` that lies between the subcategories, 0 to 1.
 
-    0.64 for one cloud that is cut through its middle, 1 for heaps without width; 0 where all clips
-    score alike.
+    0.64 for one cloud that is cut through its middle, 1 for clusters without width; 0 where all
+    clips score alike.
     """
     best = settled(scores).argmax(axis=1)
     around = scores - scores.mean(axis=1, keepdims=True)

@@ -36,7 +36,7 @@ class AnswerFit:
     separation: float | None
     """Part of the variance of the class's scores that lies between the subcategories; None where
     there are too few unlabelled clips."""
-    strange_share: float
+    neither_share: float
     """Of the class's unlabelled clips, how many are like the ones that show none."""
     moved_share: float
     """Of the class's unlabelled clips, how many get another subcategory than from texts alone; 0
@@ -78,7 +78,7 @@ def fit_rows(
     """
     clips = problem.clips
     rows, expected, answers = zero_shot.rows, estimate.accuracy if estimate else None, None
-    strange = 0.0
+    neither_share = 0.0
     space = _whitening(problem)
     if space is not None:
         text_rows = space.rows_for_points(rows)
@@ -90,7 +90,7 @@ def fit_rows(
             use_text = start == "zero-shot rows"
             fitted, answers = _answer(problem, space, text_rows, pool, expected, use_text=use_text)
             expected = _expect(problem, answers, expected)
-            strange = answers.strange_share
+            neither_share = answers.neither_share
         rows = space.rows_for_features(fitted)
         if problem.request.composition == "flat" and start == "zero-shot rows":
             rows += zero_shot.rows.mean(axis=0)  # what all children share counts there
@@ -105,7 +105,7 @@ def fit_rows(
             if problem.request.composition == "gated":
                 temperature = fit_temperature(scores, expected)
     if expected is not None:  # a clip that shows no subcategory comes out wrong
-        expected = round(expected * (1 - strange), 3)
+        expected = round(expected * (1 - neither_share), 3)
     n_clips = 0 if clips.mean is None else clips.count
     return FittedRows(stored, bias, temperature, n_clips, shares, answers, expected)
 
@@ -113,8 +113,8 @@ def fit_rows(
 def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) -> float | None:
     """Accuracy to expect, once there are answers, of clips that show a subcategory.
 
-    `by_text` is what was expected before. Heaps have no names: where some subcategory has no clip,
-    the separation cannot raise it.
+    `by_text` is what was expected before. A cluster has no name, so where some subcategory has no
+    clip, the separation cannot raise it.
     """
     expected, known = by_text, answers.separation
     if problem.has_shots:
@@ -152,27 +152,26 @@ def _answer(
 
     Answers that clips show none of the subcategories leave the rows where they are.
     """
-    n, n_all = len(text_rows), len(pool)
+    n = len(text_rows)
     labelled = [space.points(part) for part in problem.labelled]
-    by_text = settled(pool @ text_rows.T).argmax(axis=1)
-    strangers = space.points(problem.strangers)
-    pool = pool[near_labelled(pool, np.concatenate(labelled), strangers)]
-    strange = (n_all - len(pool) + len(strangers)) / max(n_all + len(problem.answers), 1)
-    votes = count_votes(text_rows, labelled, pool, expected or 1 / n, use_text=use_text)
+    neither = space.points(problem.neither)
+    kept = pool[near_labelled(pool, np.concatenate(labelled), neither)]
+    n_neither = len(pool) - len(kept) + len(neither)
+    votes = count_votes(text_rows, labelled, kept, expected or 1 / n, use_text=use_text)
     rows, separation, moved = votes.rows - votes.rows.mean(axis=0), None, 0.0
-    if problem.has_shots and len(pool) >= MIN_SEEN:
-        rows = refit(rows, pool, labelled)
-        separation = round(separation_of(np.concatenate([*labelled, pool]) @ rows.T), 3)
-    if n_all and text_rows.any():
-        decided = settled(space.points(problem.clips.features) @ rows.T).argmax(axis=1)
-        moved = float(np.mean(decided != by_text))
+    if problem.has_shots and len(kept) >= MIN_SEEN:
+        rows = refit(rows, kept, labelled)
+        separation = round(separation_of(np.concatenate([*labelled, kept]) @ rows.T), 3)
+    if len(pool) and text_rows.any():
+        by_text = settled(pool @ text_rows.T).argmax(axis=1)
+        moved = float(np.mean(settled(pool @ rows.T).argmax(axis=1) != by_text))
     asked = np.reshape([answer.feature for answer in problem.answers], (-1, problem.head.dim))
     said = settled(space.points(asked.astype(np.float64)) @ text_rows.T).argmax(axis=1)
     return rows, AnswerFit(
         pull=votes.pull,
         n_right=votes.n_right,
         separation=separation,
-        strange_share=round(strange, 3),
+        neither_share=round(n_neither / max(len(pool) + len(problem.answers), 1), 3),
         moved_share=round(moved, 3),
         by_text=tuple(said.tolist()) if text_rows.any() else (-1,) * len(asked),
     )

@@ -15,7 +15,7 @@ from edgesplit.edits.text_encoder import TextEncoder
 from edgesplit.edits.tokens import parse_label
 from edgesplit.errors import EditError, FeatureSpaceError, LabelError
 from edgesplit.heads.label_text import check_label, differing_words, words
-from edgesplit.heads.labels import LabelTree, Provenance
+from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,6 +24,8 @@ __all__ = [
     "Subcategories",
     "check_features",
     "correct_names",
+    "find_split",
+    "grow",
     "name_subcategories",
     "place_shots",
     "read_answers",
@@ -74,6 +76,29 @@ def name_subcategories(label: str, into: Into, existing: Collection[str]) -> Sub
         if twice:
             raise LabelError(f"The subcategory {min(twice)!r} appears twice. Name each one once.")
     return pairs
+
+
+def find_split(tree: LabelTree, name: str, into: Into) -> tuple[int, Subcategories]:
+    """The column of the class that a split of this name means, and its subcategories.
+
+    Raises:
+        LabelError, EditError: as `LabelTree.find` and `name_subcategories`.
+    """
+    column = tree.find_first(name, tree.leaves, tree.inner)
+    taken = {node.label.casefold() for node in tree}
+    return column, name_subcategories(tree[column].label, into, taken)
+
+
+def grow(
+    tree: LabelTree, column: int, subcategories: Subcategories, composition: Composition
+) -> LabelTree:
+    """The tree after the split; the new nodes have no provenance yet.
+
+    Raises:
+        EditError: the class cannot be split so.
+    """
+    children = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
+    return tree.split(column, children, composition=composition)
 
 
 def _modifiers(label: str, full_labels: Sequence[str]) -> list[str]:

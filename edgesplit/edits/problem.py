@@ -21,7 +21,8 @@ from edgesplit.edits.groups import (
 from edgesplit.edits.naming import (
     Subcategories,
     correct_names,
-    name_subcategories,
+    find_split,
+    grow,
     place_shots,
     read_answers,
 )
@@ -30,7 +31,7 @@ from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem, member
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import FeatureSpaceError
 from edgesplit.heads.head import Head
-from edgesplit.heads.labels import DIGEST_DIGITS, LabelTree, Node, Provenance
+from edgesplit.heads.labels import DIGEST_DIGITS, LabelTree, Provenance
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics, spread
 
 __all__ = ["Answer", "ClassClips", "SplitProblem", "find_given", "pose_problem"]
@@ -125,8 +126,8 @@ class SplitProblem:
         return tuple(modifier for modifier, clips in pairs if not len(clips))
 
     @property
-    def strangers(self) -> Float64:
-        """`(clips, dim)`: clips that somebody said show none of the subcategories."""
+    def neither(self) -> Float64:
+        """`(clips, dim)`: clips that somebody said show no subcategory."""
         found = [answer.feature for answer in self.answers if answer.subcategory < 0]
         return np.reshape(found, (len(found), self.head.dim)).astype(np.float64)
 
@@ -147,16 +148,13 @@ def pose_problem(
     if statistics is not None and statistics.feature_space != head.feature_space:
         raise FeatureSpaceError("The statistics were made with a head of another feature space.")
     tree = head.tree
-    column = tree.find_first(name, tree.leaves, tree.inner)
-    taken = {node.label.casefold() for node in tree}
-    subcategories = name_subcategories(tree[column].label, request.into, taken)
-    children = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
-    grown = tree.split(column, children, composition=request.composition)
+    column, subcategories = find_split(tree, name, request.into)
+    grown = grow(tree, column, subcategories, request.composition)
     given, asked = read_answers(request, subcategories, head.dim)
+    if statistics is None and len(given):
+        statistics = Statistics.from_features(head, given)
     clips = _clips_of(head, column, statistics)
     if len(given):
-        statistics = statistics or Statistics.from_features(head, given)
-        clips = _clips_of(head, column, statistics)
         mine = given[find_given(head, column, given)].astype(np.float64)
         if len(mine) >= MIN_CLASS_CLIPS:
             some = mine[spread(len(mine), MAX_CLIPS)]

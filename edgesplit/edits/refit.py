@@ -6,8 +6,9 @@ self-training (Scudder 1965), of linear rows, with the rows that it starts from 
 
     minimise  sum_i w_i |r_i - V z_i|^2 + PULL |V - b V_start|^2,   r_i = softmax(SHARPNESS V z_i)
 
-over points z_i of all clips, with the answer in place of r_i for a labelled one. Few clips hardly
-move the rows. What it gains is measured by `python -m benchmarks.quality.asking`, docs/method.md.
+over points z_i of all clips, with the answer in place of r_i for a labelled one; z and r are minus
+their weighted means, and b is the scale at which b V_start alone fits best. Few clips hardly move
+the rows. What it gains is measured by `python -m benchmarks.quality.refit_tried`.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def _report_shots(problem: SplitProblem, fit: AnswerFit | None) -> ShotReport | 
         pull=fit.pull,
         separation=fit.separation,
         moved_share=fit.moved_share,
-        neither_share=fit.strange_share,
+        neither_share=fit.neither_share,
         answers=tuple(
             AnswerReport(
                 clip=answer.clip,
@@ -191,8 +191,8 @@ def _warn_of_answers(problem: SplitProblem, fit: AnswerFit | None) -> list[str]:
     missing, warnings = ", ".join(map(repr, problem.not_shown)), []
     if missing:
         warnings.append(f"no clip shows {missing}: text alone tells it")
-    if round(fit.strange_share, 2):
-        warnings.append(f"about {fit.strange_share:.0%} of the class's clips show none of these")
+    if round(fit.neither_share, 2):
+        warnings.append(f"about {fit.neither_share:.0%} of the class's clips show none of these")
     return warnings
 
 

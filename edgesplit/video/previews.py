@@ -25,6 +25,7 @@ __all__ = ["Preview", "read_preview", "read_seconds"]
 
 HEIGHT, FRAMES = 160, 8
 WIDEST = 2 * HEIGHT
+"""A wider picture is shown lower, not squeezed."""
 MAX_BYTES = 48_000
 """Of a strip: with twelve of them, in base64, a page has less than a megabyte."""
 _QUALITIES = (4, 7, 12, 20, 31)
@@ -54,14 +55,16 @@ def read_preview(path: Path) -> Preview:
 
     def scale(frame: av.VideoFrame, wanted: Preprocessing) -> UInt8:
         height, width = upright_size(frame)
-        wide = round(HEIGHT * width / height / 2) * 2
-        return scale_frame(frame, replace(wanted, width=min(max(wide, 32), WIDEST)))
+        factor = min(HEIGHT / height, WIDEST / width)
+        # Even sizes, as JPEG halves its colours; the narrowest picture has 2 pixels.
+        tall, wide = (max(round(size * factor / 2), 1) * 2 for size in (height, width))
+        return scale_frame(frame, replace(wanted, height=tall, width=wide))
 
     pictures = read_pictures(path, shape, scale=scale)
-    width = pictures[0].shape[1]
+    height, width = pictures[0].shape[:2]
     # A stream may change its size on the way.
-    strip = np.concatenate([picture for picture in pictures if picture.shape[1] == width], axis=1)
-    return Preview(_encode(path, strip), HEIGHT, width, strip.shape[1] // width)
+    same = [picture for picture in pictures if picture.shape[:2] == (height, width)]
+    return Preview(_encode(path, np.concatenate(same, axis=1)), height, width, len(same))
 
 
 def read_seconds(path: Path) -> float | None:

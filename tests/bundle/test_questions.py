@@ -10,7 +10,7 @@ from edgesplit.backbone.features import Features
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.questions import Questions
 from edgesplit.edits.answers_file import CANNOT_TELL, NEITHER
-from edgesplit.edits.asking import MOST_ROUNDS
+from edgesplit.edits.asking import MOST_ANSWERS
 from edgesplit.edits.request import SplitRequest
 from edgesplit.errors import EditError, LabelError
 
@@ -55,7 +55,7 @@ def test_no_clip_is_chosen_twice(questions: Questions) -> None:
         seen += names
         for name in names:
             questions.answer(name, said)
-    assert questions.n_answered == MOST_ROUNDS * 2
+    assert questions.n_answered == MOST_ANSWERS * 2
     assert not questions.pays(questions.preview())
     assert questions.find_more(questions.preview()) == []
 

@@ -1,4 +1,4 @@
-"""What labelled clips say of rows: votes of neighbourhoods, the pull, clips of strangers."""
+"""What labelled clips say of rows: votes of neighbourhoods, the pull, clips of neither."""
 
 import numpy as np
 import pytest
@@ -98,9 +98,9 @@ def test_a_subcategory_without_a_clip_keeps_the_row_of_its_text(seed: int, n_poo
 
 def test_clips_like_strangers_are_none_of_the_class() -> None:
     pool = np.array([[0.0, 0.0], [4.0, 0.0], [10.0, 0.0], [5.0, 0.0]])
-    labelled, strangers = np.array([[0.0, 0.0]]), np.array([[10.0, 0.0]])
+    labelled, neither = np.array([[0.0, 0.0]]), np.array([[10.0, 0.0]])
     # At equal distance a clip stays.
-    assert near_labelled(pool, labelled, strangers).tolist() == [True, True, False, True]
+    assert near_labelled(pool, labelled, neither).tolist() == [True, True, False, True]
     assert near_labelled(pool, labelled, NOBODY).all()
-    assert near_labelled(pool, NOBODY, strangers).all()
-    assert near_labelled(pool[:0], labelled, strangers).shape == (0,)
+    assert near_labelled(pool, NOBODY, neither).all()
+    assert near_labelled(pool[:0], labelled, neither).shape == (0,)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgesplit._types import Float32
 from edgesplit.edits.answers import MIN_SEEN
-from edgesplit.edits.asking import ENOUGH, MOST_ROUNDS, choose_clips, pays
+from edgesplit.edits.asking import ENOUGH_SEPARATION, MOST_ANSWERS, choose_clips, pays
 from edgesplit.edits.edit import Edit
 from edgesplit.edits.report import AnswerReport, Report, ShotReport
 from edgesplit.edits.request import SplitRequest
@@ -282,7 +282,7 @@ def test_two_answers_make_a_split(lab: Lab, encoder: TextEncoder) -> None:
     assert shots.clips == (1, 1)
     assert (shots.n_neither, shots.neither_share) == (0, 0)
     assert shots.separation is not None
-    assert shots.separation > ENOUGH
+    assert shots.separation > ENOUGH_SEPARATION
     assert report.expected is not None
     assert report.expected > 0.9
     assert not pays(report)
@@ -702,14 +702,14 @@ def answered(clips: Sequence[int], separation: float | None, *, n_neither: int =
     ("report", "wanted"),
     [
         (Report(action="split", label="pushing something", n_untouched=3), True),
-        (answered([1, 1], ENOUGH - 0.01), True),
-        (answered([1, 1], ENOUGH), False),
+        (answered([1, 1], ENOUGH_SEPARATION - 0.01), True),
+        (answered([1, 1], ENOUGH_SEPARATION), False),
         (answered([2, 0], 0.99), True),
         (answered([1, 1], None), True),
         (answered([0, 0], None, n_neither=2), True),
-        (answered([MOST_ROUNDS, MOST_ROUNDS], 0.3), False),
-        (answered([2 * MOST_ROUNDS, 0], 0.3), False),
-        (answered([0, 0], None, n_neither=2 * MOST_ROUNDS), False),
+        (answered([MOST_ANSWERS, MOST_ANSWERS], 0.3), False),
+        (answered([2 * MOST_ANSWERS, 0], 0.3), False),
+        (answered([0, 0], None, n_neither=2 * MOST_ANSWERS), False),
     ],
 )
 def test_another_answer_pays_until_the_heaps_part_or_enough_was_asked(
@@ -729,4 +729,4 @@ def test_asking_on_ends(lab: Lab, encoder: TextEncoder) -> None:
             break
         for place in choose_clips(lab.head, "pushing", request, pool, 2).tolist():
             answers[place] = INTO[int(pool[place, 12] < 0)]
-    assert 2 <= len(answers) <= 2 * MOST_ROUNDS
+    assert 2 <= len(answers) <= 2 * MOST_ANSWERS

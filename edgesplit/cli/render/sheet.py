@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Card", "sheet_html", "write_sheet"]
 
 MARK = '<meta name="generator" content="edgesplit ask">'
-"""Of a page that may be written again."""
+"""A page that has it may be replaced; any other file may not."""
 
 _FASTEST_S, _SLOWEST_S = 1.0, 4.0
 """A clip plays as fast as it is, within these limits."""
@@ -130,5 +130,5 @@ def _picture(card: Card) -> str:
     label = escape(f"Clip {card.number}: {card.name}")
     return (
         f'<div class="moves"><div class="clip" role="img" aria-label="{label}" style="{style}">'
-        + ("</div></div>")
+        "</div></div>"
     )
