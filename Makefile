@@ -84,7 +84,7 @@ soak: .venv/ready
 grid: .venv/ready
 	$(DEV)/python -m pip install -q --group grid
 	set -e; for part in grid shots; do $(DEV)/python -m benchmarks.motion_split.$$part; done
-	set -e; for part in expectation tried asking refit_tried; do \
+	set -e; for part in expectation tried asking refit_tried asking_limits; do \
 		$(DEV)/python -m benchmarks.quality.$$part; done
 	$(DEV)/python -m benchmarks.motion_split.conditions $(FLOAT32:%=--float32 %)
 	$(DEV)/python -m benchmarks.quality.antonyms

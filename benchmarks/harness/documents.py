@@ -23,7 +23,11 @@ __all__ = ["documents", "fill"]
 def documents() -> dict[Path, str]:
     """Every document that quotes results, as it should be."""
     blocks = {
-        "README.md": {"results": real.readme_block(), "summary": summary.read_table()},
+        "README.md": {
+            "results": real.readme_block(),
+            "summary": summary.read_table(),
+            "demo-answers": asking_report.readme_block(),
+        },
         "docs/bench.md": {
             "comparison": comparison.read_table(),
             "growth": growth.read_sentence(),
@@ -34,6 +38,7 @@ def documents() -> dict[Path, str]:
             "results": real.readme_block(),
             "travel": real.method_block(),
             "asking": asking_report.method_block(),
+            "asking-limits": asking_report.limits_block(),
         },
         "docs/models.md": {"models": models.read_table(), "speed": beside_torch.read_table()},
         "docs/peers.md": {"edit-to-live": edit_to_live.read_table()},

@@ -42,7 +42,7 @@ CAMERA, DIRECTIONS = "turning the camera", ("left", "right", "up", "down")
 
 def make_uneven(cell: Cell) -> Cell:
     """The cell with all clips of the first subcategory, and fewer of the others."""
-    first, *others = cell.fine
+    others = [*cell.fine][1:]
     truth = np.array(cell.truth)
     kept = [*np.flatnonzero(~np.isin(truth, others))]
     for label in others:

@@ -1,6 +1,6 @@
 """What docs/ quote of answers: the tables of results.md, a paragraph of method.md.
 
-Reads asking.json and refit_tried.json in benchmarks/results; `make documents` writes the blocks.
+Reads asking.json, refit_tried.json and asking_limits.json in benchmarks/results; `make documents` writes the blocks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.harness.results import read_result
 
-__all__ = ["method_block", "results_blocks"]
+__all__ = ["limits_block", "method_block", "readme_block", "results_blocks"]
 
 Line = dict[str, Any]
 NAMES = {
@@ -30,6 +30,7 @@ def results_blocks() -> dict[str, str]:
         "below-text": _below(content["table"]),
         "answered-expected": _expected(content["expected"]),
         "refit-tried": _tried(read_result("refit_tried")["variants"]),
+        "asking-limits": _limits(read_result("asking_limits")["table"]),
     }
 
 
@@ -48,6 +49,33 @@ def method_block() -> str:
     return (
         f"Generality: {'; '.join(parts)} ([asking.json](../benchmarks/results/asking.json), "
         "`python -m benchmarks.quality.asking`)."
+    )
+
+
+def limits_block() -> str:
+    """Where answers help less, as an item of docs/method.md."""
+    lines = read_result("asking_limits")["table"]
+    worst = max(line["below_text"][1] for line in lines if line["way"] == "uneven")
+    by = {(line["data"], line["way"]): line["generality"] for line in lines}
+    usual, other = by["spar-sides", "as it is"][1], by["spar-sides", "weights x 3"][1]
+    return (
+        "- The figures above are of classes whose subcategories are about equally frequent. Where "
+        "one is six times as\n  frequent as the others, answers gain less, and up to "
+        f"{worst:.0%} of the splits of a set end below the split from text.\n- The text's row "
+        "counts against answers by the length that the head gives it: with a head's weights times "
+        f"3, one\n  answer each comes to {other:.1%} on SPAR instead of {usual:.1%} "
+        "([results.md](results.md#answers))."
+    )
+
+
+def readme_block() -> str:
+    """What the demo's answers do."""
+    demo = read_result("asking_limits")["demo"]
+    return (
+        f"Of the {demo['clips']} clips that were not asked about, {demo['right_by_text']} are right "
+        f"without the answers and {demo['right_by_answers']} with them\n(guessing gets "
+        f"{demo['clips'] // 4}; `python -m benchmarks.quality.asking_limits`). So "
+        f"{demo['expected']:.0%} was too much: take the order, not the percentage."
     )
 
 
@@ -109,6 +137,19 @@ def _tried(lines: Sequence[Line]) -> str:
         for line in lines
     ]
     return _table(["variant", *map(_name, sets)], rows)
+
+
+def _limits(lines: Sequence[Line]) -> str:
+    rows = [
+        [
+            _name(line["data"]),
+            line["way"],
+            " / ".join(f"{value:.1%}" for value in line["generality"]),
+            " / ".join(f"{share:.0%}" for share in line["below_text"]),
+        ]
+        for line in lines
+    ]
+    return _table(["data", "", "text alone / 1 / 2 answers", "below text: 1 / 2"], rows)
 
 
 def _sets(lines: Sequence[Line]) -> list[str]:
