@@ -1,6 +1,7 @@
 """What docs/ quote of answers: the tables of results.md, a paragraph of method.md.
 
-Reads asking.json, refit_tried.json and asking_limits.json in benchmarks/results; `make documents` writes the blocks.
+Reads asking.json, refit_tried.json and asking_limits.json in benchmarks/results; `make documents`
+writes the blocks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -72,8 +73,8 @@ def readme_block() -> str:
     """What the demo's answers do."""
     demo = read_result("asking_limits")["demo"]
     return (
-        f"Of the {demo['clips']} clips that were not asked about, {demo['right_by_text']} are right "
-        f"without the answers and {demo['right_by_answers']} with them\n(guessing gets "
+        f"Of the {demo['clips']} clips that were not asked about, {demo['right_by_text']} are "
+        f"right without the answers and {demo['right_by_answers']} with them\n(guessing gets "
         f"{demo['clips'] // 4}; `python -m benchmarks.quality.asking_limits`). So "
         f"{demo['expected']:.0%} was too much: take the order, not the percentage."
     )
