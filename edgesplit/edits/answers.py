@@ -72,14 +72,13 @@ def count_votes(
     accuracy = (PRIOR * expected + n_right) / (PRIOR + len(owner))
     trust = min(max((accuracy - 1 / n) / (1 - 1 / n), 0.0), 1.0) if text_rows.any() else 0.0
     pull = LEAST_PULL + MORE_PULL * trust if use_text else 0.0
-    n_clips = len(pool) + len(owner)
-    n_near = min(max(n_clips // NEAR_SHARE, LEAST_NEAR), MOST_NEAR)
     rows = np.empty_like(text_rows)
     for place, part in enumerate(labelled):
         votes = part
         if len(part) and len(pool) >= MIN_SEEN:
             # A clip that is known to show something else is no neighbour.
             others = np.concatenate([part, pool])
+            n_near = min(max(len(others) // NEAR_SHARE, LEAST_NEAR), MOST_NEAR)
             nearest = np.argsort(settled(distances(part, others)), axis=1, kind="stable")
             votes = others[nearest[:, :n_near]].mean(axis=1)
         weight = max(len(part) + pull, 1.0)

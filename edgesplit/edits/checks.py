@@ -79,7 +79,7 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
         return Decision("zero-shot rows", doubts, warnings)
     if all(map(len, problem.labelled)):
         return Decision("clips alone", doubts, warnings)
-    show = f"of {_listing(problem.not_shown)}, too," if problem.has_shots else "of each"
+    show = f"of {_listing(problem.not_shown)}, too," if problem.has_labelled else "of each"
     raise DoubtfulSplitError(
         f"This split is in doubt: {'; '.join(doubts)}. Name the group to learn from "
         "with --like, say it in its words (--into 'LABEL=MODIFIER,…'), give the modifiers "

@@ -2,8 +2,9 @@
 
 With statistics, or clips of its own, the rows are fitted to the clips of the class (`refit`).
 Labelled clips first move them to where they belong (`answers`). Centring: a subcategory's bias is
-minus its row's score of the class's mean feature, so that none is ahead before a clip has said
-anything. The temperature makes the scores as sure as the split is expected to be right.
+minus its row's score of the class's mean feature, or of the middle of its clips where there are
+enough (`middle_of`), so that none is ahead before a clip has said anything. The temperature makes
+the scores as sure as the split is expected to be right.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from edgesplit.edits.answers import MIN_SEEN, count_votes, near_labelled
 from edgesplit.edits.checks import Start
 from edgesplit.edits.estimate import Estimate, accuracy_of_separation, separation_of
 from edgesplit.edits.problem import SplitProblem
-from edgesplit.edits.refit import refit
+from edgesplit.edits.refit import middle_of, refit
 from edgesplit.edits.rules.base import on_grid, settled
 from edgesplit.edits.transfer import ZeroShot
 from edgesplit.edits.whitening import Whitening, covariance_of
 
 __all__ = ["AnswerFit", "FittedRows", "fit_rows", "fit_temperature"]
+
+ROW_LENGTH = 0.9
+"""Of the head's own rows, as the median, where zero-shot rows are compared with points. A head's
+logits times a factor say the same of clips, so its rows are brought to one length first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,28 +82,34 @@ def fit_rows(
         start: what the rows are fitted from.
     """
     clips = problem.clips
-    rows, expected, answers = zero_shot.rows, estimate.accuracy if estimate else None, None
+    rows, expected = zero_shot.rows, estimate.accuracy if estimate else None
+    asked = len(problem.answers)
+    answers = AnswerFit(0.0, 0, None, 0.0, 0.0, (-1,) * asked) if asked else None
     neither_share = 0.0
     space = _whitening(problem)
     if space is not None:
-        text_rows = space.rows_for_points(rows)
+        unit = _unit(problem, space)
+        text_rows = space.rows_for_points(rows) / unit
         pool = space.points(clips.features)
         if len(pool) >= MIN_SEEN:
             text_rows = refit(text_rows, pool)
         fitted = text_rows
-        if problem.has_shots or problem.answers:
+        if problem.has_labelled or asked:
             use_text = start == "zero-shot rows"
             fitted, answers = _answer(problem, space, text_rows, pool, expected, use_text=use_text)
             expected = _expect(problem, answers, expected)
             neither_share = answers.neither_share
-        rows = space.rows_for_features(fitted)
+        rows = space.rows_for_features(fitted) * unit
         if problem.request.composition == "flat" and start == "zero-shot rows":
             rows += zero_shot.rows.mean(axis=0)  # what all children share counts there
     stored = on_grid(rows)
     rows = stored.astype(np.float64)
     bias, temperature, shares = np.zeros(len(rows), np.float32), 1.0, np.zeros(0)
     if space is not None:
-        bias = on_grid(-(rows @ space.mean))
+        middle = rows @ space.mean
+        if len(pool) >= MIN_SEEN:
+            middle += middle_of((clips.features - space.mean) @ rows.T)
+        bias = on_grid(-middle)
         scores = clips.features @ rows.T + bias
         if expected is not None and len(scores) >= MIN_SEEN:
             shares = np.bincount(scores.argmax(axis=1), minlength=len(rows)) / len(scores)
@@ -110,6 +121,13 @@ def fit_rows(
     return FittedRows(stored, bias, temperature, n_clips, shares, answers, expected)
 
 
+def _unit(problem: SplitProblem, space: Whitening) -> float:
+    """What a row for points is divided by, and multiplied with on the way back."""
+    own = problem.head.weight[: len(problem.tree.roots)].astype(np.float64)
+    lengths = np.linalg.norm(space.rows_for_points(own), axis=1)
+    return float(np.median(lengths)) / ROW_LENGTH or 1.0
+
+
 def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) -> float | None:
     """Accuracy to expect, once there are answers, of clips that show a subcategory.
 
@@ -117,7 +135,7 @@ def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) ->
     clip, the separation cannot raise it.
     """
     expected, known = by_text, answers.separation
-    if problem.has_shots:
+    if problem.has_labelled:
         separated = None if known is None else accuracy_of_separation(known, len(problem.labelled))
         if not problem.not_shown:
             expected = separated
@@ -159,7 +177,7 @@ def _answer(
     n_neither = len(pool) - len(kept) + len(neither)
     votes = count_votes(text_rows, labelled, kept, expected or 1 / n, use_text=use_text)
     rows, separation, moved = votes.rows - votes.rows.mean(axis=0), None, 0.0
-    if problem.has_shots and len(kept) >= MIN_SEEN:
+    if problem.has_labelled and len(kept) >= MIN_SEEN:
         rows = refit(rows, kept, labelled)
         separation = round(separation_of(np.concatenate([*labelled, kept]) @ rows.T), 3)
     if len(pool) and text_rows.any():

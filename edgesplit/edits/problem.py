@@ -115,7 +115,7 @@ class SplitProblem:
         return tuple(member.label for group in self.groups for member in group.members)
 
     @property
-    def has_shots(self) -> bool:
+    def has_labelled(self) -> bool:
         """Whether some subcategory has a labelled clip."""
         return any(map(len, self.labelled))
 

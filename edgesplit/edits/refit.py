@@ -4,11 +4,12 @@ The rows that texts or a few labelled clips gave cut through the class's clips s
 regression on the answers that they give themselves moves the cut to where the clips part. It is
 self-training (Scudder 1965), of linear rows, with the rows that it starts from as its centre:
 
-    minimise  sum_i w_i |r_i - V z_i|^2 + PULL |V - b V_start|^2,   r_i = softmax(SHARPNESS V z_i)
+    minimise  sum_i w_i |r_i - V z_i|^2 + PULL |V - b V_start|^2
+    with      r_i = softmax(SHARPNESS (V z_i - m))
 
 over points z_i of all clips, with the answer in place of r_i for a labelled one; z and r are minus
-their weighted means, and b is the scale at which b V_start alone fits best. Few clips hardly move
-the rows. What it gains is measured by `python -m benchmarks.quality.refit_tried`.
+their weighted means, m is the middle of the scores (`middle_of`), and b is the scale at which
+b V_start alone fits best. Few clips hardly move the rows. What it gains is measured by `python -m benchmarks.quality.refit_tried`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgesplit._types import Float64
+from edgesplit.edits.rules.base import settled
 
-__all__ = ["refit"]
+__all__ = ["middle_of", "refit"]
 
 N_ROUNDS = 3
 PULL = 100.0
@@ -28,6 +30,8 @@ SHARPNESS = 3.0
 """Of the answers that clips are taken to have, with scores of unit size."""
 LABELLED = 5.0
 """Unlabelled clips that a labelled one is worth."""
+N_STEPS = 5
+"""Of looking for the middle."""
 
 
 def refit(rows: Float64, pool: Float64, labelled: Sequence[Float64] = ()) -> Float64:
@@ -53,6 +57,7 @@ def refit(rows: Float64, pool: Float64, labelled: Sequence[Float64] = ()) -> Flo
     fitted = start
     for _ in range(N_ROUNDS):
         scores = points @ fitted.T
+        scores -= middle_of(scores)
         wanted = _shares(SHARPNESS * scores / max(_size(scores), 1e-12))
         if known is not None:
             wanted[: len(known)] = known
@@ -62,6 +67,28 @@ def refit(rows: Float64, pool: Float64, labelled: Sequence[Float64] = ()) -> Flo
         fitted = scale * start + solve(wanted - scale * first)
         fitted -= fitted.mean(axis=0)
     return np.asarray(fitted * (size / max(_size(points @ fitted.T), 1e-12)))
+
+
+def middle_of(scores: Float64) -> Float64:
+    """`(wanted,)`: what to subtract from scores, so that none is ahead in the middle of the clips.
+
+    Their mean is the middle only where all subcategories are equally frequent. This is the mean of
+    the subcategories' means, by what the clips are taken for, each weighed by the root of its
+    count: halfway, since whoever is taken for rare may be a mistake. Measured by
+    `python -m benchmarks.quality.asking_limits`.
+
+    Args:
+        scores: `(clips, wanted)` of unlabelled clips of the class, a clip at least.
+    """
+    middle = scores.mean(axis=0)
+    for _ in range(N_STEPS):
+        best = settled(scores - middle).argmax(axis=1)
+        counts = np.bincount(best)
+        found = np.flatnonzero(counts)
+        means = np.array([scores[best == i].mean(axis=0) for i in found])
+        weights = np.sqrt(counts[found])
+        middle = weights @ means / weights.sum()
+    return np.asarray(middle)
 
 
 class _Ridge:

@@ -77,6 +77,8 @@ class Provenance:
     def __post_init__(self) -> None:
         if not all(_DIGEST.fullmatch(digest) for digest in self.asked):
             raise HeadError("The digest of a clip that was asked about is damaged.")
+        if len(self.asked) > self.n_clips:
+            raise HeadError("More clips were asked about than a row was made from.")
 
     @property
     def known(self) -> bool:

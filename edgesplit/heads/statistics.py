@@ -132,4 +132,5 @@ class Statistics:
 
 def spread(n: int, n_wanted: int) -> Int64:
     """Return at most `n_wanted` of n places, spread evenly: clips are often sorted by class."""
-    return np.arange(0, n, max(1, -(-n // n_wanted)))
+    n_wanted = min(n, n_wanted)
+    return np.arange(n_wanted) * n // max(n_wanted, 1)

@@ -380,6 +380,34 @@ def test_neither_alone_moves_no_row_and_is_told(lab: Lab, encoder: TextEncoder) 
     assert pays(edit.report)
 
 
+def test_neither_is_told_where_the_class_has_too_few_clips(lab: Lab, encoder: TextEncoder) -> None:
+    pool = np.concatenate([lab.pool(3), lab.known()])
+    edit = split_of(lab, encoder, pool, answers={1: None}, accept_doubt=True)
+    assert [(answer.clip, answer.answer) for answer in shots_of(edit).answers] == [(1, "")]
+    assert edit.report.n_clips == 0
+
+
+@pytest.mark.parametrize("factor", [0.25, 8.0])
+@pytest.mark.parametrize("answers", [{}, {0: "left", 50: "right"}])
+def test_a_head_whose_logits_are_larger_decides_the_same(
+    lab: Lab, encoder: TextEncoder, factor: float, answers: Mapping[int, str]
+) -> None:
+    pool = np.concatenate([lab.pool(50, 30), lab.known()])
+    pool[:, 11:] += 0.5 * lab.rng.standard_normal((len(pool), DIM - 11)).astype(np.float32)
+    heads = [
+        split_class(
+            replace(lab.head, weight=lab.head.weight * np.float32(scale)),
+            "pushing",
+            SplitRequest(INTO, features=pool, answers=answers, accept_doubt=True),
+            encoder=encoder,
+        ).head
+        for scale in (1, factor)
+    ]
+    assert heads[0].classify(pool) == heads[1].classify(pool)
+    # Powers of two scale floating-point numbers exactly, and the grid of rows with them.
+    np.testing.assert_allclose(heads[1].weight, factor * heads[0].weight, rtol=1e-4, atol=1e-4)
+
+
 def test_a_subcategory_without_an_answer_is_named(lab: Lab, encoder: TextEncoder) -> None:
     edit, _ = heaps_split(lab, encoder, 30, 30, answers={0: "left"})
     assert "no clip shows 'right': text alone tells it" in edit.report.warnings

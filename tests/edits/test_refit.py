@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesplit._types import Float64
-from edgesplit.edits.refit import PULL, _Ridge, refit
+from edgesplit.edits.refit import PULL, _Ridge, middle_of, refit
 
 DIM = 6
 START = np.array([[0.3, 0.0, 0.0, 0.0, 0.0, 0.0], [-0.3, 0.0, 0.0, 0.0, 0.0, 0.0]])
@@ -134,3 +134,25 @@ def test_the_names_of_rows_do_not_count(seed: int, wanted: int) -> None:
     rows, pool = rng.standard_normal((wanted, DIM)), rng.standard_normal((30, DIM))
     order = rng.permutation(wanted)
     np.testing.assert_allclose(refit(rows[order], pool), refit(rows, pool)[order], atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 4, 30])
+def test_the_middle_lies_between_two_heaps_however_uneven_they_are(n: int) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((200, 2)) * 0.1 + [1.0, -1.0]
+    scores[:n] *= -1
+    mean, middle = scores.mean(axis=0), middle_of(scores)
+    assert abs(middle[0]) < abs(mean[0])
+    # By the roots of their counts: n of 200 weigh as sqrt(n) of sqrt(n) + sqrt(200 - n).
+    share = np.sqrt(n) / (np.sqrt(n) + np.sqrt(200 - n))
+    np.testing.assert_allclose(middle, [1 - 2 * share, 2 * share - 1], atol=0.05)
+
+
+def test_the_middle_of_even_heaps_is_their_mean() -> None:
+    *_, pool = heaps(50, apart=4 * np.eye(DIM)[0])
+    scores = pool @ START.T
+    np.testing.assert_allclose(middle_of(scores), scores.mean(axis=0), atol=1e-12)
+
+
+def test_clips_that_all_score_alike_are_the_middle() -> None:
+    np.testing.assert_allclose(middle_of(np.full((3, 2), 0.5)), 0.5)

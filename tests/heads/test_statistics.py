@@ -78,7 +78,7 @@ def test_damaged_files_are_refused(head: Head, features: Floats, cut: int) -> No
 
 
 def test_a_sample_is_spread_over_all_features(axes: Head) -> None:
-    features = np.random.default_rng(0).random((2 * MAX_SAMPLE + 2, 3), np.float32)
+    features = np.random.default_rng(0).random((3 * MAX_SAMPLE, 3), np.float32)
     statistics = Statistics.from_features(axes, features)
     np.testing.assert_array_equal(statistics.sample, features[::3])
     np.testing.assert_array_equal(statistics.decided, features[::3].argmax(axis=1))
@@ -89,7 +89,13 @@ def test_a_sample_is_spread_over_all_features(axes: Head) -> None:
 
 @pytest.mark.parametrize(
     ("n", "n_wanted", "places"),
-    [(0, 4, []), (3, 4, [0, 1, 2]), (4, 4, [0, 1, 2, 3]), (5, 4, [0, 2, 4]), (9, 4, [0, 3, 6])],
+    [
+        (0, 4, []),
+        (3, 4, [0, 1, 2]),
+        (4, 4, [0, 1, 2, 3]),
+        (5, 4, [0, 1, 2, 3]),
+        (9, 4, [0, 2, 4, 6]),
+    ],
 )
 def test_spread_takes_places_evenly(n: int, n_wanted: int, places: list[int]) -> None:
     assert spread(n, n_wanted).tolist() == places

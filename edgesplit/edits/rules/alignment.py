@@ -57,7 +57,7 @@ def leave_groups_out(problem: TransferProblem) -> Float64:
     texts, targets = problem.lessons
     learned = problem.ridge.times(targets)
     asked = problem.asked(problem.known)
-    rows: Float64 = asked @ (texts.T @ learned)
+    rows: Float64 = (asked @ texts.T) @ learned
     n_known = len(problem.vectors)
     for members in members_of(problem.known.siblings):
         left_out = members
@@ -67,6 +67,7 @@ def leave_groups_out(problem: TransferProblem) -> Float64:
             places = places[places >= 0]
             elsewhere = np.flatnonzero(np.isin(of_known, places))
             left_out = np.concatenate([np.union1d(members, elsewhere), n_known + places])
-        lost = np.linalg.solve(problem.ridge.block(left_out), learned[left_out])
-        rows[members] -= asked[members] @ (problem.ridge.project(left_out) @ lost)
+        weights = problem.ridge.weights(asked[members], left_out)
+        lost = np.linalg.solve(problem.ridge.block(left_out), weights.T)
+        rows[members] -= lost.T @ learned[left_out]
     return rows

@@ -116,11 +116,11 @@ class Ridge:
             return np.asarray(self.matrix @ right)
         return np.asarray((right - self.texts @ (self.matrix @ (self.texts.T @ right))) / _RIDGE)
 
-    def project(self, members: Int64) -> Float64:
-        """X^T P, the columns of `members`: `(text dim, members)`."""
+    def weights(self, asked: Float64, members: Int64) -> Float64:
+        """Of texts `(n, text dim)`: asked X^T P, the columns of `members`, `(n, members)`."""
         if self.of_texts:
-            return np.asarray(self.texts.T @ self.matrix[:, members])
-        return np.asarray(self.matrix @ self.texts[members].T)
+            return np.asarray((asked @ self.texts.T) @ self.matrix[:, members])
+        return np.asarray((asked @ self.matrix) @ self.texts[members].T)
 
     def block(self, members: Int64) -> Float64:
         """Rows and columns of P."""
