@@ -389,7 +389,12 @@ def test_a_plan_takes_answers(demo: Bundle) -> None:
     first, second = content["report"]["splits"]
     assert [one["answer"] for one in first["shots"]["answers"]] == ["left", "right"]
     assert second["shots"] is None
+    Path("plan/wrong.csv").write_text(f"clip,answer\n{clips[0]},up\n{clips[1]},sideways\n")
     for entry, message in (
+        (
+            "answers: wrong.csv, from: ../clips",
+            rf"plan/wrong\.csv, line 3: 'sideways' is no answer about the clip '{clips[1]}'",
+        ),
         ("answers: answers.csv", "answers and from go together"),
         ("answers: none.csv, from: ../clips", "there is no file .*none.csv"),
         ("answers: answers.csv, from: none", "there is no folder or file .*none"),
@@ -398,6 +403,12 @@ def test_a_plan_takes_answers(demo: Bundle) -> None:
         done = run("edit", "--plan", "plan/splits.yaml")
         assert done.exit_code == 1
         assert re.search(message, done.stderr)
+    Path("plan/splits.yaml").write_text(
+        "lifting: [up, down]\nlifting something up: {into: [slowly, quickly], answers: wrong.csv, "
+        "from: ../clips}\n"
+    )
+    done = run("edit", "--plan", "plan/splits.yaml")  # the class is one that the plan makes
+    assert "wrong.csv, line 2: 'up' is no answer" in done.stderr
 
 
 # The page
