@@ -20,6 +20,7 @@ from edgesplit._types import Float32
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.features import Extract, FeatureCache, Features, extract_all
 from edgesplit.errors import ClipError
+from edgesplit.storage.files import read_bytes
 from edgesplit.video.clips import VIDEO_SUFFIXES, find_videos, read_clip
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ __all__ = [
 ]
 
 _SAVED = (".npy", ".npz")
+_FORM = (
+    "Give a folder of videos, or what `edgesplit features FOLDER -o features.npz` writes about one."
+)
 
 
 def backbone_of(bundle: Bundle) -> Extract:
@@ -105,6 +109,12 @@ def read_features(file: Path, bundle: Bundle) -> Features:
             f"{file} names {len(places)} clips and has {len(matrix)} features. "
             "Make it again: edgesplit features."
         )
+    odd = [name for name in names if "\0" in name]
+    if odd:
+        raise ClipError(
+            f"{file} names a clip {odd[0]!r}, which no file is called. Make it again: edgesplit "
+            "features."
+        )
     return Features(places, matrix, {})
 
 
@@ -152,15 +162,17 @@ def read_shots(
 
 def _load(file: Path, feature_space: str) -> tuple[list[str] | None, Float32]:
     """Names, where the file has any, and features."""
+    if file.suffix.lower() in VIDEO_SUFFIXES:
+        raise ClipError(f"{file} is a single video. {_FORM}")
+    data = read_bytes(file, ClipError)
     try:
-        data = file.read_bytes()
         arrays = load_arrays(data, "feature_space", "features")
         if "" in arrays:
             return None, np.atleast_2d(np.asarray(arrays[""], np.float32))
         space, features = str(arrays["feature_space"]), np.asarray(arrays["features"], np.float32)
         names = [str(name) for name in load_arrays(data, "names")["names"].tolist()]
-    except (OSError, ValueError, TypeError) as error:
-        raise ClipError(f"{file} is no file of saved features ({error}).") from error
+    except (ValueError, TypeError) as error:
+        raise ClipError(f"{file} is no file of saved features. {_FORM}") from error
     if space != feature_space:
         raise ClipError(
             f"{file} holds features of another backbone ({space[:12]}, the bundle's is "

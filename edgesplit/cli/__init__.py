@@ -3,7 +3,7 @@
 Heavy modules load inside the commands, so that `--help` and `--version` are fast.
 
 edit      edit, merge, rename, drop
-ask       ask; replies: what is typed when it asks
+ask       ask; replies: what is typed when it asks; clip_page: the page that shows the clips
 bundle    log, show, diff, verify, rollback, publish, prune, features, calibrate
 run       predict, run
 backbone  engine, variant, fuse

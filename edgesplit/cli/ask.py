@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgesplit.cli.clip_page import ClipPage, find_folders
 from edgesplit.cli.options import (
     FILE,
     FOLDER,
     NEW_FILE,
     bundle_options,
+    check_writable,
     open_bundle,
     output_options,
 )
@@ -26,8 +29,8 @@ from edgesplit.cli.render.ask import (
 )
 from edgesplit.cli.render.console import console, notes, print_json, progress
 from edgesplit.cli.render.edits import show_edit
-from edgesplit.cli.render.sheet import Card, write_sheet
-from edgesplit.cli.replies import Key, keys_text, read_reply
+from edgesplit.cli.render.sheet import Card, check_sheet
+from edgesplit.cli.replies import Key, ask_yes, keys_text, read_reply
 from edgesplit.cli.splits import (
     check_output,
     class_options,
@@ -35,7 +38,7 @@ from edgesplit.cli.splits import (
     read_split,
     split_options,
 )
-from edgesplit.errors import ClipError, EditError
+from edgesplit.errors import EdgesplitError, EditError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +62,8 @@ __all__ = ["ask"]
 @click.option(
     "--videos",
     type=FOLDER,
-    help="Where the videos of a features file are (default: beside it, or the current folder).",
+    help="Where the videos of a features file are (default: beside it, the current folder, or a "
+    "folder in these).",
 )
 @click.option(
     "--answers",
@@ -70,8 +74,8 @@ __all__ = ["ask"]
 @click.option(
     "--resume",
     "resume_path",
-    type=FILE,
-    help="Go on from the answers of this file, and save there.",
+    type=NEW_FILE,
+    help="Go on from the answers of this file, and save there; it need not exist yet.",
 )
 @click.option(
     "--list", "list_only", is_flag=True, help="Only choose clips: write the sheet and the file."
@@ -117,28 +121,34 @@ def ask(
         raise click.UsageError("--resume asks, --answers does not: leave one of them out.")
     check_output(dry_run=dry_run, output=output)
     request, taxonomy = read_split(into, **choices)
-    bundle, known = open_bundle(bundle_path), answers_path or resume_path
+    bundle = open_bundle(bundle_path)
     stem = f"ask-{_slug(class_label(bundle, name))}"
-    file = known or _new_file(Path(f"{stem}.csv"))
+    file = answers_path or resume_path or _new_file(Path(f"{stem}.csv"))
+    asks, page_path = answers_path is None, sheet or Path(f"{stem}.html")
+    saves = asks or list_only
+    _check_files(source, file, page_path if saves or sheet else None, output, saves=saves)
     with progress("clips") as on_clip:
         clips = read_clips(source, bundle, on_clip)
     questions = Questions(bundle, name, request, clips, file, taxonomy=taxonomy)
-    if known:
+    if file.exists():
         questions.load()
-    page = _Page(sheet or Path(f"{stem}.html"), _folders(source, videos), questions)
-    if list_only:
-        _list(questions, page, as_json)
-        return
-    out, live = notes() if as_json else console(), not dry_run and output is None
-    if answers_path is None and not _interview(questions, page, out, as_json, live):
-        return
-    told = answers_path is None  # there was an account after each round
-    next_page = page if sheet and not told else None
-    _publish(bundle, questions, told, next_page, dry_run=dry_run, output=output, as_json=as_json)
+    page = ClipPage(page_path, find_folders(source, videos, clips.places), questions)
+    with _keep_answers(questions):
+        if list_only:
+            _list(questions, page, as_json)
+            return
+        out, live = notes() if as_json else console(), not dry_run and output is None
+        if asks and not _interview(questions, page, out, as_json, live):
+            return
+        # A person was given an account after each round.
+        next_page = page if sheet and not asks else None
+        _publish(
+            bundle, questions, asks, next_page, dry_run=dry_run, output=output, as_json=as_json
+        )
 
 
 def _publish(
-    bundle: Bundle, questions: Questions, told: bool, next_page: _Page | None, **output: Any
+    bundle: Bundle, questions: Questions, told: bool, next_page: ClipPage | None, **output: Any
 ) -> None:
     """Split by the answers, as `publish_edit` does; say what they did unless that was told."""
 
@@ -149,7 +159,7 @@ def _publish(
         if not told:
             pays = questions.pays(edit.report)
             show_account(out, questions.names, questions.before, edit.report, pays)
-        show_edit(out, edit, outcome, calibrated)
+        show_edit(out, edit, outcome, calibrated, told=True)
 
     wanted = describe if output["as_json"] or next_page is not None else None
     publish_edit(bundle, lambda _: questions.split(), describe=wanted, show=show, **output)
@@ -158,7 +168,7 @@ def _publish(
 def _slug(label: str) -> str:
     from edgesplit.heads.label_text import words
 
-    return "-".join(words(label))[:60]
+    return "-".join(words(label)).encode()[:60].decode(errors="ignore")
 
 
 def _new_file(path: Path) -> Path:
@@ -171,54 +181,50 @@ def _new_file(path: Path) -> Path:
     return path
 
 
-def _folders(source: Path, videos: Path | None) -> list[Path]:
-    if videos is not None:
-        return [videos]
-    return [source] if source.is_dir() else [source.parent, Path()]
+def _check_files(
+    source: Path, answers: Path, sheet: Path | None, output: Path | None, *, saves: bool
+) -> None:
+    """Raise if two files are one, or one that is to be written cannot be; before minutes of work.
+
+    Args:
+        source: what --from names.
+        answers: the answers file.
+        sheet: the page, if it is to be written.
+        output: what -o names.
+        saves: whether the answers file is to be written.
+    """
+    named = {"--from": source, "the answers": answers, "--sheet": sheet, "--output": output}
+    names: dict[str, str] = {}
+    for name, path in named.items():
+        other = name if path is None else names.setdefault(os.path.realpath(path), name)
+        if other != name:
+            raise click.UsageError(f"{other} and {name} are one file, {path}. Name another one.")
+    if saves:
+        check_writable(answers)
+    if output is not None:
+        check_writable(output)
+    if sheet is not None:
+        check_sheet(sheet)
+        check_writable(sheet)
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """Where clips are shown, and where their videos are."""
-
-    path: Path
-    folders: Sequence[Path]
-    """Searched for videos, by the clips' names."""
-    questions: Questions
-
-    @property
-    def title(self) -> str:
-        """What is asked."""
-        *first, last = self.questions.modifiers
-        return f"{self.questions.label}: {', '.join(first)} or {last}?"
-
-    def show(self, names: Sequence[str]) -> list[Card]:
-        """Write the page of some clips; a clip keeps its number over rounds."""
-        order = [*dict.fromkeys([*self.questions.answers, *names])]
-        cards = [self._card(order.index(name) + 1, name) for name in names]
-        write_sheet(self.path, self.title, self.questions.modifiers, cards)
-        return cards
-
-    def _card(self, number: int, name: str) -> Card:
-        from edgesplit.video.previews import read_preview, read_seconds
-
-        path = self._find(name)
-        if path is None:
-            return Card(number, name, None, None, None, "")
-        try:
-            return Card(number, name, path, read_seconds(path), read_preview(path), "")
-        except ClipError as error:
-            return Card(number, name, path, None, None, str(error))
-
-    def _find(self, name: str) -> Path | None:
-        """The video of a clip; a name never leads out of the folders."""
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            return None
-        there = (folder / name for folder in self.folders)
-        return next((path for path in there if path.is_file()), None)
+@contextmanager
+def _keep_answers(questions: Questions) -> Iterator[None]:
+    """Let an error say how to go on once something was answered."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (EdgesplitError, OSError) as error:
+        if not any(questions.answers.values()) or "--resume" in str(error):
+            raise
+        raise click.ClickException(
+            f"{error} {questions.file} keeps the answers: the same command with --resume "
+            f"{questions.file} goes on."
+        ) from error
 
 
-def _list(questions: Questions, page: _Page, as_json: bool) -> None:
+def _list(questions: Questions, page: ClipPage, as_json: bool) -> None:
     """Choose clips, write the page and the file; print the paths."""
     names = questions.choose()
     cards = page.show(names)
@@ -240,14 +246,18 @@ def _list(questions: Questions, page: _Page, as_json: bool) -> None:
     )
 
 
-def _interview(questions: Questions, page: _Page, out: Console, as_json: bool, live: bool) -> bool:
+def _interview(
+    questions: Questions, page: ClipPage, out: Console, as_json: bool, live: bool
+) -> bool:
     """Ask, round after round, while it pays, and at last whether the head goes `live`.
 
     False if somebody stops it.
     """
+    if not questions.file.exists():
+        click.echo(f"The answers go to {questions.file}, a new file.", err=True)
     try:
         done = _ask_rounds(questions, page, out, as_json)
-        if done and (not live or click.confirm("Publish this split?", default=True, err=as_json)):
+        if done and (not live or ask_yes("Publish this split?", err=as_json) is True):
             return True
     except (click.Abort, KeyboardInterrupt, RuntimeError) as error:  # no standard input: the last
         click.echo(err=True)
@@ -261,8 +271,9 @@ def _interview(questions: Questions, page: _Page, out: Console, as_json: bool, l
     return False
 
 
-def _ask_rounds(questions: Questions, page: _Page, out: Console, as_json: bool) -> bool:
-    show_question(out, page.title, keys_text(questions.modifiers), questions.before)
+def _ask_rounds(questions: Questions, page: ClipPage, out: Console, as_json: bool) -> bool:
+    keys, answered = keys_text(questions.modifiers), questions.n_answered > 0
+    show_question(out, page.title, keys, questions.before, answered=answered)
     while True:
         again = questions.n_answered and not questions.pending
         if again:
@@ -279,9 +290,10 @@ def _ask_rounds(questions: Questions, page: _Page, out: Console, as_json: bool) 
             out.print("There is no clip of the class left to ask about.")
             return True
         clips = f"{len(names)} more clip{'s' * (len(names) > 1)}"
-        more = f"Ask about {clips}? (n: split by the answers so far)"
-        if again and not click.confirm(more, default=True, err=as_json):
-            return True
+        more = f"Ask about {clips}? (n: split by the answers so far, q: stop)"
+        reply = not again or ask_yes(more, err=as_json)
+        if reply is not True:
+            return reply is False
         cards = page.show(names)
         questions.add(names)
         show_cards(out, cards)
@@ -331,7 +343,7 @@ def _answers(questions: Questions, by_text: dict[str, str]) -> list[dict[str, st
     ]
 
 
-def _describe(questions: Questions, edit: Edit, page: _Page | None) -> dict[str, Any]:
+def _describe(questions: Questions, edit: Edit, page: ClipPage | None) -> dict[str, Any]:
     """What `ask --json` adds to what `edit --json` says; writes the page of the next clips."""
     shots, names = edit.report.shots, questions.names
     by_text = {names[told.clip]: told.by_text for told in shots.answers} if shots else {}

@@ -11,13 +11,16 @@ import click
 from edgesplit.cli.options import FILE, FOLDER, bundle_options, open_bundle, output_options
 from edgesplit.cli.render.console import progress
 from edgesplit.cli.splits import class_options, publish_edit, read_split, split_options
+from edgesplit.errors import EditError, LabelError
 
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
     from edgesplit.edits.edit import Edit
+    from edgesplit.edits.naming import Subcategories
     from edgesplit.edits.plan import Plan
     from edgesplit.edits.plan_file import AnsweredClips
     from edgesplit.edits.request import Shots, SplitRequest
+    from edgesplit.heads.labels import LabelTree
 
 __all__ = ["drop", "edit", "merge", "rename"]
 
@@ -85,19 +88,42 @@ def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
     requests = {
         name: replace(request, shots=shots.get(name)) for name, request in plan.requests.items()
     }
-    for name, answered in plan.answered.items():
-        requests[name] = _read_answers(answered, requests[name], bundle)
+    if not plan.answered:
+        return requests
+    tree = bundle.head().tree
+    for name, request in requests.items():
+        # The class may be one that the plan makes.
+        tree, subcategories = _grow(tree, name, request)
+        if name in plan.answered:
+            requests[name] = _read_answers(plan.answered[name], request, subcategories, bundle)
     return requests
 
 
-def _read_answers(answered: AnsweredClips, request: SplitRequest, bundle: Bundle) -> SplitRequest:
+def _grow(
+    tree: LabelTree, name: str, request: SplitRequest
+) -> tuple[LabelTree, Subcategories | None]:
+    """The tree after a split, and the subcategories; None where the split will be refused."""
+    from edgesplit.edits.naming import find_split, grow
+
+    try:
+        column, subcategories = find_split(tree, name, request.into)
+        return grow(tree, column, subcategories, request.composition), subcategories
+    except (EditError, LabelError):
+        return tree, None
+
+
+def _read_answers(
+    answered: AnsweredClips,
+    request: SplitRequest,
+    subcategories: Subcategories | None,
+    bundle: Bundle,
+) -> SplitRequest:
     from edgesplit.bundle.videos import read_clips
     from edgesplit.edits.answers_file import load_answers, place_answers
 
     with progress("clips") as on_clip:
         clips = read_clips(answered.clips, bundle, on_clip)
-    # The class may be one that the plan makes: the split itself knows its subcategories.
-    said = load_answers(answered.answers, clips.places)
+    said = load_answers(answered.answers, clips.places, subcategories)
     answers = place_answers(said, clips.places, answered.answers)
     return replace(request, features=clips.matrix, answers=answers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -26,6 +27,7 @@ __all__ = [
     "backend_options",
     "bundle_options",
     "check_new",
+    "check_writable",
     "json_option",
     "open_backend",
     "open_bundle",
@@ -142,9 +144,20 @@ def check_new(path: Path, *, overwrite: bool | None = None) -> None:
         path: of the file.
         overwrite: the command's `--overwrite`; None if it has no such option.
     """
-    if path.exists() and not overwrite:
+    # Not `path.exists()`, which raises at a name that is too long.
+    if os.path.exists(path) and not overwrite:
         way = "remove it first" if overwrite is None else "use --overwrite"
         raise EdgesplitError(f"{path} exists already. Choose another name, or {way}.")
+
+
+def check_writable(path: Path) -> None:
+    """Raise EdgesplitError if a file of this name cannot be written, before the work for it."""
+    from edgesplit.storage.files import map_os_errors, part_path
+
+    part = part_path(path)
+    with map_os_errors("write", path, EdgesplitError):
+        part.open("xb").close()
+        part.unlink()
 
 
 def write_new(path: Path, content: bytes, *, overwrite: bool | None = None) -> None:

@@ -1,11 +1,13 @@
-"""What somebody types when asked about a clip."""
+"""What somebody types when asked about a clip, or whether to go on."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
 
-__all__ = ["Key", "keys_text", "read_reply"]
+import click
+
+__all__ = ["Key", "ask_yes", "keys_text", "read_reply"]
 
 
 class Key(enum.Enum):
@@ -42,6 +44,23 @@ def read_reply(text: str, modifiers: Sequence[str]) -> str | Key | None:
         return _numbers(modifiers)[said]
     begun = [modifier for modifier in modifiers if said and modifier.casefold().startswith(said)]
     return begun[0] if len(begun) == 1 else None
+
+
+def ask_yes(question: str, *, err: bool) -> bool | Key:
+    """Ask until the reply is yes, which nothing means, too, or no, or `Key.STOP`.
+
+    Args:
+        question: what is asked.
+        err: ask on standard error.
+    """
+    known: dict[str, bool | Key]
+    known = {"y": True, "yes": True, "n": False, "no": False, "q": Key.STOP, "stop": Key.STOP}
+    while True:
+        text = click.prompt(f"{question} [Y/n]", default="y", show_default=False, err=err)
+        said = text.strip().casefold()
+        if said in known:
+            return known[said]
+        click.echo(f"{text!r} is none of: y yes, n no, q stop", err=True)
 
 
 def _numbers(modifiers: Sequence[str]) -> dict[str, str]:

@@ -175,10 +175,10 @@ def _read_row(
             f"there is no clip {clip!r}. Name one as the folder or the file of features does, "
             f"such as {next(iter(clips), '')!r}."
         )
-    return clip, answer if subcategories is None else _modifier(answer, subcategories)
+    return clip, answer if subcategories is None else _modifier(clip, answer, subcategories)
 
 
-def _modifier(answer: str, subcategories: Subcategories) -> str:
+def _modifier(clip: str, answer: str, subcategories: Subcategories) -> str:
     said = words(answer)
     if not answer:
         return ""
@@ -189,6 +189,7 @@ def _modifier(answer: str, subcategories: Subcategories) -> str:
     if len(fits) != 1:
         known = ", ".join(repr(modifier) for _, modifier in subcategories)
         raise EditError(
-            f"{answer!r} is no answer. Write {known}, {NEITHER!r}, {CANNOT_TELL!r} or nothing."
+            f"{answer!r} is no answer about the clip {clip!r}. Write {known}, {NEITHER!r}, "
+            f"{CANNOT_TELL!r} or nothing."
         )
     return fits[0]

@@ -17,6 +17,7 @@ Every value is read as a text: YAML takes `on` and `no` for booleans, but they a
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -170,15 +171,15 @@ def _into(wanted: Any) -> Into:
 
 
 def _folder(path: Path) -> Path:
-    if not path.is_dir():
+    if not os.path.isdir(path):  # `path.is_dir()` raises at a name that is too long
         raise EditError(f"there is no folder {path}, which shots names.")
     return path
 
 
 def _answered(answers: Path, clips: Path) -> AnsweredClips:
-    if not answers.is_file():
+    if not os.path.isfile(answers):
         raise EditError(f"there is no file {answers}, which answers names.")
-    if not clips.exists():
+    if not os.path.exists(clips):
         raise EditError(f"there is no folder or file {clips}, which from names.")
     return AnsweredClips(answers, clips)
 

@@ -29,7 +29,7 @@ from edgesplit.edits.naming import (
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem, members_of
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
-from edgesplit.errors import FeatureSpaceError
+from edgesplit.errors import EditError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import DIGEST_DIGITS, LabelTree, Provenance
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics, spread
@@ -159,12 +159,9 @@ def pose_problem(
         if len(mine) >= MIN_CLASS_CLIPS:
             some = mine[spread(len(mine), MAX_CLIPS)]
             clips = ClassClips(some, mine.mean(axis=0), len(mine))
-    labelled = [*place_shots(request.shots or {}, subcategories, head.dim)]
     answers = tuple(Answer(clip, owner, given[clip]) for clip, owner in asked)
-    for answer in answers:
-        if answer.subcategory >= 0:
-            there = labelled[answer.subcategory]
-            labelled[answer.subcategory] = np.vstack([there, answer.feature])
+    shots = place_shots(request.shots or {}, subcategories, head.dim)
+    labelled = _add_answers(shots, answers, subcategories)
     groups = known_groups(tree, target=column, taxonomy=taxonomy, like=request.like)
     members = [member for group in groups for member in group.members]
     columns = np.array([member.column for member in members], np.int64)
@@ -279,6 +276,29 @@ def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassCl
     count = int(statistics.counts[root])
     mean = statistics.means[root].astype(np.float64) if count >= MIN_CLASS_CLIPS else None
     return ClassClips(clips, mean, count)
+
+
+def _add_answers(
+    shots: Sequence[Float64], answers: Sequence[Answer], subcategories: Subcategories
+) -> list[Float64]:
+    """The labelled clips with those that were answered; a clip that comes both ways counts once.
+
+    Raises:
+        EditError: an answer says something else of a clip than where it comes from.
+    """
+    owner = {row.tobytes(): i for i, part in enumerate(shots) for row in part.astype(np.float32)}
+    labelled = [*shots]
+    for answer in answers:
+        said, known = answer.subcategory, owner.get(answer.feature.tobytes())
+        if known is None and said >= 0:
+            labelled[said] = np.vstack([labelled[said], answer.feature])
+        elif known not in (None, said):
+            names = [*(modifier for _, modifier in subcategories), "none of them"]
+            raise EditError(
+                f"Clip {answer.clip} is said to show {names[said]!r}, but is among the labelled "
+                f"clips of {names[known]!r}. Correct one of the two."
+            )
+    return labelled
 
 
 def _without(clips: ClassClips, answers: Sequence[Answer], labelled: list[Float64]) -> ClassClips:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgesplit._data import nan_to_null
-from edgesplit.edits.checks import Decision, warn_of_clips, warn_of_flips
+from edgesplit.edits.checks import MIN_GAIN, Decision, warn_of_clips, warn_of_flips
 from edgesplit.edits.estimate import Estimate
 from edgesplit.edits.fitting import AnswerFit, FittedRows
 from edgesplit.edits.matching import ENCODER_ERROR
@@ -118,6 +118,18 @@ class Report:
     warnings: tuple[str, ...] = ()
     splits: tuple[Report, ...] = ()
     """Plan only: the account of each split, in order."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether labelled clips settled the doubts.
+
+        There is one of each subcategory, and they let expect what a split without a doubt gains.
+        """
+        if self.expected is None or self.shots is None or self.shots.separation is None:
+            return False
+        chance = 1 / len(self.rows)
+        gain = (self.expected - chance) / (1 - chance)
+        return all(self.shots.clips) and gain >= MIN_GAIN
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; NaN becomes null."""

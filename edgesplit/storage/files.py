@@ -63,6 +63,7 @@ def map_os_errors(
             errno.EACCES: "Change its permissions, or work as its owner.",
             errno.EPERM: "Change its permissions, or work as its owner.",
             errno.ENOSPC: "The disk is full: free some space and try again.",
+            errno.ENAMETOOLONG: "Choose a shorter name.",
             errno.ENOENT: "Check the path, or restore the file from a copy.",
             errno.ELOOP: "A link is not followed here: put the file itself in its place.",
             errno.ENXIO: "Remove it, or restore the file from a copy.",

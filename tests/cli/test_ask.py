@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from click.testing import Result
 
 from edgesplit._data import save_arrays
 from edgesplit.bundle.bundle import Bundle
@@ -105,9 +106,11 @@ def test_two_answers_split_the_class(demo: Bundle) -> None:
     assert re.search(r"1 +clips/pushing-something-left-2\.mp4 +2\.0 s", shown)
     assert "as texts alone say" in shown
     assert "These answers confirm the split" in shown
-    assert "expected accuracy: 95 % without answers, 95 % with them" in shown
+    assert "expected accuracy: 95 % without answers, 95 % with them (chance 50 %)" in shown
     assert "another round is expected to gain little" in shown
-    assert "2 labelled clips (1, 1): texts alone get 2 right; 0 %" in shown
+    assert "texts alone get 2 of 2 right" in shown
+    assert shown.count("expected accuracy") == 2  # before and after, none of it twice
+    assert "2 labelled clips" not in shown
     assert f"head {before[:12]} -> {demo.live[:12]} is live" in shown
 
 
@@ -389,7 +392,12 @@ def test_a_plan_takes_answers(demo: Bundle) -> None:
     first, second = content["report"]["splits"]
     assert [one["answer"] for one in first["shots"]["answers"]] == ["left", "right"]
     assert second["shots"] is None
+    Path("plan/wrong.csv").write_text(f"clip,answer\n{clips[0]},up\n{clips[1]},sideways\n")
     for entry, message in (
+        (
+            "answers: wrong.csv, from: ../clips",
+            rf"plan/wrong\.csv, line 3: 'sideways' is no answer about the clip '{clips[1]}'",
+        ),
         ("answers: answers.csv", "answers and from go together"),
         ("answers: none.csv, from: ../clips", "there is no file .*none.csv"),
         ("answers: answers.csv, from: none", "there is no folder or file .*none"),
@@ -398,6 +406,180 @@ def test_a_plan_takes_answers(demo: Bundle) -> None:
         done = run("edit", "--plan", "plan/splits.yaml")
         assert done.exit_code == 1
         assert re.search(message, done.stderr)
+    Path("plan/splits.yaml").write_text(
+        "lifting: [up, down]\nlifting something up: {into: [slowly, quickly], answers: wrong.csv, "
+        "from: ../clips}\n"
+    )
+    done = run("edit", "--plan", "plan/splits.yaml")  # the class is one that the plan makes
+    assert "wrong.csv, line 2: 'up' is no answer" in done.stderr
+
+
+# What stops it, and when
+
+
+def test_no_two_files_are_one(demo: Bundle) -> None:
+    old = new("a.csv").read_bytes()
+    features = Path("features.npz").read_bytes()
+    Path("link.html").symlink_to("a.csv")
+    for options in (
+        ("--resume", "a.csv", "--sheet", "a.csv"),
+        ("--resume", "a.csv", "--sheet", "./link.html"),
+        ("--answers", "a.csv", "--sheet", "a.csv"),
+        ("--resume", "features.npz"),
+        ("--sheet", "features.npz"),
+        ("--sheet", SAVED),
+        ("--sheet", "head.onnx", "-o", "head.onnx"),
+    ):
+        done = run(*ASK, "features.npz", *options)
+        assert (done.exit_code, "are one file" in done.stderr) == (2, True), done.output
+    assert Path("a.csv").read_bytes() == old
+    assert Path("features.npz").read_bytes() == features
+    assert not Path(SAVED).exists()
+
+
+def test_files_that_cannot_be_written_are_told_before_the_slow_part(
+    demo: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*given: object) -> None:
+        raise AssertionError("clips are read")
+
+    monkeypatch.setattr("edgesplit.bundle.videos.read_clips", read)
+    Path("mine.html").write_text("mine")
+    Path(SHEET).mkdir()
+    for options, message in (
+        (("--sheet", "mine.html"), "mine.html exists already and is no sheet of clips"),
+        (("--sheet", "none/page.html"), "Cannot write none/page.html: No such file"),
+        (("--sheet", f"{'x' * 250}.html"), "File name too long. Choose a shorter name"),
+        ((), f"Cannot read {SHEET}: Is a directory"),
+        (("--resume", "none/a.csv"), "Cannot write none/a.csv: No such file"),
+        (("--resume", "x" * 300), "File name too long. Choose a shorter name"),
+        (("-o", "x" * 300), "File name too long. Choose a shorter name"),
+    ):
+        sheet = () if "--sheet" in options or not options else ("--sheet", "page.html")
+        done = run(*ASK, "clips", *options, *sheet)
+        assert (done.exit_code, message in done.stderr) == (1, True), done.output
+    assert Path("mine.html").read_text() == "mine"
+    assert [*Path().glob("*.part")] == [*Path().glob(".*.part")] == [*Path().glob("*.csv")] == []
+
+
+def test_names_that_no_file_can_have(demo: Bundle) -> None:
+    with np.load("features.npz") as arrays:
+        features, names = arrays["features"], arrays["names"].tolist()
+
+    def list_clips(prefix: str) -> Result:
+        Path("odd.npz").write_bytes(
+            save_arrays(
+                names=np.array([prefix + name for name in names]),
+                features=features,
+                feature_space=demo.feature_space,
+            )
+        )
+        return run(*ASK, "odd.npz", "--list")
+
+    done = list_clips("x" * 300)
+    assert done.exit_code == 0
+    assert "2 of 2 videos were not found" in done.stderr
+    Path(SAVED).unlink()
+    done = list_clips("a\0b")
+    assert done.exit_code == 1
+    assert r"names a clip 'a\x00b" in done.stderr
+    assert not Path(SAVED).exists()
+    # A letter of four bytes: sixty of them are too long a name, with what is put around it.
+    long = 80 * "\U00020000"
+    assert run("rename", "--class", "pushing", "--to", long).exit_code == 0
+    done = run("ask", "--class", long, "--into", "left,right", "--from", "clips", "--list")
+    assert done.exit_code == 0, done.output
+    for key in ("shots: {0}", "{{answers: {0}, from: clips", "answers: clips/a.npz, from: {0}"):
+        Path("plan.yaml").write_text(
+            f"rolling: {{into: [left, right], {key.format('x' * 300).lstrip('{')}}}\n"
+        )
+        Path("clips/a.npz").touch()
+        done = run("edit", "--plan", "plan.yaml")
+        assert done.exit_code == 1
+        assert "plan.yaml, 'rolling': there is no f" in done.stderr
+
+
+def test_q_stops_at_every_question(demo: Bundle) -> None:
+    before = contents(demo.path)
+    for file, lines, question in (
+        ("a.csv", "1\nn\nx\nq\n", "Ask about 2 more clips?"),
+        ("b.csv", "1\n2\nq\n", "Publish this split?"),
+    ):
+        source = "features.npz" if file == "a.csv" else "clips"
+        done = typed(lines, *ASK, source, "--resume", file)
+        assert done.exit_code == 0, done.output
+        assert question in done.output
+        assert ("'x' is none of: y yes, n no, q stop" in done.output) == ("x" in lines)
+        assert f"with --resume {file} goes on" in done.output
+        assert len(saved(file)) == 2
+    assert contents(demo.path) == before
+
+
+def test_a_refusal_after_answers_says_how_to_go_on(demo: Bundle) -> None:
+    """Nobody shows what the texts are in doubt about: the split is refused at the very end."""
+    Path("one.csv").write_text("clip,answer\ncamera-11.mp4,right\n")
+    split = ("ask", "--class", "turning", "--into", "left,right,up,down", "--from", "camera")
+    done = typed("n\ny\n", *split, "--resume", "one.csv")
+    kept = "one.csv keeps the answers: the same command with --resume one.csv goes on."
+    assert done.exit_code == 1
+    assert "This split is in doubt" in done.output
+    assert kept in done.output
+    told = run(*split, "--answers", "one.csv", "--json")
+    error = json.loads(told.stderr.splitlines()[-1])["error"]
+    assert error["type"] == "DoubtfulSplitError"
+    assert error["message"].endswith(kept)
+
+
+def test_a_file_to_go_on_from_need_not_be_there(demo: Bundle) -> None:
+    done = typed("1\n2\ny\n", *ASK, "clips", "--resume", "new.csv")
+    assert done.exit_code == 0, done.output
+    assert "The answers go to new.csv, a new file." in done.output
+    assert [*saved("new.csv").values()] == ["left", "right"]
+    assert not Path(SAVED).exists()
+    again = run(*ASK, "clips", "--answers", "new.csv")
+    assert "a new file" not in again.stderr
+
+
+def test_doubts_that_answers_settled_are_not_told(demo: Bundle) -> None:
+    split = ("ask", "--class", "turning", "--into", "left,right,up,down", "--from", "camera")
+    done = run(*split, "--answers", "camera/answers.csv", "--dry-run")
+    assert "90 % with them (chance 25 %)" in done.stdout
+    assert "doubt" not in done.stdout
+    assert done.stdout.count("texts alone get") == 1
+    content = run_json(*split, "--answers", "camera/answers.csv", "--dry-run")
+    assert len(content["report"]["doubts"]) == 1
+    Path("one.csv").write_text("clip,answer\ncamera-11.mp4,right\n")
+    few = run(*split, "--answers", "one.csv", "--dry-run", "--accept-doubt")
+    assert "doubt: it is expected to be hardly better than guessing" in few.stdout
+
+
+def test_one_video_is_no_source(demo: Bundle) -> None:
+    for name, message in (
+        ("clips/pushing-something-left-1.mp4", "is a single video. Give a folder of videos, or"),
+        ("truth.json", "is no file of saved features. Give a folder of videos, or"),
+    ):
+        shutil.copy("camera/truth.json", "truth.json")
+        done = run(*ASK, name, "--list")
+        assert done.exit_code == 1
+        assert f"{name} {message}" in done.stderr
+        assert "pickle" not in done.stderr
+
+
+def test_output_that_nobody_reads_is_no_fault(demo: Bundle) -> None:
+    command = f"{sys.executable} -m edgesplit {' '.join(ASK)} clips"
+    root = str(Path(__file__).parents[2])
+    for way in ("| head -1", "| true", ">&-"):
+        Path(SAVED).unlink(missing_ok=True)
+        done = subprocess.run(
+            ["sh", "-c", f"printf '1\\n2\\nn\\n' | {command} {way}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env=os.environ | {"PYTHONPATH": root},
+        )
+        assert "Traceback" not in done.stderr
+        assert "Error" not in done.stderr
 
 
 # The page
@@ -425,29 +607,41 @@ def test_the_page_holds_all_that_it_shows(demo: Bundle) -> None:
 
 def test_names_are_escaped_in_the_page(tmp_path: Path) -> None:
     name = '<img src=x onerror="alert(1)">&\udcff.mp4'
-    shown = Card(1, name, None, None, None, "")
+    shown = Card(1, name, None, None, None, f"Not found in {name}: name its folder")
     broken = Card(2, name, tmp_path / name, None, None, f"{name} is no video")
     clip = ASSETS / "clips" / "pushing-something-left-1.mp4"
     moving = Card(3, name, tmp_path / name, 2.0, read_preview(clip), "")
     page = sheet_html(f"{name}?", [name, "b"], [shown, broken, moving]).decode()
     assert "<img" not in page
     assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;" in page
-    assert "name its folder with --videos" in page
+    assert "name its folder" in page
     assert "is no video" in page
 
 
 def test_videos_of_features_are_found_beside_them(demo: Bundle) -> None:
     assert run("features", "clips", "-o", "clips/clips.npz").exit_code == 0
-    shutil.copy("clips/clips.npz", "elsewhere.npz")
-    for source, more, found in (
-        ("clips/clips.npz", (), True),
-        ("elsewhere.npz", (), False),
-        ("elsewhere.npz", ("--videos", "clips"), True),
-    ):
+    Path("other").mkdir()
+    shutil.copy("clips/clips.npz", "other/clips.npz")
+
+    def paths(source: str, *more: str) -> set[str | None]:
         listed = run_json(*ASK, source, "--list", *more)
-        assert all(bool(one["path"]) == found for one in listed["next"])
-        assert (Path(SHEET).read_text().count("role=") == 2) == found
         Path(SAVED).unlink()
+        found = {one["path"] and str(Path(one["path"]).parent) for one in listed["next"]}
+        assert Path(SHEET).read_text().count("role=") == (0 if found == {None} else 2)
+        return found
+
+    assert paths("clips/clips.npz") == {"clips"}
+    assert paths("other/clips.npz") == {"clips"}  # in the current folder
+    shutil.move("clips", "other/clips")
+    assert paths("other/clips.npz") == {"other/clips"}  # beside the file
+    shutil.copytree("other/clips", "clips")  # which of the two?
+    assert paths("other/clips.npz") == {None}
+    told = run(*ASK, "other/clips.npz", "--list")
+    where = f"not found in {Path('other').resolve()}, in {Path().resolve()}, or in a folder there"
+    assert f"2 of 2 videos were {where} that alone has all clips" in told.stderr
+    assert f"Not found in {Path('other').resolve()}" in Path(SHEET).read_text()
+    Path(SAVED).unlink()
+    assert paths("other/clips.npz", "--videos", "clips") == {"clips"}
 
 
 def test_a_video_that_went_bad_is_told_on_the_page(demo: Bundle) -> None:

@@ -67,7 +67,8 @@ WRONG = {
     ),
     "no answer": (
         "clip,answer\na.mp4,up\n",
-        "line 2: 'up' is no answer. Write 'left', 'right', 'neither', 'cannot tell' or nothing",
+        "line 2: 'up' is no answer about the clip 'a.mp4'. Write 'left', 'right', 'neither', "
+        "'cannot tell' or nothing",
     ),
     "open quotes": ('clip,answer\n"a.mp4,left\n', "line 2: it is not CSV"),
     "not UTF-8": ("clip,answer\nzurück.mp4,left\n".encode("latin-1"), "probably Latin-1"),

@@ -441,6 +441,19 @@ def test_answers_and_shots_count_together(lab: Lab, encoder: TextEncoder) -> Non
     ]
 
 
+def test_a_clip_that_comes_both_ways_counts_once(lab: Lab, encoder: TextEncoder) -> None:
+    pool = lab.pool(30, 30)
+    shots = {"left": pool[[0, 1]], "right": pool[[30]]}
+    shown = split_of(lab, encoder, pool, shots=shots)
+    both = split_of(lab, encoder, pool, shots=shots, answers={0: "left", 30: "right"})
+    assert shots_of(both).clips == shots_of(shown).clips == (2, 1)
+    assert len(shots_of(both).answers) == 2
+    assert both.head.weight.tobytes() == shown.head.weight.tobytes()
+    for said in ("right", None):
+        with pytest.raises(EditError, match=r"Clip 0 is said to show .* labelled clips of 'left'"):
+            split_of(lab, encoder, pool, shots=shots, answers={0: said})
+
+
 @pytest.mark.parametrize(
     "name", ["left", "LEFT", "pushing something left", "Pushing something Left"]
 )

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["place_text", "seconds_text", "show_account", "show_cards", "show_question"]
 
 
-def show_question(out: Console, title: str, keys: str, before: Report) -> None:
-    """Print what is asked, what may be typed, and what speaks against a split by texts alone."""
+def show_question(
+    out: Console, title: str, keys: str, before: Report, *, answered: bool = False
+) -> None:
+    """Print what is asked, what may be typed, and what is expected of a split by texts alone.
+
+    What speaks against that is printed while nothing is answered.
+    """
     out.print(f"{title}  ({keys})", markup=False)
     out.print(f"by texts alone, the expected accuracy is {_accuracy(before.expected)}")
-    for doubt in before.doubts:
+    for doubt in () if answered else before.doubts:
         out.print(f"  [yellow]doubt[/]: {escape(doubt)}")
 
 
@@ -85,7 +90,10 @@ def show_account(
     if unseen:
         out.print(f"  [yellow]no clip yet[/] of {escape(', '.join(unseen))}")
     was, now = _accuracy(before.expected), _accuracy(report.expected)
-    out.print(f"  expected accuracy: {was} without answers, [bold]{now}[/] with them")
+    chance = _accuracy(1 / len(report.rows))
+    out.print(
+        f"  expected accuracy: {was} without answers, [bold]{now}[/] with them (chance {chance})"
+    )
     out.print(f"  another round {'would pay' if pays else 'is expected to gain little'}")
 
 

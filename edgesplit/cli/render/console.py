@@ -44,7 +44,8 @@ def console() -> Console:
     """Return a console for results: standard output, never cut unless it is a terminal."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else WIDE
+    closed = sys.stdout is None  # `>&-`
+    width = None if not closed and sys.stdout.isatty() else WIDE
     return Console(highlight=False, emoji=False, soft_wrap=True, width=width)
 
 

@@ -23,20 +23,25 @@ if TYPE_CHECKING:
 __all__ = ["show_demo", "show_edit", "show_report", "sources_text"]
 
 
-def show_edit(out: Console, edit: Edit, outcome: str, calibrated: bool) -> None:
+def show_edit(
+    out: Console, edit: Edit, outcome: str, calibrated: bool, *, told: bool = False
+) -> None:
     """Print the report of an edit, then what became of the new head; see `show_report`."""
-    show_report(out, edit.report, calibrated=calibrated)
+    show_report(out, edit.report, calibrated=calibrated, told=told)
     before, after = short(edit.before.digest), short(edit.head.digest)
     out.print(f"head {before} -> {after} {outcome}", markup=False)
 
 
-def show_report(out: Console, report: Report, *, calibrated: bool = True) -> None:
-    """Print what an edit did and how far to trust it.
+def show_report(
+    out: Console, report: Report, *, calibrated: bool = True, told: bool = False
+) -> None:
+    """Print what an edit did and how far to trust it; not the doubts that labelled clips settled.
 
     Args:
         out: where to.
         report: of the edit.
         calibrated: whether the bundle has statistics.
+        told: whether what labelled clips did was printed already, as by `show_account`.
     """
     if report.action == "plan":
         _show_plan(out, report)
@@ -46,7 +51,7 @@ def show_report(out: Console, report: Report, *, calibrated: bool = True) -> Non
         done = {"merge": "merged", "drop": "dropped"}[report.action]
         out.print(f"{done} [bold]{escape(report.label)}[/]")
     else:
-        _show_split(out, report, calibrated)
+        _show_split(out, report, calibrated, told)
     parts = (report, *report.splits)
     growth = max(part.roll_up_growth for part in parts)
     if growth:
@@ -57,15 +62,15 @@ def show_report(out: Console, report: Report, *, calibrated: bool = True) -> Non
     out.print(f"  logits of {report.n_untouched} root classes untouched, bit for bit")
     for part in parts:
         of = f"{escape(part.label)}: " if report.splits and part.label else ""
-        if part.shots is not None:
+        if part.shots is not None and not told:
             out.print(f"  {of}{_shots_text(part.shots)}")
-        for doubt in part.doubts:
+        for doubt in () if part.settled else part.doubts:
             out.print(f"  [yellow]doubt[/]: {of}{escape(doubt)}")
         for warning in part.warnings:
             out.print(f"  [yellow]warning[/]: {of}{escape(warning)}")
 
 
-def _show_split(out: Console, report: Report, calibrated: bool) -> None:
+def _show_split(out: Console, report: Report, calibrated: bool, told: bool) -> None:
     into = " | ".join(escape(row.modifier) for row in report.rows)
     out.print(f"split [bold]{escape(report.label)}[/] into [bold]{into}[/]")
     out.print(f"  rule {report.rule}, composition {report.composition}")
@@ -74,7 +79,10 @@ def _show_split(out: Console, report: Report, calibrated: bool) -> None:
         margin = f"{row.margin:+.2f}" if row.runner_up else ""
         table.add_row(escape(row.label), sources_text(row.sources), margin)
     out.print(table)
-    out.print(f"  text match {report.likeness:.2f}; {_expectation(report, calibrated)}")
+    expectation = _expectation(report, calibrated)
+    if told and report.shots is not None and report.expected is not None:
+        expectation = f"{report.n_clips} unlabelled clips"
+    out.print(f"  text match {report.likeness:.2f}; {expectation}")
 
 
 def _show_plan(out: Console, report: Report) -> None:

@@ -7,6 +7,7 @@ the page says itself that nothing may be loaded from anywhere.
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,7 +19,7 @@ from edgesplit.errors import EdgesplitError
 if TYPE_CHECKING:
     from edgesplit.video.previews import Preview
 
-__all__ = ["Card", "sheet_html", "write_sheet"]
+__all__ = ["Card", "check_sheet", "sheet_html", "write_sheet"]
 
 MARK = '<meta name="generator" content="edgesplit ask">'
 """A page that has it may be replaced; any other file may not."""
@@ -55,22 +56,34 @@ class Card:
     seconds: float | None
     preview: Preview | None
     fault: str
-    """Why there is no preview; empty if there is one, or no video."""
+    """Why there is no preview; empty if there is one."""
+
+
+def check_sheet(path: Path) -> None:
+    """Raise EdgesplitError if a file that is no page of `sheet_html` has this name."""
+    from edgesplit.storage.files import map_os_errors
+
+    # Not `path.exists()`, which raises at a name that is too long: that cannot be written.
+    if not os.path.exists(path):
+        return
+    with map_os_errors("read", path, EdgesplitError), path.open("rb") as file:
+        begin = file.read(1000)
+    if MARK.encode() not in begin:
+        raise EdgesplitError(
+            f"{path} exists already and is no sheet of clips. Name another file with --sheet."
+        )
 
 
 def write_sheet(path: Path, title: str, modifiers: Sequence[str], cards: Sequence[Card]) -> None:
     """Write the page of `sheet_html`, in the place of an older one.
 
     Raises:
-        EdgesplitError: a file that is no such page has its name, or it cannot be written.
+        EdgesplitError: as `check_sheet`, or it cannot be written.
     """
     from edgesplit.storage.files import Store, map_os_errors
 
+    check_sheet(path)
     with map_os_errors("write", path, EdgesplitError):
-        if path.exists() and MARK.encode() not in path.read_bytes()[:1000]:
-            raise EdgesplitError(
-                f"{path} exists already and is no sheet of clips. Name another file with --sheet."
-            )
         Store().replace_file(path, sheet_html(title, modifiers, cards))
 
 
@@ -119,8 +132,7 @@ def _card(card: Card) -> str:
 def _picture(card: Card) -> str:
     preview = card.preview
     if preview is None:
-        fault = card.fault or "The video was not found: name its folder with --videos."
-        return f'<p class="fault">{escape(fault)}</p>'
+        return f'<p class="fault">{escape(card.fault)}</p>'
     data = base64.b64encode(preview.jpeg).decode()
     seconds = min(max(card.seconds or _SLOWEST_S, _FASTEST_S), _SLOWEST_S)
     style = (
