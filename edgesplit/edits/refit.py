@@ -9,7 +9,8 @@ self-training (Scudder 1965), of linear rows, with the rows that it starts from 
 
 over points z_i of all clips, with the answer in place of r_i for a labelled one; z and r are minus
 their weighted means, m is the middle of the scores (`middle_of`), and b is the scale at which
-b V_start alone fits best. Few clips hardly move the rows. What it gains is measured by `python -m benchmarks.quality.refit_tried`.
+b V_start alone fits best. Few clips hardly move the rows. What it gains is measured by
+`python -m benchmarks.quality.refit_tried`.
 """
 
 from __future__ import annotations
