@@ -107,7 +107,7 @@ def fit_rows(
     bias, temperature, shares = np.zeros(len(rows), np.float32), 1.0, np.zeros(0)
     if space is not None:
         middle = rows @ space.mean
-        if len(pool) >= MIN_SEEN:
+        if len(clips.features) >= MIN_SEEN:
             middle += middle_of((clips.features - space.mean) @ rows.T)
         bias = on_grid(-middle)
         scores = clips.features @ rows.T + bias
