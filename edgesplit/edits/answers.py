@@ -53,8 +53,6 @@ def count_votes(
     labelled: Sequence[Float64],
     pool: Float64,
     expected: float,
-    *,
-    use_text: bool = True,
 ) -> Votes:
     """Move rows towards the neighbourhoods of labelled clips.
 
@@ -63,7 +61,6 @@ def count_votes(
         labelled: points `(clips, dim)` of each subcategory; some may have none.
         pool: points `(clips, dim)` of unlabelled clips of the class.
         expected: accuracy that is expected of the text rows.
-        use_text: whether the text rows count, or clips alone.
     """
     n = len(text_rows)
     owner = np.repeat(np.arange(n), [len(part) for part in labelled])
@@ -71,7 +68,7 @@ def count_votes(
     n_right = int(np.sum(settled(scores).argmax(axis=1) == owner)) if text_rows.any() else 0
     accuracy = (PRIOR * expected + n_right) / (PRIOR + len(owner))
     trust = min(max((accuracy - 1 / n) / (1 - 1 / n), 0.0), 1.0) if text_rows.any() else 0.0
-    pull = LEAST_PULL + MORE_PULL * trust if use_text else 0.0
+    pull = LEAST_PULL + MORE_PULL * trust
     rows = np.empty_like(text_rows)
     for place, part in enumerate(labelled):
         votes = part
