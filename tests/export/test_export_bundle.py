@@ -66,6 +66,7 @@ def test_bundle_answers_as_the_model_does(
     wanted = [LABELS[index] for index in logits.argmax(1)]
     assert bundle.head().classify(features) == wanted
     assert bundle.verify() == []
+    assert (bundle.path / "texts.npz").is_file()
     assert bundle.statistics is None
     _check_report(report, output)
     assert report.n_features == 0
