@@ -122,6 +122,7 @@ def test_clips_give_statistics(
         "exporting the backbone",
         "comparing with torch",
         *(f"reading clips, {done} of 19" for done in range(1, 20)),
+        "embedding the labels",
         "writing the bundle",
     ]
 
