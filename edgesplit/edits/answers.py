@@ -6,7 +6,8 @@ some clips, the pull; the more of the labelled clips they get right, the more th
 
     v_s = (sum of the votes for s + pull * text row) / (votes for s + pull)
 
-So answers that the texts had right move the rows little. What answers gain is measured by
+So answers that the texts had right move the rows little, and texts that get fewer right than
+guessing would do not count. What answers gain is measured by
 `python -m benchmarks.quality.asking`, what the constants are worth by
 `python -m benchmarks.quality.refit_tried`; no set was held back when they were chosen.
 """
@@ -69,6 +70,8 @@ def count_votes(
     accuracy = (PRIOR * expected + n_right) / (PRIOR + len(owner))
     trust = min(max((accuracy - 1 / n) / (1 - 1 / n), 0.0), 1.0) if text_rows.any() else 0.0
     pull = LEAST_PULL + MORE_PULL * trust
+    if n_right * n < len(owner):  # guessing gets more right
+        pull = 0.0
     rows = np.empty_like(text_rows)
     for place, part in enumerate(labelled):
         votes = part

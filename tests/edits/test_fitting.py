@@ -65,7 +65,7 @@ def test_clips_of_every_subcategory_stand_in_for_doubtful_texts(
     edit = split_class(head, "pushing", into=into, shots=clips, encoder=encoder)
     assert edit.report.doubts
     assert edit.report.shots is not None
-    assert edit.report.shots.pull == LEAST_PULL
+    assert edit.report.shots.pull == 0
     assert edit.report.shots.n_right == 0
     with pytest.raises(DoubtfulSplitError, match="a clip of 'heavy', too, with --shots"):
         split_class(head, "pushing", into=into, shots={"blue": clips["blue"]}, encoder=encoder)
