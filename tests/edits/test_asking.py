@@ -410,7 +410,10 @@ def test_a_head_whose_logits_are_larger_decides_the_same(
 
 def test_a_subcategory_without_an_answer_is_named(lab: Lab, encoder: TextEncoder) -> None:
     edit, _ = heaps_split(lab, encoder, 30, 30, answers={0: "left"})
-    assert "no clip shows 'right': text alone tells it" in edit.report.warnings
+    shots = shots_of(edit)
+    told = "text alone tells it" if shots.pull else "it gets what is like none of the others"
+    assert f"no clip shows 'right': {told}" in edit.report.warnings
+    assert (shots.pull > 0) == (shots.n_right > 0)
     assert pays(edit.report)
 
 
