@@ -14,11 +14,13 @@ OLDEST_PYTHON ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/p
 	do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
 .PHONY: help demo test lint types tests tests-processes tests-models tests-rest
-.PHONY: oldest wheel soak documents motion-split grid real backbones clean
+.PHONY: gpu release oldest wheel soak documents motion-split grid real backbones clean
 
 help:
 	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
 	@echo "make test          everything CI runs"
+	@echo "make gpu           what a machine with CUDA can do, in 8 minutes; WHEELS=FOLDER without a network"
+	@echo "make release       builds and checks what a release uploads; uploads nothing"
 	@echo "make soak          the long counts; writes benchmarks/results/"
 	@echo "make grid          every rule on every trained backbone; tables and pictures, from features"
 	@echo "                   (FLOAT32=FOLDER, all-MiniLM-L6-v2 as published, is compared as well)"
@@ -74,6 +76,12 @@ wheel: .venv/ready
 	$(WHEEL)/python -m pip install -q "$$(ls $(CURDIR)/dist/*.whl)[cpu]"
 	mkdir -p build/wheel-check
 	cd build/wheel-check && ../../$(WHEEL)/python -I ../../tests/installed/check_wheel.py
+
+# On any machine: what it lacks is named in the result. PARTS=cuda,swaps runs some of them.
+gpu:
+	mkdir -p build/gpu
+	$(PYTHON) benchmarks/gpu/prepare.py .venv-gpu $(WHEELS:%=--wheels %) > build/gpu/python
+	"$$(cat build/gpu/python)" -m benchmarks.gpu.run $(PARTS:%=--parts "%")
 
 soak: .venv/ready
 	$(DEV)/python -m pip install -q --group fuzz
