@@ -81,7 +81,7 @@ wheel: .venv/ready
 gpu:
 	mkdir -p build/gpu
 	$(PYTHON) benchmarks/gpu/prepare.py .venv-gpu $(WHEELS:%=--wheels %) > build/gpu/python
-	"$$(cat build/gpu/python)" -m benchmarks.gpu.run $(PARTS:%=--parts "%")
+	"$$(cat build/gpu/python)" -m benchmarks.gpu.run $(if $(PARTS),--parts "$(PARTS)")
 
 soak: .venv/ready
 	$(DEV)/python -m pip install -q --group fuzz

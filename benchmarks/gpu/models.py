@@ -123,7 +123,7 @@ def _transformer() -> bytes:
     mean = made.add("ReduceMean", made.norm(value), made.constant(np.array([1])), keepdims=0)
     made.nodes.append(helper.make_node("Identity", [mean], ["features"]))
     info = helper.make_tensor_value_info
-    shape = ["batch", 3, FRAMES, SIZE, SIZE]
+    shape: list[str | int | None] = ["batch", 3, FRAMES, SIZE, SIZE]
     inputs = [info("clip", TensorProto.FLOAT, shape)]
     outputs = [info("features", TensorProto.FLOAT, ["batch", DIM])]
     graph = helper.make_graph(made.nodes, "backbone", inputs, outputs, made.weights)

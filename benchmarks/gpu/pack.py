@@ -74,9 +74,9 @@ def join(folder: Path) -> list[Path]:
             )
     whole = []
     for name, parts in pieces.items():
-        with (folder / name).open("wb") as file:
+        with (folder / name).open("wb") as wheel:
             for _, part in sorted(parts.items()):
-                file.write(part.read_bytes())
+                wheel.write(part.read_bytes())
                 part.unlink()
         whole.append(folder / name)
     return whole

@@ -68,7 +68,7 @@ def swap_under_load(
         with Runtime(copy, backend=backend, poll_s=1.0) as runtime:
             features = np.stack([runtime.extract(clip) for clip in clips])
             expected = {digest: list(one.classify(features)) for digest, one in heads.items()}
-            swaps_ms = []
+            swaps_ms: list[float] = []
             with _Load(runtime, clips) as load:
                 end = time.monotonic() + seconds
                 while time.monotonic() < end:

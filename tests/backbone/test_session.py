@@ -113,7 +113,7 @@ def test_cuda_of_wheels_is_loaded_for_gpu_providers_only(
         "get_available_providers",
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
-    model = Head.from_arrays([[1.0]], [0.0], ("one",)).to_bytes()
+    model = Head.from_arrays(np.eye(2), np.zeros(2), ("one", "other")).to_bytes()
     open_session(model)
     assert not loads
     with pytest.raises(BackendError):
