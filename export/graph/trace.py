@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import onnx
 import torch
+from onnxscript import rewriter
 from torch import Tensor, nn
 
 from edgesplit.backbone.identity import Backbone
@@ -84,7 +85,8 @@ def export_backbone(cut: Cut, preprocessing: Preprocessing) -> Backbone:
 
 
 def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
-    with _quiet_exporter(), torch.inference_mode(False), torch.no_grad():
+    quiet, quick = _quiet_exporter(), _without_pair_rules()
+    with quiet, quick, torch.inference_mode(False), torch.no_grad():
         try:
             program = torch.onnx.export(
                 module,
@@ -107,6 +109,29 @@ def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
     assert program is not None  # always, for dynamo=True
     proto: onnx.ModelProto = program.model_proto
     return proto
+
+
+@contextmanager
+def _without_pair_rules() -> Iterator[None]:
+    """Leave out the optimizer's rules for pairs of operators.
+
+    There is one, which makes a Split of two Slices. It walks the whole graph at each operator:
+    minutes for a graph of ten thousand, which changes nothing about the values.
+    """
+    name = "_DEFAULT_REWRITE_RULES"
+    rules = getattr(rewriter, name, None)
+    if rules is None:  # another release: slower, and as right
+        yield
+        return
+    try:
+        kept = tuple(rule for rule in rules if rule._target_pattern.has_single_output_node)
+        setattr(rewriter, name, kept)
+    except AttributeError:
+        pass
+    try:
+        yield
+    finally:
+        setattr(rewriter, name, rules)
 
 
 @contextmanager
