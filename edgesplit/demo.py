@@ -45,7 +45,13 @@ BUNDLE = "motion.bundle"
 PARTS = (BUNDLE, "clips", "camera")
 CLASS = "pushing"
 INTO = ("left", "right")
-SWAP_TIMEOUT_S = 30.0
+SWAP_TIMEOUT_S = 900.0
+"""A first edit embeds 30 to 90 texts: a second on a fast machine, minutes on a slow one."""
+
+_LATE = (
+    f"The edit, in another process, took longer than {SWAP_TIMEOUT_S / 60:.0f} minutes and was "
+    f"stopped. A first edit embeds the label texts, once; that is what takes long on a slow device."
+)
 
 
 @dataclass(frozen=True)
@@ -216,9 +222,8 @@ def _edit_elsewhere(
             if process.poll() not in (None, 0) or late:
                 process.kill()
                 _, talk = process.communicate()
-                raise EdgesplitError(
-                    f"The edit did not go live. Its output: {talk.decode().strip() or 'none'}. "
-                    f"{runtime.refusal}"
-                )
+                said = talk.decode().strip() or "none"
+                what = _LATE if late else "The edit did not go live."
+                raise EdgesplitError(f"{what} Its output: {said}. {runtime.refusal}".strip())
         output, _ = process.communicate()
     return json.loads(output), n_predictions

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
+from edgesplit.runtime.device.arm_cores import name_arm_cores
 from edgesplit.runtime.device.jetson import (
     PowerMode,
     jetpack_of,
@@ -218,8 +219,11 @@ def _versions() -> dict[str, str]:
 
 
 def _processor(root: Path) -> str:
-    found = re.search(r"^model name\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.M)
-    return found[1].strip() if found else platform.processor() or "unknown processor"
+    text = _text(root / "proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
+    if found:
+        return found[1].strip()
+    return name_arm_cores(text) or platform.processor() or "unknown processor"
 
 
 def _cores(root: Path) -> int:

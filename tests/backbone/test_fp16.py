@@ -1,6 +1,7 @@
 """The half-precision backbone: float16 where it may be, float32 where it must; same features."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from itertools import combinations
 from pathlib import Path
@@ -71,19 +72,45 @@ def types(model: onnx.ModelProto) -> dict[str, int]:
     return found | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
+def sums_in_half_precision(cpuinfo: str) -> bool:
+    """Whether ONNX Runtime's CPU kernels add up in float16, and do not cast to float32 first."""
+    features = {word for line in re.findall("^Features.*", cpuinfo, re.M) for word in line.split()}
+    return {"fphp", "asimdhp"} <= features
+
+
+CPUINFO = Path("/proc/cpuinfo")
+# Seen up to 3.6e-3 for the transformer and 3.5e-3 for the demo's CNN, against 1.2e-3 and 4e-4.
+HALF_SUMS = 5 if CPUINFO.is_file() and sums_in_half_precision(CPUINFO.read_text()) else 1
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "does"),
+    [
+        ("processor\t: 0\nFeatures\t: fp asimd fphp asimdhp asimddp\nCPU part\t: 0xd42\n", True),
+        ("processor\t: 0\nFeatures\t: fp asimd evtstrm aes\nCPU part\t: 0xd08\n", False),
+        ("processor\t: 0\nflags\t\t: fpu avx512_fp16\n", False),
+    ],
+    ids=["Orin", "Cortex-A72", "x86"],
+)
+def test_cores_that_sum_in_half_precision_are_known_by_their_features(
+    cpuinfo: str, does: bool
+) -> None:
+    assert sums_in_half_precision(cpuinfo) == does
+
+
 # float16 has 11 bits: a rounding is 5e-4 at most, and roundings of one path partly cancel.
 @pytest.mark.parametrize("kind", MADE)
 def test_features_agree_to_half_precision(kind: str) -> None:
     full = MADE[kind]()
     half = to_fp16(full)
-    assert distance(half, full, clips()) < 2e-3
+    assert distance(half, full, clips()) < 2e-3 * HALF_SUMS
     assert len(half) < 0.6 * len(full)
 
 
 def test_demo_backbone_agrees_to_half_precision() -> None:
     full = (DEMO / "backbone.onnx").read_bytes()
     given = np.random.default_rng(0).random((4, 3, 8, 40, 40), np.float32)
-    assert distance(to_fp16_on(full, given).data, full, given) < 1e-3
+    assert distance(to_fp16_on(full, given).data, full, given) < 1e-3 * HALF_SUMS
 
 
 @pytest.mark.parametrize("kind", MADE)

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import edgesplit.demo
 from edgesplit.bundle.bundle import Bundle
 from edgesplit.demo import ASSETS, CLASS, INTO, run_demo, unpack_demo
 from edgesplit.edits.rules import RULES
-from edgesplit.errors import BundleError, DoubtfulSplitError
+from edgesplit.errors import BundleError, DoubtfulSplitError, EdgesplitError
 from edgesplit.heads.metrics import score_split
 from edgesplit.runtime.live.live_head import ServingHead
 from edgesplit.video.clips import read_clip
@@ -147,6 +148,18 @@ def test_demo_shows_answers_change_where_they_should(tmp_path: Path, demo: Bundl
     json.dumps(result.to_json())
     assert demo.live == exported  # rolled back, for the user to try
     assert len(demo.history()) == 3
+
+
+def test_demo_says_what_took_too_long(
+    tmp_path: Path, demo: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert edgesplit.demo.SWAP_TIMEOUT_S >= 600  # a first edit took 156 s on an emulated ARM core
+    monkeypatch.setattr("edgesplit.demo.SWAP_TIMEOUT_S", 0.0)
+    exported = demo.live
+    with pytest.raises(EdgesplitError, match=r"took longer than .* embeds the label texts") as told:
+        run_demo(tmp_path, on_before=lambda _: None, on_edit=lambda _: None)
+    assert str(told.value).endswith("Its output: none.")
+    assert demo.live == exported
 
 
 def test_demo_never_replaces_the_users_own_files(tmp_path: Path) -> None:

@@ -150,12 +150,15 @@ def test_signal_ends_it_with_the_account(demo: Bundle, video: Path, number: int)
 
 def test_second_signal_ends_it_at_once() -> None:
     # A program that ends itself only after an hour, with the handlers of `run` around it.
+    # A signal may come while it prints, or just before it sleeps: so no `print` in the handler,
+    # which Python refuses inside another one, and no long sleep.
     program = (
-        "import time\n"
+        "import os, time\n"
         "from edgesplit.cli.run import _signals_call\n"
-        "with _signals_call(lambda: print('stopping', flush=True)):\n"
-        "    print('ready', flush=True)\n"
-        "    time.sleep(3600)\n"
+        "with _signals_call(lambda: os.write(1, b'stopping\\n')):\n"
+        "    os.write(1, b'ready\\n')\n"
+        "    for _ in range(36_000):\n"
+        "        time.sleep(0.1)\n"
     )
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

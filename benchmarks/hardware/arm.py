@@ -1,0 +1,207 @@
+"""`make arm`: the device's side on an emulated ARM core, and what it answers beside this machine.
+
+    python -m benchmarks.hardware.arm        # Debian, as root; at most 40 minutes
+
+The README's install line, `edgesplit demo`, `doctor` and edits run with the newest versions, the
+tests with JetPack 6's (tests/oldest.txt). Times say nothing of a Jetson: the core is emulated.
+Writes benchmarks/results/hardware/arm-emulated.json.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import click
+
+from benchmarks.harness.results import name_machine, write_result
+from tests.arm.userland import CPU, ROOT, Userland, UserlandError, check_host
+
+# Two at a time, about as long as each other.
+SUITE = (
+    (
+        "tests/laws",
+        "tests/heads",
+        "tests/storage",
+        "tests/test_errors.py",
+        "tests/runtime/test_run.py",
+    ),
+    (
+        "tests/backbone",
+        "tests/bundle",
+        "tests/edits",
+        "tests/video",
+        "tests/cli/test_commands.py",
+        "tests/cli/test_demo.py",
+        "tests/test_threads.py",
+        "tests/runtime/test_arm_cores.py",
+        "tests/runtime/test_backends.py",
+        "tests/runtime/test_batching.py",
+        "tests/runtime/test_doctor.py",
+        "tests/runtime/test_jetson.py",
+        "tests/runtime/test_runtime.py",
+        "tests/runtime/test_shadow.py",
+        "tests/runtime/test_variants.py",
+        "tests/runtime/test_windows.py",
+    ),
+)
+"""The part of the suite that runs here, by process."""
+
+SAME_BYTES = "tests.laws.test_same_bytes"
+VENV = {"PATH": "/venv/bin:/usr/bin", "PYTHONPATH": ""}
+FAST = {"EDGESPLIT_EXAMPLES": "20", "EDGESPLIT_ROUNDS": "5"}
+NOT_RUN = {
+    "TensorRT, CUDA": "no GPU in the emulator",
+    "tegrastats, power modes, cameras": "no NVIDIA kernel",
+    "speed": "QEMU's times say nothing",
+    "ARM's weak memory order": "QEMU runs threads in x86's order",
+    "tests of bench, streams, crashes and export": "they time, or need torch",
+}
+
+
+class Lane:
+    """The steps, each with its seconds; what failed is kept, and the next step goes on."""
+
+    def __init__(self, userland: Userland) -> None:
+        self.userland = userland
+        self.seconds: dict[str, float] = {}
+        self.failed: list[str] = []
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step and say so."""
+        click.echo(f"-- {name}")
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 1)
+        click.echo(f"-- {name}: {self.seconds[name]:.0f} s")
+
+    def call(self, *command: str, capture: bool = False) -> str:
+        """Run a command with what the install line installed; return its output if captured."""
+        done = self.userland.run(command, VENV, capture=capture)
+        if done.returncode:
+            self.failed.append(" ".join(command))
+        return done.stdout or ""
+
+
+@click.command()
+def main() -> None:
+    """Run the lane and write its result."""
+    lane = Lane(Userland(ROOT))
+    try:
+        check_host()
+        with lane.step("set-up"):
+            lane.userland.prepare()
+            shutil.rmtree(ROOT / "root" / ".cache" / "edgesplit", ignore_errors=True)
+    except UserlandError as error:
+        raise click.ClickException(str(error)) from None
+    with lane.step("install"):
+        installed = install(lane)
+    with lane.step("demo"):
+        lane.call("edgesplit", "demo", "/demo", "--overwrite")
+        lane.call("edgesplit", "doctor")
+    with lane.step("edits and decisions"):
+        digests, decisions = compare_answers(lane)
+    with lane.step("tests"):
+        tests, pinned = run_suite(lane)
+    bytes_ = {name: pinned[name] + digests[name] for name in ("equal", "of")}
+    content = {
+        "machine": f"{CPU} of QEMU on {name_machine()}",
+        "kind": "ARM, emulated",
+        "lane": "make arm",
+        "what_ran": (
+            f"install ({len(installed)} packages, without a compiler), demo, doctor, edits, "
+            "and a part of the tests with JetPack 6's ONNX Runtime and numpy"
+        ),
+        "not_run": NOT_RUN,
+        "tests": tests,
+        "same_bytes": bytes_,
+        "decisions": decisions,
+        "failed": lane.failed,
+        "seconds": lane.seconds,
+        "suite": [file for part in SUITE for file in part],
+        "installed": installed,
+    }
+    click.echo(write_result("hardware/arm-emulated", content))
+    wrong = bytes_["equal"] < bytes_["of"] or decisions["equal"] < decisions["of"]
+    if lane.failed or tests["failed"] or wrong:
+        raise click.ClickException(
+            f"Not everything is well: {', '.join(lane.failed) or 'see above'}"
+        )
+
+
+def install(lane: Lane) -> dict[str, str]:
+    """README's install line in an environment of its own; versions by package."""
+    lane.call("/usr/bin/python3", "-m", "venv", "--clear", "/venv")
+    lane.call("/venv/bin/pip", "install", "-q", ".[cpu]")
+    said = lane.call("/venv/bin/pip", "list", "--format=json", capture=True)
+    return {one["name"]: one["version"] for one in json.loads(said or "[]")}
+
+
+def compare_answers(lane: Lane) -> tuple[dict[str, int], dict[str, int]]:
+    """How many heads, and how many decisions, are the same there and here."""
+    module = ("-m", "benchmarks.hardware.answers")
+    there = json.loads(lane.call("/venv/bin/python", *module, capture=True) or "{}")
+    done = subprocess.run([sys.executable, *module], check=True, stdout=subprocess.PIPE, text=True)
+    here = json.loads(done.stdout)
+    digests = count_equal(there.get("digests", {}), here["digests"])
+    decided = [
+        count_equal(
+            dict(enumerate(there.get("decisions", {}).get(name, []))), dict(enumerate(labels))
+        )
+        for name, labels in here["decisions"].items()
+    ]
+    return digests, {name: sum(count[name] for count in decided) for name in ("equal", "of")}
+
+
+def count_equal(there: Mapping[Any, str], here: Mapping[Any, str]) -> dict[str, int]:
+    """How many of what is here are the same there."""
+    return {"equal": sum(there.get(key) == value for key, value in here.items()), "of": len(here)}
+
+
+def run_suite(lane: Lane) -> tuple[dict[str, int], dict[str, int]]:
+    """The counts of the tests, and of those that compare bytes with what x86 gave."""
+    running = []
+    for place, files in enumerate(SUITE):
+        report = f"/tmp/suite-{place}.xml"
+        command = [
+            "python3",
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-q",
+            f"--junitxml={report}",
+        ]
+        running.append((lane.userland.start([*command, *files], FAST), lane.userland.root, report))
+    for process, _, _ in running:
+        process.wait()
+    return count_tests([root / report.lstrip("/") for _, root, report in running])
+
+
+def count_tests(reports: list[Path]) -> tuple[dict[str, int], dict[str, int]]:
+    """From JUnit files: the counts of all tests, and of those in test_same_bytes.py."""
+    tests = {"passed": 0, "failed": 0, "skipped": 0}
+    pinned = {"equal": 0, "of": 0}
+    for report in reports:
+        for case in ElementTree.parse(report).iter("testcase"):
+            kinds = {child.tag for child in case}
+            outcome = "failed" if kinds & {"failure", "error"} else "passed"
+            outcome = "skipped" if "skipped" in kinds else outcome
+            tests[outcome] += 1
+            if case.get("classname") == SAME_BYTES and outcome != "skipped":
+                pinned["of"] += 1
+                pinned["equal"] += outcome == "passed"
+    return tests, pinned
+
+
+if __name__ == "__main__":
+    main()
