@@ -62,14 +62,14 @@ def build(target: Path, epoch: str, folder: Path) -> Path:
     command = ["git", "-c", "tar.umask=022", "archive", "HEAD"]  # the modes go into the wheel
     data = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with tarfile.open(fileobj=io.BytesIO(data.stdout)) as tar:
-        tar.extractall(tree)
+        tar.extractall(tree, filter="data")
     builder = (TOOLS / "python", "-m", "build", "-q")
     for kind in ("--sdist", "--wheel"):
         run(*builder, kind, "-o", target, tree, SOURCE_DATE_EPOCH=epoch)
     (source,), (wheel,) = target.glob("*.tar.gz"), target.glob("*.whl")
     repack(source, int(epoch))
     with tarfile.open(source) as tar:
-        tar.extractall(folder / "unpacked")
+        tar.extractall(folder / "unpacked", filter="data")
     (unpacked,) = (folder / "unpacked").iterdir()
     run(*builder, "--wheel", "-o", folder / "again", unpacked, SOURCE_DATE_EPOCH=epoch)
     (again,) = (folder / "again").glob("*.whl")
