@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 SBOM_PYTHON = "3.12"
-CEILING_MB = 400
+CEILING_MB = 420
 """Most megabytes of the device's install, as pip leaves it, without pip; docs/release.md says
 what they are."""
 TOOLS = Path(sys.executable).parent
