@@ -157,7 +157,7 @@ def test_parcels_hold_all_and_come_together_again(tmp_path: Path) -> None:
     assert {"COMMIT", "Makefile", "edgesplit/export", "wheels/small-1-py3-none-any.whl"} < {*names}
     for parcel in parcels[1:]:
         with tarfile.open(parcel) as tar:
-            tar.extractall(there)
+            tar.extractall(there, filter="data")
     (whole,) = pack.join(there / "wheels")
     assert whole.read_bytes() == contents[whole.name]
     assert len(list((there / "wheels").iterdir())) == 1
