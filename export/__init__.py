@@ -1,6 +1,7 @@
 """The workstation: a trained torch classifier becomes a bundle.
 
 bundle        the whole job: model, labels, preprocessing -> lab.bundle
+checks        what is wrong with a request, before its model is loaded
 models        MODEL, as one names it -> a trained classifier
 graph         the model cut into backbone and head, and its backbone as ONNX
 text_encoder  a Hugging Face text encoder -> the text/ of a bundle
@@ -20,6 +21,7 @@ from edgesplit.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from edgesplit.export.bundle import ExportReport, export_model
+    from edgesplit.export.checks import check_request
     from edgesplit.export.graph.cut import Cut, find_cut
     from edgesplit.export.graph.parity import Parity, check_parity, measure_parity
     from edgesplit.export.graph.trace import export_backbone
@@ -37,6 +39,7 @@ __all__ = [
     "Parity",
     "add_text_encoder",
     "check_parity",
+    "check_request",
     "export_backbone",
     "export_model",
     "find_cut",
@@ -48,6 +51,7 @@ __all__ = [
 _HOMES = {
     "edgesplit.export.graph.trace": ("export_backbone",),
     "edgesplit.export.bundle": ("ExportReport", "export_model"),
+    "edgesplit.export.checks": ("check_request",),
     "edgesplit.export.models.classifier": ("Choices", "Classifier"),
     "edgesplit.export.graph.cut": ("Cut", "find_cut"),
     "edgesplit.export.models.label_file": ("load_labels",),

@@ -18,7 +18,9 @@ from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.features import FeatureCache, Features, extract_all
 from edgesplit.backbone.identity import Backbone, feature_space
 from edgesplit.bundle.create import create_bundle
-from edgesplit.errors import ClipError, ExportError
+from edgesplit.bundle.label_texts import embed_labels
+from edgesplit.edits.text_encoder import packaged_encoder
+from edgesplit.errors import ClipError, ExportError, LabelError
 from edgesplit.export.graph.canonical import IR_VERSION, OPSET
 from edgesplit.export.graph.cut import Cut, find_cut
 from edgesplit.export.graph.parity import Parity, check_parity, measure_parity, random_clips
@@ -109,6 +111,8 @@ def export_model(
         found = _extract_features(backbone, head, clips, preprocessing, say)
         features, missing = found.matrix, found.missing
     known = None if features is None else np.asarray(features, np.float32)
+    say("embedding the labels")
+    label_texts = _embed_labels(head)
     say("writing the bundle")
     create_bundle(  # all at once or not at all: the last step is a rename
         output,
@@ -116,6 +120,7 @@ def export_model(
         head=head,
         preprocessing=preprocessing,
         statistics=None if known is None else Statistics.from_features(head, known),
+        label_texts=label_texts,
     )
     return ExportReport(
         path=output,
@@ -133,6 +138,14 @@ def export_model(
         n_features=0 if known is None else len(known),
         missing=missing,
     )
+
+
+def _embed_labels(head: Head) -> bytes | None:
+    """None where a label is too long to be embedded; an edit says so where it matters."""
+    try:
+        return embed_labels(head.tree, packaged_encoder())
+    except LabelError:
+        return None
 
 
 def _probe_clips(preprocessing: Preprocessing) -> Tensor:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edgesplit.edits.groups import words_in_order
+from edgesplit.edits.embedding import words_in_order
 from edgesplit.edits.rules.base import Texts, TransferProblem
 from edgesplit.edits.text_encoder import TextEncoder
 

@@ -44,6 +44,19 @@ def core_files() -> list[Path]:
     return [ROOT / name for name in tracked if not (ROOT / name).is_symlink()]
 
 
+@pytest.mark.parametrize(
+    ("machine", "wanted"),
+    [("x86_64", {"cuda-bindings", "tensorrt"}), ("aarch64", set())],
+)
+def test_tensorrt_extra_leaves_a_jetsons_alone(machine: str, wanted: set[str]) -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11")
+    packaging = pytest.importorskip("packaging.requirements")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = map(packaging.Requirement, extras["optional-dependencies"]["tensorrt"])
+    there = {"sys_platform": "linux", "platform_machine": machine}
+    assert {one.name for one in found if one.marker.evaluate(there)} == wanted
+
+
 def test_runtime_loads_without_torch() -> None:
     code = (
         "import sys; sys.modules.update(torch=None, transformers=None)\n"

@@ -1,12 +1,12 @@
-"""Where answers help less: uneven subcategories, heads of another scale; and the demo's answers.
+"""Where answers help less: uneven subcategories, wrong answers, heads of another scale; the demo's.
 
     python -m benchmarks.quality.asking_limits
 
 Every category of every head is split from text alone and from answers about chosen clips, once as
-it is, once with all clips of one subcategory and a sixth of the others' to choose from, and with
-the head's weights times 3 and a third. Then the demo's "turning the camera" is split with and
-without its file of answers, and scored on the clips that were not asked about. Writes
-benchmarks/results/asking_limits.json.
+it is, once with all clips of one subcategory and a sixth of the others' to choose from, once with
+an eighth of the answers wrong, and with the head's weights times 3 and a third. Then the demo's
+"turning the camera" is split with and without its file of answers, and scored on the clips that
+were not asked about. Writes benchmarks/results/asking_limits.json.
 """
 
 import csv
@@ -35,6 +35,8 @@ from edgesplit.edits.request import SplitRequest
 
 RARE = 6
 """So many times rarer are the other subcategories."""
+WRONG = 1 / 8
+"""Of the answers."""
 PER = (1, 2)
 FACTORS = (3.0, 1 / 3)
 CAMERA, DIRECTIONS = "turning the camera", ("left", "right", "up", "down")
@@ -49,6 +51,16 @@ def make_uneven(cell: Cell) -> Cell:
         kept += [*np.flatnonzero(truth == label)[::RARE]]
     places = np.sort(kept)
     cell.features, cell.truth = cell.features[places], [cell.truth[i] for i in places]
+    return cell
+
+
+def make_wrong(cell: Cell) -> Cell:
+    """The cell with some clips said to show another subcategory than they do."""
+    rng, names = np.random.default_rng(0), [*cell.fine]
+    for place in np.flatnonzero(rng.random(len(cell.truth)) < WRONG):
+        if cell.truth[place] in names:
+            others = [name for name in names if name != cell.truth[place]]
+            cell.truth[place] = others[rng.integers(len(others))]
     return cell
 
 
@@ -74,6 +86,7 @@ def _run(job: tuple[str, TrainedHead, str, int]) -> dict[str, list[float]]:
     cells = {
         "as it is": Cell(*job),
         "uneven": make_uneven(Cell(*job)),
+        "wrong answers": make_wrong(Cell(*job)),
         **{f"weights x {f:.2g}": Cell(data, scaled(model, f), coarse, draw) for f in FACTORS},
     }
     return {name: [_generality(cell, n) for n in (0, *PER)] for name, cell in cells.items()}

@@ -57,14 +57,15 @@ def limits_block() -> str:
     """Where answers help less, as an item of docs/method.md."""
     lines = read_result("asking_limits")["table"]
     worst = max(line["below_text"][1] for line in lines if line["way"] == "uneven")
-    by = {(line["data"], line["way"]): line["generality"] for line in lines}
-    usual, other = by["spar-sides", "as it is"][1], by["spar-sides", "weights x 3"][1]
+    sets = [*dict.fromkeys(line["data"] for line in lines)]
+    by = {(line["data"], line["way"]): line["generality"][2] for line in lines}
+    lost = [by[data, "as it is"] - by[data, "wrong answers"] for data in sets]
     return (
         "- The figures above are of classes whose subcategories are about equally frequent. Where "
         "one is six times as\n  frequent as the others, answers gain less, and up to "
-        f"{worst:.0%} of the splits of a set end below the split from text.\n- The text's row "
-        "counts against answers by the length that the head gives it: with a head's weights times "
-        f"3, one\n  answer each comes to {other:.1%} on SPAR instead of {usual:.1%} "
+        f"{worst:.0%} of the splits of a set end below the split from text.\n- They are of "
+        "answers that are true. With one of eight wrong, two answers each come out "
+        f"{100 * min(lost):.1f} to\n  {100 * max(lost):.1f} points lower, by set "
         "([results.md](results.md#answers))."
     )
 

@@ -31,7 +31,8 @@ from benchmarks.quality.label_groups import clusters, universes
 from benchmarks.speed.made_heads import make_labels
 from edgesplit.edits.axes import choose_axis
 from edgesplit.edits.contrasts import find_contrasts
-from edgesplit.edits.groups import find_axes, find_groups, words_in_order
+from edgesplit.edits.embedding import words_in_order
+from edgesplit.edits.groups import find_axes, find_groups
 from edgesplit.edits.rules.base import Texts, TransferProblem
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.edits.tokens import parse_label

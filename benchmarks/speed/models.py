@@ -7,10 +7,11 @@ a folder or checkpoint, loaded by `load_classifier`, exported by `export_model`.
 answer one class for every clip, so that agreement on it would say little: the head is replaced by
 one that knows one class for each of the clips (its nearest feature wins), the rest of the model is
 as it was drawn. Parity is max |ONNX - torch| / max |torch|; latency is of one clip, on one thread
-for both, in turns.
+for both, in turns. An export has one thread of torch.
 """
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -43,10 +44,11 @@ from edgesplit.video.preprocessing import Preprocessing
 
 N_CLASSES = 174
 N_CLIPS = 8
-"""One class wins on each; a multiple of the larger batch."""
 BATCHES = (1, 4)
 RUNS = 7
+_PEAK_RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _SMALL: dict[str, Any] = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
+_VJEPA2: dict[str, Any] = {"frames_per_clip": 16, "crop_size": 256}  # vitl-fpc16-256-ssv2's
 _VIVIT = {"size": {"shortest_edge": 256}, "rescale_factor": 1 / 127.5, "offset": True}
 
 
@@ -57,6 +59,9 @@ class Subject:
     name: str
     prepare: Callable[[Path], dict[str, Any]]
     """Writes it into a folder; returns the arguments of `load_classifier`."""
+    clips: int = N_CLIPS
+    """One class wins on each; a multiple of the larger batch."""
+    runs: int = RUNS
 
 
 def save_folder(
@@ -98,6 +103,12 @@ SUBJECTS = (
     Subject("VideoMAE base, 16 frames", partial(save_folder, family="VideoMAE")),
     Subject("TimeSformer base, 8 frames", partial(save_folder, family="Timesformer")),
     Subject("ViViT base, 32 frames", partial(save_folder, family="Vivit", processor=_VIVIT)),
+    Subject(
+        "V-JEPA 2 large, 16 frames",
+        partial(save_folder, family="VJEPA2", processor={"crop_size": 256}, **_VJEPA2),
+        clips=4,
+        runs=2,
+    ),
 )
 
 
@@ -151,16 +162,20 @@ def measure(subject: Subject) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         classifier, choices = load(subject, folder)
-        clips = random_clips(choices.preprocessing, N_CLIPS)
+        clips = random_clips(choices.preprocessing, subject.clips)
         spread_head(classifier.model, choices.preprocessing, clips)
+        torch.set_num_threads(1)
+        _PEAK_RESET.write_text("5")
         start = time.perf_counter()
         report = export_model(
             classifier.model,
             labels=choices.labels,
             output=folder / "lab.bundle",
             preprocessing=choices.preprocessing,
+            progress=lambda step: print(f"{time.perf_counter() - start:.1f} s: {step}", flush=True),
         )
-        seconds = time.perf_counter() - start
+        seconds, memory = time.perf_counter() - start, _peak_memory()
+        torch.set_num_threads(os.cpu_count() or 1)
         bundle = open_bundle(folder / "lab.bundle")
         backbone, head = inline(bundle.backbone()), bundle.head().to_bytes()
     probe = normalize_clips(torch.from_numpy(clips[:2]), choices.preprocessing)
@@ -170,7 +185,7 @@ def measure(subject: Subject) -> dict[str, Any]:
             cut,
             backbone=backbone,
             head=head,
-            batches=np.split(clips, N_CLIPS // batch),
+            batches=np.split(clips, subject.clips // batch),
             preprocessing=choices.preprocessing,
         )
         for batch in BATCHES
@@ -186,9 +201,16 @@ def measure(subject: Subject) -> dict[str, Any]:
         "onnx_bytes": len(backbone),
         "opset": report.opset,
         "export_seconds": round(seconds, 1),
+        "export_memory_gb": round(memory / 1e9, 1),
         "parity": {str(batch): _parity_row(found) for batch, found in parity.items()},
-        "latency_ms": latency(cut, backbone, head, clips[:1], choices.preprocessing),
+        "latency_ms": latency(cut, backbone, head, clips[:1], choices, runs=subject.runs),
     }
+
+
+def _peak_memory() -> float:
+    """Returns the most bytes that were in use since the reset."""
+    (line,) = (row for row in _STATUS.read_text().splitlines() if row.startswith("VmHWM"))
+    return 1024 * float(line.split()[1])
 
 
 def _parity_row(parity: Parity) -> dict[str, Any]:
@@ -202,12 +224,13 @@ def _parity_row(parity: Parity) -> dict[str, Any]:
 
 
 def latency(
-    cut: Cut, backbone: bytes, head: bytes, clip: Float32, preprocessing: Preprocessing
+    cut: Cut, backbone: bytes, head: bytes, clip: Float32, choices: Choices, *, runs: int
 ) -> dict[str, float]:
     """Median milliseconds from one clip to its logits, in ONNX Runtime and in torch."""
+    torch.set_num_threads(1)
     backend = OrtBackend(backbone, threads=1)
     session = open_session(head, threads=1)
-    module = NormalizedBackbone(cut.backbone.model, preprocessing)
+    module = NormalizedBackbone(cut.backbone.model, choices.preprocessing)
     tensor = torch.from_numpy(clip)
 
     def run_onnx() -> None:
@@ -218,7 +241,7 @@ def latency(
             module(tensor)
 
     times: dict[str, list[float]] = {"onnxruntime": [], "torch": []}
-    for turn in range(RUNS + 1):
+    for turn in range(runs + 1):
         for name, run in (("onnxruntime", run_onnx), ("torch", run_torch)):
             start = time.perf_counter()
             run()
@@ -234,8 +257,8 @@ def table(rows: Sequence[dict[str, Any]], versions: dict[str, str]) -> str:
         f"{versions['transformers']}, ONNX Runtime {versions['onnxruntime']}.",
         "",
         "| model | clip | ONNX | opset | parity at batch 1 | at batch 4 | top-1 | classes that win "
-        "| ONNX Runtime | torch | on |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| ONNX Runtime | torch | export | memory | on |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         one, four = (row["parity"][str(batch)] for batch in BATCHES)
@@ -246,9 +269,14 @@ def table(rows: Sequence[dict[str, Any]], versions: dict[str, str]) -> str:
             f"| {row['onnx_bytes'] / 1e6:.0f} MB | {row['opset']} "
             f"| {one['features']:.1e} | {four['features']:.1e} | {agreement:.0%} | {winners} "
             f"| {row['latency_ms']['onnxruntime']:.0f} ms | {row['latency_ms']['torch']:.0f} ms "
+            f"| {row['export_seconds']:.0f} s | {_gigabytes(row)} "
             f"| {row['machine']}, {row['date']} |"
         )
     return "\n".join(lines)
+
+
+def _gigabytes(row: dict[str, Any]) -> str:
+    return f"{row['export_memory_gb']:.1f} GB" if "export_memory_gb" in row else "not measured"
 
 
 def read_table() -> str:
@@ -261,7 +289,6 @@ def read_table() -> str:
 @click.option("--only", help="Measure names that start so; the other rows stay as they are.")
 def main(only: str | None) -> None:
     """Export every architecture at full size, and write models.json."""
-    torch.set_num_threads(1)
     rows = {row["name"]: row for row in read_result("models")["models"]} if only else {}
     for subject in SUBJECTS:
         if subject.name.startswith(only or ""):

@@ -17,10 +17,13 @@ def committed() -> dict[str, Lines]:
     return content
 
 
-def test_constants_are_nearly_those_that_fit_best(committed: dict[str, Lines]) -> None:
-    # Not the same: a change of the rule that moves the fit by a hair need not move every edit.
+def test_constants_are_as_good_as_those_that_fit_best(committed: dict[str, Lines]) -> None:
+    # Not the same: a change of the rule that moves the fit by a hair need not move every edit. The
+    # line's terms go together, so what it says is compared, and not its coefficients.
     fitted, *shipped = committed["fits"]
-    assert fitted["line"] == pytest.approx(list(SHIPPED.line), abs=0.02)
+    assert shipped[0]["tried_on"] == fitted["tried_on"]
+    assert shipped[0]["rank_correlation"] >= fitted["rank_correlation"] - 0.01
+    assert shipped[0]["error"] <= fitted["error"] + 0.005
     assert fitted["sure"] == SHIPPED.sure
     assert fitted["bound"] == pytest.approx(SHIPPED.bound, abs=0.05)
     assert fitted["trust_bound"] == pytest.approx(SHIPPED.trust_bound, abs=0.06)

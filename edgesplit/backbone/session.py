@@ -6,6 +6,8 @@ never with weights from another file.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from collections.abc import Sequence
 from types import ModuleType
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = ["import_onnxruntime", "open_session"]
+
+_WITH_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
 def import_onnxruntime() -> ModuleType:
@@ -87,6 +91,8 @@ def open_session(
             reason=f"ONNX Runtime is built without {', '.join(absent)}",
         )
     check_self_contained(model)
+    if any(name in _WITH_CUDA for name in providers):
+        _load_cuda_wheels(onnxruntime)
     if isinstance(model, LargeBackbone):
         # From memory and by name: the files may have changed since they were verified.
         tensors = model.tensors()
@@ -107,3 +113,12 @@ def open_session(
             reason=f"ONNX Runtime could not start {', '.join(missing)}",
         )
     return session
+
+
+def _load_cuda_wheels(onnxruntime: ModuleType) -> None:
+    """Load CUDA and cuDNN from their wheels, if any: the linker looks for the system's alone."""
+    load = getattr(onnxruntime, "preload_dlls", None)  # from 1.21 on
+    if load is not None:
+        # It prints what it does not find, which may be the system's; the provider tells the rest.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+            load()

@@ -7,6 +7,7 @@ verify      checks of every file
 history     log.jsonl: what went live when
 gate        refuses a head that changes more than its edit may
 create      a new bundle, all at once
+label_texts the labels' embeddings, made at export
 videos      videos, or a folder of labelled clips, through the bundle's backbone -> features
 questions   which clips somebody is asked about, the answers so far, and their split
 """

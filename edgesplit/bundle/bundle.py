@@ -7,6 +7,7 @@
       HEAD                 digest of the live head
       log.jsonl            one line per publish, appended
       stats.npz            class means, covariance, a sample (once clips were given)
+      texts.npz            embeddings of the labels, by the packaged text encoder
       text/                a text encoder of its own, when not the packaged one
 
 Only HEAD and log.jsonl are ever written twice; `publish` writes them. Readers take no lock.
@@ -30,6 +31,7 @@ from edgesplit.bundle import publishing
 from edgesplit.bundle.gate import GateReport
 from edgesplit.bundle.head_files import HeadFiles, find_live, has_head, read_live
 from edgesplit.bundle.history import Version, read_history
+from edgesplit.bundle.label_texts import LABEL_TEXTS_FILE, read_label_texts
 from edgesplit.bundle.verify import verify
 from edgesplit.edits.asking import choose_clips
 from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class, restore_parent
@@ -192,12 +194,24 @@ class Bundle:
 
     @property
     def text_encoder(self) -> TextEncoder:
-        """The bundle's own text encoder, else the packaged one."""
-        return self._own_text_encoder if self._has_text_encoder else packaged_encoder()
+        """The bundle's own text encoder, else the packaged one, which knows the labels already.
+
+        Raises:
+            BundleError: its files, or the labels' embeddings, are damaged.
+        """
+        return self._own_text_encoder if self._has_text_encoder else self._packaged_encoder
 
     @property
     def _has_text_encoder(self) -> bool:
         return (self.path / "text").exists()  # asked each time: `edgesplit encoder` may have run
+
+    @cached_property
+    def _packaged_encoder(self) -> TextEncoder:
+        encoder, path = packaged_encoder(), self.path / LABEL_TEXTS_FILE
+        if not path.exists():  # bundles of before have none
+            return encoder
+        known = read_label_texts(read_regular(path, follow_link=True), encoder)
+        return encoder.knowing(known)
 
     @cached_property
     def _own_text_encoder(self) -> TextEncoder:

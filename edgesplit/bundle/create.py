@@ -8,6 +8,7 @@ from pathlib import Path
 from edgesplit.backbone.identity import Backbone, backbone_files, feature_space
 from edgesplit.bundle.bundle import FORMAT_VERSION, STATISTICS_FILE, Bundle, open_bundle
 from edgesplit.bundle.head_files import check_space
+from edgesplit.bundle.label_texts import LABEL_TEXTS_FILE
 from edgesplit.bundle.publishing import go_live
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import BundleError, FeatureSpaceError
@@ -26,6 +27,7 @@ def create_bundle(
     head: Head,
     preprocessing: Preprocessing,
     statistics: Statistics | None = None,
+    label_texts: bytes | None = None,
     store: Store | None = None,
 ) -> Bundle:
     """Make a bundle with `head` live; all of it appears at once or not at all.
@@ -36,6 +38,7 @@ def create_bundle(
         head: the first head, of this backbone's feature space.
         preprocessing: how a video becomes a clip.
         statistics: of this head's feature space.
+        label_texts: the file of `embed_labels`; without it a first edit embeds them.
         store: what writes; the file system's own by default.
 
     Raises:
@@ -62,6 +65,8 @@ def create_bundle(
     }
     if statistics is not None:
         files[STATISTICS_FILE] = statistics.to_bytes()
+    if label_texts is not None:
+        files[LABEL_TEXTS_FILE] = label_texts
     writer = store or Store()
     with map_os_errors("create", target), writer.write_folder(target) as part:
         writer.make_folder(part / "heads")

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from edgesplit.backbone.identity import check_self_contained
 from edgesplit.bundle.head_files import has_head, head_files
 from edgesplit.bundle.history import read_history
+from edgesplit.bundle.label_texts import LABEL_TEXTS_FILE, check_label_texts, read_label_texts
+from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import BundleError, EdgesplitError
+from edgesplit.storage.files import read_regular
 
 if TYPE_CHECKING:
     from edgesplit.bundle.bundle import Bundle
@@ -31,11 +34,18 @@ def verify(bundle: Bundle) -> list[str]:
     attempt(lambda: _check_history(bundle))
     attempt(lambda: bundle.statistics)
     attempt(lambda: bundle.text_encoder.check())
+    attempt(lambda: _check_label_texts(bundle))
     digests: list[str] = []
     attempt(lambda: digests.extend(head_files(bundle.path)))
     for digest in digests:
         attempt(lambda digest=digest: bundle.heads.read(digest))  # type: ignore[misc]
     return list(dict.fromkeys(problems))
+
+
+def _check_label_texts(bundle: Bundle) -> None:
+    path, encoder = bundle.path / LABEL_TEXTS_FILE, packaged_encoder()
+    if path.exists():
+        check_label_texts(read_label_texts(read_regular(path, follow_link=True), encoder), encoder)
 
 
 def _check_history(bundle: Bundle) -> None:

@@ -10,7 +10,7 @@ import click
 
 from edgesplit.cli.options import FILE, FOLDER, Parsed, bundle_options, json_option, open_bundle
 from edgesplit.cli.render.bundle import show_choices, show_encoder, show_export
-from edgesplit.cli.render.console import notes, print_result
+from edgesplit.cli.render.console import notes, print_result, timed_steps
 from edgesplit.video.preprocessing import INTERPOLATIONS, LAYOUTS
 
 __all__ = ["encoder", "export"]
@@ -121,28 +121,29 @@ def export(
             --frames 8 --size 112 --sampling dense:2 -o lab.bundle
     """
     from edgesplit.edits.groups import find_knowledge
-    from edgesplit.export import export_model, load_classifier, load_labels
+    from edgesplit.export import check_request, export_model, load_classifier
     from edgesplit.heads.labels import LabelTree
     from edgesplit.video.clips import find_videos
 
-    labels = load_labels(labels_path) if labels_path else None
+    height, width = size or (None, None)
+    kind, stride = sampling
+    options |= {"height": height, "width": width, "sampling": kind, "stride": stride}
+    labels = check_request(
+        model, output=output, labels_path=labels_path, checkpoint=checkpoint, options=options
+    )
     talk = notes()
-    with talk.status("loading the model"):
+    with timed_steps("loading the model", silent=as_json):
         classifier = load_classifier(
             model, checkpoint=checkpoint, n_classes=len(labels) if labels else None
         )
     if classifier.warning:
         click.echo(f"warning: {classifier.warning}", err=True)
-    height, width = size or (None, None)
-    kind, stride = sampling
-    choices = classifier.settle(
-        labels=labels, height=height, width=width, sampling=kind, stride=stride, **options
-    )
+    choices = classifier.settle(labels=labels, **options)
     preprocessing = choices.preprocessing
     if max(preprocessing.mean) > 1 or max(preprocessing.std) > 1:
         click.echo("warning: --mean and --std are for pixels in 0..1; divide by 255?", err=True)
     show_choices(talk, choices)
-    with talk.status("looking for the head") as status:
+    with timed_steps("looking for the head", silent=as_json) as on_step:
         report = export_model(
             classifier.model,
             labels=choices.labels,
@@ -150,7 +151,7 @@ def export(
             preprocessing=preprocessing,
             head_layer=head_layer,
             clips=find_videos(calibrate) if calibrate else None,
-            progress=status.update,
+            progress=on_step,
         )
     made = {"preprocessing": preprocessing.to_json(), "origins": dict(choices.origins)}
     content = {**asdict(report), "path": str(report.path), **made}

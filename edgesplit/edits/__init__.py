@@ -12,7 +12,8 @@ problem       the class, its subcategories, what is known, and clips, embedded; 
     contrasts     labels that differ in one place
     siblings      labels that begin alike
     disjoint_sets what hangs together
-  text_encoder  label texts -> unit vectors
+  embedding     the texts of a split, and their embeddings; by
+    text_encoder  texts -> unit vectors
 transfer      zero-shot rows; by
   axes          which axis of the head is meant
   matching      which known labels differ as the subcategories do

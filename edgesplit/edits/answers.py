@@ -6,7 +6,8 @@ some clips, the pull; the more of the labelled clips they get right, the more th
 
     v_s = (sum of the votes for s + pull * text row) / (votes for s + pull)
 
-So answers that the texts had right move the rows little. What answers gain is measured by
+So answers that the texts had right move the rows little, and texts that get fewer right than
+guessing would do not count. What answers gain is measured by
 `python -m benchmarks.quality.asking`, what the constants are worth by
 `python -m benchmarks.quality.refit_tried`; no set was held back when they were chosen.
 """
@@ -53,8 +54,6 @@ def count_votes(
     labelled: Sequence[Float64],
     pool: Float64,
     expected: float,
-    *,
-    use_text: bool = True,
 ) -> Votes:
     """Move rows towards the neighbourhoods of labelled clips.
 
@@ -63,7 +62,6 @@ def count_votes(
         labelled: points `(clips, dim)` of each subcategory; some may have none.
         pool: points `(clips, dim)` of unlabelled clips of the class.
         expected: accuracy that is expected of the text rows.
-        use_text: whether the text rows count, or clips alone.
     """
     n = len(text_rows)
     owner = np.repeat(np.arange(n), [len(part) for part in labelled])
@@ -71,7 +69,9 @@ def count_votes(
     n_right = int(np.sum(settled(scores).argmax(axis=1) == owner)) if text_rows.any() else 0
     accuracy = (PRIOR * expected + n_right) / (PRIOR + len(owner))
     trust = min(max((accuracy - 1 / n) / (1 - 1 / n), 0.0), 1.0) if text_rows.any() else 0.0
-    pull = LEAST_PULL + MORE_PULL * trust if use_text else 0.0
+    pull = LEAST_PULL + MORE_PULL * trust
+    if n_right * n < len(owner):  # guessing gets more right
+        pull = 0.0
     rows = np.empty_like(text_rows)
     for place, part in enumerate(labelled):
         votes = part

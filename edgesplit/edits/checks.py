@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from edgesplit.heads.head import Head
 from edgesplit.heads.metrics import count_flips
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 
-__all__ = ["MIN_GAIN", "MIN_TRUST", "Decision", "Start", "decide", "warn_of_clips", "warn_of_flips"]
+__all__ = ["MIN_GAIN", "MIN_TRUST", "Decision", "decide", "warn_of_clips", "warn_of_flips"]
 
 MIN_GAIN = 0.32
 """A split that is expected to gain less, where guessing gains 0 and always right 1, is not made
@@ -40,16 +39,11 @@ found does not stand for another that is not."""
 MAX_LISTED = 4
 """Words of an axis that a message names."""
 
-Start = Literal["zero-shot rows", "clips alone"]
-"""What the new rows are fitted from: the rows that texts gave, moved by any labelled clips; or
-labelled clips alone, where the texts are in doubt and every subcategory has a clip."""
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """That a split is made, and how."""
+    """That a split is made."""
 
-    start: Start
     doubts: tuple[str, ...]
     """What spoke against it, in sentences, and was overruled."""
     warnings: tuple[str, ...]
@@ -57,7 +51,7 @@ class Decision:
 
 
 def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None) -> Decision:
-    """Whether the split is made, and what its rows start from.
+    """Whether the split is made.
 
     Raises:
         DoubtfulSplitError: something speaks against it (see the top of this module), the request
@@ -75,10 +69,8 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
         *_warn_of_words(problem, zero_shot),
         *_warn_of_rows(problem, zero_shot),
     )
-    if not doubts or problem.request.accept_doubt:
-        return Decision("zero-shot rows", doubts, warnings)
-    if all(map(len, problem.labelled)):
-        return Decision("clips alone", doubts, warnings)
+    if not doubts or problem.request.accept_doubt or all(map(len, problem.labelled)):
+        return Decision(doubts, warnings)
     show = f"of {_listing(problem.not_shown)}, too," if problem.has_labelled else "of each"
     raise DoubtfulSplitError(
         f"This split is in doubt: {'; '.join(doubts)}. Name the group to learn from "

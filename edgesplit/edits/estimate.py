@@ -48,7 +48,7 @@ INTERCEPT, PER_SPREAD, PER_SEPARATION, PER_PRECEDENT = -0.578, 0.48, 1.303, 0.22
 LOWEST, HIGHEST = 0.05, 0.9
 """Limits of the estimate: 162 splits cannot justify 0 % or 100 %."""
 
-ANSWERED_INTERCEPT, PER_ANSWERED_SEPARATION = -2.02, 3.15
+ANSWERED_INTERCEPT, PER_ANSWERED_SEPARATION = -2.07, 3.2
 """Once there are labelled clips, the separation of the fitted rows alone tells the gain."""
 
 

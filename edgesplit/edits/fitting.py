@@ -15,7 +15,6 @@ import numpy as np
 
 from edgesplit._types import Float32, Float64
 from edgesplit.edits.answers import MIN_SEEN, count_votes, near_labelled
-from edgesplit.edits.checks import Start
 from edgesplit.edits.estimate import Estimate, accuracy_of_separation, separation_of
 from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.refit import middle_of, refit
@@ -70,16 +69,13 @@ class FittedRows:
     """Expected accuracy of these rows; None when it is unknown."""
 
 
-def fit_rows(
-    problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None, start: Start
-) -> FittedRows:
+def fit_rows(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None) -> FittedRows:
     """Fits the zero-shot rows to the class's clips and to labelled ones, and centres them.
 
     Args:
         problem: the class, its clips and the labelled ones.
         zero_shot: rows that texts gave.
         estimate: of the zero-shot split.
-        start: what the rows are fitted from.
     """
     clips = problem.clips
     rows, expected = zero_shot.rows, estimate.accuracy if estimate else None
@@ -95,12 +91,11 @@ def fit_rows(
             text_rows = refit(text_rows, pool)
         fitted = text_rows
         if problem.has_labelled or asked:
-            use_text = start == "zero-shot rows"
-            fitted, answers = _answer(problem, space, text_rows, pool, expected, use_text=use_text)
+            fitted, answers = _answer(problem, space, text_rows, pool, expected)
             expected = _expect(problem, answers, expected)
             neither_share = answers.neither_share
         rows = space.rows_for_features(fitted) * unit
-        if problem.request.composition == "flat" and start == "zero-shot rows":
+        if problem.request.composition == "flat":
             rows += zero_shot.rows.mean(axis=0)  # what all children share counts there
     stored = on_grid(rows)
     rows = stored.astype(np.float64)
@@ -163,8 +158,6 @@ def _answer(
     text_rows: Float64,
     pool: Float64,
     expected: float | None,
-    *,
-    use_text: bool,
 ) -> tuple[Float64, AnswerFit]:
     """Rows for points, moved by labelled clips and fitted to the class's.
 
@@ -175,7 +168,7 @@ def _answer(
     neither = space.points(problem.neither)
     kept = pool[near_labelled(pool, np.concatenate(labelled), neither)]
     n_neither = len(pool) - len(kept) + len(neither)
-    votes = count_votes(text_rows, labelled, kept, expected or 1 / n, use_text=use_text)
+    votes = count_votes(text_rows, labelled, kept, expected or 1 / n)
     rows, separation, moved = votes.rows - votes.rows.mean(axis=0), None, 0.0
     if problem.has_labelled and len(kept) >= MIN_SEEN:
         rows = refit(rows, kept, labelled)

@@ -28,7 +28,7 @@ from edgesplit.edits.siblings import find_siblings
 from edgesplit.edits.tokens import parse_label
 from edgesplit.edits.vocabulary import meaning
 from edgesplit.errors import EditError
-from edgesplit.heads.label_text import common_start, words
+from edgesplit.heads.label_text import words
 from edgesplit.heads.labels import LabelTree
 from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
@@ -44,7 +44,6 @@ __all__ = [
     "find_knowledge",
     "known_groups",
     "load_taxonomy",
-    "words_in_order",
 ]
 
 SIBLINGS = "siblings"
@@ -107,26 +106,6 @@ def find_groups(labels: Iterable[tuple[int, str]]) -> tuple[Group, ...]:
         )
         for name, members, by in sorted(found, key=lambda group: group[1][0])
     )
-
-
-def words_in_order(modifiers: Sequence[str]) -> list[str]:
-    """Siblings' modifiers as a text encoder can tell them apart.
-
-    An encoder hardly sees in which order words come: to the packaged one "from left to right" is as
-    near to "left" as "from right to left" is. Of siblings that are the same words in another
-    order, what follows the first word that differs is left, here "to right" and "to left": what
-    something ends in, or ends at, comes last.
-    """
-    split = [words(modifier) for modifier in modifiers]
-    alike: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
-    for text in split:
-        alike.setdefault(tuple(sorted(text)), set()).add(text)
-    told = []
-    for modifier, text in zip(modifiers, split, strict=True):
-        orders = sorted(alike[tuple(sorted(text))])
-        start = common_start(orders, len(text)) + 1
-        told.append(" ".join(text[start:]) if len(orders) > 1 else modifier)
-    return told
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit._types import Float32, Float64, Int64
+from edgesplit.edits.embedding import embed_texts, exported_columns
 from edgesplit.edits.groups import (
     Axis,
     Group,
     Taxonomy,
     find_axes,
     known_groups,
-    words_in_order,
 )
 from edgesplit.edits.naming import (
     Subcategories,
@@ -27,17 +27,14 @@ from edgesplit.edits.naming import (
     read_answers,
 )
 from edgesplit.edits.request import SplitRequest
-from edgesplit.edits.rules.base import LabelRows, Texts, TransferProblem, members_of
+from edgesplit.edits.rules.base import LabelRows, TransferProblem, members_of
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import EditError, FeatureSpaceError
 from edgesplit.heads.head import Head
-from edgesplit.heads.labels import DIGEST_DIGITS, LabelTree, Provenance
+from edgesplit.heads.labels import DIGEST_DIGITS, LabelTree
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics, spread
 
 __all__ = ["Answer", "ClassClips", "SplitProblem", "find_given", "pose_problem"]
-
-MAX_LABELS = 1000
-"""Labels of the head that a rule learns from, besides the groups: each costs an embedding."""
 
 MAX_CLIPS = 512
 """Unlabelled clips of the class that rows are fitted to: more cost time and tell little."""
@@ -167,9 +164,9 @@ def pose_problem(
     columns = np.array([member.column for member in members], np.int64)
     owner = np.array([i for i, group in enumerate(groups) for _ in group.members], np.int64)
     encoder = encoder or packaged_encoder()
-    exported = _exported(tree, columns, encoder)
+    exported = exported_columns(tree, columns, encoder)
     read_as = correct_names(subcategories, tree, encoder)
-    wanted, known, labels, names = _embed(tree, column, read_as, groups, exported, encoder)
+    wanted, known, labels, names = embed_texts(tree, column, read_as, groups, exported, encoder)
     rows = head.weight.astype(np.float64)
     means, n_clips = _means(columns, owner, statistics)
     place = {label_column: i for i, label_column in enumerate(exported)}
@@ -202,54 +199,6 @@ def pose_problem(
         answers=answers,
         statistics=statistics,
     )
-
-
-def _exported(tree: LabelTree, known: Int64, encoder: TextEncoder) -> list[int]:
-    """Columns whose rows no edit made, those of groups first, up to `MAX_LABELS`.
-
-    Labels that may be too long for the encoder are left out: a token has a byte at least.
-    """
-    columns = [
-        column
-        for column, node in enumerate(tree)
-        if node.provenance == Provenance() and len(node.label.encode()) <= encoder.max_tokens - 2
-    ]
-    if len(columns) > MAX_LABELS:
-        members = set(known.tolist())
-        columns = sorted(sorted(columns, key=lambda c: c not in members)[:MAX_LABELS])
-    return columns
-
-
-def _embed(
-    tree: LabelTree,
-    column: int,
-    subcategories: Subcategories,
-    groups: Sequence[Group],
-    exported: Sequence[int],
-    encoder: TextEncoder,
-) -> tuple[Texts, Texts, Float64, Float64]:
-    """The wanted texts, the known ones, the exported labels, and names: the class's is last.
-
-    All texts are embedded in one call: a call costs as much as thirty texts.
-    """
-    owner = [-1] * len(subcategories) + [i for i, group in enumerate(groups) for _ in group.members]
-    labels = [label for label, _ in subcategories]
-    labels += [member.label for group in groups for member in group.members]
-    siblings = [[text for _, text in subcategories]]
-    siblings += [[member.modifier for member in group.members] for group in groups]
-    modifiers = [text for some in siblings for text in some]
-    in_order = [text for some in siblings for text in words_in_order(some)]
-    of_head = [tree[c].label for c in exported]
-    names = [*(group.name for group in groups), tree[column].label]
-    texts = [*modifiers, *labels, *in_order, *of_head, *names]
-    embedded = encoder.encode(texts).astype(np.float64)
-    n, n_wanted = len(labels), len(subcategories)
-    of_modifiers, of_labels, ordered, of_head_texts, of_names = np.split(
-        embedded, np.cumsum([n, n, n, len(of_head)])
-    )
-    written = Texts(of_modifiers, of_labels, np.array(owner, np.int64), ordered)
-    wanted, known = written.part(np.arange(n_wanted)), written.part(np.arange(n_wanted, n))
-    return wanted, known, of_head_texts, of_names
 
 
 def find_given(head: Head, column: int, features: Float32) -> npt.NDArray[np.bool_]:

@@ -73,7 +73,7 @@ def split_class(
     zero_shot = transfer_rows(problem)
     estimate = estimate_accuracy(problem, zero_shot)
     decision = decide(problem, zero_shot, estimate)
-    fitted = fit_rows(problem, zero_shot, estimate, decision.start)
+    fitted = fit_rows(problem, zero_shot, estimate)
     edited = _grow(problem, zero_shot, fitted)
     report = report_split(problem, zero_shot, estimate, decision, fitted, edited)
     into = ", ".join(repr(modifier) for _, modifier in problem.subcategories)

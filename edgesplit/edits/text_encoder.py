@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     import onnxruntime
     from tokenizers import Tokenizer
 
-__all__ = ["TextEncoder", "encoder_digest", "normalize_text", "packaged_encoder"]
+__all__ = [
+    "TextEncoder",
+    "encoder_digest",
+    "is_embedding",
+    "normalize_text",
+    "packaged_encoder",
+]
 
 ENCODER_FILE, TOKENIZER_FILE, MANIFEST_FILE = "encoder.onnx", "tokenizer.json", "encoder.json"
 
@@ -104,6 +110,8 @@ class TextEncoder:
 
     def __init__(self, folder: Path, *, digest: str, dim: int, max_tokens: int) -> None:
         self.folder, self.digest, self.dim, self.max_tokens = folder, digest, dim, max_tokens
+        self._known: Mapping[str, Float32] = {}
+        self._loaded_by: TextEncoder | None = None
 
     @classmethod
     def open(cls, folder: Path) -> TextEncoder:
@@ -121,8 +129,20 @@ class TextEncoder:
             message = f"{path} does not describe a text encoder ({error!r}). "
             raise BundleError(message + _REMEDY) from error
 
+    def knowing(self, embeddings: Mapping[str, Float32]) -> TextEncoder:
+        """The same encoder with embeddings of some texts at hand, which it does not compute.
+
+        Args:
+            embeddings: what `compute` gave for texts as `normalize_text` writes them.
+        """
+        encoder = TextEncoder(
+            self.folder, digest=self.digest, dim=self.dim, max_tokens=self.max_tokens
+        )
+        encoder._known, encoder._loaded_by = embeddings, self
+        return encoder
+
     def encode(self, texts: Sequence[str]) -> Float32:
-        """Return the embeddings of the texts, from the cache where it has them.
+        """Return the embeddings of the texts: those at hand, of the cache, or computed ones.
 
         A cache that cannot be read or written is done without; it never fails a call. A cached
         embedding that is damaged is computed anew.
@@ -138,7 +158,9 @@ class TextEncoder:
         """
         normal = [normalize_text(text) for text in texts]
         unique = list(dict.fromkeys(normal))
-        known = _read_cache(self.digest, unique, self.dim)
+        known = {text: self._known[text] for text in unique if text in self._known}
+        others = [text for text in unique if text not in known]
+        known |= _read_cache(self.digest, others, self.dim)
         if missing := [text for text in unique if text not in known]:
             fresh = dict(zip(missing, self.compute(missing), strict=True))
             _write_cache(self.digest, fresh)
@@ -162,7 +184,7 @@ class TextEncoder:
             steps = np.rint(np.ldexp(rows, _GRID_BITS)) + 0.0  # -0.0 becomes 0.0: one byte for zero
             embeddings = np.ldexp(steps, -_GRID_BITS).astype(np.float32)
         for text, embedding in zip(texts, embeddings, strict=True):
-            if not _is_embedding(embedding):
+            if not is_embedding(embedding):
                 raise BundleError(
                     f"The text encoder in {self.folder} gives no finite vector of length 1 for "
                     f"{text[:60]!r}. {_REMEDY}"
@@ -198,7 +220,7 @@ class TextEncoder:
     @cached_property
     def _model(self) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
         """Tokenizer and session; two threads may both make them, and either pair will do."""
-        return self._load()
+        return self._load() if self._loaded_by is None else self._loaded_by._model
 
     def _load(self) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
         from tokenizers import Tokenizer
@@ -244,7 +266,7 @@ def _read_files(folder: Path, digest: str) -> tuple[bytes, bytes]:
     return encoder, tokenizer
 
 
-def _is_embedding(vector: Float32) -> bool:
+def is_embedding(vector: Float32) -> bool:
     """Whether a vector is finite, of length 1, and on the grid."""
     length = float(np.linalg.norm(vector.astype(np.float64)))
     if not abs(length - 1) <= _LENGTH_TOLERANCE:  # NaN and infinity give no finite length
@@ -275,7 +297,7 @@ def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, Float
                 if not isinstance(blob, bytes) or len(blob) != 4 * dim:
                     continue
                 vector = np.frombuffer(blob, "<f4")
-                if digest == _row_digest(encoder, text, blob) and _is_embedding(vector):
+                if digest == _row_digest(encoder, text, blob) and is_embedding(vector):
                     found[text] = vector
 
     path = find_cached(_CACHE_FILE)

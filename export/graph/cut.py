@@ -135,12 +135,12 @@ def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) 
     _check_is_a_choice(model)
     model = _frozen_copy(model)
     with torch.inference_mode():
-        logits = _repeatable_logits(model, clips)
+        logits = _finite_logits(model, clips)
         if head_layer is None:
-            cut = _search(model, clips, n_classes=logits.shape[1])
+            cut = _search(model, clips, logits)
         else:
-            cut = _take_named(model, clips, head_layer)
-        _check_large_logits(cut, clips)
+            cut = _take_named(model, clips, head_layer, logits)
+        _check_large_logits(cut, clips[:1])  # the factor is known by now: one clip will do
     return cut
 
 
@@ -191,11 +191,15 @@ def _frozen_copy(model: nn.Module) -> nn.Module:
         ) from error
 
 
-def _repeatable_logits(model: nn.Module, clips: Tensor) -> Tensor:
-    """Return the logits `(N, C)`, after making sure that a second run gives the same."""
-    first, second = (logits_of(_call(model, clips), model, len(clips)) for _ in range(2))
-    if not bool(torch.isfinite(first).all()):
+def _finite_logits(model: nn.Module, clips: Tensor) -> Tensor:
+    logits = logits_of(_call(model, clips), model, len(clips))
+    if not bool(torch.isfinite(logits).all()):
         raise ExportError(f"{type(model).__name__} returns NaN or infinity for clips in 0..1.")
+    return logits
+
+
+def _check_repeatable(model: nn.Module, first: Tensor, second: Tensor) -> None:
+    """Raise ExportError if two runs on the same clips differ."""
     difference = relative_difference(second, first)
     if difference > SAME:
         raise ExportError(
@@ -203,7 +207,6 @@ def _repeatable_logits(model: nn.Module, clips: Tensor) -> Tensor:
             "largest logit apart, in evaluation mode. Something random still runs: "
             "F.dropout(x) needs training=self.training."
         )
-    return first
 
 
 def _call(model: nn.Module, clips: Tensor) -> object:
@@ -228,8 +231,15 @@ def _copy_rows(head: nn.Module) -> tuple[Float32, Float32]:
     return rows, zeros if bias is None else bias.numpy().copy()
 
 
-def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> Cut:
-    """Return the cut at the last layer whose output becomes the model's by a known tail."""
+def _search(model: nn.Module, clips: Tensor, first: Tensor) -> Cut:
+    """Return the cut at the last layer whose output becomes the model's by a known tail.
+
+    Args:
+        model: A frozen copy.
+        clips: What it runs on.
+        first: What a run on them gave before.
+    """
+    n_classes = first.shape[1]
     layers = _linear_layers(model)
     if not layers:
         name, last = list(model.named_modules())[-1]
@@ -242,6 +252,7 @@ def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> Cut:
     calls, output = run_watching(model, clips, list(layers), width=n_classes)
     # Of this run: hooks turn off torch's fused transformer layers, which round otherwise.
     logits = logits_of(output, model, len(clips))
+    _check_repeatable(model, first, logits)
     if not calls:
         raise _no_such_layer(model, layers, n_classes)
     for call in reversed(calls):
@@ -255,10 +266,11 @@ def _search(model: nn.Module, clips: Tensor, *, n_classes: int) -> Cut:
     raise _unexplained_tail(calls[-1], logits)
 
 
-def _take_named(model: nn.Module, clips: Tensor, name: str) -> Cut:
+def _take_named(model: nn.Module, clips: Tensor, name: str, first: Tensor) -> Cut:
     """Return the cut at the layer the user named, checked against all that the model returns."""
     _check_is_linear(model, name)
     calls, output = run_watching(model, clips, [name])
+    _check_repeatable(model, first, logits_of(output, model, len(clips)))
     if not calls:
         raise ExportError(f"{name!r} does not run when the model sees a clip. Name another layer.")
     _check_called_once(name, calls)
@@ -305,7 +317,8 @@ def _check_large_logits(cut: Cut, clips: Tensor) -> None:
 
     The logits of noise are small; on them a clip or a cap shows nothing.
     """
-    for largest in _LARGE_LOGITS:
+    # A softmax of 1000 shows no other class, so smaller ones are tried, too; each costs a run.
+    for largest in _LARGE_LOGITS if cut.tail.function else _LARGE_LOGITS[-1:]:
         with enlarge(cut.backbone.model, cut.layer, largest):
             _, rows, scores = cut._watch(clips)
         if not cut.tail.difference(rows, scores) <= _DRIFT:

@@ -8,18 +8,21 @@ of the whole clip would cost more than it saves, and the bundle records the layo
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 
 import onnx
 import torch
+from onnxscript import rewriter
 from torch import Tensor, nn
 
 from edgesplit.backbone.identity import Backbone
 from edgesplit.errors import ExportError
 from edgesplit.export.graph.canonical import INPUT_NAME, OPSET, OUTPUT_NAME, canonical_backbone
 from edgesplit.export.graph.cut import Cut
+from edgesplit.export.graph.decompose import Decomposed
 from edgesplit.export.wording import causes, first_line
 from edgesplit.video.preprocessing import Preprocessing
 
@@ -27,6 +30,7 @@ __all__ = ["NormalizedBackbone", "export_backbone", "normalize_clips"]
 
 # Two: torch turns a size of 1 into a constant. More would only cost time.
 _TRACED_BATCH = 2
+_LACKING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.:]+)'")
 
 
 class NormalizedBackbone(nn.Module):
@@ -39,7 +43,8 @@ class NormalizedBackbone(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return the features of `clip`."""
-        features: Tensor = self.backbone(normalize_clips(clip, self.preprocessing))
+        with Decomposed() if torch.compiler.is_exporting() else nullcontext():
+            features: Tensor = self.backbone(normalize_clips(clip, self.preprocessing))
         return features
 
 
@@ -84,7 +89,8 @@ def export_backbone(cut: Cut, preprocessing: Preprocessing) -> Backbone:
 
 
 def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
-    with _quiet_exporter(), torch.inference_mode(False), torch.no_grad():
+    quiet, quick = _quiet_exporter(), _without_pair_rules()
+    with quiet, quick, torch.inference_mode(False), torch.no_grad():
         try:
             program = torch.onnx.export(
                 module,
@@ -99,6 +105,8 @@ def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
             )
         except Exception as error:  # the exporter lets through whatever tracing raises
             cause = causes(error)[-1]  # what wraps it is pages of advice
+            if (operator := _LACKING.search(str(cause))) is not None:
+                raise _no_onnx_form(module, clips, operator[1]) from error
             raise ExportError(
                 f"torch cannot export the backbone: {type(cause).__name__}: {first_line(cause)}\n"
                 "Usual causes: branches on tensor values, the batch size used as a plain number, "
@@ -107,6 +115,45 @@ def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
     assert program is not None  # always, for dynamo=True
     proto: onnx.ModelProto = program.model_proto
     return proto
+
+
+def _no_onnx_form(module: nn.Module, clips: Tensor, operator: str) -> ExportError:
+    """Return an error that says where in the user's model the operator runs."""
+    place = "the model"
+    with suppress(Exception):  # it only makes the message better
+        program = torch.export.export(module, (clips,), strict=False).run_decompositions()
+        node = next(node for node in program.graph.nodes if operator in str(node.target))
+        path, kind = list(node.meta["nn_module_stack"].values())[-1]
+        name = path.removeprefix("backbone.model").removeprefix(".") or "the model itself"
+        lines = [line.strip() for line in node.meta["stack_trace"].splitlines() if line.strip()]
+        place = f"{name} ({str(kind).rpartition('.')[-1]}), at `{lines[-1]}`,"
+    return ExportError(
+        f"ONNX has no {operator}, which {place} runs. Write it there with operators that ONNX has, "
+        "such as matrix products, sums, pools and slices; parity with torch is checked."
+    )
+
+
+@contextmanager
+def _without_pair_rules() -> Iterator[None]:
+    """Leave out the optimizer's rules for pairs of operators.
+
+    There is one, which makes a Split of two Slices. It walks the whole graph at each operator:
+    minutes for a graph of ten thousand, which changes nothing about the values.
+    """
+    name = "_DEFAULT_REWRITE_RULES"
+    rules = getattr(rewriter, name, None)
+    if rules is None:  # another release: slower, and as right
+        yield
+        return
+    try:
+        kept = tuple(rule for rule in rules if rule._target_pattern.has_single_output_node)
+        setattr(rewriter, name, kept)
+    except AttributeError:
+        pass
+    try:
+        yield
+    finally:
+        setattr(rewriter, name, rules)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ package.module:factory          anything that returns a torch module
 
 huggingface, mvd, torchvision, factory
             a loader for each of these
+processor   a Hugging Face processor's file: how a frame is scaled, cropped and normalised
 checkpoint  a file of plain weights -> a state dict
 classifier  a model, its class names, how its clips are made, and where each was found
 label_file  a label file -> class names in class order

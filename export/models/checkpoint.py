@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,8 +17,17 @@ from edgesplit.export.wording import first_line, listing
 
 __all__ = ["load_weights", "read_weights"]
 
-_WEIGHTS_KEYS = ("state_dict", "model_state_dict", "model", "module")
+_WEIGHTS_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",  # SlowFast and PyTorchVideo
+    "model",
+    "module",
+    "net",
+    "weights",
+)
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
+_REFUSED_TYPE = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class) ([\w.]+)")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -30,13 +41,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ExportError(f"There is no checkpoint {path}. Check the path.")
+    if _is_scripted(path):
+        raise ExportError(
+            f"{path} is TorchScript, which cannot be taken apart. Where it was made, save the "
+            "weights of the Python module: torch.save(model.state_dict(), path)"
+        )
     try:
         # Training scripts keep their arguments beside the weights; a Namespace is only fields.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise ExportError(
-            f"{path} is not a file of plain weights ({first_line(error)}). Loading it could run "
+            f"{path} is not a file of plain weights ({_reason(error)}). Loading it could run "
             "code. Where it was made: torch.save(model.state_dict(), path)"
         ) from error
     weights = _find_weights(content)
@@ -54,20 +70,23 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str
 
     Args:
         model: Changed in place.
-        weights: By the names of `model.state_dict()`.
+        weights: By the names of `model.state_dict()`, or by these behind a prefix that is the
+            model's name in a training module, such as Lightning's `model.`.
         origin: Where they come from, for messages.
 
     Raises:
         ExportError: Names or shapes do not fit.
     """
     wanted = model.state_dict()
+    weights = _without_prefix(weights, wanted)
     missing = [key for key in wanted if key not in weights]
     unknown = [key for key in weights if key not in wanted]
     if missing or unknown:
         raise ExportError(
             f"{origin} does not fit {type(model).__name__}: {len(missing)} of {len(wanted)} "
             f"weights are missing ({listing(missing)}), {len(unknown)} are unknown "
-            f"({listing(unknown)}). Check that it is the architecture that was trained."
+            f"({listing(unknown)}). Check that it is the architecture that was trained"
+            f"{_say_prefixes(wanted, weights)}."
         )
     try:
         model.load_state_dict(weights)
@@ -95,3 +114,49 @@ def _without_wrapper(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         if all(key.startswith(prefix) for key in weights):
             weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     return weights
+
+
+def _without_prefix(
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """Return the weights without the one prefix under which all of the wanted ones lie.
+
+    What lies beside them, such as the weights of a loss, is left out then. With several prefixes
+    that fit (a model and its average) nothing is chosen.
+    """
+    if all(key in weights for key in wanted):
+        return weights
+    prefixes = _prefixes(wanted, weights)
+    if len(prefixes) != 1:
+        return weights
+    return {key: weights[prefixes[0] + key] for key in wanted}
+
+
+def _prefixes(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+    first = next(iter(wanted), "")
+    found = [key.removesuffix(first) for key in weights if key.endswith(f".{first}")]
+    return [prefix for prefix in found if all(prefix + key in weights for key in wanted)]
+
+
+def _say_prefixes(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
+    prefixes = _prefixes(wanted, weights)
+    if not prefixes:
+        return ""
+    return (
+        f"; the names fit behind {listing(prefixes)}: save the one that is meant, with "
+        "torch.save(module.state_dict(), path)"
+    )
+
+
+def _is_scripted(path: Path) -> bool:
+    """Return True for a file of torch.jit.save: a zip archive that holds code."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in f"/{name}" for name in archive.namelist())
+
+
+def _reason(error: BaseException) -> str:
+    """Return what was refused: torch's own text is pages of options."""
+    found = _REFUSED_TYPE.search(str(error))
+    return f"it holds {found[1]}" if found else first_line(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -22,48 +22,23 @@ from edgesplit._data import load_json
 from edgesplit.errors import ExportError, LabelError, MissingExtraError
 from edgesplit.export.models.classifier import Classifier, Setting, found_in
 from edgesplit.export.models.label_file import order_labels
+from edgesplit.export.models.processor import FAMILIES, assume_processor, read_processor
 from edgesplit.export.models.torchvision import torchvision_refusal
 from edgesplit.export.wording import causes, first_line
 
-__all__ = ["FAMILIES", "load_pretrained", "read_json", "read_processor", "use_transformers"]
+__all__ = ["load_pretrained", "read_json", "use_transformers"]
 
 CONFIG_FILE = "config.json"
 PROCESSOR_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
 """The newer name first, as transformers looks for them."""
+_NESTED_FILE = "processor_config.json"
+"""Where it may lie in a part of that name, which comes before both."""
+_FRAMES = ("num_frames", "frames_per_clip")
+_SIZES = ("image_size", "crop_size")
+"""The names under which configurations keep them."""
+_NEVER_RUNS = "vjepa2.predictor."
+"""Weights that no classifier uses; a file may lack them."""
 
-# What a processor does when its file does not say it. Both files are written in full today; older
-# ones leave out what did not exist then.
-_DEFAULTS: dict[str, Any] = {
-    "do_resize": True,
-    "size": {"shortest_edge": 224},
-    "do_center_crop": True,
-    "crop_size": {"height": 224, "width": 224},
-    "resample": 2,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "offset": False,
-    "do_normalize": True,
-    "image_mean": 0.5,
-    "image_std": 0.5,
-}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "videomae": _DEFAULTS,
-    "timesformer": {
-        **_DEFAULTS,
-        "image_mean": (0.485, 0.456, 0.406),
-        "image_std": (0.229, 0.224, 0.225),
-    },
-    # pixels to -1..1, and the mean and standard deviation on top of that
-    "vivit": {
-        **_DEFAULTS,
-        "size": {"shortest_edge": 256},
-        "rescale_factor": 1 / 127.5,
-        "offset": True,
-    },
-}
-"""By `model_type`: the architectures that are known to export, and their processors' defaults."""
-
-_RESAMPLING = {2: "antialias", 3: "antialias-bicubic"}  # Pillow's numbers
 _PLACEHOLDER = re.compile(r"LABEL_\d+|\d+")
 
 
@@ -89,12 +64,13 @@ def load_pretrained(name: str) -> Classifier:
         )
     model, config, names = _load_model(name)
     labels, problem = _read_labels(names)
-    settings, unclear = _read_settings(name, config)
+    settings, unclear, warning = _read_settings(name, config)
     return Classifier(
         model,
         labels=None if labels is None else Setting(labels, CONFIG_FILE),
         settings=settings,
         unclear=unclear | ({"labels": f"{problem} Or give --labels."} if problem else {}),
+        warning=warning,
     )
 
 
@@ -131,103 +107,59 @@ def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
     return labels, ""
 
 
-def _read_settings(name: str, config: Any) -> tuple[dict[str, Setting], dict[str, str]]:
-    """Return the fields of `Preprocessing` with their files, and what is unclear."""
-    fields = {"layout": "ntchw", "frames": config.num_frames}  # all three families: frames first
+def _read_settings(name: str, config: Any) -> tuple[dict[str, Setting], dict[str, str], str]:
+    """Return the fields of `Preprocessing` with their files, what is unclear, and a warning."""
+    fields: dict[str, Any] = {"layout": "ntchw"}  # all known families: frames first
+    if (frames := _first(config, _FRAMES)) is not None:
+        fields["frames"] = frames
+    family = config.model_type
+    known = family in FAMILIES
+    guesses = [] if known else ["layout ntchw"]
     file, content = _find_processor(name)
     if content is not None:
-        processed, unclear = read_processor(content, family=config.model_type, file=file)
+        defaults, guessed, missing = (
+            (FAMILIES[family], [], []) if known else assume_processor(content)
+        )
+        guesses += [f"{key} {defaults[key]}" for key in guessed]
+        processed, unclear = read_processor(content, family=family, file=file, defaults=defaults)
+        unclear |= _ask_for(missing, processed, file, family)
     else:
-        size = config.image_size
-        fields["height"], fields["width"] = [size, size] if isinstance(size, int) else size
+        if (size := _first(config, _SIZES)) is not None:
+            fields["height"], fields["width"] = [size, size] if isinstance(size, int) else size
         reason = (
             f"{name} has no {' or '.join(PROCESSOR_FILES)}, which would say how clips are "
             "normalised and scaled: give --mean and --std (and --resize)."
         )
         processed, unclear = {}, dict.fromkeys(("mean", "std"), reason)
-    return found_in(CONFIG_FILE, fields) | found_in(file, processed), unclear
-
-
-def read_processor(
-    content: Mapping[str, Any], *, family: str, file: str
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the fields of `Preprocessing` that a processor's file gives, and what is unclear.
-
-    A processor computes `(pixel * rescale_factor - offset - mean) / std` from pixels of 0..255;
-    a bundle's clips are 0..1, so factor and offset become part of mean and standard deviation.
-
-    Args:
-        content: The file's JSON.
-        family: A key of `FAMILIES`.
-        file: Its name, for messages.
-
-    Returns:
-        The fields, and by name of a field the reason why it is not among them.
-    """
-    said = {key: content.get(key) for key in FAMILIES[family]}
-    values = {key: FAMILIES[family][key] if value is None else value for key, value in said.items()}
-    fields, unclear = _read_geometry(values, file)
-    if values["do_resize"]:
-        if values["resample"] in _RESAMPLING:
-            fields["interpolation"] = _RESAMPLING[values["resample"]]
-        else:
-            unclear["interpolation"] = (
-                f"{file} scales with Pillow's filter {values['resample']}, which edgesplit lacks: "
-                "give --interpolation antialias-bicubic, or another one."
-            )
-    factor, offset = 1.0, 0.0
-    if values["do_rescale"]:
-        factor, offset = values["rescale_factor"], float(values["offset"])
-    mean, std = [0.0] * 3, [1.0] * 3
-    if values["do_normalize"]:
-        mean, std = (_channels(values[key]) for key in ("image_mean", "image_std"))
-    # Rounded to far below float32: the factor's last digit is not part of a feature space.
-    fields["mean"] = tuple(round((value + offset) / (255 * factor), 10) for value in mean)
-    fields["std"] = tuple(round(value / (255 * factor), 10) for value in std)
-    return fields, unclear
-
-
-def _read_geometry(values: Mapping[str, Any], file: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return height, width and resize, or why a frame's way to them is not one of edgesplit's."""
-    size, crop = (_edges(values[key]) for key in ("size", "crop_size"))
-    short = size.get("shortest_edge")
-    if not values["do_center_crop"]:
-        if values["do_resize"] and short is None:
-            return {"height": size["height"], "width": size["width"]}, {}
-        reason = (
-            f"{file} crops nothing, so that a clip's size would depend on its video's: give --size "
-            "and --resize."
-        )
-        return {}, dict.fromkeys(("height", "width", "resize"), reason)
-    square = crop.get("shortest_edge")  # one number, in an old file
-    height, width = crop.get("height", square), crop.get("width", square)
-    fields = {"height": height, "width": width}
-    if not values["do_resize"]:
-        reason = f"{file} crops frames of any size; edgesplit scales them before: give --resize."
-        return fields, {"resize": reason}
-    if short is not None:
-        return {**fields, "resize": short}, {}
-    if (size["height"], size["width"]) == (height, width):
-        return fields, {}
-    smaller = min(size["height"], size["width"])
-    reason = (
-        f"{file} scales every frame to {size['height']}x{size['width']} whatever its shape, and "
-        f"then crops {height}x{width}; edgesplit keeps the shape: give --resize {smaller}, which "
-        "is the same for square videos."
+    warning = (
+        f"{family!r} is no family that edgesplit knows. Assumed: {', '.join(guesses)}. Compare "
+        "what `edgesplit predict` says with what its own processor and model say."
     )
-    return fields, {"resize": reason}
+    settings = found_in(CONFIG_FILE, fields) | found_in(file, processed)
+    return settings, unclear, "" if known else warning
 
 
-def _edges(size: Any) -> dict[str, int]:
-    if isinstance(size, int):
-        return {"shortest_edge": size}
-    if isinstance(size, (list, tuple)):
-        return {"height": size[0], "width": size[1]}
-    return {key: value for key, value in size.items() if value is not None}
+def _first(config: Any, names: Sequence[str]) -> Any:
+    return next((found for name in names if (found := getattr(config, name, None))), None)
 
 
-def _channels(value: float | list[float]) -> list[float]:
-    return [value] * 3 if isinstance(value, (int, float)) else list(value)
+def _ask_for(
+    missing: Sequence[str], processed: dict[str, Any], file: str, family: str
+) -> dict[str, str]:
+    """Take out of `processed` what must not be assumed; return why, by field."""
+    fields = {
+        "size": ("height", "width", "resize"),
+        "image_mean": ("mean",),
+        "image_std": ("std",),
+    }
+    unclear = {}
+    for key in missing:
+        reason = f"{file} says no {key}, and {family!r} is no family that edgesplit knows: give "
+        option = "--size and --resize" if key == "size" else f"--{fields[key][0]}"
+        unclear |= dict.fromkeys(fields[key], f"{reason}{option}.")
+        for field in fields[key]:
+            processed.pop(field, None)
+    return unclear
 
 
 def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
@@ -236,11 +168,13 @@ def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
         with use_transformers() as transformers:
             names = _read_names(transformers.PretrainedConfig.get_config_dict(name)[0], name)
             config = transformers.AutoConfig.from_pretrained(name)
-            if config.model_type not in FAMILIES:
+            classifiers = transformers.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING
+            if type(config) not in classifiers:
+                kinds = ", ".join(kind.model_type for kind in classifiers)
                 raise ExportError(
-                    f"{name} is a {config.model_type!r}; exported by folder or hub id are "
-                    f"{', '.join(FAMILIES)}. Write a function that returns the model, and name it "
-                    "as package.module:factory."
+                    f"{name} is a {config.model_type!r}; the video classifiers of transformers "
+                    f"{transformers.__version__} are {kinds}. Write a function that returns the "
+                    "model, and name it as package.module:factory."
                 )
             model, loading = transformers.AutoModelForVideoClassification.from_pretrained(
                 name, config=config, output_loading_info=True
@@ -254,7 +188,7 @@ def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
         place = "" if Path(name).is_dir() else " (a hub id: there is no folder of that name)"
         raise ExportError(f"{name}{place} cannot be loaded by transformers: {error}") from error
     # transformers fills what a file lacks with random numbers
-    missing = sorted(loading["missing_keys"])
+    missing = sorted(key for key in loading["missing_keys"] if not key.startswith(_NEVER_RUNS))
     if missing:
         raise ExportError(
             f"The weights of {name} lack {missing[0]} ({len(missing)} of "
@@ -269,10 +203,13 @@ def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
     """Return the processor's file and what it says; None if there is no such file."""
     from transformers.utils.hub import cached_file
 
-    for file in PROCESSOR_FILES:
+    for file in (_NESTED_FILE, *PROCESSOR_FILES):
         path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-        if path is not None:
-            return file, read_json(Path(path))
+        content = None if path is None else read_json(Path(path))
+        if file == _NESTED_FILE and content is not None:
+            content = content.get("video_processor")
+        if content is not None:
+            return file, content
     return "", None
 
 

@@ -132,6 +132,9 @@ def _providers(probes: Probes) -> tuple[dict[str, str], list[Finding]]:
 
 
 def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
+    origin = probes.tensorrt_origin()
+    if origin is not None:
+        yield Finding("TensorRT", "fine", f"Python takes {origin}.")
     platform = None
     try:
         platform = probes.tensorrt()

@@ -21,6 +21,7 @@ from edgesplit.errors import BackendError, EdgesplitError
 from edgesplit.heads.head import Head
 from edgesplit.runtime.backends.engines import Platform, TensorRT
 from edgesplit.runtime.backends.select import open_backend
+from edgesplit.runtime.device.packages import PackageOrigin, find_tensorrt
 from edgesplit.runtime.live.runtime import Runtime, Timings
 
 __all__ = ["CODECS", "Probes", "Speed"]
@@ -84,6 +85,10 @@ class Probes:
     def tensorrt(self) -> Platform:
         """See `TensorRT.platform`."""
         return TensorRT().platform()
+
+    def tensorrt_origin(self) -> PackageOrigin | None:
+        """See `find_tensorrt`."""
+        return find_tensorrt()
 
     def speed(self, path: Path | None) -> Speed:
         """Measure for a second how fast a bundle's backbone and head run, or the demo's.

@@ -96,3 +96,27 @@ def test_weights_that_lie_apart_are_given_from_memory(backbone: bytes, bundle: B
     (wanted,) = open_session(backbone).run(["features"], {"clip": clips})
     (got,) = open_session(large).run(["features"], {"clip": clips})
     assert np.array_equal(got, wanted)
+
+
+def test_cuda_of_wheels_is_loaded_for_gpu_providers_only(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loads = []
+
+    def preload_dlls() -> None:
+        loads.append(1)
+        print("Failed to load libcudart.so")  # noqa: T201 - as the real one does
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload_dlls, raising=False)
+    monkeypatch.setattr(
+        onnxruntime,
+        "get_available_providers",
+        lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+    model = Head.from_arrays(np.eye(2), np.zeros(2), ("one", "other")).to_bytes()
+    open_session(model)
+    assert not loads
+    with pytest.raises(BackendError):
+        open_session(model, providers=("CUDAExecutionProvider",))
+    assert loads == [1]
+    assert "Failed to load" not in capfd.readouterr().out

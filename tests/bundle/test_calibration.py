@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from edgesplit.bundle.bundle import Bundle, open_bundle
+from edgesplit.bundle.gate import MAX_GOLDEN
 from edgesplit.errors import (
     BundleError,
     FeatureSpaceError,
@@ -47,7 +48,7 @@ def test_a_bundle_without_statistics_is_given_some_once(bundle: Bundle, head: He
         assert opened.statistics is not None
         assert opened.statistics.to_bytes() == statistics.to_bytes()
     assert bundle.verify() == []
-    assert bundle.check(split(bundle)).n_features == 250  # of the clips; 64 are made up without
+    assert bundle.check(split(bundle)).n_features == MAX_GOLDEN
     before = (bundle.path / "stats.npz").read_bytes()
     with pytest.raises(BundleError, match="has statistics already"):
         bundle.calibrate(features[:3000])

@@ -145,11 +145,11 @@ def test_too_few_clips_say_nothing(encoder: TextEncoder) -> None:
     some = Statistics.from_features(world.head, world.features[: -2 * N_CLIPS + MIN_SEEN - 1])
     problem, zero_shot = world.pose(encoder, few)
     assert estimate_accuracy(problem, zero_shot) is None
-    fitted = fit_rows(problem, zero_shot, None, "zero-shot rows")
+    fitted = fit_rows(problem, zero_shot, None)
     assert (fitted.n_clips, fitted.temperature, fitted.expected) == (0, 1.0, None)
     assert not fitted.bias.any()
     problem, zero_shot = world.pose(encoder, some)
-    fitted = fit_rows(problem, zero_shot, estimate_accuracy(problem, zero_shot), "zero-shot rows")
+    fitted = fit_rows(problem, zero_shot, estimate_accuracy(problem, zero_shot))
     assert (fitted.n_clips, fitted.expected) == (MIN_SEEN - 1, None)
     edit = split_class(
         world.head,

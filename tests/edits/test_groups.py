@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from edgesplit.edits.embedding import words_in_order
 from edgesplit.edits.groups import (
     Group,
     find_groups,
     known_groups,
     load_taxonomy,
-    words_in_order,
 )
 from edgesplit.errors import EditError
 from edgesplit.heads.labels import LabelTree, Node, Provenance, Source

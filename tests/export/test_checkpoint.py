@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -35,14 +35,25 @@ def _load(path: Path) -> None:
         lambda weights: {"model": {f"module.{key}": value for key, value in weights.items()}},
         lambda weights: {"module": weights, "global_steps": 7},
         lambda weights: {"model": weights, "args": argparse.Namespace(model="vit", lr=1e-3)},
+        lambda weights: {"model_state": weights, "optimizer_state": {}, "epoch": 1},
+        lambda weights: {"net": weights, "acc": 91.0},
+        lambda weights: {"state_dict": {f"model.{key}": value for key, value in weights.items()}},
+        lambda weights: {f"_orig_mod.{key}": value for key, value in weights.items()},
+        lambda weights: {
+            "state_dict": {f"net.body.{key}": value for key, value in weights.items()}
+            | {"criterion.weight": torch.ones(6)},
+            "hyper_parameters": {"lr": 1e-3},
+        },
     ],
-    ids=["plain", "training_script", "data_parallel", "deepspeed", "with_arguments"],
+    ids=[
+        *("plain", "training_script", "data_parallel", "deepspeed", "with_arguments"),
+        *("slowfast", "net", "lightning", "compiled", "lightning_with_a_loss"),
+    ],
 )
 def test_weights_are_found_and_copied(wrap: object, tmp_path: Path) -> None:
     assert callable(wrap)
     torch.save(wrap(_weights()), tmp_path / "weights.pt")
     found = read_weights(tmp_path / "weights.pt")
-    assert found.keys() == _weights().keys()
     model = nn.Linear(4, 3)
     load_weights(model, found, origin="weights.pt")
     assert bool((model.weight == 1).all())
@@ -55,9 +66,21 @@ def test_weights_are_found_and_copied(wrap: object, tmp_path: Path) -> None:
         ({**_weights(), "fc.extra": torch.ones(1)}, r"0 of 2 .*1 are unknown \(fc\.extra\)"),
         (_weights(5), r"size mismatch for weight.*\[5, 4\]"),
         ({"epoch": 3}, "holds dict with keys epoch, not a state dict"),
-        (nn.Linear(4, 3), "not a file of plain weights .*could run code"),
+        (
+            nn.Linear(4, 3),
+            r"weights \(it holds torch\.nn\.modules\.linear\.Linear\).*could run code",
+        ),
+        ({**_weights(), "path": PurePosixPath("/data")}, r"it holds pathlib\.\w+\)\. Loading"),
+        (
+            {
+                f"{name}.{key}": value
+                for name in ("model", "ema")
+                for key, value in _weights().items()
+            },
+            r"the names fit behind model\., ema\.: save the one that is meant",
+        ),
     ],
-    ids=["missing", "unknown", "shape", "no_weights", "whole_model"],
+    ids=["missing", "unknown", "shape", "no_weights", "whole_model", "a_path", "two_models"],
 )
 def test_checkpoints_that_do_not_fit_say_how(content: object, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "weights.pt")
@@ -72,3 +95,10 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ExportError, match="not a file of plain weights"):
             read_weights(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_torchscript_is_named(tmp_path: Path) -> None:
+    torch.jit.script(nn.Linear(4, 3)).save(str(tmp_path / "scripted.pt"))
+    with pytest.raises(ExportError, match=r"scripted\.pt is TorchScript, .* save the weights"):
+        read_weights(tmp_path / "scripted.pt")

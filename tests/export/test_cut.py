@@ -416,7 +416,7 @@ def test_model_is_left_as_it_is(clips: Tensor) -> None:
         (Negative, "multiplied by -3, a constant that is not positive"),
         (NormalisedBehind, "multiplied by a factor of its own for each clip: something"),
         (ScaledByClass, "multiplied by a factor of its own for each class"),
-        (Clipped, "'head' changes large logits: where they reach 100, .*Nothing may clip"),
+        (Clipped, "'head' changes large logits: where they reach 1000, .*Nothing may clip"),
         (Capped, "would not be the model's"),
         (ClippedSoftmax, "'head' changes large logits: where they reach 100"),
         (Cosine, r"'head' is CosineLinear, whose output is not weight @ features \+ bias"),

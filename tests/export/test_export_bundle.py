@@ -66,6 +66,7 @@ def test_bundle_answers_as_the_model_does(
     wanted = [LABELS[index] for index in logits.argmax(1)]
     assert bundle.head().classify(features) == wanted
     assert bundle.verify() == []
+    assert (bundle.path / "texts.npz").is_file()
     assert bundle.statistics is None
     _check_report(report, output)
     assert report.n_features == 0
@@ -121,6 +122,7 @@ def test_clips_give_statistics(
         "exporting the backbone",
         "comparing with torch",
         *(f"reading clips, {done} of 19" for done in range(1, 20)),
+        "embedding the labels",
         "writing the bundle",
     ]
 

@@ -82,9 +82,8 @@ def test_factory_is_given_everything(tmp_path: Path, monkeypatch: pytest.MonkeyP
     spec = ("given_all:make", "--sampling", "uniform", "-o", "b")
     asked = run(*spec)
     assert asked.exit_code == 1
-    assert "given_all:make needs n_classes" in asked.output
-    asked = run(*spec, "--labels", "labels.txt")
-    assert "give --frames, --size." in asked.output
+    assert "Nothing in given_all:make says what" in asked.output
+    assert "give --labels, --frames, --size." in asked.output
     result = run(*spec, "--labels", "labels.txt", "--frames", "4", "--size", "16x12")
     assert result.exit_code == 0, result.output
     assert "warning: no --checkpoint" in result.stderr
@@ -164,3 +163,57 @@ def test_class_names_that_do_not_fit_name_both_numbers(folder: Path, tmp_path: P
     assert result.exit_code == 1
     assert "There are 2 labels, but 'classifier' has 174 classes." in result.output
     assert not (tmp_path / "b").exists()
+
+
+def test_all_that_is_wrong_is_said_at_once_and_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.txt").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "b").mkdir()
+    labels = ("--labels", "labels.txt")
+    result = run("never_imported:make", "--sampling", "uniform", "-o", "b", *labels, "--size", "0")
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert len(lines) == 4
+    for line, part in zip(
+        lines,
+        ("b exists already", "labels.txt", "give --frames.", "--size 0x0 is not from 1 to 4096"),
+        strict=True,
+    ):
+        assert part in line
+    assert not any("cannot be imported" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-o", "timesformer/config.json/b"), "config.json is no folder. Choose another -o"),
+        (("-o", "b", "--frames", "5000"), "--frames 5000 is more than 1024"),
+        (("-o", "b", "--size", "99999"), "--size 99999x99999 is not from 1 to 4096"),
+        (("-o", "b", "--size", "64", "--resize", "32"), "resize 32 is smaller than the crop"),
+        (("-o", "b", "--std", "0,1,1"), "std must be"),
+    ],
+)
+def test_options_that_cannot_be_right_are_refused_before_the_model_is_loaded(
+    options: tuple[str, ...], message: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import edgesplit.export
+
+    monkeypatch.setattr(edgesplit.export, "load_classifier", None)
+    monkeypatch.chdir(folder.parent)
+    result = run(folder, "--sampling", "uniform", *options)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_each_step_is_told_with_its_seconds(folder: Path, tmp_path: Path) -> None:
+    result = run(folder, "--sampling", "uniform", "-o", tmp_path / "b")
+    steps = [line.partition(" s  ")[2] for line in result.stderr.splitlines() if " s  " in line]
+    assert steps == [
+        "loading the model",
+        "looking for the head",
+        "exporting the backbone",
+        "comparing with torch",
+        "writing the bundle",
+    ]

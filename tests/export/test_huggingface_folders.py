@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import sys
@@ -22,12 +23,8 @@ from torch import nn
 from edgesplit.errors import ExportError, MissingExtraError
 from edgesplit.export.bundle import export_model
 from edgesplit.export.graph.trace import normalize_clips
-from edgesplit.export.models.huggingface import (
-    FAMILIES,
-    load_pretrained,
-    read_processor,
-    use_transformers,
-)
+from edgesplit.export.models.huggingface import load_pretrained, use_transformers
+from edgesplit.export.models.processor import FAMILIES, read_processor
 from edgesplit.video.preprocessing import Preprocessing
 
 pytestmark = pytest.mark.torch
@@ -101,6 +98,133 @@ def test_everything_but_the_sampling_comes_from_the_folder(family: str, save: Sa
         **dict.fromkeys(("height", "width", "resize", "interpolation", "mean", "std"), processor),
         **dict.fromkeys(("sampling", "stride"), "options"),
     }
+
+
+def save_vjepa2(folder: Path, **config: Any) -> str:
+    """Writes a small V-JEPA 2 as its authors' folders are."""
+    import transformers
+
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"crop_size": 32, "frames_per_clip": 4, "patch_size": 8}
+    sizes |= {"hidden_size": 48, "num_attention_heads": 2, "num_hidden_layers": 2}
+    sizes |= {"num_pooler_layers": 1, "pred_hidden_size": 48, "pred_num_attention_heads": 2}
+    sizes |= {"pred_num_hidden_layers": 1, "id2label": dict(enumerate(LABELS))}
+    model = transformers.VJEPA2ForVideoClassification(transformers.VJEPA2Config(**sizes | config))
+    with use_transformers():
+        model.save_pretrained(folder)
+    processor = {  # what its processor writes, for this crop
+        "crop_size": {"height": 32, "width": 32},
+        "do_center_crop": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+        "resample": 2,
+        "rescale_factor": 1 / 255,
+        "return_metadata": False,
+        "size": {"shortest_edge": 36},
+        "video_processor_type": "VJEPA2VideoProcessor",
+    }
+    (folder / "video_preprocessor_config.json").write_text(json.dumps(processor))
+    return str(folder)
+
+
+has_vjepa2 = pytest.mark.skipif(
+    importlib.util.find_spec("transformers.models.vjepa2") is None, reason="transformers lacks it"
+)
+
+
+@has_vjepa2
+def test_vjepa2_is_exported_from_its_folder(tmp_path: Path) -> None:
+    classifier = load_pretrained(save_vjepa2(tmp_path / "model"))
+    assert classifier.warning == ""
+    choices = classifier.settle(sampling="uniform")
+    clip = choices.preprocessing
+    assert clip.clip_shape == (4, 3, 32, 32)
+    assert (clip.resize, clip.interpolation, clip.mean[0]) == (36, "antialias", 0.485)
+    assert choices.origins["frames"] == "config.json"
+    assert choices.origins["resize"] == "video_preprocessor_config.json"
+    report = export_model(
+        classifier.model,
+        labels=choices.labels,
+        output=tmp_path / "lab.bundle",
+        preprocessing=clip,
+    )
+    assert (report.head_layer, report.averaged, report.n_classes) == ("classifier", False, 11)
+    assert max(report.parity.features, report.parity.logits) < 1e-5
+
+
+@has_vjepa2
+def test_vjepa2s_predictor_may_be_missing_and_its_pooler_may_not(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = Path(save_vjepa2(tmp_path / "model")) / "model.safetensors"
+    weights = load_file(path)
+    fewer = {key: value for key, value in weights.items() if ".predictor." not in key}
+    assert len(fewer) < len(weights)
+    save_file(fewer, path, metadata={"format": "pt"})
+    load_pretrained(str(path.parent))
+    save_file({key: fewer[key] for key in fewer if "pooler" not in key}, path, {"format": "pt"})
+    with pytest.raises(ExportError, match="lack pooler"):
+        load_pretrained(str(path.parent))
+
+
+def test_vjepa2s_processor_takes_the_short_side_from_the_crop() -> None:
+    content = {"crop_size": 384, "size": {"shortest_edge": 300}}
+    fields, unclear = read_processor(content, family="vjepa2", file="p.json")
+    assert unclear == {}
+    assert (fields["height"], fields["resize"], fields["std"][0]) == (384, 438, 0.229)
+    assert read_processor({}, family="vjepa2", file="p.json")[0]["resize"] == 292
+
+
+def test_processor_inside_processor_config_comes_first(save: Save) -> None:
+    folder = Path(save())
+    inner = {**PROCESSOR, "size": {"shortest_edge": 44}}
+    (folder / "processor_config.json").write_text(json.dumps({"video_processor": inner}))
+    choices = load_pretrained(str(folder)).settle(sampling="uniform")
+    assert choices.preprocessing.resize == 44
+    assert choices.origins["resize"] == "processor_config.json"
+    (folder / "processor_config.json").write_text(json.dumps({"processor_class": "X"}))
+    assert load_pretrained(str(folder)).settle(sampling="uniform").preprocessing.resize == 40
+
+
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VideoMAE is a family that edgesplit has never heard of."""
+    monkeypatch.delitem(FAMILIES, "videomae")
+
+
+@pytest.mark.usefixtures("unknown")
+def test_unknown_family_is_taken_with_what_was_assumed(save: Save) -> None:
+    said = {**PROCESSOR, "do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255}
+    classifier = load_pretrained(save(processor=said))
+    clip = classifier.settle(sampling="uniform").preprocessing
+    assert (clip.clip_shape, clip.resize, clip.mean) == ((4, 3, 32, 32), 40, (0.4, 0.5, 0.6))
+    assert re.match(
+        "'videomae' is no family that edgesplit knows. Assumed: layout ntchw, do_center_crop True, "
+        "do_normalize True. Compare what",
+        classifier.warning,
+    )
+
+
+@pytest.mark.usefixtures("unknown")
+@pytest.mark.parametrize(
+    ("key", "option", "given"),
+    [
+        ("image_mean", "--mean", {"mean": (0.5,) * 3}),
+        ("size", "--size and --resize", {"height": 32, "width": 32, "resize": 36}),
+    ],
+)
+def test_unknown_familys_file_must_say_how_it_normalises_and_scales(
+    key: str, option: str, given: dict[str, Any], save: Save
+) -> None:
+    said = {name: value for name, value in PROCESSOR.items() if name != key}
+    classifier = load_pretrained(save(processor=said))
+    with pytest.raises(ExportError, match=rf"json says no {key}, and .* give {option}\."):
+        classifier.settle(sampling="uniform")
+    clip = classifier.settle(sampling="uniform", **given).preprocessing
+    assert {name: getattr(clip, name) for name in given} == given
 
 
 def test_options_replace_what_the_folder_says_and_nothing_else(save: Save) -> None:
@@ -262,7 +386,8 @@ def test_model_that_was_never_a_classifier_is_refused(save: Save) -> None:
 def test_other_architectures_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(
-        ExportError, match=r"is a 'bert'; .* videomae, timesformer, vivit\. Write a"
+        ExportError,
+        match=r"is a 'bert'; the video classifiers of transformers .*videomae.* Write a",
     ):
         load_pretrained(str(tmp_path))
 

@@ -18,6 +18,7 @@ from edgesplit.errors import (
 )
 from edgesplit.runtime.backends.engines import Platform
 from edgesplit.runtime.device.doctor import Checkup, Finding, examine
+from edgesplit.runtime.device.packages import PackageOrigin
 from edgesplit.runtime.device.probes import Probes, Speed
 from edgesplit.runtime.device.record import describe_device, find_file_system, read_temperatures
 
@@ -76,8 +77,13 @@ def nvpmodel(command: Sequence[str]) -> str | None:
 class MadeProbes(Probes):
     """Answers as given, in no time."""
 
-    def __init__(self, **answers: str | Platform | Exception | dict[str, str]) -> None:
+    def __init__(
+        self,
+        origin: PackageOrigin | None = None,
+        **answers: str | Platform | Exception | dict[str, str],
+    ) -> None:
         self.answers = answers
+        self.origin = origin
 
     def providers(self) -> dict[str, str]:
         answer = self.answers.get("providers", {"CPUExecutionProvider": ""})
@@ -92,6 +98,9 @@ class MadeProbes(Probes):
             raise answer
         assert isinstance(answer, Platform)
         return answer
+
+    def tensorrt_origin(self) -> PackageOrigin | None:
+        return self.origin
 
     def speed(self, path: Path | None) -> Speed:
         return Speed("A made network", "a made backend", 12.0, 14.0, 0.1, 20)
@@ -229,6 +238,14 @@ def test_doctor_of_an_orin_nano_names_the_mode_that_the_board_has(nano: Path) ->
     assert "Orin sm87" in of(checkup, "TensorRT")[0].text
     assert "JetPack 6.2.1" in of(checkup, "device")[0].text
     assert checkup.usable
+
+
+def test_doctor_says_which_tensorrt_it_is(nano: Path) -> None:
+    origin = PackageOrigin("tensorrt", "10.3.0", "system", Path("/usr/lib/python3/x/tensorrt"))
+    checkup = examine(root=nano, run=nvpmodel, probes=MadeProbes(origin=origin))
+    (found,) = of(checkup, "TensorRT")
+    wanted = "Python takes tensorrt 10.3.0, the system's, /usr/lib/python3/x/tensorrt."
+    assert (found.status, found.text) == ("fine", wanted)
 
 
 def test_the_highest_mode_needs_no_advice(nano: Path) -> None:

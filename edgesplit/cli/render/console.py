@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ __all__ = [
     "progress",
     "short",
     "steps",
+    "timed_steps",
 ]
 
 WIDE = 200
@@ -98,6 +100,43 @@ def steps(first: str) -> Iterator[Callable[[str], None]]:
 
     with out.status(first) as status:
         yield show
+
+
+@contextmanager
+def timed_steps(first: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
+    """Show on standard error each step with its time; yield a function of the next step.
+
+    A terminal shows the seconds as they pass. What follows a comma is no new step.
+
+    Args:
+        first: The first step.
+        silent: Show nothing; standard error is JSON.
+    """
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    out = notes()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    shown = Progress(*columns, console=out, transient=True, disable=silent or not out.is_terminal)
+    last, start = first, time.monotonic()
+
+    def finish() -> None:
+        if not silent:
+            seconds = f"{time.monotonic() - start:6.1f} s  "
+            (shown.console if out.is_terminal else out).print(f"{seconds}{last}", markup=False)
+
+    def show(step: str) -> None:
+        nonlocal last, start
+        name = step.partition(",")[0]
+        if name != last:
+            finish()
+            last, start = name, time.monotonic()
+            shown.reset(task)
+        shown.update(task, description=escape(step))
+
+    with shown:
+        task = shown.add_task(escape(first), total=None)
+        yield show
+        finish()
 
 
 def print_result(as_json: bool, content: Any, show: Callable[..., None], *shown: Any) -> None:

@@ -46,7 +46,7 @@ class Texts:
     siblings: Int64
     """`(n,)`: equal numbers are siblings (members of one group)."""
     in_order: Float64 | None = None
-    """`(n, text dim)`: of the modifiers as `groups.words_in_order` and then
+    """`(n, text dim)`: of the modifiers as `embedding.words_in_order` and then
     `matching.in_known_words` give them; None where that is how they are written. The paper's rules
     do without."""
 
