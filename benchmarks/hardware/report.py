@@ -1,11 +1,13 @@
 """The table of docs/hardware.md: a row for each result in benchmarks/results/hardware/.
 
-A result is one JSON file with `machine`, `kind`, `commit`, `date`, `lane` and `what_ran` (texts),
-`not_run` (`{name: reason}`), `tests` (`{passed, failed, skipped}`), `same_bytes` and `decisions`
-(`{equal, of}`). Commit, machine and date may stand under `made`, where `write_result` puts them.
+A result is one JSON file with `machine`, `kind`, `commit`, `date`, `lane` (texts), `what_ran` (a
+text, or an entry for each part), `not_run` (`{name: reason}`), `tests` (`{passed, failed,
+skipped}`), and `same_bytes` and `decisions` (`{equal, of}`), where those were compared. Commit,
+machine and date may stand under `made`, where `write_result` puts them.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ from benchmarks.harness.results import FOLDER
 
 RESULTS = FOLDER / "hardware"
 
-NEVER_RUN = {
-    "Jetson Orin": "none was at hand",
-    "Jetson Thor": "none was at hand",
-    "machine with CUDA": "no run of it is committed",
+NOT_AT_HAND = {
+    "Jetson Orin": "orin",
+    "Jetson Thor": "thor",
+    "machine with an NVIDIA GPU": "^gpu|cuda",
 }
-"""Kinds without a result yet, and why; a result goes by the last word of the name."""
+"""Kinds that have a row even without a result, and what says that a result is of this kind."""
 
 
 def read_results(folder: Path = RESULTS) -> list[dict[str, Any]]:
@@ -42,10 +44,9 @@ def make_table(results: list[dict[str, Any]]) -> str:
         ["---"] * 7,
         *(_row(result) for result in results),
     ]
-    kinds = " ".join(str(result["kind"]) for result in results).lower()
-    for kind, reason in NEVER_RUN.items():
-        if kind.split()[-1].lower() not in kinds:
-            rows.append([kind, "—", "**nothing**", "—", "—", "—", f"everything: {reason}"])
+    for kind, pattern in NOT_AT_HAND.items():
+        if not any(re.search(pattern, _describe(result), re.I) for result in results):
+            rows.append([kind, "—", "**nothing**", "—", "—", "—", "everything: none was at hand"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -54,20 +55,31 @@ def read_table() -> str:
     return make_table(read_results())
 
 
+def _describe(result: dict[str, Any]) -> str:
+    return f"{result['kind']}, {result['machine']}"
+
+
 def _row(result: dict[str, Any]) -> list[str]:
-    tests = result["tests"]
-    counts = ", ".join(f"{tests[name]} {name}" for name in ("passed", "failed", "skipped"))
-    missing = "; ".join(f"{name}: {reason}" for name, reason in result["not_run"].items())
+    ran, tests = result["what_ran"], result["tests"]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in result["not_run"].items():
+        reasons.setdefault(reason.partition(" (")[0], []).append(name)
+    missing = "; ".join(f"{_some(names)}: {reason}" for reason, names in reasons.items())
     return [
         result["kind"],
         f"{result['machine']}, {result['date']}, {result['commit']}, `{result['lane']}`",
-        result["what_ran"],
-        counts,
-        _share(result["same_bytes"]),
-        _share(result["decisions"]),
+        ran if isinstance(ran, str) else ", ".join(ran),
+        ", ".join(f"{tests[name]} {name}" for name in ("passed", "failed", "skipped")),
+        _share(result.get("same_bytes")),
+        _share(result.get("decisions")),
         missing or "—",
     ]
 
 
-def _share(count: dict[str, int]) -> str:
-    return f"{count['equal']} of {count['of']}" if count["of"] else "—"
+def _some(names: list[str]) -> str:
+    """All of a few names, or the first three of many."""
+    return ", ".join(names if len(names) < 5 else [*names[:3], f"{len(names) - 3} more"])
+
+
+def _share(count: dict[str, int] | None) -> str:
+    return f"{count['equal']} of {count['of']}" if count and count["of"] else "—"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.hardware import report as hardware
 from benchmarks.harness import summary
 from benchmarks.harness.results import ROOT
 from benchmarks.motion_split import report as motion_split
@@ -33,6 +34,7 @@ def documents() -> dict[Path, str]:
             "growth": growth.read_sentence(),
         },
         "docs/engines.md": {"int8-signs": int8_signs.read_sentence()},
+        "docs/hardware.md": {"hardware": hardware.read_table()},
         "docs/method.md": {
             **motion_split.method_blocks(),
             "results": real.readme_block(),
