@@ -215,5 +215,6 @@ def test_each_step_is_told_with_its_seconds(folder: Path, tmp_path: Path) -> Non
         "looking for the head",
         "exporting the backbone",
         "comparing with torch",
+        "embedding the labels",
         "writing the bundle",
     ]
