@@ -92,7 +92,7 @@ gpu:
 # What is missing fails: nothing is skipped here. The other tests of same bytes take minutes where ARM
 # is emulated (many texts, the MLP's training); `make arm` has them.
 services: .venv-oldest/ready
-	.venv-oldest/bin/python -m tests.arm python3 -m pytest -q -p no:cacheprovider --durations=0 \
+	.venv-oldest/bin/python -m tests.arm python3 -m pytest -q -p no:cacheprovider --durations=3 \
 		tests/laws/test_same_bytes.py \
 		-k "everywhere and not embeddings and not ssv2 and not mlp"
 
