@@ -1,13 +1,14 @@
 """What is shipped is what was fitted, and the committed judgement is of it."""
 
 import json
+from typing import Any
 
 import pytest
 
 from benchmarks.harness.results import ROOT
 from benchmarks.quality.expectation import SHIPPED, Case, Fit, leave_out
 
-Lines = list[dict[str, object]]
+Lines = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
