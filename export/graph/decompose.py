@@ -24,8 +24,8 @@ class Decomposed(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Run one function of torch."""
-        rewrite = _REWRITES.get(getattr(func, "__name__", ""), lambda *_, **__: NotImplemented)
-        made = rewrite(*args, **(kwargs or {}))
+        rewrite = _REWRITES.get(getattr(func, "__name__", ""))
+        made = rewrite(*args, **(kwargs or {})) if rewrite else NotImplemented
         return func(*args, **(kwargs or {})) if made is NotImplemented else made
 
 
@@ -100,7 +100,8 @@ def _interpolate(
 
 
 def _distances(x1: Tensor, x2: Tensor, p: float = 2.0, *_: Any, **__: Any) -> Tensor:
-    return torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
+    distances: Tensor = torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
+    return distances
 
 
 def _median(inputs: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -109,7 +110,7 @@ def _median(inputs: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     middle = (inputs.shape[dim] - 1) // 2
     parts = [part.narrow(dim, middle, 1) for part in inputs.sort(dim)]
     values, indices = parts if keepdim else [part.squeeze(dim) for part in parts]
-    return torch.return_types.median((values, indices))  # type: ignore[attr-defined]
+    return torch.return_types.median((values, indices))
 
 
 def _rrelu(
