@@ -25,7 +25,7 @@ class Decomposed(TorchFunctionMode):
     ) -> Any:
         """Run one function of torch."""
         rewrite = _REWRITES.get(getattr(func, "__name__", ""))
-        made = NotImplemented if rewrite is None else rewrite(*args, **(kwargs or {}))
+        made = rewrite(*args, **(kwargs or {})) if rewrite else NotImplemented
         return func(*args, **(kwargs or {})) if made is NotImplemented else made
 
 
@@ -100,9 +100,8 @@ def _interpolate(
 
 
 def _distances(x1: Tensor, x2: Tensor, p: float = 2.0, *_: Any, **__: Any) -> Tensor:
-    apart = x1.unsqueeze(-2) - x2.unsqueeze(-3)
-    found: Tensor = torch.linalg.vector_norm(apart, ord=p, dim=-1)
-    return found
+    distances: Tensor = torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
+    return distances
 
 
 def _median(inputs: Tensor, dim: Any = None, keepdim: bool = False) -> Any:

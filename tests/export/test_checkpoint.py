@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_torchscript_is_named(tmp_path: Path) -> None:
-    torch.jit.save(torch.jit.script(nn.Linear(4, 3)), str(tmp_path / "scripted.pt"))
+    scripted: Any = torch.jit.script(nn.Linear(4, 3))
+    scripted.save(str(tmp_path / "scripted.pt"))
     with pytest.raises(ExportError, match=r"scripted\.pt is TorchScript, .* save the weights"):
         read_weights(tmp_path / "scripted.pt")
