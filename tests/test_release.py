@@ -63,5 +63,11 @@ def test_the_pip_lines_of_a_container_are_found(release: ModuleType, path: Path)
     assert ("'cuda-bindings<13'" in line) == ("jetpack6" in path.stem)
 
 
+def test_a_line_is_moved_once(release: ModuleType) -> None:
+    line = "python3 -m venv /opt/edgesplit && /opt/edgesplit/bin/pip install /tmp/edgesplit-*.whl"
+    moved = release.move_line(line, "/py", Path("/d/edgesplit.whl"), Path("/tmp/x/opt"))
+    assert moved == "/py -m venv /tmp/x/opt && /tmp/x/opt/bin/pip install /d/edgesplit-*.whl"
+
+
 def test_the_documented_ceiling_is_the_checked_one(release: ModuleType) -> None:
     assert f"at most {release.CEILING_MB} MB" in (ROOT / "docs" / "release.md").read_text()

@@ -151,6 +151,16 @@ def pip_lines(path: Path) -> list[str]:
     return [line for line in lines if "/opt/edgesplit" in line]
 
 
+def move_line(line: str, python: str, wheel: Path, place: Path) -> str:
+    """Let a RUN instruction work in a folder of this machine."""
+    there = {
+        "python3 -m": f"{python} -m",
+        "/tmp/": f"{wheel.parent}/",
+        "/opt/edgesplit": str(place),
+    }
+    return re.sub("|".join(there), lambda found: there[found[0]], line)
+
+
 def check_container(path: Path, wheel: Path, folder: Path) -> None:
     """Lint a container file, and run its pip lines with a folder in place of /opt."""
     linter = TOOLS / "hadolint"
@@ -164,10 +174,7 @@ def check_container(path: Path, wheel: Path, folder: Path) -> None:
         print(f"--  pip lines of {path.name} are not run: its Python is not here", flush=True)
         return
     for line in pip_lines(path):
-        here = line.replace("/opt/edgesplit", str(folder / "opt")).replace(
-            "/tmp/", f"{wheel.parent}/"
-        )
-        run("sh", "-ec", re.sub(r"^python3 ", f"{python} ", here))
+        run("sh", "-ec", move_line(line, python, wheel, folder / "opt"))
     run(folder / "opt" / "bin" / "edgesplit", "--help", cwd=folder)
     ok(f"pip lines of {path.name}, in a folder and on this machine's processor")
 
