@@ -152,7 +152,7 @@ def _ask_for(
         "image_mean": ("mean",),
         "image_std": ("std",),
     }
-    unclear = {}
+    unclear: dict[str, str] = {}
     for key in missing:
         reason = f"{file} says no {key}, and {family!r} is no family that edgesplit knows: give "
         option = "--size and --resize" if key == "size" else f"--{fields[key][0]}"
