@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import pytest
 
 from benchmarks.gpu import measure, swaps
 from edgesplit.backbone.backends import OrtBackend
+from edgesplit.backbone.session import import_onnxruntime
 from edgesplit.runtime.backends import cuda, engines, select
 from tests.fake_gpu import FakeTensorRT
 
@@ -26,7 +26,7 @@ def made_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "TensorRT", FakeTensorRT)
     monkeypatch.setattr(engines, "EngineBackend", OrtBackend)  # a made plan is its ONNX
     names = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(import_onnxruntime(), "get_available_providers", lambda: names)
     providers = dict.fromkeys(select._PROVIDERS, ("CPUExecutionProvider",))
     monkeypatch.setattr(select, "_PROVIDERS", providers)
 
