@@ -37,11 +37,7 @@ SUITE = (
         "tests/test_threads.py",
     ),
     (
-        "tests/edits/test_edit.py",
-        "tests/edits/test_fitting.py",
-        "tests/edits/test_refit.py",
-        "tests/edits/test_rules.py",
-        "tests/edits/test_split.py",
+        "tests/edits",
         "tests/cli/test_commands.py",
         "tests/cli/test_demo.py",
         "tests/runtime/test_arm_cores.py",
@@ -57,8 +53,8 @@ SUITE = (
 )
 """The part of the suite that runs here, by process; they run while the other steps do."""
 
-LEFT_OUT = ("tests/bundle/test_users.py", "tests/bundle/test_old_bundles.py")
-"""They embed many texts, or start many processes: minutes a test where ARM is emulated."""
+LEFT_OUT = ("tests/bundle/test_users.py",)
+"""Ten processes of the command line after one another: minutes each."""
 
 PYTEST = ("python3", "-m", "pytest", "-p", "no:cacheprovider", "-q")
 SAME_BYTES = "tests.laws.test_same_bytes"
@@ -69,8 +65,7 @@ NOT_RUN = {
     "tegrastats, power modes, cameras": "no NVIDIA kernel",
     "speed": "QEMU's times say nothing",
     "ARM's weak memory order": "QEMU runs threads in x86's order",
-    "tests of bench, streams, crashes and export": "they time, or need torch",
-    "tests of users, old bundles and matching": "minutes a test where ARM is emulated",
+    "tests of bench, streams, crashes, users and export": "they time, or need torch",
 }
 
 
