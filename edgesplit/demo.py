@@ -218,7 +218,7 @@ def _edit_elsewhere(
             for clip in clips.values():
                 runtime.predict(clip)
                 n_predictions += 1
-            late = time.perf_counter() - start > SWAP_TIMEOUT_S
+            late = time.perf_counter() - start > SWAP_TIMEOUT_S and runtime.head_digest == old
             if process.poll() not in (None, 0) or late:
                 process.kill()
                 _, talk = process.communicate()

@@ -155,6 +155,11 @@ def test_demo_says_what_took_too_long(
 ) -> None:
     assert edgesplit.demo.SWAP_TIMEOUT_S >= 600  # a first edit took 156 s on an emulated ARM core
     monkeypatch.setattr("edgesplit.demo.SWAP_TIMEOUT_S", 0.0)
+    # An edit that never ends: a real one may be live before twelve clips are predicted.
+    never = tmp_path / "never"
+    never.write_text("#!/bin/sh\nexec sleep 600\n")
+    never.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(never))
     exported = demo.live
     with pytest.raises(EdgesplitError, match=r"took longer than .* embeds the label texts") as told:
         run_demo(tmp_path, on_before=lambda _: None, on_edit=lambda _: None)
