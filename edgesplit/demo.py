@@ -46,11 +46,11 @@ PARTS = (BUNDLE, "clips", "camera")
 CLASS = "pushing"
 INTO = ("left", "right")
 SWAP_TIMEOUT_S = 900.0
-"""A first edit embeds 30 to 90 texts: a second on a fast machine, minutes on a slow one."""
+"""A first edit loads the text encoder: half a second on a PC, minutes on an emulated machine."""
 
 _LATE = (
     f"The edit, in another process, took longer than {SWAP_TIMEOUT_S / 60:.0f} minutes and was "
-    f"stopped. A first edit embeds the label texts, once; that is what takes long on a slow device."
+    "stopped. A first edit loads the text encoder, which is what takes long on a slow device."
 )
 
 

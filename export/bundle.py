@@ -141,7 +141,7 @@ def export_model(
 
 
 def _embed_labels(head: Head) -> bytes | None:
-    """None where a label is too long to be embedded; an edit says so where it matters."""
+    """None if a label is too long for the text encoder; an edit that needs it says so."""
     try:
         return embed_labels(head.tree, packaged_encoder())
     except LabelError:

@@ -208,7 +208,7 @@ class Bundle:
     @cached_property
     def _packaged_encoder(self) -> TextEncoder:
         encoder, path = packaged_encoder(), self.path / LABEL_TEXTS_FILE
-        if not path.exists():  # bundles of before have none
+        if not path.exists():  # older bundles have none
             return encoder
         known = read_label_texts(read_regular(path, follow_link=True), encoder)
         return encoder.knowing(known)

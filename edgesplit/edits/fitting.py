@@ -25,8 +25,8 @@ from edgesplit.edits.whitening import Whitening, covariance_of
 __all__ = ["AnswerFit", "FittedRows", "fit_rows", "fit_temperature"]
 
 ROW_LENGTH = 0.9
-"""Of the head's own rows, as the median, where zero-shot rows are compared with points. A head's
-logits times a factor say the same of clips, so its rows are brought to one length first."""
+"""Median length of the head's own rows when zero-shot rows are compared with points. Logits times
+a factor decide the same, so the factor must not count against the points, which do not have it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +79,7 @@ def fit_rows(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | No
     """
     clips = problem.clips
     rows, expected = zero_shot.rows, estimate.accuracy if estimate else None
-    asked = len(problem.answers)
-    answers = AnswerFit(0.0, 0, None, 0.0, 0.0, (-1,) * asked) if asked else None
+    answers = _no_fit(problem) if problem.answers else None
     neither_share = 0.0
     space = _whitening(problem)
     if space is not None:
@@ -90,7 +89,7 @@ def fit_rows(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | No
         if len(pool) >= MIN_SEEN:
             text_rows = refit(text_rows, pool)
         fitted = text_rows
-        if problem.has_labelled or asked:
+        if problem.has_labelled or problem.answers:
             fitted, answers = _answer(problem, space, text_rows, pool, expected)
             expected = _expect(problem, answers, expected)
             neither_share = answers.neither_share
@@ -114,6 +113,18 @@ def fit_rows(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | No
         expected = round(expected * (1 - neither_share), 3)
     n_clips = 0 if clips.mean is None else clips.count
     return FittedRows(stored, bias, temperature, n_clips, shares, answers, expected)
+
+
+def _no_fit(problem: SplitProblem) -> AnswerFit:
+    """Of answers where nothing is known of the class's clips: they are told, and move nothing."""
+    return AnswerFit(
+        pull=0.0,
+        n_right=0,
+        separation=None,
+        neither_share=0.0,
+        moved_share=0.0,
+        by_text=(-1,) * len(problem.answers),
+    )
 
 
 def _unit(problem: SplitProblem, space: Whitening) -> float:

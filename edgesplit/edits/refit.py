@@ -32,7 +32,7 @@ SHARPNESS = 3.0
 LABELLED = 5.0
 """Unlabelled clips that a labelled one is worth."""
 N_STEPS = 5
-"""Of looking for the middle."""
+"""Times that `middle_of` decides anew what the clips are taken for."""
 
 
 def refit(rows: Float64, pool: Float64, labelled: Sequence[Float64] = ()) -> Float64:
@@ -73,10 +73,10 @@ def refit(rows: Float64, pool: Float64, labelled: Sequence[Float64] = ()) -> Flo
 def middle_of(scores: Float64) -> Float64:
     """`(wanted,)`: what to subtract from scores, so that none is ahead in the middle of the clips.
 
-    Their mean is the middle only where all subcategories are equally frequent. This is the mean of
-    the subcategories' means, by what the clips are taken for, each weighed by the root of its
-    count: halfway, since whoever is taken for rare may be a mistake. Measured by
-    `python -m benchmarks.quality.asking_limits`.
+    The mean of all clips is the middle only if all subcategories are equally frequent. So each
+    subcategory's clips, as they are decided, have a mean, and the middle is the mean of these. Each
+    weighs the root of its count: with equal weights, a few clips that are decided wrongly would
+    count as much as all others. Measured by `python -m benchmarks.quality.asking_limits`.
 
     Args:
         scores: `(clips, wanted)` of unlabelled clips of the class, a clip at least.

@@ -202,7 +202,8 @@ def _warn_of_answers(problem: SplitProblem, fit: AnswerFit | None) -> list[str]:
         return []
     missing, warnings = ", ".join(map(repr, problem.not_shown)), []
     if missing:
-        told = "text alone tells it" if fit.pull else "it gets what is like none of the others"
+        uses_text = fit.pull or not problem.has_labelled
+        told = "text alone tells it" if uses_text else "it gets clips that are like no answered one"
         warnings.append(f"no clip shows {missing}: {told}")
     if round(fit.neither_share, 2):
         warnings.append(f"about {fit.neither_share:.0%} of the class's clips show none of these")

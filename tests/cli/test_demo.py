@@ -161,7 +161,7 @@ def test_demo_says_what_took_too_long(
     never.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(never))
     exported = demo.live
-    with pytest.raises(EdgesplitError, match=r"took longer than .* embeds the label texts") as told:
+    with pytest.raises(EdgesplitError, match=r"took longer than .* loads the text encoder") as told:
         run_demo(tmp_path, on_before=lambda _: None, on_edit=lambda _: None)
     assert str(told.value).endswith("Its output: none.")
     assert demo.live == exported

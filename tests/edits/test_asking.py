@@ -384,6 +384,7 @@ def test_neither_is_told_where_the_class_has_too_few_clips(lab: Lab, encoder: Te
     pool = np.concatenate([lab.pool(3), lab.known()])
     edit = split_of(lab, encoder, pool, answers={1: None}, accept_doubt=True)
     assert [(answer.clip, answer.answer) for answer in shots_of(edit).answers] == [(1, "")]
+    assert "no clip shows 'left', 'right': text alone tells it" in edit.report.warnings
     assert edit.report.n_clips == 0
 
 
@@ -409,12 +410,17 @@ def test_a_head_whose_logits_are_larger_decides_the_same(
 
 
 def test_a_subcategory_without_an_answer_is_named(lab: Lab, encoder: TextEncoder) -> None:
-    edit, _ = heaps_split(lab, encoder, 30, 30, answers={0: "left"})
-    shots = shots_of(edit)
-    told = "text alone tells it" if shots.pull else "it gets what is like none of the others"
-    assert f"no clip shows 'right': {told}" in edit.report.warnings
-    assert (shots.pull > 0) == (shots.n_right > 0)
-    assert pays(edit.report)
+    pool = lab.pool(30, 30)
+    first = split_of(lab, encoder, pool, answers={0: "left"})
+    by_text = shots_of(first).answers[0].by_text
+    (other,) = {*INTO} - {by_text}
+    told = {by_text: "text alone tells it", other: "it gets clips that are like no answered one"}
+    for answer, sentence in told.items():
+        edit = split_of(lab, encoder, pool, answers={0: answer})
+        (missing,) = {*INTO} - {answer}
+        assert f"no clip shows {missing!r}: {sentence}" in edit.report.warnings
+        assert (shots_of(edit).pull > 0) == (answer == by_text)
+        assert pays(edit.report)
 
 
 def test_answers_do_what_the_same_clips_as_shots_do(lab: Lab, encoder: TextEncoder) -> None:
