@@ -27,7 +27,7 @@ from benchmarks.real.grid import write_if_whole
 from benchmarks.real.models import RealHead
 from benchmarks.real.models import find_trained as find_real
 from edgesplit._types import Float64
-from edgesplit.edits.estimate import estimate_accuracy
+from edgesplit.edits.estimate import estimate_accuracy, find_gains
 from edgesplit.edits.groups import Taxonomy
 from edgesplit.edits.problem import SplitProblem, pose_problem
 from edgesplit.edits.request import SplitRequest
@@ -187,7 +187,7 @@ def find_cases() -> Iterator[Case]:
             model.head, coarse, request, statistics=statistics, taxonomy=None, encoder=None
         )
         zero_shot = transfer_rows(problem)
-        estimate = estimate_accuracy(problem, zero_shot)
+        estimate = estimate_accuracy(problem, zero_shot, find_gains(problem, zero_shot))
         if estimate is None:
             continue
         edit = split_class(model.head, coarse, request, statistics=statistics)

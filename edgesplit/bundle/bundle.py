@@ -38,7 +38,7 @@ from edgesplit.edits.edit import Edit, drop_class, merge_class, rename_class, re
 from edgesplit.edits.groups import Taxonomy
 from edgesplit.edits.plan import Plan, split_classes
 from edgesplit.edits.request import SplitChoices, SplitOptions, SplitRequest
-from edgesplit.edits.split import split_class
+from edgesplit.edits.split import SplitDraft, draft_split, split_class
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
@@ -249,10 +249,33 @@ class Bundle:
         """
         return self._split(split_classes, plan, taxonomy=taxonomy, **choices)
 
-    def _split(self, split: Callable[..., Edit], *asked: Any, **choices: Any) -> Edit:
-        """Run a split; warn if it takes another packaged text encoder than the export did."""
+    def draft_split(
+        self, name: str, request: SplitRequest, *, taxonomy: Taxonomy | None = None
+    ) -> SplitDraft:
+        """Run `edgesplit.edits.split.draft_split` on the live head, as `split_class` does."""
         encoder = self.text_encoder
-        edit = split(self.head(), *asked, statistics=self.statistics, encoder=encoder, **choices)
+        return draft_split(
+            self.head(),
+            name,
+            request,
+            statistics=self.statistics,
+            taxonomy=taxonomy,
+            encoder=encoder,
+        )
+
+    def finish_split(self, draft: SplitDraft, request: SplitRequest) -> Edit:
+        """Run `SplitDraft.finish`; the result is that of `split_class`."""
+        return self._warn(draft.finish(request))
+
+    def _split(self, split: Callable[..., Edit], *asked: Any, **choices: Any) -> Edit:
+        encoder = self.text_encoder
+        return self._warn(
+            split(self.head(), *asked, statistics=self.statistics, encoder=encoder, **choices)
+        )
+
+    def _warn(self, edit: Edit) -> Edit:
+        """Add a warning if the split took another packaged text encoder than the export did."""
+        encoder = self.text_encoder
         if self._has_text_encoder or encoder.digest == self.text_encoder_digest:
             return edit
         warning = (

@@ -26,6 +26,7 @@ from edgesplit.edits.groups import Taxonomy
 from edgesplit.edits.naming import find_split
 from edgesplit.edits.report import Report
 from edgesplit.edits.request import SplitRequest
+from edgesplit.edits.split import SplitDraft
 from edgesplit.errors import DoubtfulSplitError, EditError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Questions:
         self.answers: dict[str, str] = {}
         """By clip, as `load_answers` gives them: an empty text where there is none yet."""
         self._saved = self._stamp()
+        self._draft: tuple[tuple[str, bool, str], SplitDraft] | None = None
         _ = self.before  # refuses what cannot be split at all
 
     @property
@@ -92,8 +94,16 @@ class Questions:
     @cached_property
     def before(self) -> Report:
         """Of the split by texts and unlabelled clips alone, in doubt or not."""
-        request = replace(self._request, accept_doubt=True)
-        return self._bundle.split_class(self.label, request, taxonomy=self._taxonomy).report
+        return self._finish(replace(self._request, accept_doubt=True)).report
+
+    def _finish(self, request: SplitRequest) -> Edit:
+        """Split the live head; its texts are read once, and not again for each answer."""
+        bundle = self._bundle
+        state = (bundle.live, bundle.statistics is None, bundle.text_encoder.digest)
+        if self._draft is None or self._draft[0] != state:
+            drafted = bundle.draft_split(self.label, self._request, taxonomy=self._taxonomy)
+            self._draft = state, drafted
+        return bundle.finish_split(self._draft[1], request)
 
     def load(self) -> None:
         """Take the answers of the file; errors as in `load_answers`."""
@@ -163,7 +173,7 @@ class Questions:
             answers=place_answers(self.answers, self.clips.places, self.file),
             accept_doubt=accept_doubt or self._request.accept_doubt,
         )
-        return self._bundle.split_class(self.label, request, taxonomy=self._taxonomy)
+        return self._finish(request)
 
     def preview(self) -> Report:
         """The report of `split`, in doubt or not."""

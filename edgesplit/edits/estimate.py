@@ -21,6 +21,7 @@ data that it was not fitted on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,13 +32,13 @@ from edgesplit.edits.problem import SplitProblem
 from edgesplit.edits.rules.alignment import leave_groups_out
 from edgesplit.edits.rules.base import members_of, settled
 from edgesplit.edits.transfer import ZeroShot
-from edgesplit.heads.statistics import Statistics
 
 __all__ = [
     "Estimate",
     "accuracy_of_gain",
     "accuracy_of_separation",
     "estimate_accuracy",
+    "find_gains",
     "separation_of",
 ]
 
@@ -76,18 +77,22 @@ class Estimate:
     more it counts: -1 to 1."""
 
 
-def estimate_accuracy(problem: SplitProblem, zero_shot: ZeroShot) -> Estimate | None:
-    """What to expect of a zero-shot split; None when that cannot be known.
+def estimate_accuracy(
+    problem: SplitProblem, zero_shot: ZeroShot, gains: Mapping[int, float]
+) -> Estimate | None:
+    """Estimate the accuracy of a zero-shot split; None when that is not possible.
 
     There may be too few clips, or nothing in the head that varies as the subcategories do.
+
+    Args:
+        problem: the split.
+        zero_shot: its rows.
+        gains: of `find_gains`.
     """
     clips, statistics, rows = problem.clips, problem.statistics, zero_shot.rows
     if statistics is None or clips.mean is None or len(clips.features) < MIN_SEEN:
         return None
-    if not zero_shot.match.trust:
-        return None
-    gains = _gains(problem, zero_shot, statistics)
-    if not gains:
+    if not zero_shot.match.trust or not gains:
         return None
     alike = np.array([problem.group_names[group] @ problem.class_name for group in gains])
     weights = np.exp((alike - alike.max()) / SHARPNESS)
@@ -127,8 +132,16 @@ def accuracy_of_gain(gain: float, n: int) -> float:
     return 1 / n + (1 - 1 / n) * min(max(gain, LOWEST), HIGHEST)
 
 
-def _gains(problem: SplitProblem, zero_shot: ZeroShot, statistics: Statistics) -> dict[int, float]:
-    """By group: how much better than guessing it is split by what the other groups know."""
+def find_gains(problem: SplitProblem, zero_shot: ZeroShot) -> dict[int, float]:
+    """Split each known group by what the other groups know; no labelled clip is looked at.
+
+    Returns:
+        By group: how much better than guessing that is, as `Estimate.gain`. Empty where nothing can
+        be expected of the split anyway.
+    """
+    statistics = problem.statistics
+    if statistics is None or problem.class_clips.mean is None or not zero_shot.match.trust:
+        return {}
     rows = leave_groups_out(zero_shot.problem)  # has the inverse already that the rule needed
     gains = {}
     for group, members in enumerate(members_of(problem.transfer.known.siblings)):

@@ -152,12 +152,10 @@ def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) ->
 
 def _whitening(problem: SplitProblem) -> Whitening | None:
     """Around the class's mean; around that of the labelled clips where it is not known."""
-    mean, statistics = problem.clips.mean, problem.statistics
     seen = [part for part in problem.labelled if len(part)]
-    if mean is None and not seen:
-        return None
-    if mean is None:
-        mean = np.mean([part.mean(axis=0) for part in seen], axis=0)
+    if problem.whitening is not None or not seen:
+        return problem.whitening
+    mean, statistics = np.mean([part.mean(axis=0) for part in seen], axis=0), problem.statistics
     if statistics is None:
         return Whitening(mean, covariance_of(seen))
     return Whitening(mean, statistics.covariance.astype(np.float64))

@@ -29,12 +29,20 @@ from edgesplit.edits.naming import (
 from edgesplit.edits.request import SplitRequest
 from edgesplit.edits.rules.base import LabelRows, TransferProblem, members_of
 from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
+from edgesplit.edits.whitening import Whitening
 from edgesplit.errors import EditError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import DIGEST_DIGITS, LabelTree
 from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics, spread
 
-__all__ = ["Answer", "ClassClips", "SplitProblem", "find_given", "pose_problem"]
+__all__ = [
+    "Answer",
+    "ClassClips",
+    "SplitProblem",
+    "find_given",
+    "pose_problem",
+    "take_labelled",
+]
 
 MAX_CLIPS = 512
 """Unlabelled clips of the class that rows are fitted to: more cost time and tell little."""
@@ -94,12 +102,17 @@ class SplitProblem:
     """`(groups, text dim)`: embeddings of the groups' names."""
     class_name: Float64
     """`(text dim,)`: embedding of the class's label."""
+    class_clips: ClassClips
+    """All that were given of the class."""
     clips: ClassClips
+    """Those of them that are not labelled."""
     labelled: tuple[Float64, ...]
     """Features `(clips, dim)` of each subcategory's labelled clips, answers included."""
     answers: tuple[Answer, ...]
     """What a person said of clips, in the order of the clips."""
     statistics: Statistics | None
+    whitening: Whitening | None
+    """Around the class's mean; None where that is not known."""
 
     @property
     def modifiers(self) -> tuple[str, ...]:
@@ -147,7 +160,7 @@ def pose_problem(
     tree = head.tree
     column, subcategories = find_split(tree, name, request.into)
     grown = grow(tree, column, subcategories, request.composition)
-    given, asked = read_answers(request, subcategories, head.dim)
+    given, _ = read_answers(request, subcategories, head.dim)
     if statistics is None and len(given):
         statistics = Statistics.from_features(head, given)
     clips = _clips_of(head, column, statistics)
@@ -156,9 +169,6 @@ def pose_problem(
         if len(mine) >= MIN_CLASS_CLIPS:
             some = mine[spread(len(mine), MAX_CLIPS)]
             clips = ClassClips(some, mine.mean(axis=0), len(mine))
-    answers = tuple(Answer(clip, owner, given[clip]) for clip, owner in asked)
-    shots = place_shots(request.shots or {}, subcategories, head.dim)
-    labelled = _add_answers(shots, answers, subcategories)
     groups = known_groups(tree, target=column, taxonomy=taxonomy, like=request.like)
     members = [member for group in groups for member in group.members]
     columns = np.array([member.column for member in members], np.int64)
@@ -170,7 +180,7 @@ def pose_problem(
     rows = head.weight.astype(np.float64)
     means, n_clips = _means(columns, owner, statistics)
     place = {label_column: i for i, label_column in enumerate(exported)}
-    return SplitProblem(
+    problem = SplitProblem(
         head=head,
         column=column,
         request=request,
@@ -194,10 +204,33 @@ def pose_problem(
         known_columns=columns,
         group_names=names[:-1],
         class_name=names[-1],
-        clips=_without(clips, answers, labelled),
+        class_clips=clips,
+        clips=clips,
+        labelled=(),
+        answers=(),
+        statistics=statistics,
+        whitening=_whiten(clips, statistics),
+    )
+    return take_labelled(problem, request)
+
+
+def take_labelled(problem: SplitProblem, request: SplitRequest) -> SplitProblem:
+    """Return the problem with the labelled clips of `request`, instead of those that it has.
+
+    The texts are not read again: `request` differs from the problem's in shots and answers at most,
+    and in whether it accepts a doubt. Errors as in `edgesplit.edits.split.split_class`.
+    """
+    subcategories, dim = problem.subcategories, problem.head.dim
+    given, asked = read_answers(request, subcategories, dim)
+    answers = tuple(Answer(clip, owner, given[clip]) for clip, owner in asked)
+    shots = place_shots(request.shots or {}, subcategories, dim)
+    labelled = _add_answers(shots, answers, subcategories)
+    return replace(
+        problem,
+        request=request,
+        clips=_without(problem.class_clips, answers, labelled),
         labelled=tuple(labelled),
         answers=answers,
-        statistics=statistics,
     )
 
 
@@ -225,6 +258,12 @@ def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassCl
     count = int(statistics.counts[root])
     mean = statistics.means[root].astype(np.float64) if count >= MIN_CLASS_CLIPS else None
     return ClassClips(clips, mean, count)
+
+
+def _whiten(clips: ClassClips, statistics: Statistics | None) -> Whitening | None:
+    if statistics is None or clips.mean is None:
+        return None
+    return Whitening(clips.mean, statistics.covariance.astype(np.float64))
 
 
 def _add_answers(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy as np
 from edgesplit._threads import single_threaded_blas
 from edgesplit.edits.checks import decide
 from edgesplit.edits.edit import Edit
-from edgesplit.edits.estimate import estimate_accuracy
+from edgesplit.edits.estimate import estimate_accuracy, find_gains
 from edgesplit.edits.fitting import FittedRows, fit_rows
 from edgesplit.edits.groups import Taxonomy
-from edgesplit.edits.problem import SplitProblem, pose_problem
+from edgesplit.edits.problem import SplitProblem, pose_problem, take_labelled
 from edgesplit.edits.report import report_split
 from edgesplit.edits.request import SplitChoices, SplitRequest
 from edgesplit.edits.text_encoder import TextEncoder
@@ -25,7 +26,7 @@ from edgesplit.heads.statistics import Statistics
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["split_class"]
+__all__ = ["SplitDraft", "draft_split", "split_class"]
 
 
 @single_threaded_blas
@@ -67,18 +68,61 @@ def split_class(
         request = SplitRequest(**choices)
     elif choices or not isinstance(request, SplitRequest):
         raise TypeError('give a SplitRequest, or its fields by name: into=["left", "right"]')
+    draft = draft_split(
+        head, name, request, statistics=statistics, taxonomy=taxonomy, encoder=encoder
+    )
+    return draft.finish()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitDraft:
+    """A split as far as texts and unlabelled clips make it: each answer then costs little."""
+
+    problem: SplitProblem
+    zero_shot: ZeroShot
+    gains: Mapping[int, float]
+    """Of `edgesplit.edits.estimate.find_gains`."""
+
+    @single_threaded_blas
+    def finish(self, request: SplitRequest | None = None) -> Edit:
+        """Finish the split, with the same bytes as `split_class`; its errors, too.
+
+        Args:
+            request: other labelled clips, as in `edgesplit.edits.problem.take_labelled`; those of
+                the draft by default.
+        """
+        problem, zero_shot = self.problem, self.zero_shot
+        if request is not None:
+            problem = take_labelled(problem, request)
+        estimate = estimate_accuracy(problem, zero_shot, self.gains)
+        decision = decide(problem, zero_shot, estimate)
+        fitted = fit_rows(problem, zero_shot, estimate)
+        edited = _grow(problem, zero_shot, fitted)
+        report = report_split(problem, zero_shot, estimate, decision, fitted, edited)
+        into = ", ".join(repr(modifier) for _, modifier in problem.subcategories)
+        action = f"split {report.label!r} into {into} ({problem.request.composition})"
+        return Edit(problem.head, edited, report, action)
+
+
+@single_threaded_blas
+def draft_split(
+    head: Head,
+    name: str,
+    request: SplitRequest,
+    *,
+    statistics: Statistics | None = None,
+    taxonomy: Taxonomy | None = None,
+    encoder: TextEncoder | None = None,
+) -> SplitDraft:
+    """Make the part of a split that does not depend on labelled clips.
+
+    Arguments and errors are those of `split_class`.
+    """
     problem = pose_problem(
         head, name, request, statistics=statistics, taxonomy=taxonomy, encoder=encoder
     )
     zero_shot = transfer_rows(problem)
-    estimate = estimate_accuracy(problem, zero_shot)
-    decision = decide(problem, zero_shot, estimate)
-    fitted = fit_rows(problem, zero_shot, estimate)
-    edited = _grow(problem, zero_shot, fitted)
-    report = report_split(problem, zero_shot, estimate, decision, fitted, edited)
-    into = ", ".join(repr(modifier) for _, modifier in problem.subcategories)
-    action = f"split {report.label!r} into {into} ({request.composition})"
-    return Edit(head, edited, report, action)
+    return SplitDraft(problem, zero_shot, find_gains(problem, zero_shot))
 
 
 def _grow(problem: SplitProblem, zero_shot: ZeroShot, fitted: FittedRows) -> Head:

@@ -1,6 +1,8 @@
 """Questions about clips, from Python: choose, note what was said, split."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ from edgesplit.bundle.questions import Questions
 from edgesplit.edits.answers_file import CANNOT_TELL, NEITHER
 from edgesplit.edits.asking import MOST_ANSWERS
 from edgesplit.edits.request import SplitRequest
+from edgesplit.edits.split import SplitDraft
 from edgesplit.errors import EditError, LabelError
 
 
@@ -76,3 +79,30 @@ def test_a_split_that_cannot_be_made_is_refused_at_once(
     with pytest.raises(EditError, match="at least two"):
         Questions(bundle, "pushing", SplitRequest(["left"]), clips, file)
     assert not file.exists()
+
+
+def test_the_texts_are_read_once_for_all_answers(
+    questions: Questions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = questions._bundle
+    calls: list[str] = []
+    draft = Bundle.draft_split
+
+    def counted(bundle: Bundle, name: str, request: SplitRequest, **taxonomy: Any) -> SplitDraft:
+        calls.append(name)
+        return draft(bundle, name, request, **taxonomy)
+
+    monkeypatch.setattr(Bundle, "draft_split", counted)
+    questions.add(questions.choose())
+    for name, said in zip(questions.pending, questions.modifiers, strict=True):
+        questions.answer(name, said)
+        features, answers = questions.clips.matrix, {questions.clips.places[name]: said}
+        request = SplitRequest(["left", "right"], features=features, answers=answers)
+        again = bundle.split_class(questions.label, replace(request, accept_doubt=True))
+        questions.answers = {name: said}
+        assert questions.split().head.to_bytes() == again.head.to_bytes()
+    assert not calls
+    # Somebody else published meanwhile: the live head is split, as it is now.
+    bundle.publish(bundle.rename_class("pushing", "shoving something"))
+    with pytest.raises(LabelError, match="pushing"):
+        questions.split()
