@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import struct
 import subprocess
 import sys
@@ -29,6 +30,9 @@ from tests.web import serving
 
 PREPROCESSING = Preprocessing(2, 16, 16)
 COLOURS = Path(__file__).parents[1] / "data" / "field" / "colour"
+LEVELS = 3 if platform.machine() == "aarch64" else 2
+"""FFmpeg converts colours in other steps on ARM (NEON), and rounds otherwise than where the reference
+pictures were made, on x86."""
 NAMES = ("untagged", "bt601-limited", "bt601-full", "bt709-limited", "bt709-full")
 
 
@@ -48,7 +52,7 @@ def test_colours_are_ffmpegs_whatever_was_read_before(
     picture_of(before, interpolation, 32)
     wanted = np.fromfile(COLOURS / f"{name}.rgb", np.uint8).reshape(32, 32, 3)
     found = picture_of(name, interpolation, 32)
-    assert np.abs(found.astype(int) - wanted).max() <= 2
+    assert np.abs(found.astype(int) - wanted).max() <= LEVELS
 
 
 def test_scaled_pictures_depend_on_nothing_but_the_file() -> None:
