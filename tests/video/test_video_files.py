@@ -31,8 +31,8 @@ from tests.web import serving
 PREPROCESSING = Preprocessing(2, 16, 16)
 COLOURS = Path(__file__).parents[1] / "data" / "field" / "colour"
 LEVELS = 3 if platform.machine() == "aarch64" else 2
-"""FFmpeg converts colours in other steps on ARM (NEON), and rounds otherwise than where the reference
-pictures were made, on x86."""
+"""FFmpeg converts colours in other steps on ARM (NEON), and rounds otherwise than on x86, where the
+reference pictures were made."""
 NAMES = ("untagged", "bt601-limited", "bt601-full", "bt709-limited", "bt709-full")
 
 
