@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.limits import ARRAYS_BYTES
+
 __all__ = ["check_digest", "is_digest", "load_arrays", "load_json", "nan_to_null", "save_arrays"]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -53,13 +55,17 @@ def load_arrays(data: bytes, *names: str) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays `names` of an npz file, or the one array of an npy file under the name "".
 
     Raises:
-        ValueError: the bytes are neither, a name is missing, or an array is damaged.
+        ValueError: the bytes are neither, a name is missing, an array is damaged, or the arrays
+            take more than `ARRAYS_BYTES`.
     """
     try:
         loaded = np.load(io.BytesIO(data), allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
+            unpacked = sum(member.file_size for member in loaded.zip.infolist())
+            if unpacked > ARRAYS_BYTES:
+                raise ValueError(f"its arrays take {unpacked:,} bytes, over {ARRAYS_BYTES:,}")
             return {name: loaded[name] for name in names}
     except Exception as error:  # numpy and zipfile raise many kinds on a damaged file
         raise ValueError(str(error)) from error

@@ -24,6 +24,7 @@ from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.edits.report import Report
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.heads.metrics import Score, score_split
+from edgesplit.limits import TEXT_FILE_BYTES
 from edgesplit.runtime import Prediction, Runtime
 from edgesplit.storage.files import Store, map_os_errors, read_bytes
 from edgesplit.video.clips import read_clip
@@ -168,7 +169,7 @@ def run_demo(
         EdgesplitError: the edit failed or did not go live.
     """
     bundle = open_bundle(folder / BUNDLE)
-    truth = json.loads(read_bytes(folder / "clips" / "truth.json"))
+    truth = json.loads(read_bytes(folder / "clips" / "truth.json", TEXT_FILE_BYTES))
     clips = {name: read_clip(folder / "clips" / name, bundle.preprocessing) for name in truth}
     swaps: list[float] = []
     with Runtime(bundle, on_swap=lambda serving: swaps.append(serving.build_ms)) as runtime:

@@ -23,6 +23,7 @@ from rich.progress import track
 from edgesplit._types import Float32
 from edgesplit.backbone.features import Extract, Features
 from edgesplit.errors import ClipError
+from edgesplit.limits import FEATURE_BYTES
 from edgesplit.storage.files import Store, map_os_errors, read_bytes
 from edgesplit.storage.user_cache import make_cache
 from edgesplit.video.clips import VIDEO_SUFFIXES
@@ -125,7 +126,7 @@ def _saved(folder: Path, features: Mapping[str, Float32]) -> Mapping[str, Float3
 def _load(folder: Path, dim: int) -> dict[str, Float32]:
     known: dict[str, Float32] = {}
     for path in sorted(folder.glob("*.npz")):
-        data = read_bytes(path)
+        data = read_bytes(path, FEATURE_BYTES)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 names, features = arrays["names"].tolist(), arrays["features"]

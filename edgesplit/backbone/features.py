@@ -19,8 +19,9 @@ import numpy as np
 
 from edgesplit._data import check_digest, load_arrays, save_arrays
 from edgesplit._types import Float32
-from edgesplit.errors import CacheError, ClipError
-from edgesplit.storage.files import Store
+from edgesplit.errors import BundleError, CacheError, ClipError
+from edgesplit.limits import FEATURE_BYTES
+from edgesplit.storage.files import Store, read_regular
 from edgesplit.storage.user_cache import find_cached, make_cache, warn_of_cache
 
 __all__ = ["Extract", "FeatureCache", "Features", "extract_all"]
@@ -128,8 +129,8 @@ def _name_of(video: Path) -> str | None:
 
 def _read(path: Path, dim: int) -> Float32 | None:
     try:
-        feature = load_arrays(path.read_bytes(), "feature")["feature"]
-    except (OSError, ValueError, KeyError):
+        feature = load_arrays(read_regular(path, FEATURE_BYTES), "feature")["feature"]
+    except (BundleError, ValueError, KeyError):
         return None
     sound = feature.shape == (dim,) and feature.dtype == np.float32
     return feature if sound and np.isfinite(feature).all() else None

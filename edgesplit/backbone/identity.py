@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import BackendError, BundleError, ExportError
+from edgesplit.limits import BACKBONE_BYTES, GRAPH_BYTES
 from edgesplit.storage.files import read_regular
 from edgesplit.video.preprocessing import Preprocessing
 
@@ -128,7 +129,7 @@ def inline(backbone: Backbone) -> bytes:
 
 
 def check_self_contained(model: Backbone) -> None:
-    """Raise if a model has a weight outside its bytes, except a large backbone's in its file.
+    """Raise if a model has a weight outside its bytes or a loop; a large backbone has a file.
 
     ONNX Runtime, TensorRT and onnx read such a weight from a file, looked up from the current
     folder, and some versions of ONNX Runtime from any file or an address in memory. None of that
@@ -142,8 +143,8 @@ def check_self_contained(model: Backbone) -> None:
         model: the ONNX file's bytes, or those of a large backbone's two files.
 
     Raises:
-        BackendError: there is such a weight, named with its place; or an operator that ONNX
-            Runtime's GPU providers take for a compiled model, in its bytes or in a file.
+        BackendError: there is such a weight, named with its place; a Loop; or an operator that
+            ONNX Runtime's GPU providers take for a compiled model, in its bytes or in a file.
         BundleError: a large backbone's graph names a place that its weights do not have.
     """
     if b"EPContext" in (model.graph if isinstance(model, LargeBackbone) else model):
@@ -151,10 +152,34 @@ def check_self_contained(model: Backbone) -> None:
             "The model has an EPContext operator, which runs compiled code, often from another "
             "file. Use the model that it was compiled from."
         )
+    graph = model.graph if isinstance(model, LargeBackbone) else model
+    if b"Loop" in graph:
+        _check_loops(_parse(graph))
     if isinstance(model, LargeBackbone):
         model.tensors()
     elif b"location" in model:
         _check_tensors(_parse(model))
+
+
+@_names_are_text()
+def _check_loops(model: onnx.ModelProto) -> None:
+    """Raise BackendError if an operator is a Loop: nobody can know when it ends."""
+    for node in _messages(model, "NodeProto"):
+        if node.op_type == "Loop":
+            raise BackendError(
+                "The model has a Loop operator, which may never end. Do not use it unless you know "
+                "who made it. Export it again without loops."
+            )
+
+
+def _messages(message: Any, kind: str) -> Iterator[Any]:
+    """Yield every message of a kind in a message, at any depth."""
+    if type(message).__name__ == kind:
+        yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in (value,) if hasattr(value, "ListFields") else value:
+                yield from _messages(inner, kind)
 
 
 def _parse(model: bytes) -> onnx.ModelProto:
@@ -231,11 +256,11 @@ def read_backbone(folder: Path, space: str, preprocessing: Preprocessing) -> Bac
     Raises:
         BundleError: a file is missing, or is not the one that the bundle was made with.
     """
-    graph = read_regular(folder / GRAPH, follow_link=True)
+    graph = read_regular(folder / GRAPH, GRAPH_BYTES, follow_link=True)
     beside = folder / WEIGHTS
     backbone: Backbone = graph
     if beside.exists():
-        backbone = LargeBackbone(graph, read_regular(beside, follow_link=True))
+        backbone = LargeBackbone(graph, read_regular(beside, BACKBONE_BYTES, follow_link=True))
     if feature_space(backbone, preprocessing) != space:
         lost = not beside.exists() and _needs_weights_file(graph)
         what = f"{beside} is missing, and {folder / GRAPH}" if lost else str(folder / GRAPH)

@@ -43,6 +43,7 @@ from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
+from edgesplit.limits import BUNDLE_JSON_BYTES, LABEL_TEXTS_BYTES, STATISTICS_BYTES
 from edgesplit.storage.files import Store, lock, map_os_errors, read_regular
 from edgesplit.video.preprocessing import Preprocessing
 
@@ -96,7 +97,7 @@ def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
         what = "does not exist" if not folder.exists() else "is not a bundle (no bundle.json in it)"
         raise BundleError(f"{folder} {what}. `edgesplit export` makes a bundle.")
     try:
-        content = load_json(read_regular(file, follow_link=True))
+        content = load_json(read_regular(file, BUNDLE_JSON_BYTES, follow_link=True))
         version = content["format"]
         if version != FORMAT_VERSION:
             raise BundleError(
@@ -186,9 +187,10 @@ class Bundle:
     @cached_property
     def _statistics(self) -> Statistics:
         path = self.path / STATISTICS_FILE
-        statistics = Statistics.from_bytes(read_regular(path, follow_link=True))
-        own, shape = statistics.feature_space, statistics.sample.shape[1:]
-        if own != self.feature_space or shape != (self.dim,):
+        statistics = Statistics.from_bytes(read_regular(path, STATISTICS_BYTES, follow_link=True))
+        own, shape = statistics.feature_space, statistics.means.shape
+        n_classes = len(self.head().tree.roots)  # no edit changes it
+        if own != self.feature_space or shape != (n_classes, self.dim):
             raise FeatureSpaceError(f"{path} belongs to another bundle. Restore it from a copy.")
         return statistics
 
@@ -210,7 +212,7 @@ class Bundle:
         encoder, path = packaged_encoder(), self.path / LABEL_TEXTS_FILE
         if not path.exists():  # older bundles have none
             return encoder
-        known = read_label_texts(read_regular(path, follow_link=True), encoder)
+        known = read_label_texts(read_regular(path, LABEL_TEXTS_BYTES, follow_link=True), encoder)
         return encoder.knowing(known)
 
     @cached_property

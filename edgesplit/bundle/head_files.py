@@ -10,6 +10,7 @@ from edgesplit._data import is_digest
 from edgesplit.bundle.history import read_history
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head, head_digest
+from edgesplit.limits import HEAD_BYTES, HEAD_POINTER_BYTES
 from edgesplit.storage.files import is_regular, read_regular
 
 __all__ = [
@@ -62,7 +63,7 @@ def read_live(folder: Path) -> str:
         BundleError: HEAD is missing, cannot be read, is a link or holds no digest.
     """
     path = folder / "HEAD"
-    text = read_regular(path).decode(errors="replace").strip()
+    text = read_regular(path, HEAD_POINTER_BYTES).decode(errors="replace").strip()
     if not is_digest(text):
         raise BundleError(
             f"{path} does not hold a digest. `edgesplit log` lists the heads; "
@@ -80,7 +81,7 @@ def find_live(folder: Path) -> str | None:
     path = folder / "HEAD"
     if not is_regular(path):
         return None
-    text = read_regular(path).decode(errors="replace").strip()
+    text = read_regular(path, HEAD_POINTER_BYTES).decode(errors="replace").strip()
     return text if is_digest(text) else None
 
 
@@ -118,7 +119,7 @@ class HeadFiles:
     def read(self, digest: str) -> Head:
         """Return the head of a whole digest, verified."""
         path = head_file(self.folder, digest)
-        data = read_regular(path)
+        data = read_regular(path, HEAD_BYTES)
         if head_digest(data) != digest:
             raise BundleError(
                 f"{path} is damaged: its content has another digest than its name. Restore it "

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edgesplit._data import is_digest, load_json
 from edgesplit.errors import BundleError
+from edgesplit.limits import LOG_BYTES
 from edgesplit.storage.files import Store, read_regular
 
 __all__ = ["LOG", "Version", "append_version", "live_at", "new_version", "read_history"]
@@ -81,7 +82,7 @@ def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
     Raises:
         BundleError: the log cannot be read or holds no entry.
     """
-    entries = _entries(read_regular(folder / LOG))
+    entries = _entries(read_regular(folder / LOG, LOG_BYTES))
     if not entries:
         raise BundleError(f"{folder / LOG} holds no entry. Restore it from a copy.")
     if live is None:

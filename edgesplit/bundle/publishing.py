@@ -25,6 +25,7 @@ from edgesplit.edits.edit import Edit
 from edgesplit.errors import BundleError, ConflictError, EditError
 from edgesplit.heads.diff import diff_heads
 from edgesplit.heads.head import Head, head_digest
+from edgesplit.limits import HEAD_BYTES
 from edgesplit.storage.files import Store, is_regular, lock, map_os_errors, read_regular
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str)
     _sync_live(store, folder)
     path = head_file(folder, head.digest)
     # A file of that name is hashed: a power cut can leave it empty.
-    if is_regular(path) and head_digest(read_regular(path)) == head.digest:
+    if is_regular(path) and head_digest(read_regular(path, HEAD_BYTES)) == head.digest:
         store.sync_file(path)  # whoever put it there may not have made it durable
     else:
         store.replace_file(path, head.to_bytes())

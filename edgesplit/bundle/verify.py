@@ -11,6 +11,7 @@ from edgesplit.bundle.history import read_history
 from edgesplit.bundle.label_texts import LABEL_TEXTS_FILE, check_label_texts, read_label_texts
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import BundleError, EdgesplitError
+from edgesplit.limits import LABEL_TEXTS_BYTES
 from edgesplit.storage.files import read_regular
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ def verify(bundle: Bundle) -> list[str]:
 def _check_label_texts(bundle: Bundle) -> None:
     path, encoder = bundle.path / LABEL_TEXTS_FILE, packaged_encoder()
     if path.exists():
-        check_label_texts(read_label_texts(read_regular(path, follow_link=True), encoder), encoder)
+        check_label_texts(
+            read_label_texts(read_regular(path, LABEL_TEXTS_BYTES, follow_link=True), encoder),
+            encoder,
+        )
 
 
 def _check_history(bundle: Bundle) -> None:

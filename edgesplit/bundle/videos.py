@@ -20,7 +20,8 @@ from edgesplit._types import Float32
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.features import Extract, FeatureCache, Features, extract_all
 from edgesplit.errors import ClipError
-from edgesplit.storage.files import read_bytes
+from edgesplit.limits import ARRAYS_BYTES
+from edgesplit.storage.files import read_regular
 from edgesplit.video.clips import VIDEO_SUFFIXES, find_videos, read_clip
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _load(file: Path, feature_space: str) -> tuple[list[str] | None, Float32]:
     """Names, where the file has any, and features."""
     if file.suffix.lower() in VIDEO_SUFFIXES:
         raise ClipError(f"{file} is a single video. {_FORM}")
-    data = read_bytes(file, ClipError)
+    data = read_regular(file, ARRAYS_BYTES, follow_link=True, error_class=ClipError)
     try:
         arrays = load_arrays(data, "feature_space", "features")
         if "" in arrays:

@@ -52,10 +52,11 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
         edgesplit publish head.onnx
     """
     from edgesplit.heads.head import Head
+    from edgesplit.limits import HEAD_BYTES
     from edgesplit.storage.files import read_bytes
 
     bundle = open_bundle(bundle_path)
-    head = Head.from_bytes(read_bytes(file, HeadError))
+    head = Head.from_bytes(read_bytes(file, HEAD_BYTES, HeadError))
     _show_version(bundle.publish(head, action=f"publish {file.name}"), as_json)
 
 

@@ -218,12 +218,13 @@ def _exit(code: int) -> NoReturn:
 def _find_head(named: str) -> str | Head:
     """The head of --shadow: read from a file, or the digest of one in the bundle."""
     from edgesplit.heads.head import Head
+    from edgesplit.limits import HEAD_BYTES
     from edgesplit.storage.files import read_bytes
 
     file = Path(named)
     # A digest has no suffix and no folder: what has one is a file, though it may be missing.
     is_file = file.suffix or len(file.parts) > 1 or file.is_file()
-    return Head.from_bytes(read_bytes(file, HeadError)) if is_file else named
+    return Head.from_bytes(read_bytes(file, HEAD_BYTES, HeadError)) if is_file else named
 
 
 def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:

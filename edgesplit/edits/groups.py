@@ -30,6 +30,7 @@ from edgesplit.edits.vocabulary import meaning
 from edgesplit.errors import EditError
 from edgesplit.heads.label_text import words
 from edgesplit.heads.labels import LabelTree
+from edgesplit.limits import TEXT_FILE_BYTES
 from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
 
@@ -205,7 +206,7 @@ def load_taxonomy(path: str | Path) -> Taxonomy:
         EditError: the file cannot be read, is not UTF-8, or does not hold a taxonomy.
     """
     form = 'Write {"coarse category": {"fine label": "modifier", …}, …}.'
-    text = decode_text(read_bytes(Path(path), EditError), Path(path), EditError)
+    text = decode_text(read_bytes(Path(path), TEXT_FILE_BYTES, EditError), Path(path), EditError)
     try:
         content = load_json(text)
     except ValueError as error:

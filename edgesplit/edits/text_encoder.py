@@ -23,6 +23,8 @@ from edgesplit._data import check_digest, load_json
 from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import BundleError, CacheError, LabelError
+from edgesplit.limits import BUNDLE_JSON_BYTES, TEXT_ENCODER_BYTES
+from edgesplit.storage.files import read_regular
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache, warn_of_cache
 
 if TYPE_CHECKING:
@@ -122,10 +124,10 @@ class TextEncoder:
         """
         path = folder / MANIFEST_FILE
         try:
-            manifest = load_json(path.read_text(encoding="utf-8"))
+            manifest = load_json(_read_file(path, BUNDLE_JSON_BYTES))
             digest, dim, limit = (manifest[key] for key in ("digest", "dim", "max_tokens"))
             return cls(folder, digest=check_digest(digest), dim=int(dim), max_tokens=int(limit))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             message = f"{path} does not describe a text encoder ({error!r}). "
             raise BundleError(message + _REMEDY) from error
 
@@ -252,18 +254,21 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 def _read_files(folder: Path, digest: str) -> tuple[bytes, bytes]:
     """The bytes of encoder and tokenizer, checked against the digest."""
-    try:
-        encoder = (folder / ENCODER_FILE).read_bytes()
-        tokenizer = (folder / TOKENIZER_FILE).read_bytes()
-    except OSError as error:
-        message = f"The text encoder in {folder} cannot be read ({error}). "
-        raise BundleError(message + _REMEDY) from error
+    encoder = _read_file(folder / ENCODER_FILE, TEXT_ENCODER_BYTES)
+    tokenizer = _read_file(folder / TOKENIZER_FILE, TEXT_ENCODER_BYTES)
     if (found := encoder_digest(encoder, tokenizer)) != digest:
         raise BundleError(
             f"The text encoder in {folder} has digest {found[:12]}, its {MANIFEST_FILE} "
             f"says {digest[:12]}: a file is damaged. {_REMEDY}"
         )
     return encoder, tokenizer
+
+
+def _read_file(path: Path, limit: int) -> bytes:
+    try:
+        return read_regular(path, limit, follow_link=True)
+    except BundleError as error:
+        raise BundleError(f"The text encoder cannot be read: {error} {_REMEDY}") from error
 
 
 def is_embedding(vector: Float32) -> bool:

@@ -19,6 +19,7 @@ from typing import Literal, get_args
 
 from edgesplit.errors import EditError, HeadError, LabelError
 from edgesplit.heads.label_text import check_label, words
+from edgesplit.limits import TREE_DEPTH
 
 __all__ = [
     "COMPOSITIONS",
@@ -145,6 +146,10 @@ class LabelTree:
                 )
             seen[node.label] = column
             self._check_place(column, node)
+        if max(self.depths, default=0) > TREE_DEPTH:
+            raise HeadError(
+                f"Splits lie {max(self.depths)} below each other, and at most {TREE_DEPTH} may."
+            )
         if len(self.roots) < 2:
             raise HeadError(
                 f"A head needs at least 2 root classes, this one has {len(self.roots)}."

@@ -117,7 +117,7 @@ class Statistics:
         """
         try:
             arrays = load_arrays(data, *(field.name for field in fields(cls)))
-            return cls(
+            statistics = cls(
                 labels=tuple(map(str, arrays["labels"])),
                 means=arrays["means"].astype(np.float32),
                 counts=arrays["counts"].astype(np.int64),
@@ -126,8 +126,42 @@ class Statistics:
                 decided=arrays["decided"].astype(np.int64),
                 feature_space=str(arrays["feature_space"]),
             )
-        except (ValueError, TypeError, KeyError) as error:
-            raise BundleError("stats.npz is damaged. Restore it from a copy.") from error
+            statistics._check()
+            return statistics
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BundleError(f"stats.npz is damaged ({error}). Restore it from a copy.") from error
+
+    def _check(self) -> None:
+        """Raise ValueError unless the arrays fit each other, as those of `from_features` do."""
+        n_classes, dim, n_clips = len(self.labels), self.means.shape[-1], len(self.sample)
+        shapes = {
+            "means": (n_classes, dim),
+            "counts": (n_classes,),
+            "covariance": (dim, dim),
+            "sample": (n_clips, dim),
+            "decided": (n_clips,),
+        }
+        for name, wanted in shapes.items():
+            array = getattr(self, name)
+            if array.shape != wanted:
+                raise ValueError(f"{name} has shape {array.shape}, want {wanted}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} has a value that is not finite")
+        if not 0 < n_clips <= MAX_SAMPLE or self.counts.min() < 0:
+            raise ValueError(f"a sample of {n_clips} clips, counts from {self.counts.min()}")
+        if self.decided.min() < 0 or self.decided.max() >= n_classes:
+            raise ValueError("a clip was decided for a class that does not exist")
+        if n_clips != min(MAX_SAMPLE, self.counts.sum()):
+            raise ValueError(f"a sample of {n_clips} clips of {self.counts.sum()}")
+        if (np.bincount(self.decided, minlength=n_classes) > self.counts).any():
+            raise ValueError("the sample has more clips of a class than were counted")
+        covariance = self.covariance
+        if not np.allclose(
+            covariance, covariance.T, rtol=1e-3, atol=1e-6 * np.abs(covariance).max()
+        ):
+            raise ValueError("covariance is not symmetric")
+        if np.diagonal(covariance).min() < 0:
+            raise ValueError("covariance has a negative variance")
 
 
 def spread(n: int, n_wanted: int) -> Int64:

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from edgesplit.errors import BundleError, ConflictError, EdgesplitError
 
@@ -37,6 +38,7 @@ PART = ".part"
 """Suffix of a file that is being written; a crash can leave one behind."""
 
 LOCK_TIMEOUT_S = 10.0
+_READ_BYTES = 2**20
 
 Data = bytes | bytearray | memoryview
 
@@ -72,25 +74,53 @@ def map_os_errors(
         raise error_class(f"Cannot {what} {path}: {error.strerror or error}. {hint}") from error
 
 
-def read_bytes(path: Path, error_class: type[EdgesplitError] = BundleError) -> bytes:
-    """Return the bytes of a file; a failure is an error of `map_os_errors`."""
-    with map_os_errors("read", path, error_class):
-        return path.read_bytes()
+def read_bytes(path: Path, limit: int, error_class: type[EdgesplitError] = BundleError) -> bytes:
+    """Return the bytes of a file that the user named; a pipe will do. Errors as `read_regular`."""
+    with map_os_errors("read", path, error_class), open(path, "rb") as file:
+        return _read_at_most(file, limit, path, error_class)
 
 
-def read_regular(path: Path, *, follow_link: bool = False) -> bytes:
-    """Return the bytes of a regular file; a failure, a link or a pipe is a BundleError.
+def read_regular(
+    path: Path,
+    limit: int,
+    *,
+    follow_link: bool = False,
+    error_class: type[EdgesplitError] = BundleError,
+) -> bytes:
+    """Return the bytes of a regular file.
 
     Others may be able to write to the folder: a link could show them another file, and reading a
-    pipe may never end.
+    pipe or a device may never end.
 
     Args:
-        path: the file.
-        follow_link: a link to a regular file will do, for what never changes and is verified.
+        path: The file.
+        limit: Most bytes that it may have; see `edgesplit.limits`.
+        follow_link: Accept a link to a regular file, for what never changes and is verified.
+        error_class: The class to raise.
+
+    Raises:
+        EdgesplitError: The file cannot be read, is a link or a pipe, or is too large; of class
+            `error_class`.
     """
     opener = _open_linked if follow_link else _open_regular
-    with map_os_errors("read", path), open(path, "rb", opener=opener) as file:
-        return file.read()
+    with map_os_errors("read", path, error_class), open(path, "rb", opener=opener) as file:
+        return _read_at_most(file, limit, path, error_class)
+
+
+def _read_at_most(
+    file: BinaryIO, limit: int, path: Path, error_class: type[EdgesplitError]
+) -> bytes:
+    size = os.fstat(file.fileno()).st_size  # 0 for a pipe
+    parts, left = [], limit + 1 if size <= limit else 0
+    while left and (part := file.read(min(left, max(size + 1, _READ_BYTES)))):
+        parts.append(part)
+        left -= len(part)
+    if not left:  # it was too large, or grew meanwhile
+        raise error_class(
+            f"{path} has more than {limit:,} bytes, the most that is read: it is damaged, or "
+            "something else. Restore it from a copy, or check the path."
+        )
+    return b"".join(parts)
 
 
 def is_regular(path: Path) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from edgesplit.errors import BundleError
+from edgesplit.limits import CLIP_VALUES, FRAME_SIDE, FRAMES, STRIDE
 
 __all__ = [
     "INTERPOLATIONS",
@@ -60,6 +61,7 @@ class Preprocessing:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+        self._check_size()
         for name, choices in _CHOICES.items():
             got = getattr(self, name)
             if got not in choices:
@@ -73,6 +75,20 @@ class Preprocessing:
                 )
         object.__setattr__(self, "mean", _three("mean", self.mean, above=-math.inf))
         object.__setattr__(self, "std", _three("std", self.std, above=0.0))
+
+    def _check_size(self) -> None:
+        sides = {"height": self.height, "width": self.width, "frames": self.frames}
+        for name, value in sides.items():
+            most = FRAMES if name == "frames" else FRAME_SIDE
+            if value > most:
+                raise ValueError(f"{name} must be at most {most}, got {value}")
+        if isinstance(self.resize, int) and self.resize > FRAME_SIDE:
+            raise ValueError(f"resize must be at most {FRAME_SIDE}, got {self.resize}")
+        values = 3 * self.frames * self.height * self.width
+        if values > CLIP_VALUES:
+            raise ValueError(f"a clip must have at most {CLIP_VALUES:,} values, got {values:,}")
+        if self.stride > STRIDE:
+            raise ValueError(f"stride must be at most {STRIDE}, got {self.stride}")
 
     @property
     def as_trained(self) -> bool:

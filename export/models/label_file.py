@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgesplit._data import load_json
 from edgesplit.errors import LabelError
+from edgesplit.limits import TEXT_FILE_BYTES
 from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
 
@@ -34,7 +35,7 @@ def load_labels(path: Path) -> list[str]:
         BundleError: the file cannot be read.
         LabelError: it holds something else, its lines are numbered, or it is not UTF-8.
     """
-    text = decode_text(read_bytes(path, LabelError), path, LabelError)
+    text = decode_text(read_bytes(path, TEXT_FILE_BYTES, LabelError), path, LabelError)
     try:
         content = load_json(text)
     except ValueError:

@@ -1,10 +1,8 @@
 """The head file: what it looks like, and that nothing but a head is ever read as one."""
 
 import hashlib
-import inspect
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +15,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import HeadError
 from edgesplit.heads.head import Head, head_digest
-from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
+from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
+from edgesplit.limits import TREE_DEPTH
 from tests.onnx_files import metadata_of, set_metadata, tensor
 
 Metadata = dict[str, Any]
@@ -498,17 +497,22 @@ def wide(n_children: int) -> list[Metadata]:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "dim"),
-    [(wide(2000), 5000), (wide(9000), 1), (chain("gated", 900), 1), (chain("flat", 900), 1)],
+    ("nodes", "dim", "message"),
+    [
+        (wide(2000), 5000, "too small for its labels"),
+        (wide(9000), 1, "too small for its labels"),
+        (chain("gated", 900), 1, f"and at most {TREE_DEPTH} may"),
+        (chain("flat", 900), 1, f"and at most {TREE_DEPTH} may"),
+    ],
     ids=["rows", "roll-up of flat splits", "walk", "walk of flat splits"],
 )
 def test_a_small_file_whose_labels_ask_for_much_is_refused_before_it_is_rebuilt(
-    nodes: list[Metadata], dim: int
+    nodes: list[Metadata], dim: int, message: str
 ) -> None:
     head = Head.from_arrays(np.eye(2, dim), np.zeros(2), "ab")
     model = parse(head.to_bytes())
     set_metadata(model, metadata_of(model) | {"nodes": nodes})
-    with pytest.raises(HeadError, match="too small for its labels"):
+    with pytest.raises(HeadError, match=message):
         Head.from_bytes(serialize(model))
 
 
@@ -561,26 +565,16 @@ def test_flipped_bytes_never_raise_anything_but_a_head_error(split_head: Head) -
     assert read < 150
 
 
-@pytest.fixture
-def shallow_stack() -> Iterator[int]:
-    """How many calls may nest from here on; a tree of that depth must not need them."""
-    limit, room = sys.getrecursionlimit(), 200
-    sys.setrecursionlimit(len(inspect.stack(0)) + room)
-    yield room
-    sys.setrecursionlimit(limit)
-
-
 @pytest.mark.parametrize("composition", ["flat", "gated"])
-def test_a_tree_deeper_than_the_stack_is_read(composition: str, shallow_stack: int) -> None:
-    nodes = [Node("r"), Node("s", composition=composition)]  # type: ignore[arg-type]
-    depth = shallow_stack + 50
-    for step in range(depth):
-        inner = composition if step < depth - 1 else None
+def test_a_tree_is_read_up_to_the_limit_of_its_depth(composition: Composition) -> None:
+    nodes = [Node("r"), Node("s", composition=composition)]
+    for step in range(TREE_DEPTH):
+        inner = composition if step < TREE_DEPTH - 1 else None
         parent = 1 if step == 0 else len(nodes) - 2
-        nodes += [
-            Node(f"a{step}", parent=parent, composition=inner),  # type: ignore[arg-type]
-            Node(f"b{step}", parent=parent),
-        ]
+        nodes += [Node(f"a{step}", parent=parent, composition=inner), Node(f"b{step}", parent)]
     head = Head(LabelTree(tuple(nodes)), floats([[0]] * len(nodes)), floats([0] * len(nodes)))
     assert Head.from_bytes(head.to_bytes()).digest == head.digest
     assert head.evaluate([0.0]).class_index.tolist() == [0]
+    below = [Node("x", modifier="x"), Node("y", modifier="y")]
+    with pytest.raises(HeadError, match=f"{TREE_DEPTH + 1} below each other, and at most"):
+        head.tree.split(len(nodes) - 2, below, composition=composition)

@@ -185,14 +185,14 @@ def test_what_is_no_file_is_neither_read_nor_appended_to(
     with pytest.raises(OSError, match=r"regular file|directory"):
         Store().append_line(tmp_path / "log", "new")
     with pytest.raises(BundleError, match=r"not a regular file\. Remove it, or restore"):
-        store.read_regular(tmp_path / "log")
+        store.read_regular(tmp_path / "log", 2**10)
 
 
 def test_a_link_is_not_read_where_a_file_is_wanted(tmp_path: Path, victim: Path) -> None:
     (tmp_path / "HEAD").symlink_to(victim)
     assert not store.is_regular(tmp_path / "HEAD")
     with pytest.raises(BundleError, match=r"Cannot read .*HEAD: .*put the file itself in its"):
-        store.read_regular(tmp_path / "HEAD")
+        store.read_regular(tmp_path / "HEAD", 2**10)
 
 
 # Digests
@@ -241,7 +241,7 @@ def test_os_errors_say_what_to_do(tmp_path: Path, code: int, hint: str) -> None:
 
 def test_missing_file_is_a_bundle_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"Cannot read .*HEAD: No such file.*restore the file"):
-        store.read_bytes(tmp_path / "HEAD")
+        store.read_bytes(tmp_path / "HEAD", 2**10)
 
 
 # The lock
