@@ -1,8 +1,11 @@
 """Other forms of a backbone, made on this machine, checked, and kept in the user's cache.
 
     <noun>s/
-      <key>.json          what the file is, and how it was checked; written last
-      <key>.<extension>   the file
+      <key>.json                       what the file is, and how it was checked
+      <key>.<its digest>.<extension>   the file
+
+A new file is written first, then its description, then the old file is removed: a full disk or a
+crash loses no artifact.
 
 Writes are atomic: readers see the old entry or the new one, and ignore incomplete files.
 """
@@ -22,11 +25,12 @@ from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from filelock import FileLock
 
-from edgesplit._data import check_digest
+from edgesplit._data import check_digest, load_json
 from edgesplit.backbone.graph import RangeReport
-from edgesplit.errors import BackendError, CacheError
+from edgesplit.errors import BackendError, BundleError, CacheError
+from edgesplit.limits import GRAPH_BYTES, TEXT_FILE_BYTES
 from edgesplit.runtime.backends.agreement import Agreement
-from edgesplit.storage.files import PART, Store
+from edgesplit.storage.files import PART, Store, read_regular
 from edgesplit.storage.user_cache import REMEDY, cache_folder, cache_path, find_cached, make_cache
 
 __all__ = ["Artifact", "ArtifactCache", "Made", "describe_file", "make_key"]
@@ -125,14 +129,14 @@ class ArtifactCache(Generic[AnyArtifact]):
 
     def find(self, key: str) -> AnyArtifact | None:
         """Return the artifact of a key; None if this edgesplit cannot read or trust one."""
-        names = (f"{key}.json", f"{key}.{self.extension}")
-        description, file = (find_cached(self.name, name) for name in names)
-        if description is None or file is None:
+        description = find_cached(self.name, f"{key}.json")
+        if description is None:
             return None
         try:
-            artifact = self._parse(json.loads(description.read_bytes()))
-            whole = file.stat().st_size == artifact.size_bytes
-        except (OSError, KeyError, TypeError, ValueError, RecursionError):
+            artifact = self._parse(load_json(read_regular(description, TEXT_FILE_BYTES)))
+            file = find_cached(self.name, self._file(artifact).name)
+            whole = file is not None and file.stat().st_size == artifact.size_bytes
+        except (OSError, BundleError, AttributeError, KeyError, TypeError, ValueError):
             return None
         return artifact if whole and artifact.key == key else None
 
@@ -177,15 +181,17 @@ class ArtifactCache(Generic[AnyArtifact]):
         artifact = self.find(key)
         if artifact is None:
             raise self.error(f"There is no {what}. `{command}` makes one.")
-        _, file = self._files(key)
+        file = self._file(artifact)
         with self._map_os_errors("read", file):
-            data = cache_path(self.name, file.name).read_bytes()
+            data = read_regular(
+                cache_path(self.name, file.name), GRAPH_BYTES, error_class=self.error
+            )
         if hashlib.sha256(data).hexdigest() != artifact.digest:
             raise self.error(f"{file} is damaged. Make it again: {command} --rebuild.")
         return data
 
     def save(self, artifact: AnyArtifact, data: bytes, other_files: Mapping[Path, bytes]) -> None:
-        """Keep an artifact; its description is removed first and written last.
+        """Keep an artifact in place of an older one, which stays if this fails.
 
         Args:
             artifact: the description.
@@ -196,13 +202,14 @@ class ArtifactCache(Generic[AnyArtifact]):
             BackendError: an `error`: the folder cannot be written to.
         """
         store = Store()
-        description, file = self._files(artifact.key)
+        description, file = self._description(artifact.key), self._file(artifact)
         with self._map_os_errors("write", description):
-            if description.exists():
-                store.remove_file(description)
+            older = {*self._all_files(artifact.key)} - {file}
             store.replace_file(file, data)
             content = json.dumps(asdict(artifact), indent=2, allow_nan=False)
             store.replace_file(description, content.encode())
+            for path in older:
+                path.unlink(missing_ok=True)
             for path, other in other_files.items():
                 make_cache(*path.parent.relative_to(cache_folder()).parts)
                 store.replace_file(path, other)
@@ -234,7 +241,7 @@ class ArtifactCache(Generic[AnyArtifact]):
                 raise self.error(
                     f"{what} with {key!r}. `edgesplit {self.noun} list` shows the keys."
                 )
-            files = [*self._files(known[0])]
+            files = [self._description(known[0]), *self._all_files(known[0])]
         with self._map_os_errors("remove", self.folder):
             for file in files:
                 file.unlink(missing_ok=True)
@@ -266,9 +273,15 @@ class ArtifactCache(Generic[AnyArtifact]):
                     content[name] = kind(**content[name])
         return self.kind(**content)
 
-    def _files(self, key: str) -> tuple[Path, Path]:
-        """Return the paths of an artifact's description and of its file."""
-        return self.folder / f"{key}.json", self.folder / f"{key}.{self.extension}"
+    def _description(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def _file(self, artifact: AnyArtifact) -> Path:
+        return self.folder / f"{artifact.key}.{artifact.digest}.{self.extension}"
+
+    def _all_files(self, key: str) -> Iterator[Path]:
+        """Return the files of a key, whatever their digest; earlier releases wrote none."""
+        yield from self.folder.glob(f"{key}.*{self.extension}")
 
     @contextlib.contextmanager
     def _map_os_errors(self, what: str, path: Path) -> Iterator[None]:

@@ -213,7 +213,11 @@ def test_demo_bundles_engine_is_built_kept_and_listed(
     assert f"{precision}, batch 1,1,8, " in first.stdout
     assert "Orin sm87, CUDA 12.6, tensorrt_rtx 1." in first.stdout
     (engine,) = ENGINES.list()
-    assert engine.size_bytes == (ENGINES.folder / f"{engine.key}.engine").stat().st_size > 2e6
+    assert (
+        engine.size_bytes
+        == (ENGINES.folder / f"{engine.key}.{engine.digest}.engine").stat().st_size
+        > 2e6
+    )
     again = run("engine", "build", *options)
     assert "is there already" in again.stdout
 
@@ -608,11 +612,11 @@ def test_two_builds_of_one_engine_do_not_run_at_once(bundle: Bundle, fake: FakeT
 
 
 def damage_plan(engine: Engine) -> None:
-    (ENGINES.folder / f"{engine.key}.engine").write_bytes(b"short")
+    (ENGINES.folder / f"{engine.key}.{engine.digest}.engine").write_bytes(b"short")
 
 
 def lose_plan(engine: Engine) -> None:
-    (ENGINES.folder / f"{engine.key}.engine").unlink()
+    (ENGINES.folder / f"{engine.key}.{engine.digest}.engine").unlink()
 
 
 def damage_description(engine: Engine) -> None:
@@ -656,7 +660,7 @@ def test_a_flipped_byte_is_found_before_tensorrt_sees_it(
     bundle: Bundle, fake: FakeTensorRT
 ) -> None:
     engine = build_engine(bundle, tensorrt=fake).artifact
-    file = ENGINES.folder / f"{engine.key}.engine"
+    file = ENGINES.folder / f"{engine.key}.{engine.digest}.engine"
     plan = bytearray(file.read_bytes())
     plan[100] ^= 1
     file.write_bytes(plan)

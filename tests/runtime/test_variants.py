@@ -1,6 +1,9 @@
 """Variants: what is made, compared, kept and removed; and what is refused."""
 
+import errno
+import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -46,6 +49,7 @@ from edgesplit.runtime.backends.variants import (
     measure_speed,
     open_variant,
 )
+from edgesplit.storage.files import Data, Store
 from edgesplit.video.preprocessing import Preprocessing
 from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, massive, transformer
 from tests.bundles import contents
@@ -476,7 +480,7 @@ def test_a_description_with_a_digest_that_is_none_is_no_variant(lab: Bundle, fie
 
 def test_a_damaged_file_is_never_run(lab: Bundle) -> None:
     key = add_variant(lab, "fp16", clips=clips(12)).artifact.key
-    file = VARIANTS.folder / f"{key}.onnx"
+    (file,) = VARIANTS.folder.glob(f"{key}.*.onnx")
     damaged = bytearray(file.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     file.write_bytes(damaged)
@@ -491,6 +495,32 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(
     monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "file"))
     with pytest.raises(VariantError, match=r"Cannot write to .*Set EDGESPLIT_CACHE"):
         add_variant(lab, "fp16", clips=clips(12))
+
+
+@pytest.mark.parametrize("last_write", [0, 1], ids=["file", "description"])
+def test_a_disk_that_fills_while_a_variant_is_made_again_keeps_the_old_one(
+    lab: Bundle, monkeypatch: pytest.MonkeyPatch, last_write: int
+) -> None:
+    before = add_variant(lab, "int8", clips=clips(12)).artifact
+    replace_file, calls = Store.replace_file, itertools.count()
+
+    def full(store: Store, path: Path, data: Data) -> None:
+        if path.is_relative_to(VARIANTS.folder) and next(calls) == last_write:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace_file(store, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "replace_file", full)
+        with pytest.raises(VariantError, match="No space left"):
+            add_variant(lab, "int8", clips=clips(24), rebuild=True)
+    assert VARIANTS.list() == (before,)
+    open_variant(lab, "int8").close()
+
+
+def test_a_variant_that_is_made_again_leaves_one_file(lab: Bundle) -> None:
+    add_variant(lab, "int8", clips=clips(12))
+    add_variant(lab, "int8", clips=clips(24), rebuild=True)
+    assert len([*VARIANTS.folder.glob("*.onnx")]) == 1
 
 
 def test_removing_one_or_all(lab: Bundle) -> None:
