@@ -12,6 +12,7 @@ demo      the main job on shipped clips
 cli       the command line
 
 errors    every error, drawn as a tree
+limits    how much is read from files that somebody else may have made
 _types, _data, _lazy, _threads, _isolated
           names of types, data from files, names that load on use, BLAS threads, child processes
 

@@ -13,7 +13,8 @@ problem       the class, its subcategories, what is known, and clips, embedded; 
     siblings      labels that begin alike
     disjoint_sets what hangs together
   embedding     the texts of a split, and their embeddings; by
-    text_encoder  texts -> unit vectors
+    text_encoder  texts -> unit vectors; by
+      tokenizer     a text -> word pieces
 transfer      zero-shot rows; by
   axes          which axis of the head is meant
   matching      which known labels differ as the subcategories do

@@ -22,6 +22,7 @@ import numpy as np
 from edgesplit._data import check_digest, load_json
 from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
+from edgesplit.edits.tokenizer import open_tokenizer
 from edgesplit.errors import BundleError, CacheError, LabelError
 from edgesplit.limits import BUNDLE_JSON_BYTES, TEXT_ENCODER_BYTES
 from edgesplit.storage.files import read_regular
@@ -225,8 +226,6 @@ class TextEncoder:
         return self._load() if self._loaded_by is None else self._loaded_by._model
 
     def _load(self) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
-        from tokenizers import Tokenizer
-
         encoder, tokenizer = _read_files(self.folder, self.digest)
         session = open_session(encoder, threads=1)
         dim = session.get_outputs()[0].shape[-1]
@@ -235,7 +234,12 @@ class TextEncoder:
                 f"The text encoder in {self.folder} gives {dim} values, its {MANIFEST_FILE} says "
                 f"{self.dim}. {_REMEDY}"
             )
-        return Tokenizer.from_buffer(tokenizer), session
+        try:
+            return open_tokenizer(tokenizer), session
+        except ValueError as error:
+            raise BundleError(
+                f"{self.folder / TOKENIZER_FILE} cannot be used: {error}. {_REMEDY}"
+            ) from error
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
