@@ -118,9 +118,11 @@ def export(
 
     \b
     Example:
-        edgesplit export models/videomae-base-ssv2 --sampling uniform -o lab.bundle
-        edgesplit export mymodels.r3d:factory --checkpoint r3d.pt --labels labels.txt \\
-            --frames 8 --size 112 --sampling dense:2 -o lab.bundle
+        edgesplit export models/videomae-base-ssv2 --sampling uniform \\
+            -o lab.bundle
+        edgesplit export mymodels.r3d:factory --checkpoint r3d.pt \\
+            --labels labels.txt --frames 8 --size 112 --sampling dense:2 \\
+            -o lab.bundle
     """
     from edgesplit.edits.groups import find_knowledge
     from edgesplit.export import check_request, export_model, load_classifier
