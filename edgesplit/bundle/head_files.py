@@ -35,9 +35,7 @@ def heads_folder(folder: Path) -> Path:
     """
     heads = folder / "heads"
     if heads.is_symlink():
-        raise BundleError(
-            f"{heads} is a link out of the bundle. Replace it with a folder."
-        )
+        raise BundleError(f"{heads} is a link out of the bundle. Replace it with a folder.")
     return heads
 
 
