@@ -1,4 +1,4 @@
-"""Data that came from a file: digests, JSON, arrays. What is wrong with it is a ValueError."""
+"""Read data from files: digests, JSON, arrays. Invalid data raises ValueError."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def is_digest(value: object) -> bool:
-    """Return True for a sha256 in lower-case hex, which is safe as a part of a file's name."""
+    """Return True for a sha256 in lower-case hex, which is safe as part of a file name."""
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def check_digest(value: object) -> str:
-    """Return `value`, which must be a digest.
+    """Return `value` if it is a digest.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is not a digest.
     """
     if isinstance(value, str) and is_digest(value):
         return value
@@ -47,7 +47,7 @@ def load_json(text: str | bytes) -> Any:
 
 
 def nan_to_null(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a JSON object with None in place of NaN, which JSON does not have."""
+    """Return the fields of a JSON object with None in place of NaN, which JSON does not allow."""
     return {key: None if value != value else value for key, value in content.items()}
 
 

@@ -1,4 +1,4 @@
-"""Where output goes, and in which form: results, notes, progress, JSON and errors.
+"""Consoles for results and notes, and functions that print progress, JSON and errors.
 
 rich is imported inside the functions that need it, so that `edgesplit --help` runs without it.
 """
@@ -43,7 +43,7 @@ def short(digest: str) -> str:
 
 
 def console() -> Console:
-    """Return a console for results: standard output, never cut unless it is a terminal."""
+    """Return a console for results on standard output; only a terminal limits the width."""
     from rich.console import Console
 
     closed = sys.stdout is None  # `>&-`
@@ -52,14 +52,14 @@ def console() -> Console:
 
 
 def notes() -> Console:
-    """Return a console for everything else: standard error, so that results can be piped."""
+    """Return a console for all other output, on standard error, so that results can be piped."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def escape(text: str) -> str:
-    """Return a text as rich's markup: its brackets are shown as they are."""
+    """Return a text as rich markup that shows its brackets unchanged."""
     from rich.markup import escape as escape_markup
 
     return escape_markup(text)
@@ -84,9 +84,9 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def steps(first: str) -> Iterator[Callable[[str], None]]:
-    """Show on standard error what is being done; yield a function of the next step.
+    """Show the current step on standard error; yield a function that takes the next step.
 
-    A terminal has one line that changes; a log file gets a line for each step.
+    A terminal shows one line that changes; a log file gets a line for each step.
     """
     out, last = notes(), first
 
@@ -104,13 +104,14 @@ def steps(first: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def timed_steps(first: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
-    """Show on standard error each step with its time; yield a function of the next step.
+    """Show each step with its time on standard error; yield a function that takes the next step.
 
-    A terminal shows the seconds as they pass. What follows a comma is no new step.
+    A terminal shows the seconds as they pass. A text that differs only after a comma is the same
+    step.
 
     Args:
-        first: The first step.
-        silent: Show nothing; standard error is JSON.
+        first: the first step.
+        silent: True to show nothing, because standard error is JSON.
     """
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -140,7 +141,7 @@ def timed_steps(first: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
 
 
 def print_result(as_json: bool, content: Any, show: Callable[..., None], *shown: Any) -> None:
-    """Print what a command found: with --json `content`, else by `show(console(), *shown)`."""
+    """Print the result of a command: with --json `content`, else by `show(console(), *shown)`."""
     if as_json:
         print_json(content)
     else:
@@ -169,9 +170,9 @@ def print_error(kind: str, message: str, *, as_json: bool, **about: Any) -> None
 
     Args:
         kind: the name of the error's class.
-        message: what went wrong, and what to do next.
-        as_json: whether --json was given.
-        about: further entries of the object.
+        message: what is wrong, and what to do next.
+        as_json: True if --json was given.
+        about: more entries of the object.
     """
     if as_json:
         error = {"type": kind, "message": message}
