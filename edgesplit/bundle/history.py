@@ -60,6 +60,8 @@ def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] 
     """Return a version with the current time."""
     now = datetime.fromtimestamp(time.time(), timezone.utc)
     moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # The name of a file need not be Unicode, and the log is.
+    action = action.encode(errors="backslashreplace").decode()
     return Version(digest, moment, action, before, tuple(pruned))
 
 

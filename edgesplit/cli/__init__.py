@@ -17,6 +17,7 @@ render    output: console, edits, ask, sheet, bundle, backends, stream
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -25,7 +26,7 @@ import click
 
 from edgesplit import __version__
 from edgesplit.cli import ask, backbone, bundle, demo, device, edit, export, run
-from edgesplit.cli.render.console import print_error
+from edgesplit.cli.render.console import echo, print_error
 from edgesplit.errors import EdgesplitError
 
 __all__ = ["main"]
@@ -86,7 +87,9 @@ class _Group(click.Group):
                 kind = type(error.__cause__ or error).__name__
                 print_error(kind, error.format_message(), as_json=True)
             else:
-                error.show()
+                text = io.StringIO()
+                error.show(text)
+                echo(text.getvalue().rstrip("\n"), err=True)
             sys.exit(error.exit_code)
         sys.exit(done if isinstance(done, int) else 0)
 

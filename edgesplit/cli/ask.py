@@ -27,7 +27,7 @@ from edgesplit.cli.render.ask import (
     show_cards,
     show_question,
 )
-from edgesplit.cli.render.console import console, notes, print_json, progress
+from edgesplit.cli.render.console import console, echo, notes, print_json, progress
 from edgesplit.cli.render.edits import show_edit
 from edgesplit.cli.render.sheet import Card, check_sheet
 from edgesplit.cli.replies import Key, ask_yes, keys_text, read_reply
@@ -263,8 +263,8 @@ def _list(questions: Questions, page: ClipPage, as_json: bool) -> None:
         print_json({"next": content, **files, "published": False})
         return
     for card in cards:
-        click.echo(place_text(card))
-    click.echo(
+        echo(place_text(card))
+    echo(
         f"{page.path} shows the clips. Write your answers into {questions.file}, then run the same "
         f"command with --answers {questions.file} instead of --list.",
         err=True,
@@ -279,14 +279,14 @@ def _interview(
     Return False if the person stops.
     """
     if not questions.file.exists():
-        click.echo(f"The answers are saved to {questions.file}, a new file.", err=True)
+        echo(f"The answers are saved to {questions.file}, a new file.", err=True)
     try:
         done = _ask_rounds(questions, page, out, as_json)
         if done and (not live or ask_yes("Publish this split?", err=as_json) is True):
             return True
     except (click.Abort, KeyboardInterrupt, RuntimeError) as error:
         # RuntimeError: there is no standard input.
-        click.echo(err=True)
+        echo(err=True)
         _print_how_to_continue(questions)
         raise click.Abort from error
     _print_how_to_continue(questions)
@@ -338,12 +338,12 @@ def _ask_round(questions: Questions, cards: list[Card], as_json: bool) -> bool:
         text = click.prompt(f"clip {card.number} ({about})", default=said, err=as_json)
         reply = read_reply(text, modifiers)
         if reply is None:
-            click.echo(f"{text!r} is not one of: {keys_text(modifiers)}", err=True)
+            echo(f"{text!r} is not one of: {keys_text(modifiers)}", err=True)
         elif reply is Key.STOP:
             return False
         elif reply is Key.BACK:
             if not place:
-                click.echo("This is the first clip of the round.", err=True)
+                echo("This is the first clip of the round.", err=True)
             place = max(place - 1, 0)
         else:
             questions.answer(card.name, str(reply))
@@ -354,7 +354,7 @@ def _ask_round(questions: Questions, cards: list[Card], as_json: bool) -> bool:
 def _print_how_to_continue(questions: Questions) -> None:
     """Print that the head is unchanged and that the answers are kept."""
     n, file = questions.n_answered, questions.file
-    click.echo(
+    echo(
         f"The head was not changed. {file} has {n} answer{'s' * (n != 1)}: run the same command "
         f"with --resume {file} to continue, or with --answers {file} to split by them.",
         err=True,

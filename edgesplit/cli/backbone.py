@@ -22,7 +22,7 @@ from edgesplit.cli.options import (
     write_new,
 )
 from edgesplit.cli.render.backends import show_engine, show_engines, show_variant, show_variants
-from edgesplit.cli.render.console import notes, print_json, print_result, short, steps
+from edgesplit.cli.render.console import echo, notes, print_json, print_result, short, steps
 from edgesplit.errors import EdgesplitError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _list_engines(as_json: bool) -> None:
     content = [{**_engine_content(one), "fits": one.platform == platform} for one in engines]
     print_result(as_json, content, show_engines, engines, platform)
     if why and not as_json:
-        click.echo(f"None of them runs on this device: {why}", err=True)
+        echo(f"None of them runs on this device: {why}", err=True)
 
 
 def _engine_content(one: Engine) -> dict[str, Any]:
@@ -237,7 +237,7 @@ def _add_rm(group: click.Group) -> None:
         if as_json:
             print_json({"removed": removed})
         else:
-            click.echo("\n".join(removed) or f"the cache has no {noun}")
+            echo("\n".join(removed) or f"the cache has no {noun}")
 
     summary = f"""Remove {noun}s from the cache.
 
@@ -299,14 +299,14 @@ def fuse(
         about = {"output": str(output), "head_digest": fused.head_digest}
         print_json({**about, "size_bytes": size, "difference": difference})
         return
-    click.echo(
+    echo(
         f"{output}: backbone and head {short(fused.head_digest)}, {len(fused.data) / 1e6:.1f} MB\n"
         f"  in ONNX Runtime, logits differ from those of the two files by {fused.difference:.1g} "
         "of the largest\n"
         "  after an edit, fuse again; an engine built from this file does not guarantee locality"
     )
     if variant == "fp16":
-        click.echo(
+        echo(
             "warning: on a CPU, open this file with graph optimizations off: ONNX Runtime's "
             "optimizer crashes on some float16 graphs",
             err=True,

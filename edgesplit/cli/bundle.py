@@ -28,7 +28,7 @@ from edgesplit.cli.render.bundle import (
     show_history,
     show_videos,
 )
-from edgesplit.cli.render.console import console, print_json, print_result, progress, short
+from edgesplit.cli.render.console import console, echo, print_json, print_result, progress, short
 from edgesplit.errors import BundleError, HeadError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _show_version(version: Version, as_json: bool) -> None:
     if as_json:
         print_json(version.to_json())
     else:
-        click.echo(f"head {short(version.before)} -> {short(version.digest)} is live")
+        echo(f"head {short(version.before)} -> {short(version.digest)} is live")
 
 
 def parse_moment(text: str) -> datetime:
@@ -129,9 +129,9 @@ def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> Non
         when = f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}"
         if not versions:
             raise BundleError(f"No head was live at {when}: the first went live later.")
-        click.echo(f"at {when}", err=True)
+        echo(f"at {when}", err=True)
         if len(versions) > 1:
-            click.echo(
+            echo(
                 f"warning: the clock was set back, so one of these heads was live at {when}",
                 err=True,
             )
@@ -141,7 +141,7 @@ def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> Non
     try:
         live = bundle.live
     except BundleError as error:
-        click.echo(f"warning: {error}", err=True)
+        echo(f"warning: {error}", err=True)
         live = ""
     show_history(console(), versions, live=live)
 
@@ -220,7 +220,7 @@ def verify(bundle_path: Path | None, as_json: bool) -> None:
     if problems:
         raise BundleError("\n".join(problems))
     n_entries = len(bundle.history())
-    click.echo(f"{bundle.path}: backbone, {n_entries} log entries, heads and HEAD are intact")
+    echo(f"{bundle.path}: backbone, {n_entries} log entries, heads and HEAD are intact")
 
 
 @click.command()
@@ -246,9 +246,9 @@ def prune(keep: int, dry_run: bool, bundle_path: Path | None, as_json: bool) -> 
         print_json({"pruned": list(digests), "removed": not dry_run})
         return
     for digest in digests:
-        click.echo(short(digest))
+        echo(short(digest))
     what = "would be removed" if dry_run else "removed"
-    click.echo(f"{len(digests)} heads {what}", err=True)
+    echo(f"{len(digests)} heads {what}", err=True)
 
 
 @click.command()

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from edgesplit.cli.render.console import echo
 from edgesplit.cli.render.sheet import Card, write_sheet
 from edgesplit.errors import ClipError
 
@@ -99,7 +98,7 @@ class ClipPage:
         write_sheet(self.path, self.title, self.questions.modifiers, cards)
         n_missing = sum(card.path is None for card in cards)
         if n_missing:
-            click.echo(
+            echo(
                 f"{n_missing} of {len(cards)} videos were not found {self.videos.searched}. Name "
                 "their folder with --videos.",
                 err=True,

@@ -11,7 +11,7 @@ import click
 from edgesplit._types import BackendName, BenchQuestion, VariantName
 from edgesplit.cli.options import FILE, FOLDER, SECONDS, backend_options, bundle_options, check_new
 from edgesplit.cli.render.backends import show_checkup
-from edgesplit.cli.render.console import notes, print_json, print_result, progress, steps
+from edgesplit.cli.render.console import echo, notes, print_json, print_result, progress, steps
 from edgesplit.cli.signals import handle_signals
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_
     if as_json:
         print_json(comparison.to_json())
     else:
-        click.echo(to_verdicts(comparison.to_json()))
+        echo(to_verdicts(comparison.to_json()))
     click.get_current_context().exit(SLOWER if comparison.slower else 0)
 
 
@@ -133,9 +133,9 @@ def _measure(
     if as_json:  # printed first, so that the record is not lost if writing fails
         print_json(record)
     else:
-        click.echo(to_table(record))
+        echo(to_table(record))
     folder = write_record(record, output)
-    click.echo(f"written to {folder}: bench.json, bench.md, bench.html", err=True)
+    echo(f"written to {folder}: bench.json, bench.md, bench.html", err=True)
 
 
 @click.command()

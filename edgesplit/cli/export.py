@@ -10,7 +10,7 @@ import click
 
 from edgesplit.cli.options import FILE, FOLDER, Parsed, bundle_options, json_option, open_bundle
 from edgesplit.cli.render.bundle import show_choices, show_encoder, show_export
-from edgesplit.cli.render.console import notes, print_result, timed_steps
+from edgesplit.cli.render.console import echo, notes, print_result, timed_steps
 from edgesplit.video.preprocessing import INTERPOLATIONS, LAYOUTS
 
 __all__ = ["encoder", "export"]
@@ -141,11 +141,11 @@ def export(
             model, checkpoint=checkpoint, n_classes=len(labels) if labels else None
         )
     if classifier.warning:
-        click.echo(f"warning: {classifier.warning}", err=True)
+        echo(f"warning: {classifier.warning}", err=True)
     choices = classifier.settle(labels=labels, **options)
     preprocessing = choices.preprocessing
     if max(preprocessing.mean) > 1 or max(preprocessing.std) > 1:
-        click.echo(
+        echo(
             "warning: --mean and --std are for pixels in 0..1; divide them by 255 if yours are "
             "for 0..255",
             err=True,

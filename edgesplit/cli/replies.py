@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import click
 
+from edgesplit.cli.render.console import echo
+
 __all__ = ["Key", "ask_yes", "keys_text", "read_reply"]
 
 
@@ -60,7 +62,7 @@ def ask_yes(question: str, *, err: bool) -> bool | Key:
         said = text.strip().casefold()
         if said in known:
             return known[said]
-        click.echo(f"{text!r} is not one of: y yes, n no, q stop", err=True)
+        echo(f"{text!r} is not one of: y yes, n no, q stop", err=True)
 
 
 def _numbers(modifiers: Sequence[str]) -> dict[str, str]:

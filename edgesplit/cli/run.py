@@ -22,7 +22,7 @@ from edgesplit.cli.options import (
     open_backend,
     open_bundle,
 )
-from edgesplit.cli.render.console import console, print_error, print_json
+from edgesplit.cli.render.console import console, echo, print_error, print_json
 from edgesplit.cli.render.stream import backend_text, decision_text, event_text, show_prediction
 from edgesplit.cli.signals import handle_signals
 from edgesplit.errors import ClipError, EdgesplitError, HeadError
@@ -77,7 +77,7 @@ def predict(
             show_prediction(console(), path.name, prediction)
             if clip.n_repeated:
                 frames = f"{clip.n_repeated} of {runtime.bundle.preprocessing.frames} frames"
-                click.echo(f"warning: {path.name} is short: {frames} are repeated", err=True)
+                echo(f"warning: {path.name} is short: {frames} are repeated", err=True)
     click.get_current_context().exit(1 if failed else 0)
 
 
@@ -247,7 +247,7 @@ def _printer(opened: OpenedBackend, every: bool) -> Callable[[Event], None]:
     """Return a function that prints decisions on standard output and other events on stderr."""
     from edgesplit.runtime.stream import Decision, Rescored
 
-    click.echo(backend_text(opened), err=True)
+    echo(backend_text(opened), err=True)
     label = ""
 
     def show(event: Event) -> None:
@@ -255,10 +255,10 @@ def _printer(opened: OpenedBackend, every: bool) -> Callable[[Event], None]:
         if isinstance(event, Rescored) and not event.changed:
             return
         if not isinstance(event, Decision):
-            click.echo(event_text(event), err=True)
+            echo(event_text(event), err=True)
         elif every or event.prediction.label != label:
             label = event.prediction.label
-            click.echo(decision_text(event))
+            echo(decision_text(event))
 
     return show
 

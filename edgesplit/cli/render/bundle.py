@@ -36,7 +36,9 @@ def show_history(out: Console, versions: Sequence[Version], *, live: str) -> Non
     table = new_table("", "head", "time (UTC)", "action")
     for place, version in enumerate(reversed(versions)):
         mark = "[green]live[/]" if place == 0 and version.digest == live else ""
-        table.add_row(mark, short(version.digest), version.time[:19], escape(version.action))
+        table.add_row(
+            mark, short(version.digest), escape(version.time[:19]), escape(version.action)
+        )
     out.print(table)
 
 
@@ -124,7 +126,7 @@ def _show_knowledge(out: Console, known: Knowledge) -> None:
 def show_diff(out: Console, diff: HeadDiff) -> None:
     """Print added, removed and changed labels."""
     for node in diff.added:
-        rule = f"{node.provenance.rule}: {sources_text(node.provenance.sources)}"
+        rule = f"{escape(node.provenance.rule)}: {sources_text(node.provenance.sources)}"
         out.print(f"[green]+ {escape(node.label)}[/]  [dim]{rule}[/]")
     for label in diff.removed:
         out.print(f"[red]- {escape(label)}[/]")
