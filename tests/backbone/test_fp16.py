@@ -331,7 +331,7 @@ def test_a_backbones_own_float16_that_overflows_is_refused_by_name() -> None:
 
 
 def test_no_clips_are_a_mistake() -> None:
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="there are no clips"):
         to_fp16_on(convolutions(), [])
 
 

@@ -137,7 +137,7 @@ def test_heads_in_another_folder_are_refused_and_left_alone(busy: Bundle) -> Non
         lambda: busy.rollback(),
         lambda: busy.rollback("0000"),
     ):
-        with pytest.raises(BundleError, match=r"heads is a link, and leads out of the bundle"):
+        with pytest.raises(BundleError, match=r"heads is a link out of the bundle"):
             use()
     assert any("heads is a link" in problem for problem in busy.verify())
     assert contents(elsewhere) == before

@@ -58,7 +58,7 @@ def test_second_publisher_gets_a_conflict_and_changes_nothing(bundle: Bundle) ->
     ours, theirs = split(bundle), split(bundle, "holding something")
     bundle.publish(theirs)
     before = contents(bundle.path)
-    with pytest.raises(ConflictError, match=r"somebody published in between. Make the edit again"):
+    with pytest.raises(ConflictError, match=r"another publish came first. Make the edit again"):
         bundle.publish(ours)
     assert contents(bundle.path) == before
 
@@ -86,7 +86,7 @@ def test_a_head_of_another_feature_space_is_refused(bundle: Bundle, head: Head) 
 
 def test_a_head_of_another_size_is_refused(bundle: Bundle, head: Head) -> None:
     smaller = split_by_hand(head, weight=np.ones((8, 5)))
-    with pytest.raises(FeatureSpaceError, match="features of 5 values, the backbone gives 8"):
+    with pytest.raises(FeatureSpaceError, match="features of 5 values, but the backbone makes 8"):
         bundle.publish(smaller)
 
 
@@ -114,7 +114,7 @@ def test_a_plan_goes_live_as_one_version(bundle: Bundle, head: Head) -> None:
 def test_a_plan_on_top_of_another_head_is_a_conflict(bundle: Bundle) -> None:
     edit = bundle.split_classes(PLAN)
     bundle.publish(split(bundle))
-    with pytest.raises(ConflictError, match="somebody published in between"):
+    with pytest.raises(ConflictError, match="another publish came first"):
         bundle.publish(edit)
 
 

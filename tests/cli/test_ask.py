@@ -104,11 +104,11 @@ def test_two_answers_split_the_class(demo: Bundle) -> None:
     shown = done.output
     assert "1 left, 2 right, n neither, ? cannot tell, b back, q stop" in shown
     assert re.search(r"1 +clips/pushing-something-left-2\.mp4 +2\.0 s", shown)
-    assert "as texts alone say" in shown
-    assert "These answers confirm the split" in shown
+    assert re.search(r"left +pushing-something-left-2\.mp4 +left", shown)
+    assert "these answers confirm the split" in shown
     assert "expected accuracy: 95 % without answers, 95 % with them (chance 50 %)" in shown
     assert "another round is expected to gain little" in shown
-    assert "texts alone get 2 of 2 right" in shown
+    assert "text alone: 2 of 2 correct" in shown
     assert shown.count("expected accuracy") == 2  # before and after, none of it twice
     assert "2 labelled clips" not in shown
     assert f"head {before[:12]} -> {demo.live[:12]} is live" in shown
@@ -142,8 +142,8 @@ def test_answers_of_the_demo_turn_a_wrong_split_around(demo: Bundle) -> None:
 def test_a_correction_is_told(demo: Bundle) -> None:
     done = typed("right\nle\nn\n", *ASK, "clips", "--dry-run")
     assert done.exit_code == 0, done.output
-    assert done.output.count("corrected: texts alone say") == 2
-    assert "texts alone get 0 of 2 right" in done.output
+    assert len(re.findall("(?:left|right), corrected", done.output)) == 2
+    assert "text alone: 0 of 2 correct" in done.output
 
 
 def test_back_asks_again_and_offers_what_was_said(demo: Bundle) -> None:
@@ -157,9 +157,12 @@ def test_back_asks_again_and_offers_what_was_said(demo: Bundle) -> None:
 def test_neither_takes_clips_out_and_goes_on(demo: Bundle) -> None:
     done = typed("1\nn\nn\n", *ASK, "features.npz", "--dry-run")
     assert done.exit_code == 0, done.output
-    assert "look like those of neither" in done.output
-    assert "no clip yet of right" in done.output
-    assert "another round would pay" in done.output
+    for warning in (
+        r"\d+ ?% of the class's clips",
+        "'right'",
+    ):  # in the account, not again after it
+        assert len(re.findall(f"warning: .*{warning}", done.output)) == 1
+    assert "another round is worthwhile" in done.output
     assert "not published (dry run)" in done.output
 
 
@@ -168,7 +171,7 @@ def test_nothing_goes_live_without_a_yes(demo: Bundle) -> None:
     for lines, code in (("1\n2\nn\n", 0), ("", 130)):
         done = typed(lines, *ASK, "clips", *(() if lines else ("--resume", SAVED)))
         assert done.exit_code == code
-        assert f"with --answers {SAVED} splits by them" in done.output
+        assert f"with --answers {SAVED} to split by them" in done.output
         assert contents(demo.path) == before
 
 
@@ -205,7 +208,7 @@ def test_what_nobody_can_tell_is_not_asked_again(demo: Bundle) -> None:
 
 def test_nothing_left_to_ask_is_said(demo: Bundle) -> None:
     done = typed("1\nn\n\n1\nn\n", *ASK, "clips", "--dry-run")
-    assert "There is no clip of the class left to ask about." in done.output
+    assert "No clip of the class is left to ask about." in done.output
     assert done.exit_code == 0, done.output
     done = typed("?\n?\n?\n?\n", *ASK, "clips", "--resume", new("other.csv"))
     assert done.exit_code == 1
@@ -228,7 +231,7 @@ def test_a_stop_loses_nothing(demo: Bundle, lines: str, code: int) -> None:
     before = contents(demo.path)
     stopped = typed(lines, *ASK, "clips")
     assert stopped.exit_code == code
-    assert f"{SAVED} has 1 answer; the same command with --resume {SAVED} goes on" in (
+    assert f"{SAVED} has 1 answer: run the same command with --resume {SAVED} to continue" in (
         stopped.output
     )
     assert contents(demo.path) == before
@@ -236,7 +239,7 @@ def test_a_stop_loses_nothing(demo: Bundle, lines: str, code: int) -> None:
     assert saved() == {first: "left", second: ""}
     again = typed("", *ASK, "clips")
     assert again.exit_code == 1
-    assert f"Go on with --resume {SAVED}" in again.output
+    assert f"Continue with --resume {SAVED}" in again.output
     done = typed("2\ny\n", *ASK, "clips", "--resume", SAVED)
     assert done.exit_code == 0, done.output
     assert "clip 2" in done.output  # as in the round before
@@ -309,7 +312,7 @@ def test_json_names_what_to_ask_next(demo: Bundle) -> None:
     assert not content["published"]
     assert content["answers"][1] == {"clip": second, "answer": "cannot tell", "by_text": None}
     told = run(*ASK, "features.npz", "--answers", SAVED, "--dry-run")
-    assert "another round would pay" in told.stdout
+    assert "another round is worthwhile" in told.stdout
 
 
 def test_list_prints_paths_and_nothing_else(demo: Bundle) -> None:
@@ -367,8 +370,8 @@ def test_features_of_another_backbone_or_without_order_are_refused(demo: Bundle)
     feature = np.zeros((2, demo.dim), np.float32)
     for names, space, message in (
         (["a", "b"], "f" * 64, "another backbone"),
-        (["a", "a"], demo.feature_space, "names 1 clips and has 2 features"),
-        (["a"], demo.feature_space, "names 1 clips and has 2 features"),
+        (["a", "a"], demo.feature_space, "names 1 clips but has 2 features"),
+        (["a"], demo.feature_space, "names 1 clips but has 2 features"),
     ):
         Path("odd.npz").write_bytes(
             save_arrays(names=np.array(names), features=feature, feature_space=space)
@@ -431,7 +434,7 @@ def test_no_two_files_are_one(demo: Bundle) -> None:
         ("--sheet", "head.onnx", "-o", "head.onnx"),
     ):
         done = run(*ASK, "features.npz", *options)
-        assert (done.exit_code, "are one file" in done.stderr) == (2, True), done.output
+        assert (done.exit_code, "are the same file" in done.stderr) == (2, True), done.output
     assert Path("a.csv").read_bytes() == old
     assert Path("features.npz").read_bytes() == features
     assert not Path(SAVED).exists()
@@ -447,7 +450,7 @@ def test_files_that_cannot_be_written_are_told_before_the_slow_part(
     Path("mine.html").write_text("mine")
     Path(SHEET).mkdir()
     for options, message in (
-        (("--sheet", "mine.html"), "mine.html exists already and is no sheet of clips"),
+        (("--sheet", "mine.html"), "mine.html exists already and is not a page of clips"),
         (("--sheet", "none/page.html"), "Cannot write none/page.html: No such file"),
         (("--sheet", f"{'x' * 250}.html"), "File name too long. Choose a shorter name"),
         ((), f"Cannot read {SHEET}: Is a directory"),
@@ -509,8 +512,8 @@ def test_q_stops_at_every_question(demo: Bundle) -> None:
         done = typed(lines, *ASK, source, "--resume", file)
         assert done.exit_code == 0, done.output
         assert question in done.output
-        assert ("'x' is none of: y yes, n no, q stop" in done.output) == ("x" in lines)
-        assert f"with --resume {file} goes on" in done.output
+        assert ("'x' is not one of: y yes, n no, q stop" in done.output) == ("x" in lines)
+        assert f"with --resume {file} to continue" in done.output
         assert len(saved(file)) == 2
     assert contents(demo.path) == before
 
@@ -520,9 +523,11 @@ def test_a_refusal_after_answers_says_how_to_go_on(demo: Bundle) -> None:
     Path("one.csv").write_text("clip,answer\ncamera-11.mp4,right\n")
     split = ("ask", "--class", "turning", "--into", "left,right,up,down", "--from", "camera")
     done = typed("n\ny\n", *split, "--resume", "one.csv")
-    kept = "one.csv keeps the answers: the same command with --resume one.csv goes on."
+    kept = "to continue, run the same command with --resume one.csv."
     assert done.exit_code == 1
     assert "This split is in doubt" in done.output
+    assert "Answer a clip of 'left', 'up', 'down'," in done.output
+    assert "--shots" not in done.output  # which `ask` does not have
     assert kept in done.output
     told = run(*split, "--answers", "one.csv", "--json")
     error = json.loads(told.stderr.splitlines()[-1])["error"]
@@ -533,7 +538,7 @@ def test_a_refusal_after_answers_says_how_to_go_on(demo: Bundle) -> None:
 def test_a_file_to_go_on_from_need_not_be_there(demo: Bundle) -> None:
     done = typed("1\n2\ny\n", *ASK, "clips", "--resume", "new.csv")
     assert done.exit_code == 0, done.output
-    assert "The answers go to new.csv, a new file." in done.output
+    assert "The answers are saved to new.csv, a new file." in done.output
     assert [*saved("new.csv").values()] == ["left", "right"]
     assert not Path(SAVED).exists()
     again = run(*ASK, "clips", "--answers", "new.csv")
@@ -545,7 +550,7 @@ def test_doubts_that_answers_settled_are_not_told(demo: Bundle) -> None:
     done = run(*split, "--answers", "camera/answers.csv", "--dry-run")
     assert re.search(r"[89]\d % with them \(chance 25 %\)", done.stdout)
     assert "doubt" not in done.stdout
-    assert done.stdout.count("texts alone get") == 1
+    assert done.stdout.count("text alone: ") == 1
     content = run_json(*split, "--answers", "camera/answers.csv", "--dry-run")
     assert len(content["report"]["doubts"]) == 1
     Path("one.csv").write_text("clip,answer\ncamera-11.mp4,right\n")
@@ -556,7 +561,7 @@ def test_doubts_that_answers_settled_are_not_told(demo: Bundle) -> None:
 def test_one_video_is_no_source(demo: Bundle) -> None:
     for name, message in (
         ("clips/pushing-something-left-1.mp4", "is a single video. Give a folder of videos, or"),
-        ("truth.json", "is no file of saved features. Give a folder of videos, or"),
+        ("truth.json", "is not a file of saved features. Give a folder of videos, or"),
     ):
         shutil.copy("camera/truth.json", "truth.json")
         done = run(*ASK, name, "--list")
@@ -637,8 +642,8 @@ def test_videos_of_features_are_found_beside_them(demo: Bundle) -> None:
     shutil.copytree("other/clips", "clips")  # which of the two?
     assert paths("other/clips.npz") == {None}
     told = run(*ASK, "other/clips.npz", "--list")
-    where = f"not found in {Path('other').resolve()}, in {Path().resolve()}, or in a folder there"
-    assert f"2 of 2 videos were {where} that alone has all clips" in told.stderr
+    where = f"not found in {Path('other').resolve()}, in {Path().resolve()}, or in a single folder"
+    assert f"2 of 2 videos were {where} in these that has all clips" in told.stderr
     assert f"Not found in {Path('other').resolve()}" in Path(SHEET).read_text()
     Path(SAVED).unlink()
     assert paths("other/clips.npz", "--videos", "clips") == {"clips"}
@@ -674,5 +679,5 @@ def test_the_page_replaces_its_like_and_nothing_else(demo: Bundle) -> None:
     Path(SHEET).write_text("mine")
     done = run(*ASK, "clips", "--list")
     assert done.exit_code == 1
-    assert "is no sheet of clips" in done.stderr
+    assert "is not a page of clips" in done.stderr
     assert Path(SHEET).read_text() == "mine"

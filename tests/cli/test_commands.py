@@ -142,21 +142,21 @@ def test_log_warns_of_a_clock_that_went_back(here: Path, bundle: Bundle) -> None
         line["time"] = f"{year}-01-01T00:00:00.000Z"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = run("log", "--at", "2024-01-01")
-    assert "the clock went back" in result.stderr
+    assert "the clock was set back" in result.stderr
     assert len(result.stdout.splitlines()) == 3
 
 
 def test_log_refuses_what_is_no_time(here: Path) -> None:
     result = run("log", "--at", "noon")
     assert result.exit_code == 2
-    assert "'noon' is no time: write 14:03" in result.stderr
+    assert "'noon' is not a time. Write 14:03" in result.stderr
 
 
 def test_rename_and_back(here: Path, bundle: Bundle) -> None:
     first = bundle.live
     result = run("rename", "--class", "holding", "--to", "keeping something")
     assert result.exit_code == 0, result.output
-    assert "renamed holding something to keeping something" in result.stdout
+    assert "renamed 'holding something' to 'keeping something'" in result.stdout
     assert "keeping something" in bundle.head().labels
     difference = run_json("diff", first)
     assert difference["renamed"] == [{"before": "holding something", "after": "keeping something"}]
@@ -169,7 +169,7 @@ def test_drop_leaves_a_subcategory_out(here: Path, bundle: Bundle) -> None:
     run("edit", "--class", "pushing", "--into", "left,right,up", "--accept-doubt")
     result = run("drop", "--class", "pushing something up")
     assert result.exit_code == 0, result.output
-    assert "dropped pushing something up" in result.stdout
+    assert "dropped 'pushing something up'" in result.stdout
     assert bundle.head().labels[-2:] == ("pushing something left", "pushing something right")
 
 
@@ -409,7 +409,10 @@ def test_head_of_another_feature_space_is_refused(here: Path, bundle: Bundle, he
 DAMAGE = {
     "truncated": (lambda data: data[: len(data) // 2], "not an ONNX file"),
     "edited graph": (lambda data: data.replace(b"LogSoftmax", b"LogSoftmin"), "edited or damaged"),
-    "edited class": (lambda data: data.replace(b"holding", b"folding"), "A rename is an edit"),
+    "edited class": (
+        lambda data: data.replace(b"holding", b"folding"),
+        "a separate edit",
+    ),
 }
 
 

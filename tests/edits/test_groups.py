@@ -160,7 +160,7 @@ def test_what_is_no_json_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_a_taxonomy_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "taxonomy.json"
     file.write_bytes('{"pousser": {"pousser à gauche": "à gauche"}}'.encode("latin-1"))
-    with pytest.raises(EditError, match=r"not UTF-8 but probably Latin-1 .* reads .*à gauche"):
+    with pytest.raises(EditError, match=r"not UTF-8 text.* Latin-1 .* reads .*à gauche"):
         load_taxonomy(file)
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(EditError, match="is not UTF-8 text"):

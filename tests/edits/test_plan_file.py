@@ -111,9 +111,12 @@ WRONG = {
     "list": ("- pushing: [left, right]", "is not a plan"),
     "not UTF-8": (
         "pushing: [oben, zurück]".encode("latin-1"),
-        "not UTF-8 but probably Latin-1 .* iconv -f",
+        "not UTF-8 text. It is probably Latin-1 .* iconv -f",
     ),
-    "UTF-16": ("pushing: [left, right]".encode("utf-16"), "is not UTF-8 but probably UTF-16"),
+    "UTF-16": (
+        "pushing: [left, right]".encode("utf-16"),
+        "not UTF-8 text. It is probably UTF-16",
+    ),
     "no YAML": ("pushing: [left", r"splits\.yaml, line 1: .*\. Write"),
     "tab": ("pushing:\n\t- left", r"line 2: .*'\\t' that cannot start"),
     "control character": ("pushing: [left, \x01]", "is not YAML"),

@@ -58,7 +58,7 @@ def test_folder_needs_only_its_sampling(folder: Path, tmp_path: Path) -> None:
     scaled = "preprocessor_config.json  16x16, short side 20, antialias, mean 0.485,0.456,0.406, "
     assert scaled + "std 0.229,0.224,0.225" in lines
     assert "options                   dense:4" in lines
-    assert "No two labels of this head differ in one thing alone" in result.stdout
+    assert "No two labels of this head differ in one modifier only" in result.stdout
     stored = open_bundle(output).preprocessing
     assert (stored.sampling, stored.stride, stored.resize) == ("dense", 4, 20)
     assert open_bundle(output).head().labels[:2] == ("class 0", "class 1")
@@ -137,7 +137,7 @@ def scaled(n_classes):
     clips = ("--sampling", "uniform", "--labels", "labels.txt", "--frames", "4", "--size", "16")
     result = run("with_factor:scaled", *clips, "-o", "b")
     assert result.exit_code == 0, result.output
-    assert "the constant factor 14.3 that follows it is part of the head" in result.stdout
+    assert "the constant factor 14.3 after this layer is part of the head" in result.stdout
     result = run("with_factor:scaled", *clips, "-o", "c", "--json")
     assert json.loads(result.stdout)["scale"] == pytest.approx(14.3)
 

@@ -482,7 +482,7 @@ def test_the_next_edit_uses_the_new_encoder_without_torch(
     assert bundle.text_encoder.digest == own.digest  # though it has used another before
     assert f"text encoder {own.digest[:12]}" in result.stdout
     assert f"embeddings of {KINDS[kind].dim} values" in result.stdout
-    assert "the next edit embeds its texts anew; rows that earlier edits made stay" in result.stdout
+    assert "the next edit embeds its texts again; the rows of earlier edits do not" in result.stdout
     arguments = ["edit", "--class", "pushing", "--into", "left,right", "--accept-doubt"]
     code = (
         "import sys; sys.modules.update(torch=None, transformers=None)\n"
@@ -572,7 +572,7 @@ REFUSALS = {
     other_architecture: "model_type 't5'; what can be exported is bert",
     other_encoder: "text holds another text encoder",
     no_transformers: "pip install 'edgesplit[export]'",
-    read_only: "The file system is read-only: write elsewhere; copy a bundle there",
+    read_only: "The file system is read-only: write to another one, or copy the bundle",
     disk_full: "The disk is full",
     no_bundle: "is not a bundle",
 }

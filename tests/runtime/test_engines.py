@@ -818,7 +818,7 @@ def test_build_list_and_rm(typed: Callable[..., Result], fake: FakeTensorRT) -> 
     assert built.exit_code == 0, built.output
     assert "fp16, batch 1,2,4" in built.stdout
     assert "operators stay in fp32 because of the range of their values; largest" in built.stdout
-    assert "measured on made clips; --clips measures on yours" in " ".join(built.stdout.split())
+    assert "measured on generated clips; --clips uses your clips" in " ".join(built.stdout.split())
     assert "comparing with ONNX Runtime" in built.stderr
     (engine,) = ENGINES.list()
     listed = typed("list").stdout
@@ -837,11 +837,11 @@ def test_list_and_rm_need_neither_tensorrt_nor_a_gpu(
     monkeypatch.setattr(cuda, "_NODES", ())
     listed = run("engine", "list")
     assert listed.exit_code == 0, listed.output
-    assert "None of them runs here: This machine has no CUDA device" in listed.stderr
+    assert "None of them runs on this device: This machine has no CUDA device" in listed.stderr
     assert not json.loads(run("engine", "list", "--json").stdout)[0]["fits"]
     assert run("engine", "rm", "--all").exit_code == 0
     assert kept() == {}
-    assert "there was no engine" in run("engine", "rm", "--all").stdout
+    assert "the cache has no engine" in run("engine", "rm", "--all").stdout
 
 
 def test_a_build_without_a_gpu_ends_with_one_message(
@@ -857,12 +857,12 @@ def test_a_build_without_a_gpu_ends_with_one_message(
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("build", "--batch", "1,8"), "not three rising numbers"),
-        (("build", "--batch", "4,2,8"), "not three rising numbers"),
+        (("build", "--batch", "1,8"), "not three numbers from 1 in ascending order"),
+        (("build", "--batch", "4,2,8"), "not three numbers from 1 in ascending order"),
         (("build", "--precision", "int8"), "--precision int8 needs --clips"),
         (("build", "--clips", "."), "--clips is for --precision int8 and fp16"),
-        (("rm",), "give a KEY, or --all"),
-        (("rm", "abcd", "--all"), "give a KEY, or --all"),
+        (("rm",), "Give either KEY or --all"),
+        (("rm", "abcd", "--all"), "Give either KEY or --all"),
     ],
 )
 def test_wrong_options_are_usage_errors(

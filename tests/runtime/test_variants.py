@@ -174,7 +174,7 @@ def test_what_cannot_be_quantized_is_refused() -> None:
     nothing = made.to_bytes(made.add("MatMul", pooled, made.add("Identity", made.weight(3, DIM))))
     with pytest.raises(ExportError, match="opset 18, 0 convolutions and matrix products"):
         to_int8(nothing, clips())
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="there are no clips"):
         to_int8(convolutions(), [])
 
 
@@ -552,7 +552,7 @@ def test_commands_add_list_use_and_remove(tmp_path: Path, monkeypatch: pytest.Mo
     if "computes 8 bits wrongly" in made.stderr:
         pytest.skip(made.stderr)
     assert made.exit_code == 0, made.output
-    assert "against fp32 on 6 clips, calibrated on 6 others: the same decision in" in made.stdout
+    assert "against fp32 on 6 clips, calibrated on 6 others: same decision on" in made.stdout
     assert "as fast as fp32 on this machine" in made.stdout
     assert "is there already" in run("variant", "add", "int8", "--clips", "clips").stdout
     (listed,) = run_json("variant", "list")

@@ -191,7 +191,7 @@ def test_what_is_no_file_is_neither_read_nor_appended_to(
 def test_a_link_is_not_read_where_a_file_is_wanted(tmp_path: Path, victim: Path) -> None:
     (tmp_path / "HEAD").symlink_to(victim)
     assert not store.is_regular(tmp_path / "HEAD")
-    with pytest.raises(BundleError, match=r"Cannot read .*HEAD: .*put the file itself in its"):
+    with pytest.raises(BundleError, match=r"Cannot read .*HEAD: .*replace the link with the file"):
         store.read_regular(tmp_path / "HEAD", 2**10)
 
 
@@ -224,7 +224,7 @@ def test_anything_else_is_no_digest(value: object) -> None:
 @pytest.mark.parametrize(
     ("code", "hint"),
     [
-        (errno.EROFS, "Read-only file system.*write elsewhere; copy a bundle there"),
+        (errno.EROFS, "Read-only file system.*write to another one, or copy the bundle"),
         (errno.ENOSPC, "disk is full: free some space"),
         (errno.EACCES, "Permission denied.*Change its permissions"),
         (errno.EIO, "Input/output error. Check the disk"),
