@@ -97,7 +97,8 @@ def _expected_failure(
         )
     elif not match.sources:
         doubts.append(
-            f"no group of known labels has the {len(problem.modifiers)} members that {wanted} need"
+            f"no group of known labels has at least {len(problem.modifiers)} members, as {wanted} "
+            "need"
         )
     elif match.trust < MIN_TRUST:
         nearest = _listing(problem.known_labels[source] for source in match.sources if source >= 0)

@@ -179,7 +179,7 @@ def read_answers(
     for clip, name in sorted((_index(key), name) for key, name in (request.answers or {}).items()):
         if not 0 <= clip < len(features):
             raise EditError(
-                f"There is an answer about clip {clip}, but there are only {len(features)} clips, "
+                f"There is an answer about clip {clip}, but there are {len(features)} clips, "
                 "counted from 0."
             )
         if name is not None and not isinstance(name, str):
