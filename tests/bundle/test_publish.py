@@ -143,7 +143,9 @@ def test_a_flat_split_says_how_many_decisions_it_flips(bundle: Bundle) -> None:
     old, new = edit.before.classify(sample), edit.head.classify(sample)
     flips = sum(not after.startswith(before) for before, after in zip(old, new, strict=True))
     assert flips > 0
-    assert edit.report.warnings[0] == f"flat flips {flips} decisions on 64 of the bundle's clips"
+    assert edit.report.warnings[0] == (
+        f"flat changes the class of {flips} decisions on 64 of the bundle's clips"
+    )
 
 
 def test_another_text_encoder_than_the_exports_is_named(bundle: Bundle) -> None:

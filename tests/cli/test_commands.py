@@ -322,7 +322,7 @@ def test_calibrate_gives_statistics_once(clips: Path, bundle: Bundle) -> None:
     (bundle.path / "stats.npz").unlink()
     refused = run("calibrate", clips)
     assert refused.exit_code == 1
-    assert "2 clips are too few: 5 of each class are wanted" in refused.stderr
+    assert "2 clips are too few: " in refused.stderr
     assert not (bundle.path / "stats.npz").exists()
     content = run_json("calibrate", clips, "--accept-few")
     assert content["n_features"] == 2
@@ -356,16 +356,19 @@ WRONG = {
     ),
     "existing label as modifier": (
         ["edit", "--class", "pushing", "--into", "pulling something left,right"],
-        "already is a class",
+        "already exists",
     ),
     "duplicate label": (
         ["edit", "--class", "pushing", "--into", "a b=left,a b=right,c d=up"],
         "appears twice",
     ),
-    "too many": (["edit", "--class", "pushing", "--into", "a,b,c"], "has 3 members"),
+    "too many": (["edit", "--class", "pushing", "--into", "a,b,c"], "has at least 3 members"),
     "nothing alike": (["edit", "--class", "pushing", "--into", "red,blue"], "--accept-doubt"),
     "not split": (["merge", "--class", "pushing"], "not split"),
-    "taken label": (["rename", "--class", "holding", "--to", "Pushing something"], "already is"),
+    "taken label": (
+        ["rename", "--class", "holding", "--to", "Pushing something"],
+        "already exists",
+    ),
     "same label": (["rename", "--class", "holding", "--to", "holding something"], "already"),
     "root class": (["drop", "--class", "holding"], "Only subcategories can be dropped"),
     "no earlier head": (["rollback"], "first head"),
@@ -511,7 +514,9 @@ def test_refused_plan_changes_nothing_and_names_all_reasons(here: Path) -> None:
     before = contents(here)
     result = run("edit", "--plan", "splits.yaml")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: Refused 2 of the plan's 3 splits, so none was made:")
+    assert result.stderr.startswith(
+        "Error: 2 of the plan's 3 splits were refused, so none was made:"
+    )
     assert "\n  'holding': in doubt: " in result.stderr
     assert "\n  'pulling something left': in doubt: " in result.stderr
     assert contents(here) == before

@@ -102,11 +102,11 @@ def test_clips_are_looked_for_beside_the_file(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "empty": ("", r"splits\.yaml names no class\. Write 'class: \["),
-    "comment": ("# nothing yet\n", "names no class"),
-    "empty document": ("---\n", "names no class"),
-    "empty mapping": ("{}", "names no class"),
-    "empty list": ("[]", "names no class"),
+    "empty": ("", r"splits\.yaml contains no class\. Write 'class: \["),
+    "comment": ("# nothing yet\n", "contains no class"),
+    "empty document": ("---\n", "contains no class"),
+    "empty mapping": ("{}", "contains no class"),
+    "empty list": ("[]", "contains no class"),
     "text": ("pushing", "is not a plan"),
     "list": ("- pushing: [left, right]", "is not a plan"),
     "not UTF-8": (
@@ -132,43 +132,46 @@ WRONG = {
     "alias without anchor": ("a: *one", "line 1: .*undefined alias"),
     "class that is a list": ("? [a, b]\n: [x, y]", "line 1: .*unhashable key"),
     "deep": ("[" * 9999, "nested too deeply"),
-    "large": ("#" * (MAX_BYTES + 1), f"has more than the {MAX_BYTES} bytes of a plan"),
-    "nothing": ("pushing:", r"splits\.yaml, 'pushing': into wants a list \[modifier"),
-    "one text": ("pushing: left, right", "'pushing': into wants a list"),
-    "nested list": ("pushing: [left, [right]]", "'pushing': into wants a list"),
-    "list of mappings": ("pushing: [a b: a, c d: c]", "'pushing': into wants a list"),
-    "into a text": ("pushing: {into: left}", "'pushing': into wants a list"),
-    "into of lists": ("pushing: {into: {a b: [a]}}", "'pushing': into wants a list"),
-    "no into": ("pushing: {rule: retrieval}", "'pushing': it has no 'into'"),
-    "empty entry": ("pushing: {}", "'pushing': it has no 'into'"),
+    "large": ("#" * (MAX_BYTES + 1), f"is too large for a plan; the limit is {MAX_BYTES} bytes"),
+    "nothing": ("pushing:", r"splits\.yaml, 'pushing': 'into' must be a list \[modifier"),
+    "one text": ("pushing: left, right", "'pushing': 'into' must be a list"),
+    "nested list": ("pushing: [left, [right]]", "'pushing': 'into' must be a list"),
+    "list of mappings": ("pushing: [a b: a, c d: c]", "'pushing': 'into' must be a list"),
+    "into a text": ("pushing: {into: left}", "'pushing': 'into' must be a list"),
+    "into of lists": ("pushing: {into: {a b: [a]}}", "'pushing': 'into' must be a list"),
+    "no into": ("pushing: {rule: retrieval}", "'pushing': the entry has no 'into'"),
+    "empty entry": ("pushing: {}", "'pushing': the entry has no 'into'"),
     "unknown key": (
         "pushing: {into: [a, b], ruel: retrieval}",
-        "'pushing': there is no 'ruel', did you mean 'rule'.*may have rule, composition, like",
+        "'pushing': 'ruel' is not a key of an entry .*'rule'.*may have rule, composition, like",
     ),
     "labels for keys": (
         "pushing: {pushing it left: left, pushing it right: right}",
-        "there is no 'pushing it left'. .*labels with their modifiers go into 'into'",
+        "'pushing it left' is not a key of an entry. .*Labels with their modifiers belong in",
     ),
     "unknown rule": (
         "pushing: {into: [a, b], rule: retreival}",
-        "rule cannot be 'retreival', did you mean 'retrieval'. It is one of alignment, ",
+        "'rule' cannot be 'retreival' .did you mean 'retrieval'.*Use one of alignment, ",
     ),
     "unknown composition": (
         "pushing: {into: [a, b], composition: soft}",
-        "composition cannot be 'soft'. It is one of gated, flat",
+        "'composition' cannot be 'soft'. Use one of gated, flat",
     ),
-    "list for a rule": ("pushing: {into: [a, b], rule: [retrieval]}", "rule wants one text"),
-    "list for like": ("pushing: {into: [a, b], like: [x]}", "like wants one text"),
-    "empty like": ("pushing: {into: [a, b], like: }", "like wants one text"),
+    "list for a rule": ("pushing: {into: [a, b], rule: [retrieval]}", "'rule' must be one text"),
+    "list for like": ("pushing: {into: [a, b], like: [x]}", "'like' must be one text"),
+    "empty like": ("pushing: {into: [a, b], like: }", "'like' must be one text"),
     "accept_doubt": (
         "pushing: {into: [a, b], accept_doubt: yes}",
-        "accept_doubt cannot be 'yes'. It is one of true, ",
+        "'accept_doubt' cannot be 'yes'. Use one of true, ",
     ),
     "no such folder": (
         "pushing: {into: [a, b], shots: clips/none}",
-        "'pushing': there is no folder .*clips/none",
+        "'pushing': the folder .*clips/none of 'shots'",
     ),
-    "file for a folder": ("pushing: {into: [a, b], shots: splits.yaml}", "there is no folder"),
+    "file for a folder": (
+        "pushing: {into: [a, b], shots: splits.yaml}",
+        "of 'shots' does not exist",
+    ),
 }
 
 

@@ -320,7 +320,7 @@ def hidden_metadata(model: ModelProto) -> None:
     shadow.CopyFrom(model.metadata_props[0])
 
 
-DAMAGED = r"not the one that its labels and weights give"
+DAMAGED = r"graph does not match its labels and weights"
 LABELS = r"labels are not valid"
 METADATA = r"metadata is (damaged|not valid)"
 DAMAGES: dict[str, tuple[Damage, str]] = {
@@ -328,23 +328,23 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "children of two splits swapped": (swapped(4, 5), "not one block of columns"),
     "extra node": (add_node, DAMAGED),
     "extra initializer": (add_initializer, DAMAGED),
-    "external data": (external_weight, "holds another number of values than its shape"),
+    "external data": (external_weight, "does not have as many values as its shape"),
     "external data beside raw": (external_beside_raw, DAMAGED),
-    "float_data": (float_data, "holds another number of values than its shape"),
-    "huge dims": (reshaped(2**40, 2**40), "holds another number of values than its shape"),
-    "overflowing dims": (reshaped(2**32, 2**32), "holds another number of values than its shape"),
+    "float_data": (float_data, "does not have as many values as its shape"),
+    "huge dims": (reshaped(2**40, 2**40), "does not have as many values as its shape"),
+    "overflowing dims": (reshaped(2**32, 2**32), "does not have as many values as its shape"),
     "negative dims": (reshaped(-3, -4), METADATA),
     "other dims": (reshaped(4, 3), "root rows for 3 root classes"),
     "rank 1": (reshaped(12), "not a float32 tensor of rank 2"),
-    "no feature": (reshaped(0, 4), "holds another number"),
+    "no feature": (reshaped(0, 4), "does not have as many values"),
     "one row more": (one_row_more, r"4 root rows for 3 root classes"),
     "float16": (typed(TensorProto.FLOAT16), "not a float32 tensor of rank 2"),
     "no weight": (dropped("weight"), "no initializer 'weight'"),
     "no split row": (dropped("split2.bias"), r"no initializer 'split2\.bias'"),
     "no index": (dropped("columns"), DAMAGED),
-    "nan": (filled("weight", np.nan), "weight holds NaN or infinity"),
-    "infinity": (filled("split1.bias", np.inf), "bias holds NaN or infinity"),
-    "below padding": (filled("split1.bias", -1e31), r"bias holds numbers beyond 1e\+18"),
+    "nan": (filled("weight", np.nan), "weight contains NaN or infinity"),
+    "infinity": (filled("split1.bias", np.inf), "bias contains NaN or infinity"),
+    "below padding": (filled("split1.bias", -1e31), r"bias contains numbers above 1e\+18"),
     "padded row": (filled("split1.weight", 5, place=2 * 4), DAMAGED),
     "padded bias": (filled("split1.bias", 0, place=2), DAMAGED),
     "index": (filled("columns", 9), DAMAGED),
@@ -360,7 +360,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "doc string": (doc_string, DAMAGED),
     "second metadata": (second_metadata, DAMAGED),
     "metadata twice": (hidden_metadata, DAMAGED),
-    "unknown format": (in_metadata(format=2), "format 2, this edgesplit reads format 1. Use"),
+    "unknown format": (in_metadata(format=2), "format 2; this edgesplit reads format 1. Use"),
     "format true": (in_metadata(format=True), DAMAGED),
     "format a text": (in_metadata(format="1"), "format '1'"),
     "extra key": (in_metadata(time="now"), DAMAGED),
@@ -380,7 +380,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "empty label": (in_node(4, label=""), LABELS),
     "label with escape": (in_node(4, label="a\x1bb"), LABELS),
     "label a number": (in_node(4, label=7), DAMAGED),
-    "renamed label in other form": (in_node(4, label=" right"), "not in normal form"),
+    "renamed label in other form": (in_node(4, label=" right"), "not in its stored form"),
     "parent itself": (in_node(3, parent=3), "parent|block"),
     "parent a text": (in_node(4, parent="0"), DAMAGED),
     "parent a word": (in_node(4, parent="root"), METADATA),
@@ -429,7 +429,7 @@ def test_text_that_is_not_unicode_is_refused(split_head: Head, key: str) -> None
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "carries no edgesplit metadata"),
+        (b"", "has no edgesplit metadata"),
         (b"\x00", "These 1 bytes are not an ONNX file"),
         (b"PK\x03\x04 a zip file", "are not an ONNX file"),
         (np.random.default_rng(0).bytes(1000), "These 1000 bytes are not an ONNX file"),
