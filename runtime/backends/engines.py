@@ -79,9 +79,7 @@ def _limit_features(cosine: float, advice: str) -> Tolerance:
 
 
 TOLERANCES: dict[EnginePrecision, Tolerance] = {
-    "fp32": _limit_features(
-        0.9999, "Update TensorRT, or use ONNX Runtime's CUDA provider."
-    ),
+    "fp32": _limit_features(0.9999, "Update TensorRT, or use ONNX Runtime's CUDA provider."),
     "fp16": _limit_features(0.999, "Build with --precision fp32."),
     "int8": _limit_features(
         0.99, "Give more clips from this device's cameras, or build with --precision fp16."

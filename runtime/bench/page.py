@@ -281,9 +281,7 @@ def _present_edit(facts: Record, p50: Mapping[str, float]) -> Presentation:
 
 
 def _present_locality(facts: Record, p50: Mapping[str, float]) -> Presentation:
-    note = (
-        f"On {facts['n_features']:,} features ({facts['features']}), with the runtime's session."
-    )
+    note = f"On {facts['n_features']:,} features ({facts['features']}), with the runtime's session."
     return [note], []
 
 

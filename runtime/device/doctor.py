@@ -213,7 +213,7 @@ def _power(device: DeviceRecord) -> Iterator[Finding]:
         if best.rank > now.rank:
             text = f"The power mode is {now.name}; this board also has {best.name}."
             todo = (
-                f"Set {best.name}, if power supply and cooling suffice: sudo nvpmodel -m {best.id}; "
+                f"Set {best.name}, if supply and cooling suffice: sudo nvpmodel -m {best.id}; "
                 "it may ask to reboot."
             )
             yield Finding("power", "note", text, todo)
@@ -303,7 +303,7 @@ def _disk(path: Path, root: Path) -> Iterator[Finding]:
         text = f"The bundle is in memory ({kind}): all edits are lost when the machine stops."
         todo = "Copy it to a disk."
     elif kind == "overlay":
-        text = "The bundle is inside a container (overlay): all edits are lost with the container."
+        text = "The bundle is inside a container (overlay): all edits are lost with it."
         todo = "Keep it on a volume: docker run -v /data/lab.bundle:/lab.bundle …"
     elif kind in _NETWORK:
         text = f"The bundle is on a network disk ({kind}): its lock may not reach other hosts."
