@@ -234,7 +234,7 @@ def _present_latency(facts: Record, p50: Mapping[str, float]) -> Presentation:
         f"per second; p90 is between {short(low)} and {short(high)} ms (95 % interval)."
     ]
     if facts["joules_a_prediction"] is not None:
-        notes.append(f"{facts['joules_a_prediction']:.3g} J per prediction, for the complete module.")
+        notes.append(f"{facts['joules_a_prediction']:.3g} J per prediction (complete module).")
     before, after = facts["temperatures_c"]
     if before and after:
         zone = max(after, key=lambda name: float(after[name]))

@@ -256,7 +256,7 @@ def test_energy_heat_and_throttling_are_said_where_they_are_known(record: dict[s
     }
     latency_alone = {"latency": record["answers"]["latency"] | {"facts": facts}}
     table = to_table(record | {"answers": latency_alone})
-    assert "0.25 J per prediction, for the complete module." in table
+    assert "0.25 J per prediction (complete module)." in table
     assert "cpu-thermal: 51 °C before, 65 °C after." in table
     assert "was throttled 3 times" in table
 
