@@ -1,7 +1,7 @@
-"""Other forms of a backbone, made on this machine, checked, and kept in the user's cache.
+"""Engines and variants of a backbone: made on this machine, checked, kept in the user's cache.
 
     <noun>s/
-      <key>.json                       what the file is, and how it was checked
+      <key>.json                       description of the file, and result of its check
       <key>.<its digest>.<extension>   the file
 
 A new file is written first, then its description, then the old file is removed: a full disk or a
@@ -40,30 +40,30 @@ _KEY_DIGITS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact(ABC):
-    """The description of a file of the cache; as in its JSON file."""
+    """Description of a file in the cache, with the fields of its JSON file."""
 
     feature_space: str
     digest: str
     """sha256 of the file."""
     size_bytes: int
     agreement: Agreement
-    """With the fp32 backbone."""
+    """Result of the comparison with the fp32 backbone."""
     ranges: RangeReport | None
-    """For fp16: what the ranges of the values decided."""
+    """For fp16: the measured ranges and the operators that they keep in float32."""
     n_calibrated: int
-    """The user's clips that the ranges come from; 0 without ranges, or if none were given."""
+    """Number of the user's clips that ranges were measured on; 0 without ranges or clips."""
     made: str
-    """Time of making, ISO 8601 in UTC."""
+    """Creation time, ISO 8601 in UTC."""
 
     def __post_init__(self) -> None:
         check_digest(self.feature_space)
         check_digest(self.digest)
-        _ = self.age_s  # raises ValueError on a time that is none
+        _ = self.age_s  # raises ValueError if `made` is not a time
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """The name of its files."""
+        """The stem of its file names."""
 
     @property
     def age_s(self) -> float:
@@ -76,11 +76,11 @@ AnyArtifact = TypeVar("AnyArtifact", bound=Artifact)
 
 @dataclass(frozen=True, slots=True)
 class Made(Generic[AnyArtifact]):
-    """An artifact of the cache, and whether it had to be made."""
+    """An artifact in the cache, and the cost of getting it."""
 
     artifact: AnyArtifact
     new: bool
-    """False if it was in the cache already."""
+    """True if it was made now, False if it was in the cache already."""
     seconds: float
 
 
@@ -100,16 +100,16 @@ def describe_file(data: bytes) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactCache(Generic[AnyArtifact]):
-    """One kind of artifacts. Immutable; safe from several threads; `lock` excludes processes."""
+    """All artifacts of one kind. Immutable, thread-safe; `lock` excludes other processes."""
 
     noun: str
-    """What an artifact is called, as in `edgesplit <noun> list`."""
+    """Name of one artifact, as in `edgesplit <noun> list`."""
     extension: str
     error: type[BackendError]
-    """Class of all errors that are raised here."""
+    """Class of all errors that the methods raise."""
     kind: type[AnyArtifact]
     other_files: tuple[str, ...] = ()
-    """Patterns of other files in the folder, which are removed with all artifacts."""
+    """Glob patterns of other files in the folder; `remove` without a key removes them, too."""
 
     @property
     def folder(self) -> Path:
@@ -122,23 +122,23 @@ class ArtifactCache(Generic[AnyArtifact]):
         return f"{self.noun}s"
 
     def list(self) -> tuple[AnyArtifact, ...]:
-        """Return all artifacts, the newest first; none, with a warning, without a usable cache."""
+        """Return all artifacts, newest first; none, with a warning, if the cache is unusable."""
         folder = find_cached(self.name)
         found = (self.find(path.stem) for path in folder.glob("*.json")) if folder else ()
         return tuple(sorted(filter(None, found), key=lambda one: one.made, reverse=True))
 
     def find(self, key: str) -> AnyArtifact | None:
-        """Return the artifact of a key; None if this edgesplit cannot read or trust one."""
+        """Return the artifact of a key; None if it is missing, incomplete or not readable."""
         description = find_cached(self.name, f"{key}.json")
         if description is None:
             return None
         try:
             artifact = self._parse(load_json(read_regular(description, TEXT_FILE_BYTES)))
             file = find_cached(self.name, self._file(artifact).name)
-            whole = file is not None and file.stat().st_size == artifact.size_bytes
+            complete = file is not None and file.stat().st_size == artifact.size_bytes
         except (OSError, BundleError, AttributeError, KeyError, TypeError, ValueError):
             return None
-        return artifact if whole and artifact.key == key else None
+        return artifact if complete and artifact.key == key else None
 
     def find_or_make(
         self,
@@ -150,10 +150,10 @@ class ArtifactCache(Generic[AnyArtifact]):
         """Return the artifact of a key, from the cache or newly made, by one process at a time.
 
         Args:
-            key: the artifact's.
-            make: makes and checks it, and returns it with the arguments of `save`; raises if it
-                should not be kept, and an older one then stays.
-            accept: True if the artifact that is in the cache will do.
+            key: the artifact's key.
+            make: makes and checks the artifact, and returns the arguments of `save`. If it raises,
+                an older artifact stays in the cache.
+            accept: returns True if the artifact in the cache can be used.
 
         Raises:
             BackendError: an `error`, as `lock` and `save` raise it.
@@ -171,12 +171,12 @@ class ArtifactCache(Generic[AnyArtifact]):
         """Return the file of a key, checked against its digest.
 
         Args:
-            key: the artifact's.
-            what: names it for an error, as in `fp16 variant of lab.bundle`.
+            key: the artifact's key.
+            what: name of the artifact in error messages, as in `fp16 variant of lab.bundle`.
             command: the command that makes it.
 
         Raises:
-            BackendError: an `error`: there is none, or it cannot be read, or is damaged.
+            BackendError: an `error`: the file is missing, damaged or cannot be read.
         """
         artifact = self.find(key)
         if artifact is None:
@@ -191,12 +191,12 @@ class ArtifactCache(Generic[AnyArtifact]):
         return data
 
     def save(self, artifact: AnyArtifact, data: bytes, other_files: Mapping[Path, bytes]) -> None:
-        """Keep an artifact in place of an older one, which stays if this fails.
+        """Write an artifact to the cache in place of an older one, which stays if this fails.
 
         Args:
             artifact: the description.
             data: content of its file.
-            other_files: content of other files in the folder, or in one below it.
+            other_files: content of other files, by path in the folder or below it.
 
         Raises:
             BackendError: an `error`: the folder cannot be written to.
@@ -215,18 +215,18 @@ class ArtifactCache(Generic[AnyArtifact]):
                 store.replace_file(path, other)
 
     def remove(self, key: str | None = None) -> tuple[str, ...]:
-        """Remove one artifact, or all of them and the remains of a crash.
+        """Remove one artifact, or all artifacts with the files that a crash left.
 
-        A process that runs a removed file is not disturbed.
+        A process that already runs a removed file keeps running it.
 
         Args:
-            key: the artifact's key or the beginning of it; all artifacts by default.
+            key: the artifact's key or the beginning of it; by default all artifacts.
 
         Returns:
             The keys of the removed artifacts.
 
         Raises:
-            BackendError: an `error`: no key or several keys start so, or a file cannot be removed.
+            BackendError: an `error`: no key or several keys match, or a file cannot be removed.
         """
         with self._map_os_errors("read", self.folder):
             cache_path(self.name)
@@ -249,10 +249,10 @@ class ArtifactCache(Generic[AnyArtifact]):
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Let one process at a time make an artifact: two would falsify each other's timings.
+        """Let only one process make an artifact: two would distort each other's timings.
 
         Raises:
-            BackendError: an `error`: another process makes it, or the folder cannot be written to.
+            BackendError: an `error`: another process is making it, or the folder is not writable.
         """
         with self._map_os_errors("write to", self.folder):
             make_cache(self.name)

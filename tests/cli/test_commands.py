@@ -258,7 +258,7 @@ def test_run_ends_with_an_error_at_a_picture_that_cannot_be_scaled(here: Path) -
 def test_a_playlist_is_asked_for_by_its_option(here: Path) -> None:
     result = run("run", "--source", "a.mp4", "--window", "1", "--playlist")
     assert result.exit_code == 1
-    assert "Only http:// and https:// sources are read as playlists" in result.stderr
+    assert "Only http:// and https:// sources can be playlists" in result.stderr
 
 
 def test_verify_ends_with_one_when_a_head_is_damaged(here: Path, bundle: Bundle) -> None:

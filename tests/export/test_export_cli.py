@@ -178,7 +178,12 @@ def test_all_that_is_wrong_is_said_at_once_and_before_the_model_is_loaded(
     assert len(lines) == 4
     for line, part in zip(
         lines,
-        ("b exists already", "labels.txt", "give --frames.", "--size 0x0 is not from 1 to 4096"),
+        (
+            "b exists already",
+            "labels.txt",
+            "give --frames.",
+            "--size 0x0 is out of range: 1 to 4096",
+        ),
         strict=True,
     ):
         assert part in line
@@ -188,9 +193,9 @@ def test_all_that_is_wrong_is_said_at_once_and_before_the_model_is_loaded(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("-o", "timesformer/config.json/b"), "config.json is no folder. Choose another -o"),
-        (("-o", "b", "--frames", "5000"), "--frames 5000 is more than 1024"),
-        (("-o", "b", "--size", "99999"), "--size 99999x99999 is not from 1 to 4096"),
+        (("-o", "timesformer/config.json/b"), "config.json is not a folder. Choose another -o"),
+        (("-o", "b", "--frames", "5000"), "--frames 5000 is too large; it is at most 1024"),
+        (("-o", "b", "--size", "99999"), "--size 99999x99999 is out of range: 1 to 4096"),
         (("-o", "b", "--size", "64", "--resize", "32"), "resize 32 is smaller than the crop"),
         (("-o", "b", "--std", "0,1,1"), "std must be"),
     ],

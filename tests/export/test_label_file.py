@@ -120,7 +120,7 @@ def test_commas_and_empty_lines_are_kept(file: Path) -> None:
 def test_numbered_lines_are_asked_about(text: str, shown: str, file: Path) -> None:
     file.write_text(text)
     with pytest.raises(
-        LabelError, match=f"^Every line of .* has a number, such as '{shown}': is it the index"
+        LabelError, match=f"^Every line of .* has a number, such as '{shown}'. If it is the index"
     ):
         load_labels(file)
 
