@@ -499,7 +499,8 @@ def test_names_that_no_file_can_have(demo: Bundle) -> None:
         Path("clips/a.npz").touch()
         done = run("edit", "--plan", "plan.yaml")
         assert done.exit_code == 1
-        assert "plan.yaml, 'rolling': the folder " in done.stderr
+        assert "plan.yaml, 'rolling': the f" in done.stderr
+        assert "does not exist" in done.stderr
 
 
 def test_q_stops_at_every_question(demo: Bundle) -> None:
