@@ -114,10 +114,10 @@ def test_weights_of_another_export_are_found(large: Bundle, tmp_path: Path) -> N
 def test_graph_that_points_outside_of_the_weights_is_refused(large: Bundle) -> None:
     whole = large.backbone()
     assert isinstance(whole, LargeBackbone)
-    with pytest.raises(BundleError, match=r"where .* has nothing"):
+    with pytest.raises(BundleError, match=r"does not have"):
         LargeBackbone(whole.graph, whole.weights[:100]).tensors()
     elsewhere = whole.graph.replace(b"backbone.data", b"/etc/password")
-    with pytest.raises(BundleError, match=r"where .* has nothing"):
+    with pytest.raises(BundleError, match=r"does not have"):
         LargeBackbone(elsewhere, whole.weights).tensors()
 
 

@@ -113,7 +113,7 @@ def test_prune_keeps_the_live_head_at_least(busy: Bundle) -> None:
 def test_a_rollback_at_the_first_head_names_no_pruned_one(bundle: Bundle, head: Head) -> None:
     bundle.publish(split(bundle))
     bundle.rollback()
-    with pytest.raises(BundleError, match="Another was live last"):
+    with pytest.raises(BundleError, match="To return to the head that was live last"):
         bundle.rollback()
     bundle.prune(1)
     with pytest.raises(BundleError, match="no other head is kept, so no rollback is possible"):

@@ -152,7 +152,7 @@ def test_another_text_encoder_than_the_exports_is_named(bundle: Bundle) -> None:
     file = bundle.path / "bundle.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"text_encoder": "0" * 64}))
     edit = open_bundle(bundle.path).split_class("pushing", into=["left", "right"])
-    assert "exported beside 000000000000" in edit.report.warnings[0]
+    assert "exported with 000000000000" in edit.report.warnings[0]
 
 
 def test_taking_a_rename_back_brings_the_very_bytes_back(bundle: Bundle, head: Head) -> None:

@@ -491,7 +491,7 @@ def test_the_next_edit_uses_the_new_encoder_without_torch(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "exported beside" not in done.stdout  # another encoder is what was asked for
+    assert "was exported with" not in done.stdout  # another encoder is what was asked for
     fresh = open_bundle(bundle.path)
     wanted = split_class(
         head, "pushing", into=into, statistics=fresh.statistics, accept_doubt=True, encoder=own

@@ -219,7 +219,7 @@ def test_demo_bundles_engine_is_built_kept_and_listed(
         > 2e6
     )
     again = run("engine", "build", *options)
-    assert "is there already" in again.stdout
+    assert "exists already" in again.stdout
 
 
 @pytest.mark.gpu
@@ -813,7 +813,7 @@ def typed(
 
 
 def test_build_list_and_rm(typed: Callable[..., Result], fake: FakeTensorRT) -> None:
-    assert "there is no engine" in typed("list").stdout
+    assert "the cache has no engine" in typed("list").stdout
     built = typed("build", "--precision", "fp16", "--batch", "1,2,4")
     assert built.exit_code == 0, built.output
     assert "fp16, batch 1,2,4" in built.stdout

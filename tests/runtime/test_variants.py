@@ -182,7 +182,7 @@ def test_what_cannot_be_quantized_is_refused() -> None:
 def test_a_value_that_no_step_fits_is_refused_by_name(number: float) -> None:
     given = clips()
     given[2, 0, 0, 0, 0] = number
-    with pytest.raises(ExportError, match=r"its value 'clip' goes from \S+ to (inf|nan) on these"):
+    with pytest.raises(ExportError, match=r"its value 'clip' ranges from \S+ to (inf|nan) on"):
         to_int8(convolutions(), given)
 
 
@@ -200,7 +200,7 @@ def test_fused_features_are_the_same() -> None:
 
 
 def test_a_cnn_has_nothing_to_fuse() -> None:
-    with pytest.raises(ExportError, match=r"no attention.*try int8"):
+    with pytest.raises(ExportError, match=r"no attention.*int8 variant"):
         fuse_attention(convolutions())
 
 
@@ -552,7 +552,7 @@ def test_commands_add_list_use_and_remove(tmp_path: Path, monkeypatch: pytest.Mo
     assert made.exit_code == 0, made.output
     assert "against fp32 on 6 clips, calibrated on 6 others: same decision on" in made.stdout
     assert "as fast as fp32 on this machine" in made.stdout
-    assert "is there already" in run("variant", "add", "int8", "--clips", "clips").stdout
+    assert "exists already" in run("variant", "add", "int8", "--clips", "clips").stdout
     (listed,) = run_json("variant", "list")
     assert (listed["name"], listed["agreement"]["n_clips"]) == ("int8", 6)
     video = "clips/pulling-something-left-1.mp4"
@@ -563,7 +563,7 @@ def test_commands_add_list_use_and_remove(tmp_path: Path, monkeypatch: pytest.Mo
     assert small["label"] == full["label"] == "pulling something left"
     assert small["score"] != full["score"]
     assert run_json("variant", "rm", "--all") == {"removed": [listed["key"]]}
-    assert "there is no variant" in run("variant", "list").stdout
+    assert "the cache has no variant" in run("variant", "list").stdout
     missing = run("predict", video, "--variant", "int8")
     assert missing.exit_code == 1
     assert "variant add int8 --clips FOLDER" in missing.stderr
