@@ -323,7 +323,7 @@ def test_damaged_files_are_refused(data: Path) -> None:
     spoil_json(data / "group_scheme.json", lambda content: {**content, "A": ["Waving"]})
     refused("has no group 'Waving', but splits it")
     spoil_json(data / "group_scheme.json", lambda content: {"A": []})
-    refused("is no group scheme")
+    refused("is not a group scheme")
 
 
 def test_labels_must_follow_the_scheme(data: Path) -> None:
@@ -624,9 +624,9 @@ def test_ways_are_read(text: str, way: Way) -> None:
 
 
 def test_no_ways_are_refused() -> None:
-    with pytest.raises(ValueError, match="'magic' is no rule"):
+    with pytest.raises(ValueError, match="'magic' is not a rule"):
         Way.from_text("magic")
-    with pytest.raises(ValueError, match="'both' is no composition"):
+    with pytest.raises(ValueError, match="'both' is not a composition"):
         Way.from_text("alignment:both")
 
 
@@ -996,7 +996,7 @@ def test_wrong_rules_are_usage_errors(data: Path, tmp_path: Path) -> None:
     command = [str(data), "--videos", str(tmp_path), "--bundle", str(tmp_path), "--rule", "magic"]
     result = invoke(command)
     assert result.exit_code == 2
-    assert "'magic' is no rule" in result.stderr
+    assert "'magic' is not a rule" in result.stderr
 
 
 def test_importing_the_benchmark_loads_no_torch() -> None:

@@ -291,7 +291,7 @@ _PRESENTATIONS = {
     "edit": _present_edit,
     "locality": _present_locality,
 }
-"""By question, a function that presents the facts of an answer and the medians of its figures."""
+"""Function by question that presents the facts of an answer and the medians of its figures."""
 
 
 def _bars(title: str, names: Sequence[str], p50: Mapping[str, float]) -> str:

@@ -82,7 +82,7 @@ def test_factory_is_given_everything(tmp_path: Path, monkeypatch: pytest.MonkeyP
     spec = ("given_all:make", "--sampling", "uniform", "-o", "b")
     asked = run(*spec)
     assert asked.exit_code == 1
-    assert "Nothing in given_all:make says what" in asked.output
+    assert "given_all:make does not define its classes" in asked.output
     assert "give --labels, --frames, --size." in asked.output
     result = run(*spec, "--labels", "labels.txt", "--frames", "4", "--size", "16x12")
     assert result.exit_code == 0, result.output

@@ -221,7 +221,7 @@ def test_unknown_familys_file_must_say_how_it_normalises_and_scales(
 ) -> None:
     said = {name: value for name, value in PROCESSOR.items() if name != key}
     classifier = load_pretrained(save(processor=said))
-    with pytest.raises(ExportError, match=rf"json says no {key}, and .* give {option}\."):
+    with pytest.raises(ExportError, match=rf"json has no {key}, and .* give {option}\."):
         classifier.settle(sampling="uniform")
     clip = classifier.settle(sampling="uniform", **given).preprocessing
     assert {name: getattr(clip, name) for name in given} == given
@@ -520,7 +520,7 @@ def test_geometry_that_edgesplit_has(
         (
             {"size": {"height": 256, "width": 340}},
             "resize",
-            "scales every frame to 256x340 .* crops 224x224.*--resize 256",
+            "scales every frame to 256x340, .* crops 224x224.*--resize 256",
         ),
         ({"do_center_crop": False}, "height", "does not crop, so .*--size and --resize"),
         ({"do_resize": False}, "resize", "crops without scaling.*--resize"),
