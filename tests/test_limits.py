@@ -94,7 +94,7 @@ def test_arrays_that_unpack_to_too_much_are_refused(
         load_arrays(buffer.getvalue(), "features")
     file = tmp_path / "features.npz"
     file.write_bytes(buffer.getvalue())
-    with pytest.raises(ClipError, match="no file of saved features"):
+    with pytest.raises(ClipError, match="not a file of saved features"):
         read_features(file, bundle)
 
 

@@ -169,10 +169,10 @@ def test_what_features_saved_is_read(tmp_path: Path, bundle: Bundle) -> None:
     save(bundle.feature_space)
     np.testing.assert_array_equal(read_shots(folder, bundle)["left"], rows)
     save("f" * 64)
-    with pytest.raises(ClipError, match=r"features of another backbone .* edgesplit features"):
+    with pytest.raises(ClipError, match=r"features of another backbone .*`edgesplit features`"):
         read_shots(folder, bundle)
     (folder / "left" / "f.npz").write_bytes(b"PK no archive")
-    with pytest.raises(ClipError, match="no file of saved features"):
+    with pytest.raises(ClipError, match="not a file of saved features"):
         read_shots(folder, bundle)
     save(bundle.feature_space)
     (folder / "right").mkdir()
@@ -187,7 +187,7 @@ def test_folders_without_clips_are_refused(tmp_path: Path, bundle: Bundle) -> No
     with pytest.raises(ClipError, match="no sub-folder with a video"):
         read_shots(folder, bundle)
     (folder / "left" / "a.npy").write_bytes(b"no array")
-    with pytest.raises(ClipError, match="no file of saved features"):
+    with pytest.raises(ClipError, match="not a file of saved features"):
         read_shots(folder, bundle)
     np.save(folder / "left" / "a.npy", np.zeros((2, bundle.dim + 1)))
     with pytest.raises(ClipError, match="from this bundle's backbone"):
