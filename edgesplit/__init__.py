@@ -2,18 +2,19 @@
 
 heads     the label tree and its rows, as numpy and as ONNX
 video     a video file -> a clip
-storage   files that survive a crash, and the user's cache
+storage   crash-safe files, and the user's cache
 backbone  clip -> feature
 edits     a request -> a new head
-bundle    the folder: every head there was, and which one is live
-export    the workstation: torch -> bundle
-runtime   the device: predict, swap, stream, measure
-demo      the main job on shipped clips
+bundle    the bundle folder: all published heads, and which one is live
+export    on the workstation: torch -> bundle
+runtime   on the device: predict, swap, stream, measure
+demo      the main workflow on packaged clips
 cli       the command line
 
-errors    every error, drawn as a tree
+errors    all errors, drawn as a tree
+limits    limits on what is read from files that others may have made
 _types, _data, _lazy, _threads, _isolated
-          names of types, data from files, names that load on use, BLAS threads, child processes
+          type aliases, data from files, lazy imports, BLAS threads, subprocesses
 
 The names below load on first use, so that `import edgesplit` and `edgesplit --help` load neither
 numpy nor onnx.

@@ -1,4 +1,4 @@
-"""Data that came from a file: digests, JSON, arrays. What is wrong with it is a ValueError."""
+"""Read data from files: digests, JSON, arrays. Invalid data raises ValueError."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesplit.limits import ARRAYS_BYTES
+
 __all__ = ["check_digest", "is_digest", "load_arrays", "load_json", "nan_to_null", "save_arrays"]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def is_digest(value: object) -> bool:
-    """Return True for a sha256 in lower-case hex, which is safe as a part of a file's name."""
+    """Return True for a sha256 in lower-case hex, which is safe as part of a file name."""
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def check_digest(value: object) -> str:
-    """Return `value`, which must be a digest.
+    """Return `value` if it is a digest.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is not a digest.
     """
     if isinstance(value, str) and is_digest(value):
         return value
@@ -45,7 +47,7 @@ def load_json(text: str | bytes) -> Any:
 
 
 def nan_to_null(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a JSON object with None in place of NaN, which JSON does not have."""
+    """Return the fields of a JSON object with None in place of NaN, which JSON does not allow."""
     return {key: None if value != value else value for key, value in content.items()}
 
 
@@ -53,13 +55,17 @@ def load_arrays(data: bytes, *names: str) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays `names` of an npz file, or the one array of an npy file under the name "".
 
     Raises:
-        ValueError: the bytes are neither, a name is missing, or an array is damaged.
+        ValueError: the bytes are neither, a name is missing, an array is damaged, or the arrays
+            take more than `ARRAYS_BYTES`.
     """
     try:
         loaded = np.load(io.BytesIO(data), allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
+            unpacked = sum(member.file_size for member in loaded.zip.infolist())
+            if unpacked > ARRAYS_BYTES:
+                raise ValueError(f"its arrays take {unpacked:,} bytes, over {ARRAYS_BYTES:,}")
             return {name: loaded[name] for name in names}
     except Exception as error:  # numpy and zipfile raise many kinds on a damaged file
         raise ValueError(str(error)) from error

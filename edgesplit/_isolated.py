@@ -1,7 +1,7 @@
 """Run a function in a subprocess, so that a native crash cannot take the caller down.
 
-TensorRT ends the process where other libraries raise: on a machine without CUDA, or on a plan that
-it cannot read. A device that serves must survive that, and so must the build of an engine.
+TensorRT ends the process where other libraries raise an exception: on a machine without CUDA, or
+for a plan that it cannot read. Serving and engine builds must survive that.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from edgesplit.errors import EdgesplitError, IsolatedProcessError
 __all__ = ["LAST_LINES", "run_isolated"]
 
 LAST_LINES = 5
-"""The most lines of a dead process's output that its error repeats."""
+"""Maximum number of output lines that the error of a dead process repeats."""
 
 Result = TypeVar("Result")
 
-# The child looks for modules where this process does, and nowhere else: Python would put the
-# current folder first, which may be a bundle from elsewhere, with a tensorrt.py in it.
+# The child uses this process's module path and no other folder: Python would search the current
+# folder first, and that may be an untrusted bundle with a tensorrt.py in it.
 _START = "import sys; sys.path[:] = sys.argv[2:]; from edgesplit._isolated import _serve; "
 _START += "_serve(sys.argv[1])"
 
@@ -46,19 +46,19 @@ def run_isolated(
     """Call a function in a new process and return its result.
 
     Args:
-        function: a function of a module that the other process can import. The function, its
+        function: a function of a module that the subprocess can import. The function, its
             arguments and its result are pickled.
         arguments: its arguments.
         every_s: seconds between two calls of `on_wait`.
-        limit_s: seconds that the call may take, to within `every_s`.
-        on_wait: gets the seconds that have passed and the last line that the process wrote to its
-            standard error.
-        advice: the next step, which the error of a process that died or hung ends with.
+        limit_s: maximum seconds for the call, to within `every_s`.
+        on_wait: called with the seconds since the start and the last line of the subprocess's
+            output.
+        advice: the next step, appended to the error of a process that died or hung.
 
     Raises:
         EdgesplitError: the function raised it.
-        IsolatedProcessError: the function raised something else, the process died, or it took too
-            long.
+        IsolatedProcessError: the function raised another exception, the process died, or it took
+            too long.
     """
     name = f"{function.__module__}.{function.__qualname__}"
     with tempfile.TemporaryDirectory(prefix="edgesplit-") as temporary:
@@ -66,7 +66,7 @@ def run_isolated(
         output = folder / "output"
         (folder / "call").write_bytes(pickle.dumps((function, arguments)))
         with output.open("wb") as file:
-            # The child ends with this process, however that ends: its standard input closes then.
+            # The pipe closes when this process ends for any reason, and the child then exits.
             path = [entry or os.getcwd() for entry in sys.path]
             command = [sys.executable, "-c", _START, temporary, *path]
             pipe = subprocess.PIPE
@@ -117,10 +117,10 @@ def _last_lines(output: Path, n_lines: int) -> list[str]:
 
 
 def _serve(name: str) -> None:
-    """Run the call in the other process."""
+    """Run the call in the subprocess."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr: the last output
     folder = Path(name)
-    threading.Thread(target=_end_with_the_caller, args=(folder,), daemon=True).start()
+    threading.Thread(target=_exit_with_caller, args=(folder,), daemon=True).start()
     function, arguments = pickle.loads((folder / "call").read_bytes())
     error: Exception | None = None
     result = None
@@ -128,15 +128,15 @@ def _serve(name: str) -> None:
         result = function(*arguments)
     except EdgesplitError as raised:
         error = raised
-    except Exception as raised:  # whatever a native library lets through
+    except Exception as raised:  # a native library may raise anything
         text = f"{function.__qualname__} failed: {type(raised).__name__}: {raised}"
         error = IsolatedProcessError(text)
     part = folder / "part"
     part.write_bytes(pickle.dumps((error, result)))
-    part.rename(folder / "result")  # whole or not at all: the process may be killed while writing
+    part.rename(folder / "result")  # atomic: the process may be killed while writing
 
 
-def _end_with_the_caller(folder: Path) -> None:
-    os.read(0, 1)  # nobody writes: it returns when the caller is gone
+def _exit_with_caller(folder: Path) -> None:
+    os.read(0, 1)  # nothing is ever written: it returns when the caller has ended
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)

@@ -13,11 +13,11 @@ __all__ = ["load_on_use"]
 def load_on_use(
     package: str, homes: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package whose names live in other modules.
+    """Return `__getattr__` and `__dir__` for a package whose names are defined in other modules.
 
     Args:
         package: the package's `__name__`; it has an `__all__`.
-        homes: its public names, by the module that defines them.
+        homes: the package's public names, by the module that defines them.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
 

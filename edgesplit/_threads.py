@@ -1,4 +1,4 @@
-"""How many cores linear algebra takes: one, for what is small."""
+"""Limit BLAS to one thread: the matrices of an edit are too small for more."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def single_threaded_blas(function: Function) -> Function:
-    """Lets BLAS take one thread while the function runs; several threads may call it.
+    """Limit BLAS to one thread while the function runs; several threads may call it.
 
-    What an edit multiplies is small, and on a device whose cores have frames to look at, threads
-    that wait for one another make it ten times slower and more. The limit is the process's, and
-    goes when the last call has ended.
+    The matrices of an edit are small. On a device whose cores also process frames, threads that
+    wait for one another make the edit at least ten times slower. The limit applies to the process,
+    and ends with the last call.
     """
     return _one_core()(function)
 
@@ -30,7 +30,8 @@ _limit: Any = None
 
 @contextlib.contextmanager
 def _one_core() -> Iterator[None]:
-    # Limits that overlap without being nested would restore one another's.
+    # A count, since calls may overlap without being nested: one call's end must not restore the
+    # limit that another call has set.
     global _n_inside, _limit
     with _lock:
         if _n_inside == 0:
@@ -47,7 +48,7 @@ def _one_core() -> Iterator[None]:
 
 @lru_cache(maxsize=1)  # looking for the libraries takes milliseconds
 def _controller() -> Any:
-    import numpy as np  # its BLAS must be there to be found
+    import numpy as np  # the search finds only libraries that are loaded
     from threadpoolctl import ThreadpoolController
 
     del np

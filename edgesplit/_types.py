@@ -1,4 +1,4 @@
-"""Names of choices, and of arrays by their dtype. Importing it loads nothing."""
+"""Type aliases for named choices and for arrays by dtype. Importing this module loads nothing."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = [
     "VariantName",
 ]
 
-# Texts, so that numpy is loaded by those alone who make arrays.
+# Strings, so that importing this module does not load numpy.
 Float32: TypeAlias = "npt.NDArray[np.float32]"
 Float64: TypeAlias = "npt.NDArray[np.float64]"
 Int64: TypeAlias = "npt.NDArray[np.int64]"
 UInt8: TypeAlias = "npt.NDArray[np.uint8]"
 
 BenchQuestion: TypeAlias = Literal["latency", "swap", "edit", "locality"]
-"""A question that `edgesplit bench` answers."""
+"""A measurement of `edgesplit bench`."""
 BackendName: TypeAlias = Literal["auto", "cpu", "cuda", "ort-tensorrt", "tensorrt"]
-"""`cpu`, `cuda` and `ort-tensorrt` are ONNX Runtime's execution providers, `tensorrt` is an engine
-that `edgesplit engine build` made, `auto` the fastest that starts on this device."""
+"""`cpu`, `cuda` and `ort-tensorrt` are ONNX Runtime's execution providers. `tensorrt` is an engine
+made by `edgesplit engine build`. `auto` is the fastest backend that starts on this device."""
 
 EnginePrecision: TypeAlias = Literal["fp32", "fp16", "int8"]
-"""The precision of an engine's operators, the most bits first."""
+"""Precision of an engine's operators, in descending order of bits."""
 
 VariantName: TypeAlias = Literal["fp16", "int8", "ort"]
-"""A backbone with float16 or 8 bits inside, or in float32 with ONNX Runtime's fused operators."""
+"""A backbone in float16 or int8, or in float32 with ONNX Runtime's fused operators."""

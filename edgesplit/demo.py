@@ -1,8 +1,7 @@
-"""The demo: predict shipped clips, split a class in another process, and see the answers change.
+"""The demo: predict shipped clips, split a class in another process, and compare the predictions.
 
-`unpack_demo` puts the demo's bundle and clips into a folder. `run_demo` keeps predicting those
-clips while a second process edits the bundle, then scores the edit on the shipped held-out
-features.
+`unpack_demo` writes the demo's bundle and clips to a folder. `run_demo` predicts those clips while
+a second process edits the bundle, then scores the edit on the shipped held-out features.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.edits.report import Report
 from edgesplit.errors import BundleError, EdgesplitError
 from edgesplit.heads.metrics import Score, score_split
+from edgesplit.limits import TEXT_FILE_BYTES
 from edgesplit.runtime import Prediction, Runtime
 from edgesplit.storage.files import Store, map_os_errors, read_bytes
 from edgesplit.video.clips import read_clip
@@ -46,17 +46,18 @@ PARTS = (BUNDLE, "clips", "camera")
 CLASS = "pushing"
 INTO = ("left", "right")
 SWAP_TIMEOUT_S = 900.0
-"""A first edit loads the text encoder: half a second on a PC, minutes on an emulated machine."""
+"""Time limit of the edit. The first edit on a machine loads the text encoder, which takes half a
+second on a PC and minutes on an emulated machine."""
 
 _LATE = (
-    f"The edit, in another process, took longer than {SWAP_TIMEOUT_S / 60:.0f} minutes and was "
-    "stopped. A first edit loads the text encoder, which is what takes long on a slow device."
+    f"The edit in another process took longer than {SWAP_TIMEOUT_S / 60:.0f} minutes and was "
+    "stopped. The first edit loads the text encoder, which is slow on a slow device."
 )
 
 
 @dataclass(frozen=True)
 class ClipAnswer:
-    """What one shipped clip shows, and the predictions for it before and after the edit."""
+    """True label of one shipped clip, and its predictions before and after the edit."""
 
     clip: str
     truth: str
@@ -64,60 +65,60 @@ class ClipAnswer:
     after: Prediction
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {**vars(self), "before": self.before.to_json(), "after": self.after.to_json()}
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Everything that the demo measured."""
+    """All measurements of the demo."""
 
     answers: tuple[ClipAnswer, ...]
     score: Score
-    """Over the shipped held-out features."""
+    """Score on the shipped held-out features."""
     n_heldout: int
     n_predictions: int
-    """Predictions made while the other process edited and published."""
+    """Number of predictions while the other process edited and published."""
     edit_ms: float
-    """Making the new head, as the other process measured it; a first edit embeds the labels."""
+    """Time to make the new head, measured in the other process; a first edit embeds the labels."""
     edit_again_ms: float
-    """The same edit once more, in this process, with the embeddings cached."""
+    """Time of the same edit in this process, with cached embeddings."""
     publish_ms: float
-    """Making it live on disk, gate included."""
+    """Time to make the head live on disk, including the gate."""
     swap_ms: float
-    """Building, checking and warming the new head in the serving process."""
+    """Time to build, check and warm the new head in the serving process."""
     head_bytes: int
-    """What a device needs to be sent for this edit."""
+    """Size of the head, which a device must receive for this edit."""
     backbone_bytes: int
-    """What it keeps."""
+    """Size of the backbone, which the device keeps."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         answers = [answer.to_json() for answer in self.answers]
         return {**vars(self), "score": self.score.to_json(), "answers": answers}
 
 
 def unpack_demo(folder: Path, *, overwrite: bool = False) -> Bundle:
-    """Put the demo's bundle and clips into a folder.
+    """Write the demo's bundle and clips to a folder.
 
     Args:
-        folder: made if it does not exist.
-        overwrite: replace a demo that is there already; nothing else is ever replaced.
+        folder: the folder; made if it does not exist.
+        overwrite: replace an existing demo; other files are never replaced.
 
     Raises:
         BundleError: the files exist already, or cannot be written.
     """
-    there = [folder / name for name in PARTS if os.path.lexists(folder / name)]
-    if there and not overwrite:
-        raise BundleError(f"{there[0]} exists already. Name another folder, or use --overwrite.")
-    for part in there:
+    found = [folder / name for name in PARTS if os.path.lexists(folder / name)]
+    if found and not overwrite:
+        raise BundleError(f"{found[0]} exists already. Name another folder, or use --overwrite.")
+    for part in found:
         if not _is_ours(part):
             raise BundleError(
                 f"{part} was not made by `edgesplit demo`, so it is not replaced. "
                 "Name another folder."
             )
     with map_os_errors("write", folder):
-        for part in there:
+        for part in found:
             shutil.rmtree(part)
         for name in PARTS:
             _copy_files(ASSETS / name, folder / name)
@@ -137,7 +138,7 @@ def _copy_files(source: Path, target: Path) -> None:
 
 
 def _is_ours(part: Path) -> bool:
-    """True if a folder holds what a demo put there, and no file of the user's."""
+    """Return True if a folder holds only files of a demo, and no file of the user."""
     if part.is_symlink() or not part.is_dir():
         return False
     names = {path.name for path in part.iterdir() if path.name != ".lock"}
@@ -160,15 +161,15 @@ def run_demo(
     """Run the demo in a folder that `unpack_demo` filled, and roll its edit back.
 
     Args:
-        folder: holds the bundle and the clips.
-        on_before: gets the first predictions, by clip, before the edit begins.
-        on_edit: gets the report of the edit, once it is live.
+        folder: folder with the bundle and the clips.
+        on_before: called with the first predictions, by clip, before the edit begins.
+        on_edit: called with the report of the edit, after it went live.
 
     Raises:
         EdgesplitError: the edit failed or did not go live.
     """
     bundle = open_bundle(folder / BUNDLE)
-    truth = json.loads(read_bytes(folder / "clips" / "truth.json"))
+    truth = json.loads(read_bytes(folder / "clips" / "truth.json", TEXT_FILE_BYTES))
     clips = {name: read_clip(folder / "clips" / name, bundle.preprocessing) for name in truth}
     swaps: list[float] = []
     with Runtime(bundle, on_swap=lambda serving: swaps.append(serving.build_ms)) as runtime:
@@ -201,14 +202,14 @@ def run_demo(
 
 
 def edit_command(folder: Path) -> list[str]:
-    """The edit as it is typed, without the program's name."""
+    """Return the command line of the edit, without the program's name."""
     return ["edit", "--class", CLASS, "--into", ",".join(INTO), "--bundle", str(folder / BUNDLE)]
 
 
 def _edit_elsewhere(
     folder: Path, runtime: Runtime, clips: Mapping[str, Any]
 ) -> tuple[dict[str, Any], int]:
-    """Edit in another process while this one goes on predicting, until the new head is live."""
+    """Edit in another process while this one predicts, until the new head is live."""
     old = runtime.head_digest
     command = [sys.executable, "-m", "edgesplit", *edit_command(folder), "--json"]
     n_predictions = 0
@@ -221,9 +222,9 @@ def _edit_elsewhere(
             late = time.perf_counter() - start > SWAP_TIMEOUT_S and runtime.head_digest == old
             if process.poll() not in (None, 0) or late:
                 process.kill()
-                _, talk = process.communicate()
-                said = talk.decode().strip() or "none"
+                _, errors = process.communicate()
+                output = errors.decode().strip() or "none"
                 what = _LATE if late else "The edit did not go live."
-                raise EdgesplitError(f"{what} Its output: {said}. {runtime.refusal}".strip())
-        output, _ = process.communicate()
-    return json.loads(output), n_predictions
+                raise EdgesplitError(f"{what} Its output: {output}. {runtime.refusal}".strip())
+        result, _ = process.communicate()
+    return json.loads(result), n_predictions

@@ -2,14 +2,14 @@
 
     EdgesplitError                 catch this one; str(error) says what to do next
     ├── LabelError                 a class or label that does not exist, is ambiguous or not allowed
-    ├── EditError                  an edit that cannot be made as asked
-    │   ├── DoubtfulSplitError     a split that would learn from the wrong labels, or come out wrong
-    │   └── TooFewClipsError       fewer unlabelled clips than a rule or statistics want
-    ├── HeadError                  bytes that are not a head, or a head that contradicts itself
+    ├── EditError                  an edit that cannot be made as requested
+    │   ├── DoubtfulSplitError     a split that would learn from the wrong labels, or be inaccurate
+    │   └── TooFewClipsError       fewer unlabelled clips than a rule or statistics need
+    ├── HeadError                  bytes that are not a head, or an inconsistent head
     ├── BundleError                a folder that is not a bundle, or a bundle that is damaged
     │   ├── FeatureSpaceError      a head that belongs to another backbone
-    │   ├── ConflictError          somebody else published first
-    │   └── GateError              a head that would change answers it must not change
+    │   ├── ConflictError          another process published first
+    │   └── GateError              a head that would change answers outside its edit
     ├── ClipError                  a video that cannot be read or is too short
     ├── ExportError                a model that cannot be exported faithfully
     ├── BackendError               an inference backend that cannot start or failed while running
@@ -19,7 +19,7 @@
     ├── IsolatedProcessError       a subprocess that crashed, hung, or failed unexpectedly
     └── MissingExtraError          an optional dependency that is not installed
 
-Mistakes of the calling program (a wrong type, a wrong shape in memory) stay TypeError and
+Mistakes of the calling program (a wrong type, a wrong shape in memory) raise TypeError or
 ValueError. The command line prints an EdgesplitError as one message and exits with 1.
 """
 
@@ -48,10 +48,10 @@ __all__ = [
 
 
 class EdgesplitError(Exception):
-    """Base of all errors below; its text names what is wrong and the next step.
+    """Base of all errors below; its text states the problem and the next step.
 
     Attributes:
-        reason: what is wrong in a few words, without the next step; by default the whole text.
+        reason: the problem in a few words, without the next step; default: the complete text.
     """
 
     def __init__(self, message: str = "", *, reason: str = "") -> None:
@@ -64,14 +64,14 @@ class LabelError(EdgesplitError):
 
 
 class EditError(EdgesplitError):
-    """The edit cannot be made as asked; nothing was changed."""
+    """The edit cannot be made as requested; nothing was changed."""
 
 
 class DoubtfulSplitError(EditError):
-    """A split would learn from the wrong labels, or is expected to come out wrong.
+    """A split would learn from the wrong labels, or is expected to be inaccurate.
 
     Attributes:
-        doubts: what speaks against it, without the advice that the text ends with.
+        doubts: the reasons against it, without the advice at the end of the text.
     """
 
     def __init__(self, message: str, doubts: tuple[str, ...] = ()) -> None:
@@ -80,11 +80,11 @@ class DoubtfulSplitError(EditError):
 
 
 class TooFewClipsError(EditError):
-    """There are fewer unlabelled clips than a rule, or statistics that stay, want."""
+    """There are fewer unlabelled clips than a rule, or permanent statistics, need."""
 
 
 class HeadError(EdgesplitError):
-    """The bytes are not a head of a supported format, or contradict themselves."""
+    """The bytes are not a head of a supported format, or the head is inconsistent."""
 
 
 class BundleError(EdgesplitError):
@@ -96,11 +96,11 @@ class FeatureSpaceError(BundleError):
 
 
 class ConflictError(BundleError):
-    """The live head changed between reading it and publishing on top of it."""
+    """The live head changed between reading it and publishing an edit of it."""
 
 
 class GateError(BundleError):
-    """The head would change logits that the edit must leave alone."""
+    """The head would change logits that the edit must not change."""
 
 
 class ClipError(EdgesplitError):
@@ -108,7 +108,7 @@ class ClipError(EdgesplitError):
 
 
 class ExportError(EdgesplitError):
-    """The model cannot be exported, or the exported one does not agree with it."""
+    """The model cannot be exported, or the exported model's answers differ from its answers."""
 
 
 class BackendError(EdgesplitError):
@@ -116,11 +116,11 @@ class BackendError(EdgesplitError):
 
 
 class EngineError(BackendError):
-    """An engine cannot be built or opened, or does not agree with its backbone."""
+    """An engine cannot be built or opened, or its answers differ from its backbone's."""
 
 
 class VariantError(BackendError):
-    """A variant cannot be made or opened, or does not answer as the fp32 backbone does."""
+    """A variant cannot be made or opened, or its answers differ from the fp32 backbone's."""
 
 
 class CacheError(EdgesplitError):
@@ -128,8 +128,8 @@ class CacheError(EdgesplitError):
 
 
 class IsolatedProcessError(EdgesplitError):
-    """A subprocess died, gave no answer in time, or raised an error that is not edgesplit's."""
+    """A subprocess died, timed out, or raised an error that is not an EdgesplitError."""
 
 
 class MissingExtraError(EdgesplitError):
-    """An optional dependency is missing; the text holds the pip command that adds it."""
+    """An optional dependency is missing; the text contains the pip command that adds it."""

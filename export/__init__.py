@@ -1,9 +1,9 @@
-"""The workstation: a trained torch classifier becomes a bundle.
+"""Export a trained torch classifier to a bundle, on a workstation.
 
-bundle        the whole job: model, labels, preprocessing -> lab.bundle
-checks        what is wrong with a request, before its model is loaded
-models        MODEL, as one names it -> a trained classifier
-graph         the model cut into backbone and head, and its backbone as ONNX
+bundle        model, labels, preprocessing -> lab.bundle
+checks        check a request before its model is loaded
+models        the argument MODEL -> a trained classifier
+graph         cut the model into backbone and head; the backbone as ONNX
 text_encoder  a Hugging Face text encoder -> the text/ of a bundle
 wording       parts of messages
 
@@ -60,11 +60,11 @@ _HOMES = {
     "edgesplit.export.text_encoder": ("EncoderReport", "add_text_encoder"),
 }
 
-# Asked here and not in each module: this file runs before any of them, whichever is imported.
+# Checked here and not in each module: this file runs before any module of the package.
 _missing = [name for name in ("torch", "onnxscript", "onnxruntime") if find_spec(name) is None]
 if _missing:
     raise MissingExtraError(
-        f"Exporting needs {', '.join(_missing)}, not installed here: "
+        f"Exporting needs {', '.join(_missing)}, which is not installed: "
         "pip install 'edgesplit[export]'"
     )
 

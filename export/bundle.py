@@ -1,4 +1,4 @@
-"""From a trained classifier to a bundle: the whole job of `edgesplit export`."""
+"""Make a bundle from a trained classifier, as `edgesplit export` does."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["Clip", "ExportReport", "export_model"]
 
-_PARITY_CLIPS = 8  # of the given ones, on top of the random ones
+_PARITY_CLIPS = 8  # number of given clips to compare, in addition to random ones
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was made and how well it agrees with torch."""
+    """The exported bundle, and its agreement with torch."""
 
     path: Path
     feature_space: str
@@ -45,9 +45,9 @@ class ExportReport:
     head_layer: str
     """Dotted name of the layer that became the head."""
     averaged: bool
-    """The head ran per token, and the mean over tokens now comes before it."""
+    """True if the layer ran per token; the mean over tokens now comes before the head."""
     scale: float
-    """Constant factor that follows the layer, now part of the head's weight and bias; else 1."""
+    """Constant factor after the layer, now part of the head's weight and bias; 1 without one."""
     n_classes: int
     feature_dim: int
     opset: int
@@ -55,9 +55,9 @@ class ExportReport:
     backbone_bytes: int
     parity: Parity
     n_features: int
-    """Features that the statistics were made from; 0 without clips and features."""
+    """Number of features in the statistics; 0 without clips and features."""
     missing: Mapping[str, str]
-    """Videos that could not be read, and why."""
+    """Reason for each video that could not be read, by path."""
 
 
 def export_model(
@@ -71,22 +71,22 @@ def export_model(
     features: npt.ArrayLike | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
-    """Write the bundle of a trained classifier and return what was measured on the way.
+    """Write the bundle of a trained classifier; return a report with its agreement with torch.
 
     Args:
-        model: Takes a batch of normalised clips, returns logits; copied, left as it is.
+        model: Takes a batch of normalised clips, returns logits; copied and not changed.
         labels: One per class, in the order of the model's outputs.
         output: The bundle's folder, which must not exist yet.
-        preprocessing: How a video becomes a clip; its mean and std are folded into the backbone.
-        head_layer: Dotted name of the last linear layer; found when not given.
+        preprocessing: Conversion of a video to a clip; mean and std become part of the backbone.
+        head_layer: Dotted name of the last linear layer; by default it is searched.
         clips: Unlabelled videos or clips for statistics and the gate.
-        features: `(M, D)` features from this very model, instead of clips.
+        features: `(M, D)` features from the same model, instead of clips.
         progress: Called with a few words before each step.
 
     Raises:
         ExportError: The model has no linear head, the labels do not fit, or the exported pair does
-            not agree with torch. Nothing is left behind then, whatever failed.
-        ClipError: Not a single video can be read.
+            not agree with torch. After any error, no files are left.
+        ClipError: No video can be read.
         LabelError: A label is empty or appears twice.
         BundleError: The folder cannot be written.
         ValueError: Both clips and features are given, or an array has another shape.
@@ -95,26 +95,26 @@ def export_model(
         raise ValueError("give clips or features, not both")
     if output.exists():
         raise ExportError(f"{output} exists already. Choose another name, or remove it first.")
-    say = progress or (lambda step: None)
+    report = progress or (lambda step: None)
 
-    say("looking for the head")
+    report("looking for the head")
     cut = find_cut(model, _probe_clips(preprocessing), head_layer=head_layer)
     unplaced = _label_rows(cut, labels)
-    say("exporting the backbone")
+    report("exporting the backbone")
     backbone = export_backbone(cut, preprocessing)
     head = replace(unplaced, feature_space=feature_space(backbone, preprocessing))
-    say("comparing with torch")
+    report("comparing with torch")
     parity = _compare(cut, backbone, head, clips or (), preprocessing)
     check_parity(parity)
     missing: Mapping[str, str] = {}
     if clips is not None:
-        found = _extract_features(backbone, head, clips, preprocessing, say)
+        found = _extract_features(backbone, head, clips, preprocessing, report)
         features, missing = found.matrix, found.missing
     known = None if features is None else np.asarray(features, np.float32)
-    say("embedding the labels")
+    report("embedding the labels")
     label_texts = _embed_labels(head)
-    say("writing the bundle")
-    create_bundle(  # all at once or not at all: the last step is a rename
+    report("writing the bundle")
+    create_bundle(  # atomic: the last step is a rename
         output,
         backbone=backbone,
         head=head,
@@ -141,7 +141,7 @@ def export_model(
 
 
 def _embed_labels(head: Head) -> bytes | None:
-    """None if a label is too long for the text encoder; an edit that needs it says so."""
+    """Return the label texts; None if a label is too long, which an edit reports if needed."""
     try:
         return embed_labels(head.tree, packaged_encoder())
     except LabelError:
@@ -149,13 +149,13 @@ def _embed_labels(head: Head) -> bytes | None:
 
 
 def _probe_clips(preprocessing: Preprocessing) -> Tensor:
-    # two tell an average over the batch; more would only cost time and memory
+    # Two clips reveal an average over the batch; more would only cost time and memory.
     clips = random_clips(preprocessing.clip_shape)[-1][:2]
     return normalize_clips(torch.from_numpy(clips), preprocessing)
 
 
 def _label_rows(cut: Cut, labels: Sequence[str]) -> Head:
-    """Return the head without a feature space; labels are checked before the slow steps."""
+    """Return the head without a feature space; check the labels before the slow steps."""
     if len(labels) != cut.n_classes:
         raise ExportError(
             f"There are {len(labels)} labels, but {cut.layer!r} has {cut.n_classes} classes. "
@@ -166,12 +166,12 @@ def _label_rows(cut: Cut, labels: Sequence[str]) -> Head:
 
 def _guess_label_mistake(labels: Sequence[str], n_classes: int) -> str:
     if sum(bool(label.strip()) for label in labels) == n_classes:
-        return "The others are empty: the label file has empty lines, perhaps one at its end."
+        return "The others are empty. Remove empty lines from the label file, also at its end."
     if len(dict.fromkeys(labels)) == n_classes:
         twice = next(label for index, label in enumerate(labels) if label in labels[:index])
-        return f"Labels are repeated, such as {twice!r}: is the file one line per clip?"
+        return f"Labels such as {twice!r} are repeated: does the file have one line per clip?"
     if len(labels) == 1 and labels[0].count(",") + 1 == n_classes:
-        return "That label has as many commas as it takes: write one label per line."
+        return "The label seems to be a comma-separated list: write one label per line."
     if len(labels) == n_classes + 1:
         return f"Is the first line, {labels[0]!r}, a header?"
     return "Give one label per class, in the order of the model's outputs."
@@ -190,9 +190,9 @@ def _compare(
 
 
 def _spread(clips: Sequence[Clip], preprocessing: Preprocessing) -> Iterator[Float32]:
-    """Return batches of one clip, spread evenly: files are often sorted by class."""
+    """Yield batches of one clip, spread evenly, because files are often sorted by class."""
     for clip in clips[:: -(-len(clips) // _PARITY_CLIPS) or 1]:
-        with suppress(ClipError):  # it is listed when features are made of all
+        with suppress(ClipError):  # `_extract_features` reports it
             yield load_clip(clip, preprocessing)[np.newaxis]
 
 
@@ -201,12 +201,12 @@ def _extract_features(
     head: Head,
     clips: Sequence[Clip],
     preprocessing: Preprocessing,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Features:
-    """Return what ONNX Runtime makes: the features that the device will see."""
+    """Return the features by ONNX Runtime, as the device will compute them."""
     if not clips:
-        raise ExportError("No clips were given for the statistics. Leave them out, or name some.")
-    open_backend = cache(lambda: OrtBackend(backbone))  # not before a clip needs it
+        raise ExportError("The list of clips is empty. Give clips, or omit them.")
+    open_backend = cache(lambda: OrtBackend(backbone))  # opened for the first clip that needs it
 
     def compute(clip: Clip) -> Float32:
         feature: Float32 = open_backend().run(load_clip(clip, preprocessing)[np.newaxis])[0]
@@ -221,5 +221,5 @@ def _extract_features(
     return extract_all(
         dict(zip(map(str, names), clips, strict=True)),
         extract,
-        lambda done, n: say(f"reading clips, {done} of {n}"),
+        lambda done, n: report(f"reading clips, {done} of {n}"),
     )

@@ -1,4 +1,4 @@
-"""What is wrong with a request for a bundle, found before its model is loaded, all at once."""
+"""Check a request for a bundle before its model is loaded, and report all problems at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgesplit.video.preprocessing import Preprocessing
 __all__ = ["check_request"]
 
 _MOST_FRAMES, _LONGEST_SIDE = 1024, 4096
-"""Of a clip; more is a slip of the pen, and would fill the memory before anything is said."""
+"""Largest clip that is accepted; more is a typing error, and would fill the memory."""
 
 
 def check_request(
@@ -26,17 +26,17 @@ def check_request(
     checkpoint: Path | None,
     options: Mapping[str, Any],
 ) -> list[str] | None:
-    """Return the labels, if a file of them was named.
+    """Check a request; return the labels, or None without a label file.
 
     Args:
-        spec: MODEL, as one names it.
+        spec: The argument MODEL.
         output: The bundle's folder.
         labels_path: A label file.
         checkpoint: Weights.
-        options: Fields of `Preprocessing`; None for what is not given.
+        options: Fields of `Preprocessing`; None for fields that are not given.
 
     Raises:
-        ExportError: Anything that can be known to fail; one problem a line.
+        ExportError: The request cannot succeed; one problem per line.
     """
     problems = list(_output_problems(output))
     labels: list[str] | None = None
@@ -53,20 +53,20 @@ def check_request(
 
 
 def _output_problems(output: Path) -> Iterator[str]:
-    # Folders that are missing are made.
+    # Missing parent folders are created.
     folder = next(path for path in output.absolute().parents if path.exists())
     if output.exists() or output.is_symlink():
         yield f"{output} exists already. Choose another name, or remove it first."
     elif not folder.is_dir():
-        yield f"{output} cannot be made: {folder} is no folder. Choose another -o."
+        yield f"{output} cannot be created: {folder} is not a folder. Choose another -o."
     elif not os.access(folder, os.W_OK | os.X_OK):
-        yield f"{output} cannot be made: {folder} cannot be written. Choose another -o."
+        yield f"{output} cannot be created: {folder} is not writable. Choose another -o."
 
 
 def _missing_options(
     spec: str, labels_path: Path | None, checkpoint: Path | None, options: Mapping[str, Any]
 ) -> Sequence[str]:
-    """Return what to give where the form of MODEL already says that its files say nothing."""
+    """Return the options that this form of MODEL always needs and that are missing."""
     kind, colon, _ = spec.partition(":")
     if not colon or Path(spec).is_dir():
         return []
@@ -78,18 +78,18 @@ def _missing_options(
     missing = [option for option, is_missing in wanted.items() if is_missing]
     if not missing:
         return []
-    return [f"Nothing in {spec} says what its classes and clips are: give {', '.join(missing)}."]
+    return [f"{spec} does not define its classes and clips: give {', '.join(missing)}."]
 
 
 def _clip_problems(options: Mapping[str, Any]) -> Sequence[str]:
     given = {name: value for name, value in options.items() if value is not None}
     problems = []
     if given.get("frames", 1) > _MOST_FRAMES:
-        problems.append(f"--frames {given['frames']} is more than {_MOST_FRAMES}: too many.")
+        problems.append(f"--frames {given['frames']} is too large; it is at most {_MOST_FRAMES}.")
     sides = [given[name] for name in ("height", "width") if name in given]
     if sides and not all(1 <= side <= _LONGEST_SIDE for side in sides):
         size = "x".join(map(str, sides))
-        problems.append(f"--size {size} is not from 1 to {_LONGEST_SIDE} pixels a side.")
+        problems.append(f"--size {size} is out of range: 1 to {_LONGEST_SIDE} pixels per side.")
     elif sides or "std" in given:
         names = {item.name for item in fields(Preprocessing)}
         known = {"frames": 1, "height": 1, "width": 1, "sampling": "uniform"}

@@ -1,17 +1,17 @@
-"""A local Hugging Face text encoder becomes one small ONNX file for the device.
+"""Convert a local Hugging Face text encoder to one small ONNX file for the device.
 
     input_ids, attention_mask [N, L] int64  ->  layers  ->  one row per text  ->  embedding [N, D]
 
-Two families: BERT and RoBERTa with the mean over all tokens or the first one, as a
-sentence-transformers folder says, and the text tower of a CLIP. `edgesplit encoder` puts one into
-a bundle, where it takes the packaged encoder's place.
+Two families are supported: BERT and RoBERTa with the mean over all tokens or the first token, as
+defined in a sentence-transformers folder, and the text tower of a CLIP. `edgesplit encoder` adds
+one to a bundle, where it replaces the packaged encoder.
 
-The graph is written by hand: an encoder is twenty kinds of nodes, and an exporter's output
-would have to be taken apart again to get at its weights. Weights are int8, arithmetic is float64:
-dynamic int8 also rounds the activations, by an amount that depends on the batch a text is in, which
-was enough to swap left and right; float32 rounds otherwise in every ONNX Runtime and on every CPU,
-which `TextEncoder` can only take away when it is as small as float64's. The shipped encoder was
-made by
+The graph is written directly, without torch's exporter: an encoder has only twenty kinds of nodes,
+and quantising the weights in an exported graph would be harder. Weights are int8, arithmetic is
+float64. Dynamic int8 would also round the activations, by an amount that depends on the batch of a
+text, which was enough to swap left and right. float32 rounds differently in every ONNX Runtime and
+on every CPU; `TextEncoder` can remove such differences only if they are as small as in float64. The
+shipped encoder was made by
 
     write_text_encoder(Path(".../all-MiniLM-L6-v2"), destination=Path("edgesplit/assets/text"),
                        model="sentence-transformers/all-MiniLM-L6-v2")
@@ -54,10 +54,10 @@ __all__ = [
 ]
 
 MAX_TOKENS = 128
-"""Labels are short, and all-MiniLM-L6-v2 was trained on texts of at most 128 tokens."""
+"""Longest text. Labels are short, and all-MiniLM-L6-v2 was trained on at most 128 tokens."""
 
-_OPSET, _IR = 17, 8  # ONNX Runtime 1.23.2 on a JetPack 6 must load the file; 1.18 does too
-_MIN_COSINE = 0.98  # int8 weights keep 0.99; a graph that computes something else is far below
+_OPSET, _IR = 17, 8  # for ONNX Runtime 1.23.2 on JetPack 6; 1.18 loads it, too
+_MIN_COSINE = 0.98  # int8 weights reach 0.99; a wrong graph is far below
 _PROBES = ("left", "moving something from left to right", "Pretending to open a box, but failing.")
 
 # Abramowitz and Stegun 26.2.17, see `_gelu`
@@ -70,14 +70,14 @@ _TAIL_B = tuple(
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """Where a kind of model keeps weights, and what it does with them. The defaults are BERT's."""
+    """Names of a model's weights, and its variations of the graph. The defaults are BERT's."""
 
     loader: str
-    """Its class in transformers."""
+    """Class in transformers."""
     words: str = "embeddings.word_embeddings.weight"
     positions: str = "embeddings.position_embeddings.weight"
     layer: str = "encoder.layer.{}."
-    """Prefix of a layer's names below, with a place for its number."""
+    """Prefix of the following names in a layer, with a place for its number."""
     query: str = "attention.self.query"
     key: str = "attention.self.key"
     value: str = "attention.self.value"
@@ -87,14 +87,14 @@ class _Family:
     outer: str = "output.dense"
     outer_norm: str = "output.LayerNorm"
     offset_positions: bool = False
-    """Positions count from pad_token_id + 1."""
+    """True if positions count from pad_token_id + 1."""
     clip: bool = False
-    """Sublayers normalise what they read, not what they have added to; tokens see earlier ones
-    only; the end token's row is projected."""
+    """True for CLIP: sublayers normalise their input instead of their sum, tokens attend only to
+    earlier tokens, and the end token's row is projected."""
 
 
 _CLIP = _Family(
-    loader="CLIPTextModelWithProjection",  # reads the folder of a whole CLIP as well
+    loader="CLIPTextModelWithProjection",  # also reads the folder of a complete CLIP
     words="text_model.embeddings.token_embedding.weight",
     positions="text_model.embeddings.position_embedding.weight",
     layer="text_model.encoder.layers.{}.",
@@ -115,20 +115,20 @@ _FAMILIES = {
     "clip": _CLIP,
     "clip_text_model": _CLIP,
 }
-"""By config.json's model_type."""
+"""Families by the model_type of config.json."""
 
 _LEGACY_END = 2
-"""CLIPs from before transformers 4.31 name this as their end token; theirs is the largest id."""
+"""End token of CLIPs in config.json before transformers 4.31; the real one is the largest id."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Source:
-    """A model folder, read."""
+    """The content of a model folder."""
 
     family: _Family
     config: Mapping[str, Any]
     pooling: str
-    """`mean` and `first` of the tokens, or CLIP's `end`."""
+    """`mean` or `first` of the tokens, or CLIP's `end`."""
     model: Any
     state: Mapping[str, Float32]
     tokenizer: str
@@ -148,21 +148,21 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class EncoderReport:
-    """What was made and how well it agrees with torch."""
+    """The exported encoder, and its agreement with torch."""
 
     path: Path
-    """The folder of the three files."""
+    """Folder of the three files."""
     digest: str
     dim: int
     max_tokens: int
     size_bytes: int
-    """Of the ONNX model and the tokenizer."""
+    """Size of the ONNX model and the tokenizer."""
     cosine: float
-    """Between its embedding and torch's, of that of three texts where they differ most."""
+    """Lowest cosine between its embedding and torch's, for three texts."""
 
 
 def export_text_encoder(folder: Path) -> tuple[bytes, str]:
-    """Turn a text encoder into a self-contained ONNX model.
+    """Convert a text encoder to a self-contained ONNX model.
 
     Needs the `export` extra. The same folder always gives the same bytes.
 
@@ -176,7 +176,7 @@ def export_text_encoder(folder: Path) -> tuple[bytes, str]:
         neither pads nor truncates.
 
     Raises:
-        ExportError: another architecture or pooling, or a file is missing or damaged.
+        ExportError: the architecture or pooling is not supported, or a file is missing or damaged.
         MissingExtraError: torch or transformers is not installed.
     """
     source = _read_source(folder)
@@ -189,13 +189,13 @@ def write_text_encoder(folder: Path, *, destination: Path, model: str) -> Encode
     Args:
         folder: a local Hugging Face model folder.
         destination: the folder to write encoder.onnx, tokenizer.json and encoder.json into.
-        model: where the weights come from; kept in encoder.json for people.
+        model: name of the model, recorded in encoder.json for people.
 
     Returns:
-        What was written.
+        The report on the written encoder.
 
     Raises:
-        ExportError: as `export_text_encoder`; or the written encoder disagrees with torch.
+        ExportError: as `export_text_encoder`, or the written encoder does not agree with torch.
     """
     source = _read_source(folder)
     encoder, tokenizer = _write_graph(source), source.tokenizer.encode()
@@ -219,28 +219,28 @@ def write_text_encoder(folder: Path, *, destination: Path, model: str) -> Encode
 
 
 def add_text_encoder(folder: Path, *, bundle: Bundle, model: str) -> EncoderReport:
-    """Export the encoder in `folder` and make it the bundle's own, from the next edit on.
+    """Export the encoder in `folder` to the bundle, which uses it from the next edit on.
 
-    It appears at once or not at all, by the rename of a folder, and like every other file of a
-    bundle is never changed again. Rows that earlier edits made stay as they are.
+    The write is atomic, by the rename of a folder, and the files are never changed again. Rows of
+    earlier edits do not change.
 
     Args:
         folder: as for `export_text_encoder`.
-        bundle: the bundle whose `text/` is made.
-        model: where the weights come from; kept in encoder.json for people.
+        bundle: the bundle that gets the folder `text/`.
+        model: name of the model, recorded in encoder.json for people.
 
     Returns:
-        What the bundle has now; when it had this very encoder, nothing was written.
+        The report on the bundle's encoder; nothing is written if it already had the same encoder.
 
     Raises:
         ExportError: as `write_text_encoder`.
-        BundleError: the bundle has another text encoder of its own, or cannot be written.
+        BundleError: the bundle already has another text encoder, or is not writable.
         ConflictError: another process is writing to the bundle.
     """
     target = bundle.path / "text"
     with tempfile.TemporaryDirectory(prefix="edgesplit-") as scratch:
         made = Path(scratch)
-        report = write_text_encoder(folder, destination=made, model=model)  # slow: needs no lock
+        report = write_text_encoder(folder, destination=made, model=model)  # slow, so not locked
         with lock(bundle.path), map_os_errors("add a text encoder to", bundle.path):
             if target.exists():
                 _check_same(TextEncoder.open(target), report.digest)
@@ -256,13 +256,14 @@ def _check_same(present: TextEncoder, digest: str) -> None:
     if present.digest != digest:
         raise BundleError(
             f"{present.folder} holds another text encoder, {present.digest[:12]}, and a bundle's "
-            "files are never changed. Copy the bundle without that folder, and add it there."
+            "files are never changed. Copy the bundle without that folder, and add the encoder to "
+            "the copy."
         )
     present.check()
 
 
 def reference_embeddings(folder: Path, texts: Sequence[str]) -> Float32:
-    """Embed texts with the original float32 model, one at a time: what the export is held to.
+    """Embed texts with the original float32 model, one at a time, as a reference for the export.
 
     Returns:
         `(len(texts), dim)` float32, rows of length 1.
@@ -299,17 +300,14 @@ def _write_graph(source: _Source) -> bytes:
         hidden = graph.layer(source.family.layer.format(index), hidden, bias)
     row = graph.pool(hidden, mask)
     if source.family.clip:
-        row = graph.normalize("text_model.final_layer_norm", row)  # of that row alone
+        row = graph.normalize("text_model.final_layer_norm", row)  # only the pooled row needs it
         row = graph.op("MatMul", row, graph.matrix("text_projection"))
     graph.op("LpNormalization", row, output="embedding", axis=-1, p=2)
     return graph.to_bytes()
 
 
 class _Graph:
-    """Nodes and initializers in the order they are asked for; names are counted.
-
-    Methods add nodes and return the name of their result.
-    """
+    """A graph under construction. Methods add nodes and return the name of their result."""
 
     def __init__(self, source: _Source) -> None:
         self.source, self.family = source, source.family
@@ -321,17 +319,17 @@ class _Graph:
     # The parts of an encoder
 
     def embed(self) -> str:
-        """Look words up as int8 rows and dequantize those rows only, never the whole table."""
+        """Add the embedding; look up int8 rows and dequantize only these, never the full table."""
         op, state = self.op, self.source.state
         codes, scales = _quantize(state[self.family.words])
         rows = op("Gather", self.tensor("words", codes), "input_ids")
         row_scales = op("Gather", self.tensor("words.scale", scales[:, None]), "input_ids")
         words = self.scaled(rows, row_scales)
-        # Positions stay float32 (0.2 MB), and only those that a label may have are kept.
+        # Positions stay float32 (0.2 MB); only those that a label can have are kept.
         first = self.source.first_position
         table = state[self.family.positions][first : first + self.source.max_tokens]
         if not self.family.clip:
-            # One sentence is all of token type 0: that row joins the positions.
+            # All tokens of one sentence have type 0, so that row is added to the positions.
             table = table + state["embeddings.token_type_embeddings.weight"][0]
         length = op("Slice", op("Shape", "input_ids"), self.shape(1), self.shape(2))
         positions = op("Slice", self.parameter("positions", table), self.shape(0), length)
@@ -339,12 +337,12 @@ class _Graph:
         return summed if self.family.clip else self.normalize("embeddings.LayerNorm", summed)
 
     def hide(self, mask: str) -> str:
-        """Make what the scores `[N, heads, L, L]` get added: 0, or what vanishes in the softmax."""
+        """Add the bias of the scores `[N, heads, L, L]`: 0, or at most -1e9 for hidden tokens."""
         op = self.op
         hidden = op("Sub", self.constant(1.0), mask)
         hidden = op("Unsqueeze", hidden, self.shape(1, 2))
         if self.family.clip:
-            # A later token is hidden as padding is; column above row says which is later.
+            # Later tokens are hidden like padding: their column is larger than the row.
             length = op("Squeeze", op("Slice", op("Shape", mask), self.shape(1), self.shape(2)))
             places = op("Range", self.integer("int_0", 0), length, self.integer("int_1", 1))
             rows = op("Unsqueeze", places, self.shape(1))
@@ -352,7 +350,7 @@ class _Graph:
         return op("Mul", hidden, self.constant(-1e9))
 
     def layer(self, prefix: str, hidden: str, bias: str) -> str:
-        """Add a transformer layer, whose weights' names begin with the prefix."""
+        """Add a transformer layer whose weights have names with this prefix."""
         op = self.op
         attention_norm = prefix + self.family.attention_norm
         outer_norm = prefix + self.family.outer_norm
@@ -407,7 +405,7 @@ class _Graph:
         return self.op("LayerNormalization", hidden, *parameters, axis=-1, epsilon=epsilon)
 
     def pool(self, hidden: str, mask: str) -> str:
-        """Make one row `[N, D]` per text."""
+        """Add the pooling to one row `[N, D]` per text."""
         op = self.op
         if self.source.pooling == "first":
             return op("Gather", hidden, self.integer("int_0", 0), axis=1)
@@ -419,7 +417,7 @@ class _Graph:
             place = op("ArgMax", self.double(wanted), axis=1, keepdims=1)
             return op("GatherND", hidden, place, batch_dims=1)
         kept = op("Mul", hidden, op("Unsqueeze", mask, self.shape(2)))
-        # The mean differs from the sum by a factor only, which the length takes away.
+        # The sum differs from the mean only by a factor, which the final normalisation removes.
         return op("ReduceSum", kept, self.shape(1), keepdims=0)
 
     # Nodes and initializers
@@ -430,7 +428,7 @@ class _Graph:
         return output
 
     def tensor(self, name: str, array: npt.NDArray[Any]) -> str:
-        # setdefault: constants such as 0.5 are asked for in every layer
+        # setdefault: every layer uses constants such as 0.5
         self.initializers.setdefault(name, numpy_helper.from_array(array, name))
         return name
 
@@ -447,15 +445,15 @@ class _Graph:
         return self.op("Cast", tensor, to=TensorProto.DOUBLE)
 
     def parameter(self, name: str, array: Float32) -> str:
-        """Store as it was trained, in float32; the cast is folded when a session is made."""
+        """Add a weight in float32, as it was trained; a session folds the cast when it opens."""
         return self.double(self.tensor(name, array))
 
     def scaled(self, codes: str, scales: str) -> str:
-        """Dequantize int8 codes, by a cast and a product.
+        """Dequantize int8 codes by a cast and a product.
 
-        Not by DequantizeLinear: newer ONNX Runtimes turn that into kernels that round the
-        activations to int8 as well (1.32: the error doubles), older ones repeat it in every run
-        (1.23: 42 ms a text, not 6). A cast of a constant is folded once, in any session.
+        DequantizeLinear is not used: newer ONNX Runtimes turn it into kernels that also round the
+        activations to int8 (1.32: the error doubles), and older ones repeat it in every run (1.23:
+        42 ms a text instead of 6). A cast of a constant is folded once in every session.
         """
         return self.op("Mul", self.double(codes), self.double(scales))
 
@@ -476,11 +474,11 @@ class _Graph:
 
 
 def _gelu(graph: _Graph, inner: str) -> str:
-    """X P(x), with P the normal distribution, as max(x, 0) - |x| P(-|x|).
+    """Add x P(x), with P the normal distribution, as max(x, 0) - |x| P(-|x|).
 
-    ONNX Runtime's Erf knows no float64. P(-u) = exp(-u^2 / 2) (b1 t + ... + b5 t^5), t = 1 / (1 +
-    p u), is right to 7.5e-8, as a float32 Erf would be (Abramowitz and Stegun, Handbook of
-    Mathematical Functions, 26.2.17; the b below are divided by the root of 2 pi).
+    ONNX Runtime's Erf does not support float64. P(-u) = exp(-u^2 / 2) (b1 t + ... + b5 t^5), t = 1
+    / (1 + p u), has an error of 7.5e-8, like a float32 Erf (Abramowitz and Stegun, Handbook of
+    Mathematical Functions, 26.2.17; the b in `_TAIL_B` are divided by the root of 2 pi).
     """
     op, constant = graph.op, graph.constant
     size = op("Abs", inner)
@@ -494,13 +492,13 @@ def _gelu(graph: _Graph, inner: str) -> str:
 
 
 def _quick_gelu(graph: _Graph, inner: str) -> str:
-    """X sigmoid(1.702 x), OpenAI's stand-in for the GELU.
+    """Add x sigmoid(1.702 x), OpenAI's approximation of the GELU.
 
-    Not by Sigmoid: ONNX Runtimes up to 1.23 at least put a kernel of their own in the place of the
-    three nodes, and then refuse the model, because that kernel knows no float64.
+    Sigmoid is not used: ONNX Runtimes up to at least 1.23 replace the three nodes by one kernel,
+    and then refuse the model, because that kernel does not support float64.
     """
     op = graph.op
-    shrinking = op("Exp", op("Mul", inner, graph.constant(-1.702)))  # inf where 0 is right
+    shrinking = op("Exp", op("Mul", inner, graph.constant(-1.702)))  # inf gives 0, which is right
     return op("Div", inner, op("Add", shrinking, graph.constant(1.0)))
 
 
@@ -508,7 +506,7 @@ _ACTIVATIONS = {"gelu": _gelu, "quick_gelu": _quick_gelu}
 
 
 def _quantize(weight: Float32) -> tuple[npt.NDArray[np.int8], Float32]:
-    """Symmetric int8 codes and one scale per row: `weight` is nearly `codes * scales[:, None]`."""
+    """Return symmetric int8 codes and a scale per row: `weight` is nearly their product."""
     scales = np.abs(weight).max(axis=1) / 127
     scales[scales == 0] = 1.0  # an unused row of zeros stays zeros
     codes = np.rint(weight / scales[:, None]).astype(np.int8)
@@ -516,7 +514,7 @@ def _quantize(weight: Float32) -> tuple[npt.NDArray[np.int8], Float32]:
 
 
 def _read_source(folder: Path) -> _Source:
-    """Read a folder and refuse what the graph above would compute differently."""
+    """Read a folder; refuse settings that the graph above does not implement."""
     family = _read_family(folder)
     pooling = _read_pooling(folder)
     model = _load_model(folder, family.loader)
@@ -547,20 +545,20 @@ def _read_family(folder: Path) -> _Family:
     kind = str(_read_json(path, {}).get("model_type"))
     if kind not in _FAMILIES:
         raise ExportError(
-            f"{path} has model_type {kind!r}; what can be exported is {', '.join(_FAMILIES)}."
+            f"{path} has model_type {kind!r}. Give a model of type {', '.join(_FAMILIES)}."
         )
     return _FAMILIES[kind]
 
 
 def _read_pooling(folder: Path) -> str:
-    """What sentence-transformers does after the model; it must be a pooling, then length 1."""
+    """Return the pooling that sentence-transformers applies; only normalisation may follow it."""
     path = folder / "modules.json"
     kinds = {module["type"].rsplit(".", 1)[-1] for module in _read_json(path, [])}
     if unknown := kinds - {"Transformer", "Pooling", "Normalize"}:
         raise ExportError(f"{path} names modules that cannot be exported: {sorted(unknown)}.")
     path = folder / "1_Pooling" / "config.json"
     settings = _read_json(path, {})
-    # Newer sentence-transformers write a name or a list of them, older ones a flag for each.
+    # Newer sentence-transformers write a name or a list of names, older ones a flag per name.
     modes = settings.get("pooling_mode") or [
         key for key, on in settings.items() if key.startswith("pooling_mode_") and on
     ]
@@ -572,17 +570,18 @@ def _read_pooling(folder: Path) -> str:
         case [] if not settings:
             return "mean"
     raise ExportError(
-        f"{path} asks for another pooling than the mean over all tokens or the first: {modes}."
+        f"{path} has the pooling {modes}; supported are the mean over all tokens and the first "
+        "token."
     )
 
 
 def _read_json(path: Path, absent: Any) -> Any:
-    """What the file holds, which must be of the kind of `absent`; that, if there is no file."""
+    """Return the content of a JSON file, of the type of `absent`; `absent` without a file."""
     if not path.is_file():
         return absent
     content = read_json(path)
     if not isinstance(content, type(absent)):
-        raise ExportError(f"{path} holds no JSON {type(absent).__name__}. Fetch the folder again.")
+        raise ExportError(f"{path} is not a JSON {type(absent).__name__}. Fetch the folder again.")
     return content
 
 
@@ -594,20 +593,20 @@ def _load_model(folder: Path, loader: str) -> Any:
             model, loading = getattr(transformers, loader).from_pretrained(
                 folder, local_files_only=True, output_loading_info=True
             )
-        except Exception as error:  # its readers' exceptions have no common base
+        except Exception as error:  # transformers' exceptions have no common base class
             raise ExportError(f"The weights in {folder} cannot be read: {error}") from error
-    # transformers fills what a file lacks with random numbers; a BERT's pooler is not used here
+    # transformers fills missing weights with random numbers; BERT's pooler is not used here
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise ExportError(
             f"The weights in {folder} lack {missing[0]} ({len(missing)} missing in all). "
-            "Export the model as it was trained; of a CLIP, with its projection."
+            "Give the complete model; a CLIP needs its projection."
         )
     return model.to(torch.float32).eval()  # half-precision weights are rounded once, to int8
 
 
 def _read_tokenizer(folder: Path, *, n_words: int, end: int | None) -> str:
-    """The tokenizer's JSON; a CLIP's must end each text with the token that is pooled."""
+    """Return the tokenizer's JSON; for CLIP, check that it ends each text with the end token."""
     from tokenizers import Tokenizer
 
     path = folder / TOKENIZER_FILE
@@ -615,14 +614,14 @@ def _read_tokenizer(folder: Path, *, n_words: int, end: int | None) -> str:
         raise ExportError(f"{path} is missing. Save the tokenizer with AutoTokenizer first.")
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises nothing narrower
+    except Exception as error:  # tokenizers raises no narrower class
         raise ExportError(f"{path} cannot be read: {error}. Fetch the folder again.") from error
     if (largest := max(tokenizer.get_vocab().values(), default=0)) >= n_words:
         raise ExportError(
-            f"{path} has tokens up to {largest}, the model knows {n_words}: save the model's own "
-            "tokenizer beside it."
+            f"{path} has tokens up to {largest}, but the model has only {n_words}: save the "
+            "model's own tokenizer beside it."
         )
-    # Padding changes no meaning but rounding and time; too long a label is refused, not cut.
+    # Padding only changes rounding and costs time. A label that is too long is refused, not cut.
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if end is not None:
@@ -637,14 +636,14 @@ def _read_tokenizer(folder: Path, *, n_words: int, end: int | None) -> str:
 
 
 def _check_parity(source: _Source, exported: Path) -> float:
-    """The lowest cosine between the exported model's embedding of a text and torch's."""
+    """Return the lowest cosine between the embedding of a text by the exported model and torch."""
     wanted = _embed_with_torch(source, _PROBES)
     found = TextEncoder.open(exported).compute(_PROBES)
     cosine = float((wanted * found).sum(axis=1).min())
-    if not cosine >= _MIN_COSINE:  # NaN as well
+    if not cosine >= _MIN_COSINE:  # true for NaN
         raise ExportError(
-            f"The exported encoder agrees with torch only to a cosine of {cosine:.3f} (wanted "
-            f"{_MIN_COSINE}): the model computes something that its config.json does not say, or "
-            "its weights bear no int8. Use another model."
+            f"The exported encoder does not agree with torch: cosine {cosine:.3f}, at least "
+            f"{_MIN_COSINE} needed. The model differs from its config.json, or its weights do not "
+            "tolerate int8. Use another model."
         )
     return cosine

@@ -1,4 +1,4 @@
-"""Parts of messages: lists cut short, and the words of an error that other errors wrap."""
+"""Build parts of messages: shortened lists, and the text of an error inside other errors."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def listing(items: Sequence[object]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the error's own words, without the lines that torch and others add to them."""
+    """Return the error's own message, without the lines that torch and others add to it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     shown = lines[:2] if lines and lines[0].endswith(":") else lines[:1]
     return " ".join(shown) or type(error).__name__
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """Return the error and what caused it, the first cause last."""
+    """Return the error and its chain of causes, the first cause last."""
     found = [error]
     while found[-1].__cause__ is not None:
         found.append(found[-1].__cause__)

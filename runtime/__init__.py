@@ -1,10 +1,10 @@
 """The device: run a bundle, and swap its head while clips keep coming.
 
-backends  what runs the backbone here: engines, variants, and the choice among them
-live      the head that serves, a candidate beside it, and the rollback of bad edits
-stream    a source of video, predicted window after window; its events are imported from there
-device    what this device can do
-bench     latency, swaps and edits, measured
+backends  engines, variants and ONNX Runtime, and the selection of one of them
+live      the serving head, the shadow head, and the rollback of bad edits
+stream    predict a source of video window by window; import its events from this package
+device    describe this device and check it
+bench     measure latency, swaps and edits
 """
 
 from typing import TYPE_CHECKING

@@ -1,9 +1,9 @@
-"""The parts of `make gpu`; `run` starts each in a process of its own.
+"""The parts of `make gpu`; `run` starts each in a subprocess.
 
     python -m benchmarks.gpu.measure cuda demo fp16 --to answer.json
 
-An answer holds `figures`, with `checks` among them, or `not_run` with the reason. What a machine
-lacks is a reason; what it has, and what then fails, is a failed check.
+An answer holds `figures`, with `checks` among them, or `not_run` with the reason. A missing
+component is a reason not to run; a failure of an existing component is a failed check.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Figures = dict[str, Any]
 
 
 class NotHereError(Exception):
-    """This machine lacks something; the text says what."""
+    """A component that the part needs is missing; the message names it."""
 
 
 def packages() -> Figures:
-    """Which versions there are, and what ONNX Runtime lists and starts."""
+    """Return the versions of packages, and the providers that ONNX Runtime lists and starts."""
     names = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "cuda-bindings", "av")
     found: dict[str, str | None] = {}
     for name in names:
@@ -54,7 +54,7 @@ def packages() -> Figures:
 
 
 def device() -> Figures:
-    """The machine, and its GPU, if any."""
+    """Describe the machine and its GPU, if any."""
     from edgesplit.runtime.device.record import describe_device, run_command
 
     record = describe_device()
@@ -74,7 +74,7 @@ def device() -> Figures:
 
 
 def compare(backend: str, model: str, precision: str) -> Figures:
-    """Run all clips of a model by a backend and compare with fp32 on the CPU."""
+    """Run all clips of a model on a backend; compare with fp32 on the CPU."""
     import numpy as np
 
     from benchmarks.gpu.models import open_model, read_clips
@@ -126,7 +126,7 @@ class _Runs(Protocol):
 
 
 def _check_needs(backend: str) -> None:
-    """Raise NotHereError with what this backend lacks here."""
+    """Raise NotHereError if the machine lacks a component that this backend needs."""
     if backend == "cpu":
         return
     from edgesplit.backbone.session import import_onnxruntime
@@ -144,11 +144,11 @@ def _check_needs(backend: str) -> None:
     provider = {"cuda": "CUDAExecutionProvider", "ort-tensorrt": "TensorrtExecutionProvider"}
     wanted = provider.get(backend)
     if wanted and wanted not in import_onnxruntime().get_available_providers():
-        raise NotHereError(f"ONNX Runtime is built without {wanted}; onnxruntime-gpu has it")
+        raise NotHereError(f"ONNX Runtime is built without {wanted}; install onnxruntime-gpu")
 
 
 def _open(backend: str, bundle: Any, precision: str, clips: Any) -> tuple[_Runs, Figures]:
-    """Open a backend as a user does: a variant of the cache, or an engine that is built here."""
+    """Open a backend as a user does, with a variant or an engine that is made now."""
     from edgesplit.runtime.backends.engines import build_engine, open_engine
     from edgesplit.runtime.backends.select import open_backend
     from edgesplit.runtime.backends.variants import add_variant
@@ -175,7 +175,7 @@ def _open(backend: str, bundle: Any, precision: str, clips: Any) -> tuple[_Runs,
 
 
 def _time(backend: _Runs, clips: Any) -> Figures:
-    """Milliseconds of a clip, with copies to the device and back: median and 90th percentile."""
+    """Time a clip, with copies to the device and back: median and 90th percentile in ms."""
     import numpy as np
 
     times: list[float] = []
@@ -207,7 +207,7 @@ def swaps(backend: str) -> Figures:
 
 
 def bench() -> Figures:
-    """`edgesplit bench all`, shortened, by the fastest backend."""
+    """Run a short `edgesplit bench all` on the fastest backend."""
     from benchmarks.gpu.models import open_model
     from edgesplit.runtime.bench.record import run_bench
     from edgesplit.runtime.bench.timing import Effort, Job
@@ -228,9 +228,9 @@ def bench() -> Figures:
 
 
 def pytest() -> Figures:
-    """The product's own tests of a GPU, where pytest is there."""
+    """Run the product's own GPU tests, if pytest is installed."""
     if find_spec("pytest") is None:
-        raise NotHereError("pytest is not installed; nothing else needs it")
+        raise NotHereError("pytest is not installed; only this part needs it")
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     last = (done.stdout.strip().splitlines() or [done.stderr.strip()])[-1]
@@ -250,7 +250,7 @@ KINDS: dict[str, Any] = {
 
 
 def answer(words: list[str]) -> dict[str, Any]:
-    """Run a part; see the module for what it returns."""
+    """Run a part; return its answer as the module describes it."""
     kind, *arguments = words
     try:
         if kind in KINDS:
@@ -266,7 +266,7 @@ def answer(words: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the part that is named and write its answer."""
+    """Run the named part and write its answer."""
     parser = argparse.ArgumentParser()
     parser.add_argument("words", nargs="+")
     parser.add_argument("--to", type=Path, required=True)

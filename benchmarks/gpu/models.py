@@ -31,7 +31,7 @@ DIM, HEADS, LAYERS, TOKENS = 192, 3, 4, 64  # tokens of 2 x 16 x 16 pixels
 
 
 def open_model(name: str, work: Path) -> Bundle:
-    """Open the shipped demo, or the small transformer, which is made once, always the same."""
+    """Open the shipped demo, or the small transformer, which is made once from a fixed seed."""
     if name == "demo":
         return open_bundle(DEMO / "motion.bundle")
     path = work / "vit.bundle"
@@ -51,9 +51,9 @@ def open_model(name: str, work: Path) -> Bundle:
 
 
 def read_clips(name: str, bundle: Bundle) -> tuple[Float32, str]:
-    """Return clips `(n, *clip_shape)` and what they are.
+    """Return clips `(n, *clip_shape)` and their description.
 
-    The demo's are its shipped videos. Without PyAV, which decodes them, they are made.
+    The demo's clips are its shipped videos. Without PyAV, which decodes them, they are synthetic.
     """
     shape = bundle.preprocessing.clip_shape
     if name == "demo" and find_spec("av") is not None:
@@ -63,7 +63,7 @@ def read_clips(name: str, bundle: Bundle) -> tuple[Float32, str]:
 
 
 def _made_clips(clip_shape: tuple[int, ...]) -> Float32:
-    """Patterns of blocks that drift, one for each class, under noise."""
+    """Return synthetic clips: drifting patterns of blocks, one for each class, with noise."""
     rng = np.random.default_rng(0)
     *outer, height, width = clip_shape
     blocks = rng.random((N_CLASSES, *outer, -(-height // 8), -(-width // 8)), np.float32)
@@ -74,7 +74,7 @@ def _made_clips(clip_shape: tuple[int, ...]) -> Float32:
 
 
 class _Graph:
-    """A graph that grows; every method returns the name of its result."""
+    """A graph under construction; every method returns the name of its result."""
 
     def __init__(self) -> None:
         self.rng = np.random.default_rng(7)

@@ -1,12 +1,12 @@
-"""Packs what `make gpu` needs for a machine without a network, in files of at most 60 MB.
+"""Pack `make gpu` for a machine without a network, in files of at most 60 MB.
 
-    python3 -m benchmarks.gpu.pack --wheels wheels/ -o parcels/     # here
-    tar xf parcel-1.tar -C somewhere                                # there: one alone is a start
+    python3 -m benchmarks.gpu.pack --wheels wheels/ -o parcels/     # on this machine
+    tar xf parcel-1.tar -C somewhere                                # on the target
     python3 benchmarks/gpu/pack.py --join wheels/                   # there, once all are unpacked
 
-The first parcel holds edgesplit and the smallest wheels, so it runs with what the machine has. A
-wheel above the limit is cut in pieces, which `--join` puts together again. Needs nothing but Python
-and, to pack, git.
+The first parcel holds edgesplit and the smallest wheels, so it runs alone if the target has the
+other packages. A wheel above the limit is cut into pieces, which `--join` joins again. Needs only
+Python and, to pack, git.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def pack(wheels: Path | None, target: Path, limit_mb: float = LIMIT_MB) -> list[
     """Write the parcels into a new folder and return them.
 
     Raises:
-        ValueError: edgesplit alone is above the limit, or there are no wheels in the folder.
+        ValueError: edgesplit alone is above the limit, or the folder holds no wheels.
     """
     limit = int(limit_mb * 1e6)
     files = _sources()
     size = sum(len(data) + _OVERHEAD for _, data in files if data is not None)
     if size > limit:
-        raise ValueError(f"edgesplit alone takes {size / 1e6:.0f} MB. Give --limit-mb more.")
+        raise ValueError(f"edgesplit alone takes {size / 1e6:.0f} MB. Increase --limit-mb.")
     found = sorted(wheels.glob("*.whl"), key=lambda file: file.stat().st_size) if wheels else []
     if wheels and not found:
-        raise ValueError(f"There is no wheel in {wheels}. docs/gpu.md says how to get them.")
+        raise ValueError(f"There is no wheel in {wheels}. See docs/gpu.md for how to get them.")
     parcels = [files]
     for wheel in found:
         for name, data in _cut(wheel, limit - 4 * _OVERHEAD):
@@ -55,7 +55,7 @@ def pack(wheels: Path | None, target: Path, limit_mb: float = LIMIT_MB) -> list[
 
 
 def join(folder: Path) -> list[Path]:
-    """Put the pieces of wheels together again and remove them; return the wheels.
+    """Join the pieces of wheels and remove the pieces; return the wheels.
 
     Raises:
         ValueError: a piece is missing.
@@ -83,7 +83,7 @@ def join(folder: Path) -> list[Path]:
 
 
 def _sources() -> list[tuple[str, bytes | None]]:
-    """The tracked files that the target needs; a link is a name without bytes."""
+    """Return the tracked files that the target needs; a link has a name and no bytes."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", *SOURCES], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
@@ -122,14 +122,12 @@ def _write(path: Path, files: list[tuple[str, bytes | None]]) -> Path:
 
 
 def main() -> None:
-    """Pack, or join."""
-    parser = argparse.ArgumentParser(
-        description="Packs `make gpu` for a machine without a network."
-    )
+    """Pack the files, or join the pieces."""
+    parser = argparse.ArgumentParser(description="Pack `make gpu` for a machine without a network.")
     parser.add_argument("--wheels", type=Path, help="folder of wheels for the target")
     parser.add_argument("-o", dest="target", type=Path, default=Path("parcels"))
     parser.add_argument("--limit-mb", type=float, default=LIMIT_MB)
-    parser.add_argument("--join", type=Path, help="folder whose pieces are put together")
+    parser.add_argument("--join", type=Path, help="folder with pieces to join")
     asked = parser.parse_args()
     try:
         made = join(asked.join) if asked.join else pack(asked.wheels, asked.target, asked.limit_mb)

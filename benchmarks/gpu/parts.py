@@ -1,4 +1,4 @@
-"""The parts of `make gpu`, in order: what tells most comes first, as time may run out."""
+"""The parts of `make gpu`, in order: the most informative first, because time may run out."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 __all__ = ["PARTS", "TOTAL_S", "Part", "find_parts"]
 
 TOTAL_S = 480.0
-"""Seconds that all parts may take; making the environment is not counted."""
+"""Seconds that all parts may take, without making the environment."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part, which runs in a process of its own."""
+    """A part, which runs in a subprocess."""
 
     name: str
-    """Its kind, and what it is about, as in `cuda demo fp16`."""
+    """Kind and arguments of the part, as in `cuda demo fp16`."""
     limit_s: float
 
     @property
     def words(self) -> list[str]:
-        """The parts of its name."""
+        """The words of its name."""
         return self.name.split()
 
 
@@ -49,16 +49,16 @@ PARTS: tuple[Part, ...] = (
 
 
 def find_parts(wanted: str) -> list[Part]:
-    """Return the parts whose names begin with one of the given ones, as in `cuda,swaps`.
+    """Return the parts whose names begin with one of the given names, as in `cuda,swaps`.
 
     Raises:
-        ValueError: one of them begins no part's name.
+        ValueError: no part's name begins with one of them.
     """
     asked = [name.strip() for name in wanted.split(",") if name.strip()]
     for name in asked:
         if not any(_begins(part, name) for part in PARTS):
             known = ", ".join(part.name for part in PARTS)
-            raise ValueError(f"There is no part {name!r}. There are: {known}.")
+            raise ValueError(f"There is no part {name!r}. Give one of {known}.")
     return [part for part in PARTS if not asked or any(_begins(part, name) for name in asked)]
 
 

@@ -1,10 +1,10 @@
-"""Makes the environment of `make gpu`: what is missing, from an index or a folder of wheels.
+"""Make the environment of `make gpu`: install missing packages from an index or a folder of wheels.
 
     python3 benchmarks/gpu/prepare.py .venv-gpu [--wheels FOLDER]
 
-The environment sees the system's packages, as on a Jetson TensorRT is one of them. What cannot be
-installed is noted for the result; the parts that need it are then not run. This file needs nothing
-but Python.
+The environment includes the system's packages, because TensorRT is one of them on a Jetson.
+Packages that cannot be installed are noted for the result, and the parts that need them do not run.
+This file needs only Python.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NOTES = ROOT / "build" / "gpu" / "prepare.json"
 SITE = ROOT / "build" / "gpu" / "site"
-"""Where packages go if no environment can be made; the parts look there, too."""
+"""Folder for packages if no environment can be made; the parts search it, too."""
 
 NEEDS = {
     "numpy": "numpy>=1.26",
@@ -36,20 +36,21 @@ NEEDS = {
     "tokenizers": "tokenizers>=0.19",
     "av": "av>=17",
 }
-"""Modules of the base install, and what installs each: one that cannot be had stops no other."""
+"""Requirement of each module of the base install; each is installed separately, so that a failure
+does not stop the others."""
 
 NODES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
 _LIMIT_S = 900
 
 
 def main() -> None:
-    """Make the environment and print the Python that runs the parts."""
-    parser = argparse.ArgumentParser(description="Makes the environment of `make gpu`.")
+    """Make the environment; print the path of the Python that runs the parts."""
+    parser = argparse.ArgumentParser(description="Make the environment of `make gpu`.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--wheels", type=Path, help="install from this folder, not from an index")
     asked = parser.parse_args()
     if asked.wheels and not asked.wheels.is_dir():
-        parser.error(f"{asked.wheels} is no folder. WHEELS=FOLDER names one that holds wheels.")
+        parser.error(f"{asked.wheels} is not a folder. Give a folder with wheels: WHEELS=FOLDER.")
     missing: dict[str, str] = {}
     python = _make(asked.folder, missing)
     for module, requirement in _needs(python).items():
@@ -60,12 +61,12 @@ def main() -> None:
     NOTES.parent.mkdir(parents=True, exist_ok=True)
     NOTES.write_text(json.dumps({"python": python, "missing": missing}, indent=1) + "\n")
     for requirement, reason in missing.items():
-        sys.stderr.write(f"{requirement} is not there: {reason}\n")
+        sys.stderr.write(f"{requirement} is missing: {reason}\n")
     print(python)
 
 
 def _make(folder: Path, missing: dict[str, str]) -> str:
-    """Return the environment's Python, or this one where no environment can be made."""
+    """Return the environment's Python, or this one if no environment can be made."""
     python = folder / "bin" / "python"
     try:
         if not python.exists():
@@ -82,7 +83,7 @@ def _make(folder: Path, missing: dict[str, str]) -> str:
 
 
 def _needs(python: str) -> dict[str, str]:
-    """What this machine wants beside the base install; TensorRT last, as it takes longest."""
+    """Return the packages to add to the base install; TensorRT last, as it takes longest."""
     needs = dict(NEEDS)
     if not any(Path(node).exists() for node in NODES):
         return {**needs, "onnxruntime": "onnxruntime>=1.18"}
@@ -113,7 +114,7 @@ def _say(python: str, code: str) -> str:
 
 
 def _install(python: str, requirement: str, wheels: Path | None) -> str:
-    """Install a requirement; return why that failed, or nothing."""
+    """Install a requirement; return the reason of a failure, or an empty text."""
     command = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     if wheels:
         command += ["--no-index", "--find-links", str(wheels.resolve())]

@@ -1,9 +1,9 @@
-"""Runs part after part, each in a process of its own, and writes the result after every one.
+"""Run the parts, each in a subprocess, and write the result after every part.
 
     python -m benchmarks.gpu.run                       # all parts
-    python -m benchmarks.gpu.run --parts cuda,swaps    # some; those of an earlier run stay
+    python -m benchmarks.gpu.run --parts cuda,swaps    # some; results of other parts are kept
 
-A part that fails, hangs or ends its process stops no other.
+A part that fails, hangs or crashes does not stop the others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LANE = "gpu"
 
 
 class Result:
-    """The result file of this machine, which is written after every part."""
+    """The result file of this machine, written after every part."""
 
     def __init__(self, folder: Path, machine: str, kind: str, commit: str) -> None:
         self.path = _find_file(folder, machine)
@@ -51,7 +51,7 @@ class Result:
         self._not_run: dict[str, str] = {}
 
     def add(self, name: str, answer: dict[str, Any]) -> None:
-        """Take a part's answer: its figures, or why it did not run."""
+        """Add a part's answer: its figures, or the reason why it did not run."""
         self._ran.pop(name, None)
         self._not_run.pop(name, None)
         if "figures" in answer:
@@ -61,7 +61,7 @@ class Result:
         self.write()
 
     def to_json(self) -> dict[str, Any]:
-        """The result as the file holds it."""
+        """Return the content of the file."""
         tests = {"passed": 0, "failed": 0, "skipped": 0}
         equal = of = 0
         for figures in self._ran.values():
@@ -84,7 +84,7 @@ class Result:
         }
 
     def write(self) -> None:
-        """Write the file whole or not at all: the machine may be taken away at any moment."""
+        """Write the file atomically, because the machine may be lost at any moment."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         part.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
@@ -92,7 +92,7 @@ class Result:
 
 
 def run_parts(parts: list[Part], result: Result, total_s: float = TOTAL_S) -> None:
-    """Run parts within a time, and say of each in a line what became of it."""
+    """Run parts within a time limit, and print a line with the outcome of each."""
     end = time.monotonic() + total_s
     for part in parts:
         left = end - time.monotonic()
@@ -105,9 +105,9 @@ def run_parts(parts: list[Part], result: Result, total_s: float = TOTAL_S) -> No
 
 
 def run_part(part: Part, limit_s: float, module: str = "benchmarks.gpu.measure") -> dict[str, Any]:
-    """Run a part in a process of its own; return `figures`, or `not_run` with the reason, or both.
+    """Run a part in a subprocess; return `figures`, or `not_run` with the reason, or both.
 
-    Both come from a part that died after it had measured something.
+    Both are returned if the part crashed after it had measured something.
     """
     WORK.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "EDGESPLIT_CACHE": str(_private(WORK / "cache"))}
@@ -143,7 +143,7 @@ def run_part(part: Part, limit_s: float, module: str = "benchmarks.gpu.measure")
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End a part's process and those that it started, which have a group of their own."""
+    """Kill a part's process group: the process and all processes that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, 9)
     child.wait()
@@ -164,7 +164,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _find_file(folder: Path, machine: str) -> Path:
-    """Return the machine's file; another lane's file of the same machine is left alone."""
+    """Return the machine's file, but never a file of another lane on the same machine."""
     slug = "-".join(re.findall("[a-z0-9]+", machine.lower()))
     path = folder / f"{slug}.json"
     return path if _read(path).get("lane", LANE) == LANE else folder / f"{slug}-{LANE}.json"
@@ -183,7 +183,7 @@ def _say(answer: dict[str, Any]) -> str:
 
 
 def find_commit() -> str:
-    """The checkout's commit, or that of the files that were carried here."""
+    """Return the commit of the checkout, or of the unpacked files."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -194,7 +194,7 @@ def find_commit() -> str:
 
 
 def _name_machine(device: dict[str, Any]) -> tuple[str, str]:
-    """Return the machine's name and kind from what the part `device` found."""
+    """Return the machine's name and kind from the answer of the part `device`."""
     figures = device.get("figures", {})
     summary = re.sub(r"\(\w+\)", "", figures.get("summary") or platform.machine())
     gpu = figures.get("gpu")

@@ -1,4 +1,4 @@
-"""Heads that are swapped while several threads predict: does any prediction fail, or mix heads?"""
+"""Swap heads while several threads predict: does any prediction fail, or mix heads?"""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ EVERY_S = 0.02
 
 
 class _Load:
-    """Threads that predict clip after clip until they are stopped."""
+    """Threads that predict clips until they are stopped."""
 
     def __init__(self, runtime: Runtime, clips: Float32) -> None:
         self._runtime, self._clips = runtime, clips
         self._stopped = threading.Event()
         self.answers: list[tuple[int, str, str]] = []
-        """Of each prediction the clip's place, the head and the label."""
+        """Index of the clip, head and label of each prediction."""
         self.times_ms: list[float] = []
         self.errors: list[str] = []
         self._threads = [threading.Thread(target=self._predict, args=(n,)) for n in range(THREADS)]

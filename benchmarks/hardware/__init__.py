@@ -1,1 +1,1 @@
-"""What was run on which kind of machine: a lane for each, and the table of docs/hardware.md."""
+"""Record the kinds of machines that edgesplit ran on, and make the table of docs/hardware.md."""

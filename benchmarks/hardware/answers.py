@@ -1,4 +1,4 @@
-"""What must not differ between machines: digests of edited heads, and decisions, as JSON.
+"""Write values that must not differ between machines: digests of edited heads, and decisions.
 
 python -m benchmarks.hardware.answers        # for one machine; benchmarks.hardware.arm compares
 """
@@ -29,7 +29,7 @@ RULES = ("alignment", "retrieval", "prototype")
 
 
 def compute_answers() -> dict[str, Any]:
-    """Digests by edit, and decisions by where they come from."""
+    """Return digests by edit, and decisions by their source."""
     bundle = open_bundle(DEMO / "motion.bundle")
     heads: dict[str, Head] = {}
     for (name, into), rule, composition in itertools.product(

@@ -1,9 +1,9 @@
-"""`make arm`: the device's side on an emulated ARM core, and what it answers beside this machine.
+"""`make arm`: run the device side on an emulated ARM core, and compare its answers with x86.
 
     python -m benchmarks.hardware.arm        # Debian, as root; at most 40 minutes
 
 The README's install line, `edgesplit demo`, `doctor` and edits run with the newest versions, the
-tests with JetPack 6's (tests/oldest.txt). Times say nothing of a Jetson: the core is emulated.
+tests with JetPack 6's (tests/oldest.txt). The core is emulated, so times do not apply to a Jetson.
 Writes benchmarks/results/hardware/arm-emulated.json.
 """
 
@@ -51,10 +51,10 @@ SUITE = (
         "tests/runtime/test_windows.py",
     ),
 )
-"""The part of the suite that runs here, by process; they run while the other steps do."""
+"""Tests of each process; the processes run in parallel to the other steps."""
 
 LEFT_OUT = ("tests/bundle/test_users.py",)
-"""Ten processes of the command line after one another: minutes each."""
+"""Skipped tests: ten command-line processes in sequence, which take minutes each."""
 
 PYTEST = ("python3", "-m", "pytest", "-p", "no:cacheprovider", "-q")
 SAME_BYTES = "tests.laws.test_same_bytes"
@@ -70,7 +70,7 @@ NOT_RUN = {
 
 
 class Lane:
-    """The steps, each with its seconds; what failed is kept, and the next step goes on."""
+    """The steps and their seconds. A failed step is recorded, and the next one runs."""
 
     def __init__(self, userland: Userland) -> None:
         self.userland = userland
@@ -79,7 +79,7 @@ class Lane:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a step and say so."""
+        """Time a step, and print its name and seconds."""
         click.echo(f"-- {name}")
         start = time.perf_counter()
         yield
@@ -87,7 +87,7 @@ class Lane:
         click.echo(f"-- {name}: {self.seconds[name]:.0f} s")
 
     def call(self, *command: str, capture: bool = False) -> str:
-        """Run a command with what the install line installed; return its output if captured."""
+        """Run a command in the installed environment; return its output if captured."""
         done = self.userland.run(command, VENV, capture=capture)
         if done.returncode:
             self.failed.append(" ".join(command))
@@ -136,13 +136,11 @@ def main() -> None:
     click.echo(write_result("hardware/arm-emulated", content))
     wrong = bytes_["equal"] < bytes_["of"] or decisions["equal"] < decisions["of"]
     if lane.failed or tests["failed"] or wrong:
-        raise click.ClickException(
-            f"Not everything is well: {', '.join(lane.failed) or 'see above'}"
-        )
+        raise click.ClickException(f"Some steps failed: {', '.join(lane.failed) or 'see above'}")
 
 
 def install(lane: Lane) -> dict[str, str]:
-    """README's install line in an environment of its own; versions by package."""
+    """Run the README's install line in a new environment; return versions by package."""
     lane.call("/usr/bin/python3", "-m", "venv", "--clear", "/venv")
     lane.call("/venv/bin/pip", "install", "-q", ".[cpu]")
     said = lane.call("/venv/bin/pip", "list", "--format=json", capture=True)
@@ -150,7 +148,7 @@ def install(lane: Lane) -> dict[str, str]:
 
 
 def compare_answers(lane: Lane) -> tuple[dict[str, int], dict[str, int]]:
-    """How many heads, and how many decisions, are the same there and here."""
+    """Count the heads and the decisions that are equal on both machines."""
     module = ("-m", "benchmarks.hardware.answers")
     there = json.loads(lane.call("/venv/bin/python", *module, capture=True) or "{}")
     done = subprocess.run([sys.executable, *module], check=True, stdout=subprocess.PIPE, text=True)
@@ -166,12 +164,12 @@ def compare_answers(lane: Lane) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def count_equal(there: Mapping[Any, str], here: Mapping[Any, str]) -> dict[str, int]:
-    """How many of what is here are the same there."""
+    """Count the entries of `here`, and how many of them are equal in `there`."""
     return {"equal": sum(there.get(key) == value for key, value in here.items()), "of": len(here)}
 
 
 def start_suite(lane: Lane) -> list[tuple[subprocess.Popen[str], Path]]:
-    """The processes that run the tests, each with the path of its report, less the suffix."""
+    """Start the processes that run the tests; return each with its report's path without suffix."""
     running = []
     for place, files in enumerate(SUITE):
         name = f"tmp/suite-{place}"
@@ -184,7 +182,7 @@ def start_suite(lane: Lane) -> list[tuple[subprocess.Popen[str], Path]]:
 def finish_suite(
     lane: Lane, running: list[tuple[subprocess.Popen[str], Path]]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Wait for the tests; the counts of all, and of those that compare bytes with x86's."""
+    """Wait for the tests; return counts of all, and of those that compare bytes with x86."""
     for process, report in running:
         if process.wait() not in (0, 1):  # else pytest itself came to its end
             lane.failed.append(f"pytest, with status {process.returncode}")
@@ -194,7 +192,7 @@ def finish_suite(
 
 
 def count_tests(reports: list[Path]) -> tuple[dict[str, int], dict[str, int]]:
-    """From JUnit files: the counts of all tests, and of those in test_same_bytes.py."""
+    """Count all tests in JUnit files, and those of test_same_bytes.py."""
     tests = {"passed": 0, "failed": 0, "skipped": 0}
     pinned = {"equal": 0, "of": 0}
     for report in reports:

@@ -1,9 +1,9 @@
-"""The table of docs/hardware.md: a row for each result in benchmarks/results/hardware/.
+"""Make the table of docs/hardware.md: a row for each result in benchmarks/results/hardware/.
 
 A result is one JSON file with `machine`, `kind`, `commit`, `date`, `lane` (texts), `what_ran` (a
 text, or an entry for each part), `not_run` (`{name: reason}`), `tests` (`{passed, failed,
-skipped}`), and `same_bytes` and `decisions` (`{equal, of}`), where those were compared. Commit,
-machine and date may stand under `made`, where `write_result` puts them.
+skipped}`), and `same_bytes` and `decisions` (`{equal, of}`), if those were compared. Commit,
+machine and date may be under `made`, where `write_result` puts them.
 """
 
 import json
@@ -20,17 +20,17 @@ NOT_AT_HAND = {
     "Jetson Thor": "thor",
     "machine with an NVIDIA GPU": "^gpu|cuda",
 }
-"""Kinds that have a row even without a result, and what says that a result is of this kind."""
+"""Kinds that have a row even without a result, and the text that identifies their results."""
 
 
 def read_results(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """The results of all machines, by the name of their files."""
+    """Return the results of all machines, in the order of their file names."""
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     return [{**content.get("made", {}), **content} for content in found]
 
 
 def make_table(results: list[dict[str, Any]]) -> str:
-    """A row for each result, then one for each kind of machine that nothing ran on."""
+    """Return a table with a row for each result, then a row for each kind without a result."""
     rows = [
         [
             "kind of machine",
@@ -51,7 +51,7 @@ def make_table(results: list[dict[str, Any]]) -> str:
 
 
 def read_table() -> str:
-    """The table of the committed results."""
+    """Return the table of the committed results."""
     return make_table(read_results())
 
 
@@ -77,7 +77,7 @@ def _row(result: dict[str, Any]) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    """All of a few names, or the first three of many."""
+    """Return all of a few names, or the first three of many."""
     return ", ".join(names if len(names) < 5 else [*names[:3], f"{len(names) - 3} more"])
 
 

@@ -1,1 +1,1 @@
-"""What the benchmarks share: results, the documents that quote them, child processes."""
+"""Code that benchmarks share: results, the documents that quote them, child processes."""

@@ -1,4 +1,4 @@
-"""One cell of a grid: a class of a trained head is split in one way, and scored."""
+"""Measure a cell of a grid: split a class of a trained head in one way, and score it."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -25,13 +25,13 @@ class Cell:
     rule: str
     composition: Composition
     n_clips: int
-    """Unlabelled clips of all classes that the edit could look at."""
+    """Number of unlabelled clips of all classes that the edit used."""
     expected: float | None
-    """Accuracy that the edit expected, None where it said nothing."""
+    """Accuracy that the edit expected; None without an expectation."""
     asks: bool
-    """Whether the edit would have wanted --accept-doubt."""
+    """True if the edit would have needed --accept-doubt."""
     seconds: float
-    """From the head to the score."""
+    """Seconds from the head to the score."""
     score: Score
 
 
@@ -43,7 +43,7 @@ def split(
     statistics: Statistics | None,
     taxonomy: Taxonomy | None = None,
 ) -> Edit:
-    """The edit of one cell; doubts are recorded, not heeded."""
+    """Return the edit of one cell; doubts are recorded, but do not stop it."""
     return split_class(
         model.head,
         coarse,
@@ -64,7 +64,7 @@ def measure(
     statistics: Statistics | None,
     taxonomy: Taxonomy | None = None,
 ) -> Cell:
-    """Splits and scores."""
+    """Split the class and score the edit."""
     start = time.perf_counter()
     edit = split(model, coarse, rule, composition, statistics, taxonomy)
     score = score_split(model.head, edit.head, coarse, model.heldout[0], model.truth(coarse))
@@ -83,6 +83,6 @@ def measure(
 
 
 def as_json(row: Cell) -> dict[str, Any]:
-    """A flat object."""
+    """Return a flat JSON object."""
     content = asdict(row)
     return {**content, **{k: round(v, 5) for k, v in content.pop("score").items()}}

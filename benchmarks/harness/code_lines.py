@@ -1,9 +1,9 @@
-"""How much code is the product? Lines without docstrings, comments and blanks.
+"""Count the product's lines of code, without docstrings, comments and blank lines.
 
     python -m benchmarks.harness.code_lines [FOLDER]
 
-Counts edgesplit/, export/ and runtime/ of this checkout, or of another one. A text that stands as a
-statement of its own is a docstring, also below a field or a constant.
+Counts edgesplit/, export/ and runtime/ of this checkout, or of another one. A string that is a
+separate statement is a docstring, also below a field or a constant.
 """
 
 import ast
@@ -25,7 +25,7 @@ _NO_CODE = {
 
 
 def count_lines(source: str) -> int:
-    """Lines of code in a module."""
+    """Count the lines of code in a module."""
     code: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in _NO_CODE:
@@ -38,7 +38,7 @@ def count_lines(source: str) -> int:
 
 
 def product(root: Path) -> dict[str, int]:
-    """Lines of code by file, in the packages of a checkout."""
+    """Return the lines of code by file, in the packages of a checkout."""
     # rglob follows no links, so the stages that are linked below edgesplit/ count once.
     files = [file for name in PACKAGES for file in sorted((root / name).rglob("*.py"))]
     seen = {file.resolve(): file.relative_to(root) for file in files}
@@ -46,7 +46,7 @@ def product(root: Path) -> dict[str, int]:
 
 
 def longest_functions(root: Path) -> list[tuple[int, str]]:
-    """Lines of code of every function, docstring left out, the longest first."""
+    """Return the lines of code of every function, without its docstring, longest first."""
     found = []
     for name in product(root):
         source = (root / name).read_text()
@@ -60,7 +60,7 @@ def longest_functions(root: Path) -> list[tuple[int, str]]:
 
 
 def main() -> None:
-    """Prints the count, the largest modules and the longest functions."""
+    """Print the count, the largest modules and the longest functions."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2]
     counts = product(root)
     print(f"{sum(counts.values())} lines of code in {len(counts)} modules")

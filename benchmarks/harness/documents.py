@@ -1,8 +1,8 @@
-"""What README.md and docs/ quote from results, made from the committed ones.
+"""Write the blocks of README.md and docs/ that quote results, from the committed results.
 
     python -m benchmarks.harness.documents      # or `make documents`
 
-A quoted block stands between `<!-- name -->` and `<!-- /name -->`.
+A quoted block is between `<!-- name -->` and `<!-- /name -->`.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ __all__ = ["documents", "fill"]
 
 
 def documents() -> dict[Path, str]:
-    """Every document that quotes results, as it should be."""
+    """Return every document that quotes results, with its current blocks."""
     blocks = {
         "README.md": {
             "results": real.readme_block(),
@@ -55,7 +55,7 @@ def documents() -> dict[Path, str]:
 
 
 def fill(document: str, blocks: Mapping[str, str]) -> str:
-    """The document with its blocks anew.
+    """Return the document with new blocks.
 
     Raises:
         ValueError: a block has no place in the document, or more than one.

@@ -1,4 +1,4 @@
-"""Splits from a few labelled clips of each subcategory, from zero-shot rows and from copies."""
+"""Measure splits from a few labelled clips per subcategory, from zero-shot rows and from copies."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ STARTS = ("alignment", "copies")
 
 @dataclass(frozen=True)
 class Shot:
-    """One category of one head, split from some clips."""
+    """One category of one head, split with some clips."""
 
     category: str
     start: str
-    """The rule whose rows the clips move, one of `STARTS`."""
+    """Rule whose rows the clips change, one of `STARTS`."""
     n_clips: int
-    """Labelled clips of each subcategory, or all there are."""
+    """Labelled clips of each subcategory; fewer if there are not so many."""
     draw: int
     score: Score
 
 
 def low_shot(model: TrainedHead, n_shots: Sequence[int], n_draws: int) -> Iterator[Shot]:
-    """Every category, gated, from so many clips of each subcategory, of several draws."""
+    """Split every category, gated, for each number of clips per subcategory and several draws."""
     statistics = model.statistics()
     for coarse, fine in model.categories.items():
         truth = model.truth(coarse)

@@ -1,4 +1,4 @@
-"""Where committed results go, and what makes them repeatable: commit, machine, date, versions."""
+"""Write and read committed results, with commit, machine, date and versions."""
 
 import json
 import re
@@ -15,41 +15,41 @@ FOLDER = ROOT / "benchmarks" / "results"
 
 
 def write_result(name: str, content: dict[str, Any]) -> Path:
-    """Writes `results/<name>.json`: where and when, then `content`."""
+    """Write `results/<name>.json`: origin and date, then `content`."""
     return save_result(FOLDER / f"{name}.json", content)
 
 
 def write_timing(name: str, content: dict[str, Any]) -> Path:
-    """Writes `results/<name>/<machine>.json`, for what another machine answers otherwise."""
+    """Write `results/<name>/<machine>.json`, for results that differ between machines."""
     words = re.findall("[a-z0-9]+", name_machine().lower())
     return save_result(FOLDER / name / f"{'-'.join(words)}.json", content)
 
 
 def read_result(name: str) -> dict[str, Any]:
-    """What `write_result` wrote, as it is committed."""
+    """Return the committed content of `write_result`."""
     content: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     return content
 
 
 def read_timings(name: str) -> list[dict[str, Any]]:
-    """What `write_timing` wrote, of each machine, by its name."""
+    """Return the committed contents of `write_timing`, in the order of machine names."""
     return [json.loads(path.read_text()) for path in sorted((FOLDER / name).glob("*.json"))]
 
 
 def name_machine(summary: str | None = None) -> str:
-    """This machine, or one by its device's summary, without trade marks."""
+    """Return the name of this machine, or of a device summary, without trade marks."""
     return re.sub(r"\(\w+\)", "", summary or describe_device().summary)
 
 
 def save_result(path: Path, content: dict[str, Any]) -> Path:
-    """Writes a result to any file, in the same form."""
+    """Write a result to any file, in the same form."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_dump({"made": _made(), **content}, "") + "\n")
     return path
 
 
 def _dump(value: Any, indent: str) -> str:
-    """JSON with an item of a list on a line of its own, so that a change shows as one."""
+    """Return JSON with each list item on a separate line, for readable diffs."""
     deeper = indent + " "
     if isinstance(value, dict) and value:
         items = (f"{json.dumps(key)}: {_dump(item, deeper)}" for key, item in value.items())

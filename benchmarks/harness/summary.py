@@ -1,4 +1,4 @@
-"""README.md's table of what things cost, a column for each machine that was measured."""
+"""Make README.md's table of costs, with a column for each measured machine."""
 
 from collections.abc import Callable
 from typing import Any
@@ -116,7 +116,7 @@ who edits *and* quantises keeps {least:.2%} or more of what was right
 
 
 def read_table() -> str:
-    """The block of README.md, from the committed results."""
+    """Return the block of README.md, from the committed results."""
     names = [found["made"]["machine"] for found in read_timings("edit_to_live")]
     lines = [f"| | {' | '.join(names)} | `python -m benchmarks.` … |"]
     lines += ["|---" * (len(names) + 2) + "|"]
@@ -140,7 +140,7 @@ def _times(found: Result, name: str) -> str:
 
 
 def _head(found: Result, splits: int) -> Result:
-    """The head with so many splits, one below another at most."""
+    """Return the result of the head with `splits` splits that are not nested."""
     return next(row for row in found["heads"] if row["splits"] == splits and row["depth"] <= 1)
 
 

@@ -1,6 +1,6 @@
-"""A trained head in a file: weights, features of clips with their truth, and how it was made.
+"""A trained head in a file: weights, features of clips with true labels, and training records.
 
-Rules are tried on such files in minutes, without torch, clips or training.
+Rules can be tested on such files in minutes, without torch, clips or training.
 """
 
 import hashlib
@@ -25,18 +25,18 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def name_space(name: str) -> str:
-    """Stands for a feature space, where nothing is exported."""
+    """Return a digest in place of a feature space, because no backbone is exported."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
 def shuffled(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The rows in an order that is always the same: clips are made or recorded class by class."""
+    """Return the rows in a fixed random order, because clips are made class by class."""
     return rows[np.random.default_rng(0).permutation(len(rows))]
 
 
 @dataclass(frozen=True)
 class TrainedHead(ABC):
-    """A file of weights and features; benchmarks say what its classes are."""
+    """A file of weights and features; subclasses define its classes."""
 
     path: Path
 
@@ -44,7 +44,7 @@ class TrainedHead(ABC):
 
     @property
     def name(self) -> str:
-        """The file's."""
+        """The name of the file."""
         return self.path.stem
 
     @cached_property
@@ -54,7 +54,7 @@ class TrainedHead(ABC):
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What the training recorded."""
+        """The records of the training."""
         about: dict[str, Any] = json.loads(str(self._arrays["about"]))
         return about
 
@@ -72,28 +72,28 @@ class TrainedHead(ABC):
 
     @cached_property
     def unlabelled(self) -> Float32:
-        """`(clips, dim)`, shuffled."""
+        """Unlabelled features `(clips, dim)`, shuffled."""
         return shuffled(self._part("unlabelled")[0])
 
     def statistics(self, n_clips: int | None = None) -> Statistics:
-        """Of so many unlabelled clips; of all by default."""
+        """Return statistics of `n_clips` unlabelled clips; by default of all."""
         return Statistics.from_features(self.head, self.unlabelled[:n_clips])
 
     @cached_property
     def heldout(self) -> tuple[Float32, Int64]:
-        """Features `(clips, dim)` and their fine classes."""
+        """Held-out features `(clips, dim)` and their fine classes."""
         return self._part("heldout")
 
     @property
     @abstractmethod
     def labelled(self) -> Mapping[str, Float32]:
-        """Features by fine label, of the collapsed categories; none is held out."""
+        """Features by fine label, of the collapsed categories, without held-out clips."""
 
     @property
     @abstractmethod
     def categories(self) -> dict[str, dict[str, str]]:
-        """{coarse: {fine label: modifier}} of the collapsed ones."""
+        """{coarse: {fine label: modifier}} of the collapsed categories."""
 
     @abstractmethod
     def truth(self, *split: str) -> list[str]:
-        """Label of every held-out clip when these categories are split."""
+        """Return the label of every held-out clip after a split of these categories."""

@@ -1,4 +1,4 @@
-"""Child processes of the benchmarks: contenders that work when they are asked, and single steps."""
+"""Child processes of the benchmarks: contenders that run on request, and single steps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["contender", "run_module", "serve", "tell", "worker"]
 
 
 def tell(content: Any) -> None:
-    """In the child: write one line of JSON for the parent."""
+    """Write one line of JSON for the parent; called in the child."""
     print(json.dumps(content), flush=True)
 
 
 def serve(run: Callable[[], Any]) -> None:
-    """In the child: run as often as each line of stdin says, and tell the milliseconds."""
+    """Read numbers of runs from stdin, and write their milliseconds; called in the child."""
     run()
     print("ready", flush=True)
     for line in sys.stdin:
@@ -31,7 +31,7 @@ def serve(run: Callable[[], Any]) -> None:
 
 @contextmanager
 def worker(module: str, *arguments: str) -> Iterator[LineProcess]:
-    """A module of the benchmarks that runs in a process of its own."""
+    """Start a module of the benchmarks as a subprocess."""
     command = [sys.executable, "-m", module, *arguments]
     with start_process(f"{module} {' '.join(arguments)}", command) as process:
         yield process
@@ -39,10 +39,10 @@ def worker(module: str, *arguments: str) -> Iterator[LineProcess]:
 
 @contextmanager
 def contender(module: str, *arguments: str) -> Iterator[Callable[[int], list[float]]]:
-    """A process that `serve`s; calling it gives the milliseconds of so many runs.
+    """Start a process that calls `serve`; yield a function from runs to their milliseconds.
 
     Raises:
-        EdgesplitError: it did not start.
+        EdgesplitError: the process did not start.
     """
     with worker(module, *arguments) as process:
         process.wait_for("ready")
@@ -56,7 +56,7 @@ def contender(module: str, *arguments: str) -> Iterator[Callable[[int], list[flo
 
 
 def run_module(module: str, *arguments: str, check: bool = True) -> tuple[int, str]:
-    """Run a module of the benchmarks to its end; return its exit code and its last line."""
+    """Run a module of the benchmarks; return its exit code and its last line."""
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=ROOT, check=check, stdout=subprocess.PIPE, text=True)
     return done.returncode, (done.stdout.splitlines() or [""])[-1]

@@ -7,7 +7,7 @@ Run from the root of the checkout::
     python -m benchmarks.motion_split.features DIR             # features of held-out clips
     python -m benchmarks.motion_split.videos DIR               # held-out clips as MP4
 
-``classes`` says what there is (frozen, with its digest), ``programs`` how each action moves,
-``moves`` what they share, ``scene`` what is in a clip, ``render`` how it looks; ``data`` turns
-seeds into arrays.
+``classes`` defines the classes (frozen, with a digest), ``programs`` the movement of each action,
+``moves`` their shared parts, ``scene`` the content of a clip and ``render`` its look; ``data``
+turns seeds into arrays.
 """

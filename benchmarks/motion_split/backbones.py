@@ -1,9 +1,9 @@
-"""The backbones of the benchmark, trained where they are missing, and their features.
+"""Train the missing backbones of the benchmark, and extract their features.
 
     python -m benchmarks.motion_split.backbones
 
-Two hours on two cores, from nothing. The features are committed (`trained/`), so that the grid
-needs none of this; remove a file there to make it anew.
+Everything takes two hours on two cores. The features are committed (`trained/`), so the grid does
+not need this module; remove a file there to make it again.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ from benchmarks.motion_split.models import TRAINED
 
 @dataclass(frozen=True)
 class Backbone:
-    """What it takes to train one."""
+    """The settings of a backbone's training."""
 
     family: Family
     half: Half
@@ -29,12 +29,12 @@ class Backbone:
 
     @property
     def name(self) -> str:
-        """Family, half and seed."""
+        """The name, made of family, half and seed."""
         return f"{self.family}-{self.half}-{self.seed}"
 
     @property
     def directory(self) -> Path:
-        """Its checkpoint's folder."""
+        """The folder of its checkpoint."""
         return CACHE / self.name
 
     @property
@@ -63,7 +63,7 @@ BACKBONES = {
 
 
 def make(backbone: Backbone) -> Path:
-    """Trains and extracts what is missing, each in a process of its own.
+    """Train the backbone and extract its features if they are missing, in subprocesses.
 
     Returns:
         The file of features.
@@ -85,7 +85,7 @@ def _run(module: str, *arguments: str) -> None:
 
 @click.command()
 def main() -> None:
-    """Make all features that are missing."""
+    """Make all missing features."""
     for backbone in BACKBONES.values():
         if not backbone.features.exists():
             click.echo(make(backbone))

@@ -1,10 +1,10 @@
 """The classes of Motion-Split, its two halves and its seeds: frozen, see ``label_digest``.
 
 A category is one line below: its coarse name, the pattern of its fine labels, the program that
-moves it, and for each modifier the parameter that program gets. Head A knows the categories of
-half A by their coarse names only and those of half B by their fine labels; head B the other
-way round. Modifiers recur across categories and in both halves, because carrying a modifier from
-one category to another is the question this benchmark asks.
+moves it, and for each modifier the parameter of that program. Head A has the categories of half A
+as coarse classes and those of half B as fine classes; head B is the opposite. Modifiers recur
+across categories and in both halves, because the benchmark measures the transfer of a modifier from
+one category to another.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 Half = Literal["A", "B"]
 Family = Literal["cnn", "transformer"]
-"""The kinds of backbone that are trained; see `model`."""
+"""Kinds of backbones that are trained; see `model`."""
 Split = Literal["train", "unlabelled", "heldout"]
 
 # Seeds of backbones: rules and their settings are chosen on DEV_SEEDS and reported on TEST_SEEDS.
@@ -36,14 +36,14 @@ FROZEN_DIGEST = "cd14307c02c7fc57031c54c006ff9952d92f0d8bc2b3f914f9d0f8d852fcc73
 
 @dataclass(frozen=True)
 class Category:
-    """A coarse class and the fine classes it stands for.
+    """A coarse class and its fine classes.
 
     Attributes:
         coarse: The coarse label.
         half: The half of the benchmark in which it is collapsed.
-        pattern: The fine labels' text, with ``{}`` where the modifier goes.
+        pattern: The fine labels' text, with ``{}`` in the place of the modifier.
         program: Name of the function in ``programs`` that moves it.
-        parameters: Modifier to the parameter that the program gets.
+        parameters: Parameter of the program by modifier.
     """
 
     coarse: str
@@ -54,13 +54,13 @@ class Category:
 
     @property
     def fine(self) -> dict[str, str]:
-        """Fine label to modifier."""
+        """Modifiers by fine label."""
         return {self.pattern.format(modifier): modifier for modifier in self.parameters}
 
 
 @dataclass(frozen=True)
 class FineClass:
-    """One fine class: what it is called and how it is rendered."""
+    """One fine class, with its label, program and parameter."""
 
     label: str
     modifier: str
@@ -184,35 +184,35 @@ _MIRROR = {
 
 
 def taxonomy(half: Half | None = None) -> dict[str, dict[str, str]]:
-    """The categories of one half (of both if ``None``) as ``{coarse: {fine label: modifier}}``."""
+    """Return the categories of one half, or both, as ``{coarse: {fine label: modifier}}``."""
     return {c.coarse: c.fine for c in CATEGORIES if half in (None, c.half)}
 
 
 def head_labels(half: Half) -> list[str]:
-    """The classes of head ``half`` in index order: its own categories coarse, the others fine."""
+    """Return the classes of head ``half`` in index order: its own half coarse, the other fine."""
     return list(dict.fromkeys(head_label(fine, half) for fine in FINE_CLASSES))
 
 
 def head_label(fine: FineClass, half: Half) -> str:
-    """What head ``half`` calls a clip of ``fine``."""
+    """Return the label of a clip of ``fine`` in head ``half``."""
     return fine.coarse if fine.half == half else fine.label
 
 
 def mirrored(fine: FineClass) -> str:
-    """The fine label of a clip of ``fine`` seen in a mirror."""
+    """Return the fine label of a mirrored clip of ``fine``."""
     category = next(c for c in CATEGORIES if c.coarse == fine.coarse)
     return category.pattern.format(_MIRROR.get(fine.modifier, fine.modifier))
 
 
 def clip_seed(split: Split, seed: int, index: int) -> int:
-    """The seed of clip ``index`` of a split, for the backbone with seed ``seed``."""
+    """Return the seed of clip ``index`` of a split, for the backbone with seed ``seed``."""
     if not 0 <= index < CLIPS_PER_SEED:
         raise ValueError(f"clip index {index} is not in [0, {CLIPS_PER_SEED})")
     return FIRST_CLIP_SEED[split] + seed * CLIPS_PER_SEED + index
 
 
 def label_digest() -> str:
-    """sha256 over labels, modifiers, halves and seeds, in order; how things look is left out."""
+    """Return the sha256 over labels, modifiers, halves and seeds in order, without appearance."""
     frozen = {
         "halves": {half: taxonomy(half) for half in get_args(Half)},
         "heads": {half: head_labels(half) for half in get_args(Half)},

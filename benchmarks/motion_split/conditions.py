@@ -1,12 +1,12 @@
-"""What the default split owes to its texts: one thing changed at a time.
+"""Measure how the default split depends on texts, by changing one condition at a time.
 
     python -m benchmarks.motion_split.conditions [--float32 FOLDER]
 
-Groups from a taxonomy instead of the labels; other text encoders; labels of the head misspelt, or
-exchanged with one another; subcategories asked for in other words. Every category of every trained
-backbone is split; differences are over categories, with 95 % bootstrap intervals. Doubts are
-counted, not heeded. `--float32` adds the packaged encoder's original, a local Hugging Face folder
-of all-MiniLM-L6-v2. Writes benchmarks/results/conditions.json.
+Conditions: groups from a taxonomy instead of the labels; other text encoders; labels of the head
+that are misspelt, or exchanged with one another; subcategories in other words. Every category of
+every trained backbone is split; differences are over categories, with 95 % bootstrap intervals.
+Doubts are counted, but do not stop a split. `--float32` adds the packaged encoder's original, a
+local Hugging Face folder of all-MiniLM-L6-v2. Writes benchmarks/results/conditions.json.
 """
 
 import zlib
@@ -43,14 +43,14 @@ Splits = Callable[[Trained, Head, str, dict[str, str], Statistics], Iterator[Edi
 
 
 class Made(TextEncoder):
-    """A text is the sum of the random vectors of its parts: an encoder that knows no meaning."""
+    """An encoder without meaning: a text is the sum of random vectors of its parts."""
 
     def __init__(self, parts: Callable[[str], Sequence[str]]) -> None:
         super().__init__(Path(), digest="", dim=DIM, max_tokens=128)
         self.parts = parts
 
     def encode(self, texts: Sequence[str]) -> Float32:
-        """`(len(texts), DIM)` float32, rows of length 1."""
+        """Return the embeddings `(len(texts), DIM)`, float32 rows of length 1."""
         rows = np.array([np.sum([_vector(part) for part in self.parts(text)], 0) for text in texts])
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
@@ -63,7 +63,7 @@ class Reference(TextEncoder):
         self.known: dict[str, Float32] = {}
 
     def encode(self, texts: Sequence[str]) -> Float32:
-        """`(len(texts), DIM)` float32, rows of length 1."""
+        """Return the embeddings `(len(texts), DIM)`, float32 rows of length 1."""
         from edgesplit.export.text_encoder import reference_embeddings
 
         missing = sorted(set(texts) - set(self.known))
@@ -89,7 +89,7 @@ class Condition:
     name: str
     splits: Splits
     relabel: Callable[[Head], Head] = lambda head: head
-    """Changes the texts of a head's labels."""
+    """Function that changes the texts of a head's labels."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Row:
     category: str
     generality: float
     asks: float
-    """Share of the edits that would have wanted --accept-doubt."""
+    """Share of the edits that would have needed --accept-doubt."""
 
 
 def _split(**changed: Any) -> Splits:
@@ -138,7 +138,7 @@ def _in_other_words(kind: str) -> Splits:
 
 
 def _relabel(share: float, change: Callable[[list[str], np.random.Generator], list[str]]) -> Any:
-    """Changes the texts of a share of the labels that a head could learn from."""
+    """Return a function that changes a share of the labels that a split can learn from."""
 
     def relabel(head: Head) -> Head:
         rng = np.random.default_rng(0)
@@ -161,7 +161,7 @@ def _exchanged(labels: list[str], rng: np.random.Generator) -> list[str]:
 
 
 def conditions(float32: Path | None) -> list[Condition]:
-    """All of them, the first one changes nothing."""
+    """Return all conditions; the first one changes nothing."""
     found = [
         Condition(AS_IT_IS, _split()),
         Condition("groups from the taxonomy", _with_taxonomy),
@@ -180,7 +180,7 @@ def conditions(float32: Path | None) -> list[Condition]:
 
 
 def rows(model: Trained, condition: Condition) -> Iterator[Row]:
-    """All categories of one backbone."""
+    """Measure all categories of one backbone."""
     head = condition.relabel(model.head)
     statistics = Statistics.from_features(head, model.unlabelled)
     for coarse, fine in model.categories.items():
@@ -197,7 +197,7 @@ def rows(model: Trained, condition: Condition) -> Iterator[Row]:
 
 
 def summarise(found: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]:
-    """One line per condition: means over backbones, then over categories."""
+    """Return one line per condition: means over backbones, then over categories."""
 
     def by_category(name: str, value: str) -> dict[str, float]:
         values: dict[str, list[float]] = {}
@@ -225,7 +225,7 @@ def summarise(found: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]
 @click.command()
 @click.option("--float32", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def main(float32: Path | None) -> None:
-    """Run on all backbones that are there."""
+    """Measure all trained backbones."""
     models = [*find_trained()]
     all_of_them = conditions(float32)
     found = [

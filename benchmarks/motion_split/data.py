@@ -1,4 +1,4 @@
-"""Seeds to arrays: the clips of a split, rendered once and cached."""
+"""Turn seeds into arrays: the clips of a split, rendered once and cached."""
 
 import hashlib
 import multiprocessing
@@ -27,7 +27,7 @@ _CHUNK = 85
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """Rendered clips and what they show.
+    """Rendered clips and their classes.
 
     Attributes:
         frames: ``(n, n_frames, size, size, 3)`` uint8.
@@ -39,7 +39,7 @@ class Clips:
 
 
 def load_clips(split: Split, seed: int, n_clips: int, *, size: int, n_frames: int) -> Clips:
-    """The first clips of a split, every fine class in turn; rendered by two processes, cached."""
+    """Return the first clips of a split, the fine classes in turn; two processes render them."""
     fine = np.arange(n_clips) % len(FINE_CLASSES)
     name = f"{split}-{seed}-{n_clips}x{n_frames}x{size}-{_appearance_digest()}.npy"
     path = CACHE / "clips" / name
@@ -52,13 +52,13 @@ def load_clips(split: Split, seed: int, n_clips: int, *, size: int, n_frames: in
 
 
 def label_indices(half: Half) -> Int64:
-    """For each fine class, the index of its class in head ``half``."""
+    """Return the index in head ``half`` for each fine class."""
     labels = head_labels(half)
     return np.array([labels.index(head_label(fine, half)) for fine in FINE_CLASSES])
 
 
 def mirror_indices() -> Int64:
-    """For each fine class, the index of the fine class that its mirrored clips show."""
+    """Return the index of the fine class of mirrored clips for each fine class."""
     return np.array([FINE_LABELS.index(mirrored(fine)) for fine in FINE_CLASSES])
 
 
@@ -95,7 +95,7 @@ def _render_some(job: tuple[Split, int, range, int, int]) -> UInt8:
 
 
 def _appearance_digest() -> str:
-    """Changes with everything that decides how a clip looks, so that no stale clip is used."""
+    """Return a digest of all code that determines the look of clips, so that none is stale."""
     sources = [Path(__file__).with_name(f"{name}.py") for name in _APPEARANCE]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 

@@ -1,9 +1,9 @@
-"""Features of held-out, unlabelled and labelled clips under a trained model.
+"""Extract the features of held-out, unlabelled and labelled clips with a trained model.
 
     python -m benchmarks.motion_split.features cache/cnn-A-0
 
-Reads `checkpoint.pt`, `labels.json` and `train.json` of the folder; writes trained/cnn-A-0.npz, all
-that rules are tried on; see `models.Trained`.
+Reads `checkpoint.pt`, `labels.json` and `train.json` of the folder; writes trained/cnn-A-0.npz,
+which holds all data that rules are tested on; see `models.Trained`.
 """
 
 import json
@@ -35,7 +35,7 @@ CLIPS: tuple[tuple[str, Split, int, int], ...] = (
 
 
 def load_model(directory: Path) -> Classifier:
-    """The trained model of a folder, in evaluation mode."""
+    """Load the trained model of a folder, in evaluation mode."""
     about = json.loads((directory / "train.json").read_text())
     n_classes = len(json.loads((directory / "labels.json").read_text()))
     model = FACTORIES[about.get("family", "cnn")](n_classes)
@@ -44,7 +44,7 @@ def load_model(directory: Path) -> Classifier:
 
 
 def extract_features(model: Classifier, clips: Clips) -> Float32:
-    """``(n, FEATURE_DIM)`` float32, one row per clip."""
+    """Return the features ``(n, FEATURE_DIM)`` float32, one row per clip."""
     with torch.inference_mode():
         parts = [model.features(pictures) for pictures in normalised_batches(clips.frames)]
     features: Float32 = torch.cat(parts).numpy()
@@ -59,7 +59,7 @@ def main(directory: Path) -> None:
 
 
 def write_features(directory: Path) -> Path:
-    """Renders the clips, runs the model, and writes the file."""
+    """Render the clips, run the model, and write the file; return its path."""
     torch.set_num_threads(2)
     model = load_model(directory)
     about = json.loads((directory / "train.json").read_text())

@@ -1,11 +1,11 @@
-"""Every rule and composition on every trained backbone, with and without unlabelled clips.
+"""Measure every rule and composition on every trained backbone, with and without unlabelled clips.
 
     python -m benchmarks.motion_split.grid
 
-Splits every collapsed category of a backbone's half, one at a time, and scores it on the held-out
-clips, from the features that `features` wrote; then all categories of a half one after another.
-Rules and their constants were chosen on the development seeds; what is claimed is read off the test
-seeds. Writes benchmarks/results/motion_split.json; `report` makes tables and pictures of it.
+Splits every collapsed category of a backbone's half, one at a time, and scores it on the features
+of held-out clips that `features` wrote; then splits all categories of a half one after another.
+Rules and their constants were chosen on the development seeds; claims are based on the test seeds.
+Writes benchmarks/results/motion_split.json; `report` makes tables and pictures from it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,13 +29,13 @@ from edgesplit.heads.metrics import count_flips, score_split
 from edgesplit.heads.statistics import Statistics
 
 N_CLIPS = (0, 100, 200, 400, 800, 1400, 2040)
-"""Unlabelled clips of the curve."""
+"""Numbers of unlabelled clips of the curve."""
 N_BINS = 10
 
 
 @dataclass(frozen=True)
 class _Where:
-    """A backbone."""
+    """The backbone of a row."""
 
     family: str
     half: str
@@ -51,14 +51,14 @@ class Row(Cell, _Where):
 def cell(
     model: Trained, coarse: str, rule: str, composition: Composition, statistics: Statistics | None
 ) -> Row:
-    """Splits and scores."""
+    """Split the class and score the edit."""
     about = model.about
     where = _Where(about["family"], model.half, about["seed"], model.seeds)
     return Row(**vars(where), **vars(measure(model, coarse, rule, composition, statistics)))
 
 
 def grid(model: Trained, rules: Sequence[str]) -> Iterator[Row]:
-    """All rules and compositions, with all unlabelled clips and with none."""
+    """Measure all rules and compositions, with all unlabelled clips and with none."""
     full = model.statistics()
     for coarse in model.categories:
         for rule in rules:
@@ -70,7 +70,7 @@ def grid(model: Trained, rules: Sequence[str]) -> Iterator[Row]:
 
 
 def curve(model: Trained) -> Iterator[Row]:
-    """The default edit, by the number of unlabelled clips."""
+    """Measure the default edit, by the number of unlabelled clips."""
     for n_clips in N_CLIPS:
         statistics = model.statistics(n_clips) if n_clips else None
         for coarse in model.categories:
@@ -78,7 +78,7 @@ def curve(model: Trained) -> Iterator[Row]:
 
 
 def in_sequence(model: Trained, composition: Composition) -> dict[str, Any]:
-    """All categories of a half one after another: what flips, what each costs the others."""
+    """Split all categories of a half one after another; return flips and mutual costs."""
     statistics, features = model.statistics(), model.heldout[0]
     head = model.head
     alone, flips = {}, []
@@ -110,19 +110,19 @@ def in_sequence(model: Trained, composition: Composition) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far scores inside the splits can be believed, over all clips of split classes."""
+    """Calibration of scores inside the splits, over all clips of split classes."""
 
     error: float
     """Expected calibration error over ten bins."""
     overconfident: float
-    """Share of the wrong answers that claim 0.9 or more."""
+    """Share of the wrong answers with a score of 0.9 or more."""
     n_clips: int
     bins: tuple[tuple[float, float, int], ...]
-    """Mean score, accuracy, clips."""
+    """Mean score, accuracy and number of clips of each bin."""
 
 
 def calibrate(models: Sequence[Trained]) -> Calibration:
-    """Of the default edit."""
+    """Return the calibration of the default edit."""
     claimed, right = [], []
     for model in models:
         statistics, (features, _) = model.statistics(), model.heldout
@@ -161,17 +161,17 @@ def calibrate(models: Sequence[Trained]) -> Calibration:
 # Summaries
 
 Way = tuple[str, Composition, bool]
-"""Rule, composition, whether unlabelled clips were there."""
+"""Rule, composition, and True with unlabelled clips."""
 AGAINST: Way = ("alignment-mlp", "flat", False)
 
 
 def way_of(row: Row) -> Way:
-    """How a row's class was split."""
+    """Return the way in which a row's class was split."""
     return row.rule, row.composition, row.n_clips > 0
 
 
 def by_category(rows: Sequence[Row], way: Way, measure: str = "generality") -> dict[str, float]:
-    """Generality or `in_group`, mean over backbones."""
+    """Return generality or `in_group` by category, as means over backbones."""
     found: dict[str, list[float]] = {}
     for row in rows:
         if way_of(row) == way:
@@ -180,7 +180,7 @@ def by_category(rows: Sequence[Row], way: Way, measure: str = "generality") -> d
 
 
 def table(rows: Sequence[Row], against: Way) -> list[dict[str, Any]]:
-    """One line per way of splitting: means over backbones and categories."""
+    """Return one line per way of splitting: means over backbones and categories."""
 
     def difference(way: Way, measure: str) -> list[float]:
         mine, reference = (by_category(rows, each, measure) for each in (way, against))
@@ -215,7 +215,7 @@ def table(rows: Sequence[Row], against: Way) -> list[dict[str, Any]]:
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
 def main(files: tuple[Path, ...]) -> None:
-    """Run the grid on the named files of features; on all by default."""
+    """Run the grid on the named files of features; by default on all."""
     models = [*find_trained(files)]
     rows: list[Row] = []
     curves: list[Row] = []

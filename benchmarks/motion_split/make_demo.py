@@ -1,14 +1,13 @@
-"""Makes what `edgesplit demo` ships, from a trained model.
+"""Make the files that `edgesplit demo` ships, from a trained model.
 
     python -m benchmarks.motion_split.make_demo
 
-    python -m benchmarks.motion_split.make_demo --camera   # the folder `camera` alone, no training
+    python -m benchmarks.motion_split.make_demo --camera   # only the folder `camera`, no training
 
 Writes edgesplit/assets/demo: the bundle of head A's model, a dozen held-out clips as H.264, and
-the held-out features. The clips of each listed class are the first held-out ones that the exported,
-unedited head decides correctly after decoding; the held-out features are all of them. The folder
-`camera` has clips of a camera that turns, none of them among those, and the answers about the ones
-that `edgesplit ask` chooses.
+the features of all held-out clips. The clips of each listed class are the first held-out clips that
+the exported, unedited head decides correctly after decoding. The folder `camera` has other clips,
+of a turning camera, and the answers about those that `edgesplit ask` chooses.
 """
 
 import json
@@ -50,20 +49,20 @@ CLIPS = {
 }
 CAMERA, DIRECTIONS = "turning the camera", ("left", "right", "up", "down")
 CAMERA_CLIPS = range(47, 57)
-"""Of each direction; `heldout.npz` has those before."""
+"""Indices of the clips of each direction; `heldout.npz` has the clips before them."""
 ROUNDS = 2
-"""Answers for each direction."""
+"""Number of answers for each direction."""
 SEARCHED = 20
-"""How many held-out clips of a class are looked at."""
+"""Number of held-out clips of a class that are tried."""
 
 
 def main_label(fine: FineClass) -> str:
-    """What an ideal edited head says: the fine label for the target's clips, else head A's."""
+    """Return the label by an ideal edited head: fine for the target's clips, else head A's."""
     return fine.label if fine.coarse == TARGET else head_label(fine, "A")
 
 
 def export_demo(directory: Path, trained: Trained, bundle: Path) -> None:
-    """Exports the trained model; statistics and the gate's features are the unlabelled clips'."""
+    """Export the trained model, with statistics and gate features of the unlabelled clips."""
     report = export_model(
         load_model(directory),
         labels=json.loads((directory / "labels.json").read_text()),
@@ -78,7 +77,7 @@ def export_demo(directory: Path, trained: Trained, bundle: Path) -> None:
 
 
 def write_clips(runtime: Runtime, folder: Path) -> None:
-    """Writes the clips and truth.json, {file name: label}."""
+    """Write the clips and truth.json, {file name: label}."""
     folder.mkdir()
     truth = {}
     for label, count in CLIPS.items():
@@ -104,11 +103,13 @@ def _decided_correctly(
             count -= 1
             if not count:
                 return
-    raise click.ClickException(f"head A decides too few of {SEARCHED} clips of {fine.label!r}")
+    raise click.ClickException(
+        f"Head A decides too few of {SEARCHED} clips of {fine.label!r} correctly."
+    )
 
 
 def write_camera(bundle: Bundle, folder: Path) -> None:
-    """Writes the clips in no order, truth.json {file name: direction} and answers.csv."""
+    """Write the clips in random order, truth.json {file name: direction} and answers.csv."""
     folder.mkdir()
     fine = [FINE_CLASSES[FINE_LABELS.index(f"{CAMERA} {text}")] for text in DIRECTIONS]
     filmed = [(shown, index) for shown in fine for index in CAMERA_CLIPS]
@@ -131,16 +132,16 @@ def write_camera(bundle: Bundle, folder: Path) -> None:
 
 
 def write_features(trained: Trained, path: Path) -> None:
-    """Writes the held-out features with the label that an ideal edited head gives."""
+    """Write the held-out features with the labels of an ideal edited head."""
     features, fine = trained.heldout
     labels = np.array([main_label(FINE_CLASSES[index]) for index in fine])
     np.savez(path, features=features, labels=labels)
 
 
 @click.command()
-@click.option("--camera", is_flag=True, help="Make the folder `camera` anew, and nothing else.")
+@click.option("--camera", is_flag=True, help="Make only the folder `camera`.")
 def main(camera: bool) -> None:
-    """Make the demo's files; trains the model when it is not there."""
+    """Make the demo's files; train the model if it is missing."""
     if camera:
         shutil.rmtree(ASSETS / "camera", ignore_errors=True)
         write_camera(open_bundle(ASSETS / BUNDLE), ASSETS / "camera")

@@ -1,4 +1,4 @@
-"""The backbones that the benchmark trains, each ending in one linear head: a CNN, a transformer.
+"""The backbones that the benchmark trains, a CNN and a transformer, each with a linear head.
 
 edgesplit export benchmarks.motion_split.model:cnn --checkpoint DIR/checkpoint.pt
 """
@@ -38,22 +38,22 @@ _TOKENS, _DEPTH, _ATTENTION_HEADS = 100, 3, 4
 
 
 class Classifier(nn.Module):
-    """Clips ``[B, 3, T, H, W]``, float32, normalised with ``MEAN`` and ``STD``, to logits."""
+    """A classifier of clips ``[B, 3, T, H, W]``, float32, normalised with ``MEAN`` and ``STD``."""
 
     head: nn.Linear
 
     def features(self, clips: Tensor) -> Tensor:
-        """``[B, FEATURE_DIM]``: what the head sees."""
+        """Return the features ``[B, FEATURE_DIM]`` of clips."""
         raise NotImplementedError
 
     def forward(self, clips: Tensor) -> Tensor:
-        """``[B, n_classes]`` logits."""
+        """Return the logits ``[B, n_classes]``."""
         logits: Tensor = self.head(self.features(clips))
         return logits
 
 
 class Cnn(Classifier):
-    """Six 3-D convolutions and the mean over time and space."""
+    """A CNN of six 3-D convolutions and the mean over time and space."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
@@ -61,13 +61,13 @@ class Cnn(Classifier):
         self.head = nn.Linear(FEATURE_DIM, n_classes)
 
     def features(self, clips: Tensor) -> Tensor:
-        """``[B, FEATURE_DIM]``: what the head sees."""
+        """Return the features ``[B, FEATURE_DIM]`` of clips."""
         pooled: Tensor = self.body(clips).mean(dim=(2, 3, 4))
         return pooled
 
 
 class Transformer(Classifier):
-    """Three pre-norm transformer layers over 4 x 5 x 5 tokens that three convolutions make."""
+    """Three pre-norm transformer layers over 4 x 5 x 5 tokens, made by three convolutions."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Transformer(Classifier):
         self.head = nn.Linear(FEATURE_DIM, n_classes)
 
     def features(self, clips: Tensor) -> Tensor:
-        """``[B, FEATURE_DIM]``: what the head sees."""
+        """Return the features ``[B, FEATURE_DIM]`` of clips."""
         tokens = self.stem(clips).flatten(2).transpose(1, 2) + self.position
         pooled: Tensor = self.norm(self.blocks(tokens)).mean(dim=1)
         return pooled
@@ -100,7 +100,7 @@ class Block(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``[B, tokens, FEATURE_DIM]`` to the same."""
+        """Return tokens ``[B, tokens, FEATURE_DIM]``, of the same shape as the input."""
         n_clips, n_tokens, _ = tokens.shape
         shape = (n_clips, n_tokens, 3, _ATTENTION_HEADS, FEATURE_DIM // _ATTENTION_HEADS)
         mixed = self.mix(self.before(tokens)).view(shape)
@@ -129,12 +129,12 @@ def _convolutions(
 
 
 def cnn(n_classes: int) -> Classifier:
-    """An untrained CNN; ``checkpoint.pt`` is its plain state dict."""
+    """Return an untrained CNN; ``checkpoint.pt`` is its plain state dict."""
     return Cnn(n_classes).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
 
 
 def transformer(n_classes: int) -> Classifier:
-    """An untrained transformer; ``checkpoint.pt`` is its plain state dict."""
+    """Return an untrained transformer; ``checkpoint.pt`` is its plain state dict."""
     return Transformer(n_classes).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
 
 
@@ -142,17 +142,17 @@ FACTORIES: dict[Family, Callable[[int], Classifier]] = {"cnn": cnn, "transformer
 
 
 def normalise(clips: Tensor) -> Tensor:
-    """``[B, 3, T, H, W]`` in 0..1 to what the model was trained on. Export folds this in."""
+    """Normalise clips ``[B, 3, T, H, W]`` in 0..1 as in training. Export makes this part of it."""
     mean, std = (torch.tensor(value).view(1, 3, 1, 1, 1) for value in (MEAN, STD))
     return (clips - mean) / std
 
 
 def from_uint8(frames: Tensor) -> Tensor:
-    """``[B, T, H, W, 3]`` uint8 to ``[B, 3, T, H, W]`` float32 in 0..1, channels last."""
+    """Convert ``[B, T, H, W, 3]`` uint8 to ``[B, 3, T, H, W]`` float32 in 0..1, channels last."""
     return frames.permute(0, 4, 1, 2, 3).float() / 255
 
 
 def normalised_batches(frames: UInt8, size: int = 256) -> Iterator[Tensor]:
-    """Clips ``(n, T, H, W, 3)`` uint8, some at a time, as the model takes them."""
+    """Yield batches of clips ``(n, T, H, W, 3)`` uint8, normalised for the model."""
     for start in range(0, len(frames), size):
         yield normalise(from_uint8(torch.from_numpy(np.array(frames[start : start + size]))))

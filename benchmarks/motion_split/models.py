@@ -1,7 +1,7 @@
-"""Trained backbones as the benchmark sees them: a head, and features of clips with their truth.
+"""Read and write trained backbones: a head, and features of clips with their true labels.
 
-A file of `TRAINED` holds all of it, so that rules are tried in minutes, without torch, videos or
-training. Features are rounded to float16, which moves no figure of the tables.
+A file in `TRAINED` holds both, so that rules can be tested in minutes, without torch, videos or
+training. Features are rounded to float16, which does not change the figures of the tables.
 """
 
 import json
@@ -35,34 +35,34 @@ class Trained(TrainedHead):
 
     @property
     def half(self) -> Half:
-        """Whose categories are collapsed."""
+        """The half whose categories are collapsed."""
         half: Half = self.about["half"]
         return half
 
     @property
     def seeds(self) -> str:
-        """`dev` or `test`."""
+        """The kind of seed: `dev` or `test`."""
         return "dev" if self.about["seed"] in DEV_SEEDS else "test"
 
     @cached_property
     def labelled(self) -> dict[str, Float32]:
-        """Features by fine label, of the collapsed categories; neither unlabelled nor held out."""
+        """Features by fine label, of the collapsed categories, not in the other two parts."""
         features, fine = self._part("labelled")
         return {FINE_CLASSES[index].label: features[fine == index] for index in np.unique(fine)}
 
     @property
     def categories(self) -> dict[str, dict[str, str]]:
-        """{coarse: {fine label: modifier}} of the collapsed ones."""
+        """{coarse: {fine label: modifier}} of the collapsed categories."""
         return {coarse: dict(fine) for coarse, fine in taxonomy(self.half).items()}
 
     def truth(self, *split: str) -> list[str]:
-        """Label of every held-out clip when these categories are split."""
+        """Return the label of every held-out clip after a split of these categories."""
         classes = (FINE_CLASSES[index] for index in self.heldout[1])
         return [c.label if c.coarse in split else head_label(c, self.half) for c in classes]
 
 
 def find_trained(paths: tuple[Path, ...] = ()) -> Iterator[Trained]:
-    """The named files; else all that are there."""
+    """Yield the named files; by default all files in `TRAINED`."""
     yield from map(Trained, paths or sorted(TRAINED.glob("*.npz")))
 
 
@@ -72,7 +72,7 @@ def save_trained(
     parts: dict[str, tuple[Float32, Int64]],
     about: dict[str, Any],
 ) -> None:
-    """Writes a file for `Trained`: weight, bias and labels, `PARTS`, and what `train` recorded."""
+    """Write a file for `Trained`: weight, bias and labels, `PARTS`, and the training's records."""
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
     arrays |= dict(zip(("weight", "bias", "labels"), map(np.asarray, head), strict=True))
     for name in PARTS:

@@ -10,17 +10,17 @@ FULL_TURN = 2 * math.pi
 
 
 def opposite(direction: Vector) -> Vector:
-    """The other way."""
+    """Return the opposite direction."""
     return -direction[0], -direction[1]
 
 
 def arm_from(side: float) -> Vector:
-    """The direction of an arm that comes in flat from the left (-1) or the right (1)."""
+    """Return the direction of a flat arm from the left (-1) or the right (1)."""
     return 0.94 * side, -0.34
 
 
 def path_start(stage: Stage, direction: Vector, length: float) -> Vector:
-    """Where a path of that length starts, so that its middle is near the picture's."""
+    """Return the start of a path of this length, so that its middle is near the picture's."""
     leftmost = -0.12 - (0.3 - 0.12 * length) * abs(direction[1])
     x = -direction[0] * length / 2 + stage.uniform(leftmost, 0.12)
     y = -direction[1] * length / 2 + stage.uniform(-0.15, 0.15) - 0.08
@@ -34,7 +34,7 @@ def place(thing: Item, start: Vector, direction: Vector, travelled: Array) -> No
 
 
 def move_along(stage: Stage, thing: Item, direction: Vector, ride: Array) -> None:
-    """Move a thing across the picture; ``ride`` is the share of the path behind it."""
+    """Move a thing across the picture; ``ride`` is the share of the path that it has moved."""
     length = stage.uniform(0.85, 1.2)
     place(thing, path_start(stage, direction, length), direction, length * ride)
 
@@ -48,7 +48,7 @@ def hand_beside(
     overlap: float = -0.08,
     leave: tuple[float, float] = (0.88, 1.0),
 ) -> None:
-    """A hand that touches the thing on one side and goes along with it."""
+    """Add a hand that touches the thing on one side and moves with it."""
     gap_x, gap_y = (half - overlap for half in thing.half_size)
     stage.add_hand(
         thing.x + side[0] * gap_x,
@@ -66,7 +66,7 @@ def hand_on(
     arrive: tuple[float, float] | None = (0.0, 0.18),
     leave: tuple[float, float] | None = (0.88, 1.0),
 ) -> None:
-    """A hand that grips the thing near its top."""
+    """Add a hand that grips the thing near its top."""
     stage.add_hand(
         thing.x,
         thing.y,
@@ -78,7 +78,7 @@ def hand_on(
 
 
 def patterned_ball(stage: Stage) -> Item:
-    """A ball, nearly always with a pattern that shows its turning."""
+    """Return a ball, nearly always with a pattern that shows its rotation."""
     ball = stage.thing("ball")
     patterns = [stage.paint() for _ in range(4)]
     ball.paint = next((p for p in patterns if p.pattern in ("halves", "stripes")), ball.paint)
@@ -86,14 +86,14 @@ def patterned_ball(stage: Stage) -> Item:
 
 
 def tall_thing(stage: Stage) -> Item:
-    """A thing that can fall over."""
+    """Return a thing that can fall over."""
     thing = stage.thing("bottle", "block", "can")
     thing.half_size = (stage.uniform(0.13, 0.17), stage.uniform(0.32, 0.4))
     return thing
 
 
 def long_thing(stage: Stage) -> Item:
-    """A long thing that lies in the middle, seen from above."""
+    """Return a long thing that lies in the middle, seen from above."""
     thing = stage.thing("bottle", "block", "cone")
     thing.half_size = (stage.uniform(0.13, 0.17), stage.uniform(0.36, 0.44))
     thing.x, thing.y = stage.uniform(-0.2, 0.2), stage.uniform(-0.2, 0.2)
@@ -102,7 +102,7 @@ def long_thing(stage: Stage) -> Item:
 
 
 def still_life(stage: Stage) -> None:
-    """A few things to film, spread beyond the edges of the picture."""
+    """Add a few things to film, spread beyond the edges of the picture."""
     for x in (-0.9, -0.3, 0.3, 0.9):
         if stage.rng.random() < 0.75:
             thing = stage.thing()
@@ -111,7 +111,7 @@ def still_life(stage: Stage) -> None:
 
 
 def oscillate(stage: Stage, cycles: float) -> Array:
-    """About so many cycles between -1 and 1 over the action, from a random phase."""
+    """Return about ``cycles`` cycles between -1 and 1 over the action, from a random phase."""
     cycles *= stage.uniform(0.88, 1.12)
     phase = stage.uniform(0, FULL_TURN)
     swing: Array = np.sin(phase + FULL_TURN * cycles * stage.progress)
@@ -119,7 +119,7 @@ def oscillate(stage: Stage, cycles: float) -> Array:
 
 
 def thing_at_container(stage: Stage, relation: str) -> Item:
-    """A thing at rest into, onto, next to, behind or in front of a container, both on stage."""
+    """Add a container, and a thing at rest in, on, next to, behind or in front of it."""
     closed = relation == "onto" or (relation != "into" and stage.rng.random() < 0.5)
     box = stage.add_container(closed=closed)
     thing = stage.thing()
@@ -132,7 +132,7 @@ def thing_at_container(stage: Stage, relation: str) -> Item:
 def _spot(
     stage: Stage, relation: str, box: Container, half_size: Vector
 ) -> tuple[float, float, float, float]:
-    """Where (x, y, z) a thing rests, and its painting depth."""
+    """Return the place (x, y, z) where a thing rests, and its painting depth."""
     half_width, half_height = half_size
     aside = stage.uniform(-0.1, 0.1)
     foot = box.y + half_height
@@ -149,7 +149,7 @@ def _spot(
 
 
 def carry_from_outside(stage: Stage, relation: str, away: Array) -> Item:
-    """A thing at a container (``away`` 0) or out of the picture (1), in a high arc between."""
+    """Add a thing at a container (``away`` 0) or out of the picture (1), in a high arc between."""
     thing = thing_at_container(stage, relation)
     turn = stage.uniform(-1.0, 1.0)
     lifted = np.clip(away / 0.45, 0, 1)
@@ -171,7 +171,7 @@ def fall_over(thing: Item, x: float, sense: float, fallen: Array) -> None:
 
 
 def struck_thing(stage: Stage, outcome: str, moment: float) -> tuple[Item, float, float]:
-    """A tall thing on stage, the side it is touched from (-1 or 1), and the x of the touch."""
+    """Add a tall thing; return it, the side of the touch (-1 or 1), and the x of the touch."""
     thing = tall_thing(stage)
     side = stage.sign()
     x = stage.uniform(-0.2, 0.2) + 0.25 * side
@@ -187,7 +187,7 @@ def struck_thing(stage: Stage, outcome: str, moment: float) -> tuple[Item, float
 
 
 def draw_cloth(stage: Stage, share: float, away: Array, *, from_covered: bool = False) -> None:
-    """A cloth that slides along the table between beside the thing and over it."""
+    """Add a cloth that slides along the table, between beside the thing and over it."""
     thing = stage.thing("ball", "block")
     thing.x, thing.y = stage.uniform(-0.2, 0.2), stage.uniform(-0.15, 0.15)
     stage.add(thing)

@@ -1,4 +1,4 @@
-"""The pictures of Motion-Split: what a split gains and costs, what it wants, what it expects."""
+"""Draw the pictures of Motion-Split: gain and cost of splits, clips needed, expected accuracy."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ KINDS = {
     "partly": "amount",
     "closer to": "distance",
 }
-"""What a category's first modifier says of them all."""
+"""Kind of a category's modifiers, by its first modifier."""
 
 Row = dict[str, Any]
 WAYS: tuple[tuple[str, str, bool, str], ...] = (
@@ -40,7 +40,7 @@ WAYS: tuple[tuple[str, str, bool, str], ...] = (
 
 
 def draw(grid: Row, shots: Row) -> Path:
-    """Draws the page."""
+    """Draw the page; return its path."""
     figure, axes = plt.subplots(3, 2, figsize=(12, 14.5), constrained_layout=True)
     rows = grid["rows"]
     _trade(axes[0, 0], rows)
@@ -63,7 +63,7 @@ def _mean(rows: Iterable[Row], value: Callable[[Row], float]) -> float:
 
 
 def _trade(axes: Axes, rows: Sequence[Row]) -> None:
-    """Generality against locality, as the paper counts it."""
+    """Plot generality against locality, as the paper counts it."""
     markers = dict(zip(RULES, "osD^", strict=True))
     colours = dict(zip(COMPOSITIONS, ("tab:blue", "tab:orange"), strict=True))
     for rule in RULES:
@@ -87,7 +87,7 @@ def _trade(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _clips(axes: Axes, curve: Sequence[Row]) -> None:
-    """Generality by the number of unlabelled clips, one line per kind of backbone."""
+    """Plot generality by the number of unlabelled clips, one line per kind of backbone."""
     for family in sorted({row["family"] for row in curve}):
         mine = [row for row in curve if row["family"] == family]
         counts = sorted({row["n_clips"] for row in mine})
@@ -103,7 +103,7 @@ def _clips(axes: Axes, curve: Sequence[Row]) -> None:
 
 
 def _shots(axes: Axes, shots: Row) -> None:
-    """Generality by the number of labelled clips."""
+    """Plot generality by the number of labelled clips."""
     lines = shots["tables"]["test"]
     names = {"alignment": "started from the default's rows", "copies": "started from copies"}
     counts = sorted({line["clips"] for line in lines})
@@ -124,7 +124,7 @@ def _shots(axes: Axes, shots: Row) -> None:
 
 
 def _expected(axes: Axes, rows: Sequence[Row]) -> None:
-    """Expected against real accuracy inside the split."""
+    """Plot expected against real accuracy inside the split."""
     default = [row for row in rows if _is(row, DEFAULT_RULE, "gated", clips=True)]
     for seeds, colour in (("dev", "tab:gray"), ("test", "tab:blue")):
         mine = [row for row in default if row["seeds"] == seeds and row["expected"]]
@@ -146,7 +146,7 @@ def _expected(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _kinds(axes: Axes, rows: Sequence[Row]) -> None:
-    """Generality by what the subcategories differ in."""
+    """Plot generality by the kind of modifiers."""
     kind_of = {category.coarse: KINDS[next(iter(category.parameters))] for category in CATEGORIES}
     kinds = [*dict.fromkeys(kind_of.values())]
     width = 0.8 / len(WAYS)
@@ -179,7 +179,7 @@ def _kinds(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _categories(axes: Axes, rows: Sequence[Row]) -> None:
-    """Every category with and without clips, best first."""
+    """Plot every category with and without clips, best first."""
 
     def means(*, clips: bool) -> dict[str, float]:
         found: dict[str, list[float]] = {}

@@ -1,7 +1,7 @@
-"""How each action moves: one function per program named in ``classes``.
+"""The movements of actions: one function per program named in ``classes``.
 
-A program gets an empty stage and its class's parameter, and puts on things, hands and camera
-movement. ``stage.ramp(a, b)`` rises from 0 to 1 between two moments of the action.
+A program gets an empty stage and its class's parameter, and adds things, hands and camera movement.
+``stage.ramp(a, b)`` rises from 0 to 1 between two moments of the action.
 """
 
 import math
@@ -37,12 +37,12 @@ from benchmarks.motion_split.scene import (
     Vector,
 )
 
-# Moving along a direction. The hand tells these apart: behind what is pushed, ahead of what is
+# Moving along a direction. The hand distinguishes these: behind what is pushed, ahead of what is
 # pulled, on top of what is carried, left behind by what slides, rolls or flies.
 
 
 def push(stage: Stage, direction: Vector) -> None:
-    """The hand is behind the thing, which stays in front of it."""
+    """Move a thing with a hand behind it."""
     thing = stage.thing()
     move_along(stage, thing, direction, stage.ramp(0.2, 0.85))
     hand_beside(stage, thing, opposite(direction), shape="open hand")
@@ -50,7 +50,7 @@ def push(stage: Stage, direction: Vector) -> None:
 
 
 def pull(stage: Stage, direction: Vector) -> None:
-    """The hand is ahead of the thing and holds on to its edge."""
+    """Move a thing with a hand ahead of it that holds its edge."""
     thing = stage.thing()
     move_along(stage, thing, direction, stage.ramp(0.2, 0.85))
     hand_beside(stage, thing, direction, shape="fist", overlap=0.0)
@@ -58,7 +58,7 @@ def pull(stage: Stage, direction: Vector) -> None:
 
 
 def carry(stage: Stage, direction: Vector) -> None:
-    """The hand is on the thing, which travels high above its shadow."""
+    """Move a thing with a hand on it, high above its shadow."""
     thing = stage.thing()
     move_along(stage, thing, direction, stage.ramp(0.25, 0.8))
     thing.z = stage.uniform(0.28, 0.4) * (stage.ramp(0.15, 0.35) - stage.ramp(0.7, 0.85))
@@ -67,7 +67,7 @@ def carry(stage: Stage, direction: Vector) -> None:
 
 
 def slide(stage: Stage, direction: Vector) -> None:
-    """The hand gives a push and stops; the thing goes on and slows down."""
+    """Push a thing once; it continues and slows down."""
     thing = stage.thing("block", "cone", "can", "bottle")
     elapsed = np.clip((stage.progress - 0.2) / 0.6, 0, 1)
     length = stage.uniform(1.1, 1.35)
@@ -80,7 +80,7 @@ def slide(stage: Stage, direction: Vector) -> None:
 
 
 def roll(stage: Stage, direction: Vector) -> None:
-    """A patterned ball turns as it goes, and no hand goes with it."""
+    """Roll a patterned ball, without a hand."""
     ball = patterned_ball(stage)
     length = stage.uniform(1.2, 1.6)
     travelled = length * np.clip((stage.progress - 0.12) / 0.8, 0, 1)
@@ -90,7 +90,7 @@ def roll(stage: Stage, direction: Vector) -> None:
 
 
 def throw(stage: Stage, direction: Vector) -> None:
-    """The hand swings and lets go; the thing tumbles out of the picture or onto the table."""
+    """Throw a thing, which tumbles out of the picture or onto the table."""
     thing = stage.thing()
     swing = stage.ramp(0.12, 0.45)
     flight = np.clip((stage.progress - 0.4) / 0.5, 0, None)
@@ -108,7 +108,7 @@ def throw(stage: Stage, direction: Vector) -> None:
 
 
 def bounce(stage: Stage, direction: Vector) -> None:
-    """A ball hops across the table in lower and lower arcs."""
+    """Bounce a ball across the table in decreasing arcs."""
     ball = patterned_ball(stage)
     elapsed = np.clip((stage.progress - 0.05) / 0.9, 0, 1)
     length = stage.uniform(1.3, 1.7)
@@ -121,7 +121,7 @@ def bounce(stage: Stage, direction: Vector) -> None:
 
 
 def tip_over(stage: Stage, direction: Vector) -> None:
-    """A hand tips a tall thing over its lower edge; it comes to lie on its side."""
+    """Tip a tall thing over its lower edge onto its side, by hand."""
     thing = tall_thing(stage)
     thing.y = stage.uniform(-0.35, 0.0)
     x = stage.uniform(-0.2, 0.2) - 0.2 * direction[0]
@@ -138,7 +138,7 @@ def tip_over(stage: Stage, direction: Vector) -> None:
 
 
 def turn_camera(stage: Stage, direction: Vector) -> None:
-    """The view swings over the table; everything goes the other way through the picture."""
+    """Turn the camera over the table, so that everything moves the opposite way."""
     still_life(stage)
     swing = stage.uniform(0.8, 1.15) * (stage.ramp(0.05, 0.95) - 0.5)
     stage.camera.x = stage.camera.x + direction[0] * swing
@@ -146,14 +146,14 @@ def turn_camera(stage: Stage, direction: Vector) -> None:
 
 
 def move_camera(stage: Stage, magnification: float) -> None:
-    """Things grow as the camera comes closer to them, or shrink."""
+    """Move the camera closer, so that things grow, or away, so that they shrink."""
     still_life(stage)
     start = stage.uniform(0.75, 0.9) if magnification > 1 else stage.uniform(1.4, 1.7)
     stage.camera.zoom = start * magnification ** stage.ramp(0.05, 0.95)
 
 
 def rotate_camera(stage: Stage, sense: float) -> None:
-    """The camera rolls about its axis; the picture turns the other way."""
+    """Roll the camera about its axis, so that the picture turns the opposite way."""
     still_life(stage)
     stage.camera.roll = stage.camera.roll - sense * stage.uniform(0.9, 1.4) * (
         stage.ramp(0.05, 0.95) - stage.uniform(0, 1)
@@ -164,26 +164,26 @@ def rotate_camera(stage: Stage, sense: float) -> None:
 
 
 def put(stage: Stage, relation: str) -> None:
-    """The hand brings the thing to its place and leaves without it."""
+    """Bring a thing to its place by a hand, which leaves without it."""
     thing = carry_from_outside(stage, relation, 1 - stage.ramp(0.05, 0.55))
     hand_on(stage, thing, arrive=None, leave=(0.65, 0.95))
 
 
 def take(stage: Stage, relation: str) -> None:
-    """The hand comes for the thing and carries it out of the picture."""
+    """Carry a thing out of the picture by a hand that comes for it."""
     thing = carry_from_outside(stage, relation, stage.ramp(0.42, 0.95))
     hand_on(stage, thing, arrive=(0.0, 0.35), leave=None)
 
 
 def pretend_to_put(stage: Stage, relation: str) -> None:
-    """The hand brings the thing to its place and takes it away again."""
+    """Bring a thing to its place and take it away again, by hand."""
     away = 1 - stage.ramp(0.05, 0.42) + stage.ramp(0.58, 0.95)
     thing = carry_from_outside(stage, relation, away)
     hand_on(stage, thing, arrive=None, leave=None)
 
 
 def drop(stage: Stage, relation: str) -> None:
-    """The hand holds the thing high above its place and lets it fall."""
+    """Drop a thing from a hand high above its place."""
     thing = thing_at_container(stage, relation)
     height = stage.uniform(0.65, 0.85)
     fallen = np.clip((stage.progress - 0.3) / 0.28, 0, None)
@@ -204,7 +204,7 @@ def drop(stage: Stage, relation: str) -> None:
 
 
 def spin(stage: Stage, sense: float) -> None:
-    """A flick, and a long thing turns on the table by itself, slower and slower."""
+    """Flick a long thing, which turns on the table by itself and slows down."""
     thing = long_thing(stage)
     elapsed = np.clip((stage.progress - 0.15) / 0.8, 0, 1)
     turned = stage.uniform(3.6, 4.8) * (1 - (1 - elapsed) ** 1.6)
@@ -217,7 +217,7 @@ def spin(stage: Stage, sense: float) -> None:
 
 
 def twist(stage: Stage, sense: float) -> None:
-    """The hand stays on the thing and turns it, and itself, by about a quarter."""
+    """Twist a thing together with the hand on it by about a quarter turn."""
     thing = long_thing(stage)
     turn = sense * stage.uniform(1.3, 1.8) * stage.ramp(0.2, 0.85)
     thing.angle = stage.uniform(0, FULL_TURN) + turn
@@ -228,7 +228,7 @@ def twist(stage: Stage, sense: float) -> None:
 
 
 def stir(stage: Stage, sense: float) -> None:
-    """The hand leads a stick round in an open cup."""
+    """Stir with a stick in an open cup, by hand."""
     cup = stage.add_container(closed=False, y=stage.uniform(-0.55, -0.3))
     turned = stage.uniform(0, FULL_TURN) + sense * stage.uniform(7.5, 9.5) * stage.progress
     x = cup.x + 0.24 * np.cos(turned)
@@ -240,7 +240,7 @@ def stir(stage: Stage, sense: float) -> None:
 
 
 def shake(stage: Stage, cycles: float) -> None:
-    """The hand holds the thing up and moves it to and fro."""
+    """Shake a thing that a hand holds up."""
     thing = stage.thing()
     swing = stage.uniform(0.2, 0.28) * oscillate(stage, cycles)
     axis = stage.uniform(-0.5, 0.5)
@@ -252,7 +252,7 @@ def shake(stage: Stage, cycles: float) -> None:
 
 
 def swing(stage: Stage, cycles: float) -> None:
-    """The thing hangs on a string from a still hand and swings like a pendulum."""
+    """Swing a thing like a pendulum on a string from a still hand."""
     thing = stage.thing()
     angle = stage.uniform(0.5, 0.75) * oscillate(stage, cycles)
     length = stage.uniform(0.8, 1.0)
@@ -271,7 +271,7 @@ def swing(stage: Stage, cycles: float) -> None:
 
 
 def squeeze(stage: Stage, cycles: float) -> None:
-    """A hand on either side makes the thing narrow, and it comes back."""
+    """Squeeze a thing between two hands; it becomes narrow and wide again."""
     thing = stage.thing("ball", "block")
     thing.half_size = (stage.uniform(0.27, 0.34), stage.uniform(0.22, 0.28))
     thing.x, thing.y = stage.uniform(-0.2, 0.2), stage.uniform(-0.3, 0.15)
@@ -290,7 +290,7 @@ def squeeze(stage: Stage, cycles: float) -> None:
 
 
 def lift(stage: Stage, height: float) -> None:
-    """The hand takes the thing up from the table and holds it there."""
+    """Lift a thing from the table by a hand, which holds it up."""
     thing = stage.thing()
     thing.x, thing.y = stage.uniform(-0.35, 0.35), stage.uniform(-0.55, -0.4)
     thing.z = height * stage.ramp(0.25, 0.85)
@@ -299,7 +299,7 @@ def lift(stage: Stage, height: float) -> None:
 
 
 def lower(stage: Stage, height: float) -> None:
-    """The hand brings the thing down to the table and leaves it there."""
+    """Lower a thing to the table by a hand, which leaves it there."""
     thing = stage.thing()
     thing.x, thing.y = stage.uniform(-0.35, 0.35), stage.uniform(-0.55, -0.4)
     thing.z = height * (1 - stage.ramp(0.1, 0.7))
@@ -308,7 +308,7 @@ def lower(stage: Stage, height: float) -> None:
 
 
 def stretch(stage: Stage, factor: float) -> None:
-    """A hand at either end draws the thing out."""
+    """Stretch a thing by a hand at each end."""
     thing = stage.thing("block", "can")
     thing.half_size = (stage.uniform(0.2, 0.24), stage.uniform(0.13, 0.18))
     thing.x, thing.y = stage.uniform(-0.12, 0.12), stage.uniform(-0.3, 0.2)
@@ -325,7 +325,7 @@ def stretch(stage: Stage, factor: float) -> None:
 
 
 def hit(stage: Stage, outcome: str) -> None:
-    """The hand swings a stick against the thing, fast."""
+    """Hit a thing fast with a stick in a hand."""
     thing, side, touch = struck_thing(stage, outcome, 0.45)
     blow = stage.ramp(0.32, 0.46) - stage.ramp(0.55, 0.9)
     stick_x = touch + side * 0.6 * (1 - blow)
@@ -344,7 +344,7 @@ def hit(stage: Stage, outcome: str) -> None:
 
 
 def poke(stage: Stage, outcome: str) -> None:
-    """A finger comes up to the thing, touches it, and withdraws."""
+    """Poke a thing with a finger, which approaches, touches it and withdraws."""
     thing, side, touch = struck_thing(stage, outcome, 0.45)
     contact = stage.ramp(0.1, 0.48) - stage.ramp(0.62, 0.95)
     arm = arm_from(side)
@@ -361,7 +361,7 @@ def poke(stage: Stage, outcome: str) -> None:
 
 
 def move_two(stage: Stage, how: str) -> None:
-    """Two hands move two things towards, away from or past each other."""
+    """Move two things towards, away from or past each other, by two hands."""
     start, end = {"closer": (0.75, 0.27), "away": (0.27, 0.75), "past": (0.6, -0.6)}[how]
     apart = 0.27 * stage.sign() if how == "past" else 0.0
     middle = stage.uniform(-0.15, 0.15)
@@ -376,12 +376,12 @@ def move_two(stage: Stage, how: str) -> None:
 
 
 def cover(stage: Stage, share: float) -> None:
-    """A hand draws a cloth over the thing, over half of it or all of it."""
+    """Draw a cloth over half of a thing or all of it, by hand."""
     draw_cloth(stage, share, 1 - stage.ramp(0.1, 0.8))
 
 
 def uncover(stage: Stage, share: float) -> None:
-    """A hand draws a cloth off the thing, off half of it or all of it."""
+    """Draw a cloth off half of a thing or all of it, by hand."""
     draw_cloth(stage, share, stage.ramp(0.2, 0.9), from_covered=True)
 
 

@@ -1,7 +1,7 @@
-"""Scenes to pictures: every item is a signed distance function, painted far to near.
+"""Render scenes to pictures: every item is a signed distance function, painted far to near.
 
-Works at any size and number of frames with the same seed giving the same scene. Only the part of
-the picture that an item can touch is computed, for all frames at once, in float32.
+A seed gives the same scene at any size and number of frames. Only the part of the picture that an
+item can touch is computed, for all frames at once, in float32.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ _Distance = Callable[[Array, Array, float, float], Array]
 
 
 def render_clip(fine: FineClass, seed: int, *, size: int, n_frames: int) -> UInt8:
-    """The clip of one class with one seed.
+    """Render the clip of one class with one seed.
 
     Args:
         fine: The class.
-        seed: Fixes scene and noise; see ``classes.clip_seed``.
+        seed: Determines scene and noise; see ``classes.clip_seed``.
         size: Height and width in pixels.
-        n_frames: Frames, at the middles of equal parts of the clip.
+        n_frames: Number of frames, at the middles of equal parts of the clip.
 
     Returns:
         ``(n_frames, size, size, 3)`` uint8, RGB.
@@ -35,7 +35,7 @@ def render_clip(fine: FineClass, seed: int, *, size: int, n_frames: int) -> UInt
 
 
 def render(stage: Stage, size: int) -> UInt8:
-    """Paint a stage; ``(n_frames, size, size, 3)`` uint8."""
+    """Paint a stage; return ``(n_frames, size, size, 3)`` uint8."""
     view = _View(stage, size)
     canvas = _paint_background(view, stage.surroundings)
     for item in sorted(stage.items, key=lambda item: item.depth):
@@ -46,7 +46,7 @@ def render(stage: Stage, size: int) -> UInt8:
 
 
 class _View:
-    """Where the pixels of every frame lie in the scene's picture plane.
+    """Positions of the pixels of every frame in the scene's picture plane.
 
     Attributes:
         u, v: ``(n_frames, size, size)`` float32, the plane's coordinates.
@@ -66,12 +66,12 @@ class _View:
         self.pixel = 2 / (size * self.zoom)
 
     def track(self, track: Track) -> Array:
-        """A track as ``(n_frames, 1, 1)`` float32."""
+        """Return a track as ``(n_frames, 1, 1)`` float32."""
         values = np.broadcast_to(np.asarray(track, np.float32), (self.n_frames,))
         return values[:, None, None]
 
     def window(self, u: Array, v: Array, radius: float) -> tuple[slice, slice, slice] | None:
-        """Rows and columns that a disc at (u, v) touches in any frame; None if there are none."""
+        """Return the rows and columns that a disc at (u, v) touches in any frame; None if none."""
         du, dv = (u - self.x) * self.zoom, (v - self.y) * self.zoom
         across, down = self.cos * du - self.sin * dv, -(self.sin * du + self.cos * dv)
         reach = radius * self.zoom
@@ -87,7 +87,7 @@ class _View:
 
 
 def _paint_background(view: _View, around: Surroundings) -> Array:
-    """A table with grain in its own coordinates, and the wall behind it."""
+    """Paint a table with grain in its own coordinates, and the wall behind it."""
     grain = np.zeros_like(view.u)
     for wave_u, wave_v, phase, strength in around.grain:
         # Bending each wave by the one before keeps the table from looking like graph paper.
@@ -103,7 +103,7 @@ def _paint_background(view: _View, around: Surroundings) -> Array:
 
 
 def _paint_shadow(canvas: Array, view: _View, item: Item, around: Surroundings) -> None:
-    """A soft ellipse on the table; farther from the light and fainter the higher the item."""
+    """Paint a soft ellipse on the table; for a higher item, farther from the light and fainter."""
     z = view.track(item.z)
     half_width = item.half_size[0]
     u = view.track(item.x) - around.light[0] * (0.06 + 0.12 * z)
@@ -153,7 +153,7 @@ def _patterned(paint: Paint, x: Array, y: Array) -> Array:
 
 
 def _sleeved(paint: Paint, x: Array) -> Array:
-    """Skin, and from the wrist on a sleeve."""
+    """Return the colours of skin, and of a sleeve from the wrist on."""
     return _mix(paint, np.clip((-0.62 - x) * 30, 0, 1))
 
 
@@ -168,7 +168,7 @@ def _float32(colour: tuple[float, float, float]) -> Array:
 
 
 def _expose(canvas: Array, stage: Stage) -> UInt8:
-    """Light, contrast, colour cast and sensor noise."""
+    """Apply light, contrast, colour cast and sensor noise."""
     around, size = stage.surroundings, canvas.shape[1]
     line = np.linspace(-1, 1, size, dtype=np.float32)
     light = around.gain * (1 + around.slope[0] * line[None, :] + around.slope[1] * line[:, None])
@@ -212,7 +212,7 @@ def _stick(x: Array, y: Array, a: float, b: float) -> Array:
 
 
 def _forearm(x: Array, y: Array) -> Array:
-    """From the knuckles at -0.1 back beyond the picture, with the palm."""
+    """Return the distance to palm and forearm, from the knuckles at -0.1 beyond the picture."""
     arm = _box(x + 2.5, y, 2.2, 0.105, 0.1)
     return np.minimum(arm, _ellipse(x + 0.24, y, 0.19, 0.15))
 

@@ -1,10 +1,10 @@
-"""The tables and pictures of Motion-Split, made from committed results.
+"""Make the tables and pictures of Motion-Split from committed results.
 
     python -m benchmarks.motion_split.report
 
 Reads motion_split.json, conditions.json, shots.json, confidence.json and antonyms.json in
-benchmarks/results; writes motion_split.md there and docs/motion_split.svg. What docs/results.md
-and docs/method.md quote is written by `make documents`.
+benchmarks/results; writes motion_split.md there and docs/motion_split.svg. `make documents` writes
+the blocks of docs/results.md and docs/method.md.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ DEFAULT = (DEFAULT_RULE, "gated", True)
 
 
 def markdown() -> str:
-    """All tables, as in motion_split.md."""
+    """Return all tables, as in motion_split.md."""
     grid, conditions, shots, fits, poles = (
         read_result(name)
         for name in ("motion_split", "conditions", "shots", "confidence", "antonyms")
@@ -252,7 +252,7 @@ def _fill_in(template: str, **values: Any) -> str:
 
 
 def results_block() -> str:
-    """What docs/results.md quotes, of the test seeds."""
+    """Return the block of docs/results.md, for the test seeds."""
     grid, fits, shots = (read_result(name) for name in ("motion_split", "confidence", "shots"))
     lines = {(w["rule"], w["composition"], w["clips"]): w for w in grid["tables"]["test"]}
     rows = []
@@ -305,7 +305,7 @@ def results_block() -> str:
 
 
 def _wrong_way(grid: Result) -> str:
-    """What becomes of the category that transfers the wrong way."""
+    """Return the results of the category that transfers the wrong way."""
     mine = [
         row
         for row in grid["rows"]
@@ -326,7 +326,7 @@ def _wrong_way(grid: Result) -> str:
 
 
 def method_blocks() -> dict[str, str]:
-    """What docs/method.md quotes."""
+    """Return the blocks of docs/method.md."""
     fits, shots = read_result("confidence"), read_result("shots")
     shipped = fits["fits"][-1]
     known = next(line for line in shipped["by_kind"] if line["kind"] == KINDS[0])
@@ -354,7 +354,7 @@ def method_blocks() -> dict[str, str]:
 
 
 def _shot(shots: Result, n: int) -> Result:
-    """The line of so many clips; of 60, the probe's."""
+    """Return the line for `n` clips; for 60, the line of the probe."""
     wanted = ("probe", 60) if n == 60 else (DEFAULT_RULE, n)
     lines: list[Result] = shots["tables"]["test"]
     return next(line for line in lines if (line["start"], line["clips"]) == wanted)

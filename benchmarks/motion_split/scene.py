@@ -1,10 +1,10 @@
-"""What is in a clip: items on a table with their tracks, a hand, and a camera.
+"""The content of a clip: items on a table with their tracks, a hand, and a camera.
 
-Everything is in units in which the picture spans [-1, 1] both ways: x to the right, y up along
-the table, z up from the table. The table is seen from above at a slant, so that a point shows at
-(x, y + z) and a thing nearer to the viewer has a smaller y. A *track* is one float32 per frame.
+All units are such that the picture spans [-1, 1] in both directions: x to the right, y up along the
+table, z up from the table. The table is seen from above at a slant, so a point appears at
+(x, y + z), and a thing nearer to the viewer has a smaller y. A *track* is one float32 per frame.
 
-A seed fixes a scene whatever the number of frames: random draws are scalars, and tracks are
+A seed determines a scene for any number of frames: random draws are scalars, and tracks are
 functions of time.
 """
 
@@ -39,7 +39,7 @@ HAND_DEPTH = 10.0  # over everything else on the table
 
 @dataclass(frozen=True)
 class Paint:
-    """Two colours and how they are laid out, in the item's own coordinates."""
+    """Two colours and their pattern, in the item's own coordinates."""
 
     colour: tuple[float, float, float]
     second: tuple[float, float, float]
@@ -58,7 +58,7 @@ class Item:
         angle: Track, counterclockwise, radians.
         stretch_x, stretch_y: Tracks that multiply the half sizes.
         depth: Items are painted in the order of increasing depth.
-        casts_shadow: Whether a shadow lies on the table below it.
+        casts_shadow: True if it casts a shadow on the table.
     """
 
     shape: Shape
@@ -76,7 +76,7 @@ class Item:
 
 @dataclass(eq=False)
 class Camera:
-    """Where the camera looks (x, y), its zoom, and its roll (clockwise, radians), as tracks."""
+    """The camera's view (x, y), zoom and roll (clockwise, radians), as tracks."""
 
     x: Track = 0.0
     y: Track = 0.0
@@ -95,7 +95,7 @@ class Container:
 
     @property
     def depth(self) -> float:
-        """The painting depth of something inside."""
+        """The painting depth of a thing inside."""
         return -self.y
 
 
@@ -120,8 +120,8 @@ class Stage:
     """A scene under construction: programs draw from ``rng`` and put items on it.
 
     Args:
-        rng: The only source of chance.
-        n_frames: Frames, taken at the middles of equal parts of the clip.
+        rng: The only source of random numbers.
+        n_frames: Number of frames, at the middles of equal parts of the clip.
     """
 
     rng: np.random.Generator
@@ -147,19 +147,19 @@ class Stage:
         self.hand_size = self.uniform(0.95, 1.15)
 
     def uniform(self, low: float, high: float) -> float:
-        """A number between ``low`` and ``high``."""
+        """Draw a number between ``low`` and ``high``."""
         return float(self.rng.uniform(low, high))
 
     def sign(self) -> float:
-        """Minus one or one."""
+        """Draw -1 or 1."""
         return float(self.rng.choice((-1.0, 1.0)))
 
     def ramp(self, start: float, stop: float) -> Array:
-        """A track that rises smoothly from 0 to 1 between two moments of the action."""
+        """Return a track that rises smoothly from 0 to 1 between two moments of the action."""
         return smooth((self.progress - start) / (stop - start))
 
     def paint(self) -> Paint:
-        """Random colours and pattern."""
+        """Draw colours and a pattern."""
         hue, turn = self.uniform(0, 1), self.uniform(0, math.pi)
         colour = _colour(hue, self.uniform(0.35, 1.0), self.uniform(0.35, 1.0))
         second = _colour(hue + self.uniform(0.25, 0.75), self.uniform(0, 1), self.uniform(0.2, 1))
@@ -168,14 +168,14 @@ class Stage:
         return Paint(colour, second, pattern, self.uniform(12, 24), direction)
 
     def thing(self, *shapes: Shape) -> Item:
-        """A random thing that is not on the stage yet, at the origin."""
+        """Draw a thing at the origin, without adding it to the stage."""
         shape: Shape = self.rng.choice(shapes or ("block", "ball", "bottle", "cone", "can"))
         height = self.uniform(0.19, 0.27)
         slimness = {"ball": 1.0, "block": self.uniform(0.7, 1.3)}.get(shape, self.uniform(0.5, 0.7))
         return Item(shape, (height * slimness, height), self.paint(), 0.0, 0.0)
 
     def add(self, item: Item) -> Item:
-        """Put an item on the stage, as deep as it stands on the table."""
+        """Add an item to the stage, with the depth of its place on the table."""
         if item.depth == 0.0:
             item.depth = -float(np.mean(item.y)) + item.half_size[1]
         self.items.append(item)
@@ -194,17 +194,17 @@ class Stage:
         leave: tuple[float, float] | None = (0.85, 1.0),
         depth: float = HAND_DEPTH,
     ) -> Vector:
-        """A hand whose fingers are at (x, y, z) from its arrival to its leaving.
+        """Add a hand whose fingers are at (x, y, z) from its arrival to its departure.
 
         Args:
             x: Track of the fingers.
             y: Track of the fingers.
             z: Track of the fingers.
-            shape: How the hand is held.
+            shape: Shape of the hand.
             clear_of: Unit direction from the fingers to the thing that the arm should not cover.
-            arm: Direction from the fingers to the elbow; random from below the picture if absent.
-            arrive: Between which moments of the action it comes in; there from the start if None.
-            leave: Between which moments it goes away; stays if None.
+            arm: Direction from the fingers to the elbow; by default random, from below the picture.
+            arrive: Moments of the action between which it arrives; None: present from the start.
+            leave: Moments between which it leaves; None: it stays.
             depth: Painting depth.
 
         Returns:
@@ -234,14 +234,14 @@ class Stage:
         return towards
 
     def arm(self, clear_of: Vector = (0.0, 0.0)) -> Vector:
-        """A random arm direction from the viewer's side, else from across the table."""
+        """Draw an arm direction from the viewer's side, or else from across the table."""
         turn = self.uniform(-0.85, 0.85)
         arm = (math.sin(turn), -math.cos(turn))
         covers = arm[0] * clear_of[0] + arm[1] * clear_of[1] > 0.6
         return (arm[0], -arm[1]) if covers else arm
 
     def add_container(self, *, closed: bool, y: float | None = None) -> Container:
-        """A box, cup or tray near the middle; a lid covers it if ``closed``."""
+        """Add a box, cup or tray near the middle; with a lid if ``closed``."""
         round_rim = bool(self.rng.random() < 0.5)
         box = Container(
             self.uniform(-0.3, 0.3),
@@ -264,7 +264,7 @@ class Stage:
         return box
 
     def add_distractors(self) -> None:
-        """Up to two things that stand still near the edges of the table."""
+        """Add up to two things that stand still near the edges of the table."""
         for _ in range(int(self.rng.integers(0, 3))):
             item = self.thing()
             item.half_size = (item.half_size[0] * 0.7, item.half_size[1] * 0.7)
@@ -273,7 +273,7 @@ class Stage:
             self.add(item)
 
     def _hold_camera(self, clip_time: Array) -> None:
-        """Hand-held: a slow drift and a little shake."""
+        """Move the camera as if hand-held: a slow drift and a little shake."""
         phases = self.rng.uniform(0, 2 * math.pi, 6)
         shake = self.uniform(0.0, 0.02)
         drift = [
@@ -310,7 +310,7 @@ class Stage:
 
 
 def smooth(share: Array) -> Array:
-    """0 below 0, 1 above 1, and a soft start and stop between them."""
+    """Return 0 below 0, 1 above 1, and a smooth step between them."""
     clipped = np.clip(share, 0, 1)
     return clipped * clipped * (3 - 2 * clipped)
 

@@ -1,4 +1,4 @@
-"""Contact sheets: a few frames of a clip of each class, to be looked at.
+"""Draw contact sheets: a few frames of a clip of each class, for visual inspection.
 
 python -m benchmarks.motion_split.sheet DIR --category pushing
 """
@@ -15,7 +15,7 @@ from edgesplit._types import UInt8
 
 
 def contact_sheet(classes: list[FineClass], *, seed: int, size: int, n_frames: int) -> UInt8:
-    """One row of frames per class, ``(height, width, 3)`` uint8."""
+    """Return one row of frames per class, ``(height, width, 3)`` uint8."""
     rows = [
         np.concatenate(render_clip(fine, seed + row, size=size, n_frames=n_frames), axis=1)
         for row, fine in enumerate(classes)

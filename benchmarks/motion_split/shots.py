@@ -1,11 +1,12 @@
-"""Low-shot splits: what a few labelled clips of each subcategory add, with and without texts.
+"""Measure low-shot splits: the gain of a few labelled clips, with and without texts.
 
     python -m benchmarks.motion_split.shots
 
 Splits every category of every trained backbone, gated, from 0, 1, 2, 5, 10 and 60 clips of each
-subcategory, three times with other clips; started from zero-shot rows (alignment) and from copies
-of the class. 60 clips are all there are; a logistic regression on all of them, its penalty chosen
-by cross-validation, is the full-data probe. Writes benchmarks/results/shots.json.
+subcategory, three times with different clips, starting from zero-shot rows (alignment) and from
+copies of the class. 60 clips are all available clips. A logistic regression on all of them, with
+its penalty chosen by cross-validation, is the full-data probe. Writes
+benchmarks/results/shots.json.
 """
 
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ Row = tuple[str, str, str, int, float]
 
 
 def rows(model: Trained) -> Iterator[Row]:
-    """All cells of one backbone."""
+    """Measure all cells of one backbone."""
     statistics = model.statistics()
     for shot in low_shot(model, N_SHOTS, N_DRAWS):
         yield model.seeds, shot.category, shot.start, shot.n_clips, shot.score.generality
@@ -55,12 +56,12 @@ def rows(model: Trained) -> Iterator[Row]:
 
 
 def generality(model: Trained, coarse: str, head: Head) -> float:
-    """Of a split, recall of the class included."""
+    """Return the generality of a split, including the recall of the class."""
     return score_split(model.head, head, coarse, model.heldout[0], model.truth(coarse)).generality
 
 
 def probed(split: Head, pools: dict[str, Float32]) -> Head:
-    """The split's rows exchanged for those of the probe."""
+    """Replace the rows of the split by those of the probe."""
     features = np.concatenate([*pools.values()]).astype(np.float64)
     truth = np.repeat(np.arange(len(pools)), [len(pool) for pool in pools.values()])
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
@@ -84,7 +85,7 @@ def probed(split: Head, pools: dict[str, Float32]) -> Head:
 
 
 def regression(features: Float64, truth: Int64, n: int, penalty: float) -> Float64:
-    """`(n, dim + 1)`: rows of a logistic regression, the bias last and free of the penalty."""
+    """Return rows `(n, dim + 1)` of a logistic regression; the bias is last and has no penalty."""
     wanted = np.eye(n)[truth]
 
     def loss(flat: Float64) -> tuple[float, Float64]:
@@ -105,7 +106,7 @@ def _scores(features: Float64, rows: Float64) -> Float64:
 
 
 def by_category(found: list[Row], start: str, n: int) -> dict[str, float]:
-    """Generality, mean over backbones and draws."""
+    """Return generality by category, as means over backbones and draws."""
     values: dict[str, list[float]] = {}
     for _, category, its_start, its_n, generality in found:
         if (its_start, its_n) == (start, n):
@@ -114,7 +115,7 @@ def by_category(found: list[Row], start: str, n: int) -> dict[str, float]:
 
 
 def summarise(found: list[Row]) -> list[dict[str, Any]]:
-    """One line per start and number of clips; differences with 95 % bootstrap intervals."""
+    """Return one line per start and number of clips; differences with 95 % bootstrap intervals."""
     lines = []
     for start in STARTS:
         for place, n in enumerate(N_SHOTS):
@@ -142,13 +143,13 @@ def summarise(found: list[Row]) -> list[dict[str, Any]]:
 
 
 def cell(line: dict[str, Any], name: str) -> str:
-    """A difference with its interval, for people."""
+    """Format a difference with its interval."""
     return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*line[name]) if name in line else ""
 
 
 @click.command()
 def main() -> None:
-    """Run on all backbones that are there."""
+    """Measure all trained backbones."""
     models = [*find_trained()]
     found = [row for model in track(models, "low-shot") for row in rows(model)]
     content = {}

@@ -3,7 +3,7 @@
     python -m benchmarks.motion_split.train --half A --seed 0
 
 Writes ``checkpoint.pt`` (state dict), ``labels.json`` (class index order) and ``train.json``.
-On a busy machine set ``OMP_WAIT_POLICY=passive``: threads that spin for one another made it five
+On a busy machine set ``OMP_WAIT_POLICY=passive``: threads that spin while they wait made it five
 times slower.
 """
 
@@ -41,7 +41,7 @@ RATES: dict[Family, float] = {"cnn": 3e-3, "transformer": 1e-3}
 
 
 def train(clips: Clips, half: Half, family: Family, *, seed: int, epochs: int) -> Classifier:
-    """A model trained on the clips, whose classes are those of head ``half``."""
+    """Train a model on the clips, with the classes of head ``half``."""
     torch.manual_seed(seed)
     model = FACTORIES[family](len(head_labels(half)))
     rate = RATES[family]
@@ -63,7 +63,7 @@ def train(clips: Clips, half: Half, family: Family, *, seed: int, epochs: int) -
 
 
 def predict(model: Classifier, clips: Clips) -> Int64:
-    """The class index of each clip."""
+    """Return the class index of each clip."""
     with torch.inference_mode():
         parts = [model(pictures).argmax(1) for pictures in normalised_batches(clips.frames)]
     indices: Int64 = torch.cat(parts).numpy()
@@ -71,7 +71,7 @@ def predict(model: Classifier, clips: Clips) -> Int64:
 
 
 def _batches(clips: Clips, half: Half, seed: int, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Shuffled, augmented batches with their class indices."""
+    """Yield shuffled, augmented batches with their class indices."""
     rng = np.random.default_rng(seed)
     classes, mirror = label_indices(half), mirror_indices()
     for _ in range(epochs):
@@ -86,11 +86,11 @@ def _batches(clips: Clips, half: Half, seed: int, epochs: int) -> Iterator[tuple
 
 
 def augment(pictures: Tensor, flip: Tensor) -> Tensor:
-    """Mirror the chosen clips and disturb all as a camera, a codec and a scaler would.
+    """Mirror the chosen clips, and distort all as a camera, a codec and a scaler would.
 
     Args:
         pictures: ``[B, 3, T, H, W]`` in 0..1.
-        flip: ``[B]``, which to mirror.
+        flip: ``[B]``, True for clips to mirror.
 
     Returns:
         Normalised clips.

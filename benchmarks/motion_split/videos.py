@@ -1,4 +1,4 @@
-"""Held-out clips as H.264 files.
+"""Write held-out clips as H.264 files.
 
 python -m benchmarks.motion_split.videos DIR --label "pushing something left" --index 0
 """
@@ -18,7 +18,7 @@ FPS = 12
 
 
 def heldout_video(fine: FineClass, index: int, *, seed: int = 0) -> UInt8:
-    """Held-out clip ``index`` of a class as it is filmed: ``(N_FRAMES, SIZE, SIZE, 3)`` uint8.
+    """Return held-out clip ``index`` of a class at full size, ``(N_FRAMES, SIZE, SIZE, 3)`` uint8.
 
     The same scene as clip ``index * 85 + class`` of ``data.load_clips("heldout", seed, ...)``.
     """

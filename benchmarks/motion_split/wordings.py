@@ -1,8 +1,8 @@
-"""The subcategories of Motion-Split in other words, as people who were not there would type them.
+"""The subcategories of Motion-Split in other words, as other people might type them.
 
-The head knows "left" and "right"; somebody asks for "leftwards", for "nach links", for "letf", or
-for what the head knows nothing of. Confidences are fitted on these, and the grid counts what they
-cost. Written before any of them was tried.
+The head knows "left" and "right"; a user requests "leftwards", "nach links", "letf", or something
+that the head does not know. Confidences are fitted on these wordings, and the grid measures their
+cost. The list was written before any wording was tested.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,10 +90,10 @@ _UNRELATED = (
 
 
 def with_labels(head: Head, names: Mapping[str, str]) -> Head:
-    """A head with other texts for some labels, {as they are: as they shall be}.
+    """Return a head with other texts for some labels, {old text: new text}.
 
-    A split in other words is made under labels in those words: the labels that it is scored by
-    would give the answer away.
+    A split in other words is made with labels in those words, because the labels used for scoring
+    would reveal the answer.
     """
     nodes = [replace(node, label=names.get(node.label, node.label)) for node in head.tree]
     return replace(head, tree=LabelTree(tuple(nodes)))
@@ -102,7 +102,7 @@ def with_labels(head: Head, names: Mapping[str, str]) -> Head:
 def wordings(
     modifiers: Sequence[str], kinds: Sequence[str] = KINDS, *, seed: int = 0
 ) -> Iterator[tuple[str, list[str]]]:
-    """All ways to ask for subcategories with these modifiers: one of `kinds`, and the texts."""
+    """Yield all wordings of subcategories with these modifiers: one of `kinds`, and the texts."""
     yield "as known", [*modifiers]
     if tuple(kinds) == KINDS[:1]:
         return
@@ -117,7 +117,7 @@ def wordings(
 
 
 def misspell(text: str, rng: np.random.Generator) -> str:
-    """Two neighbouring letters of one word, exchanged."""
+    """Exchange two neighbouring letters of one word."""
     places = [
         place
         for place, (letter, following) in enumerate(pairwise(text))

@@ -1,1 +1,1 @@
-"""What the paper compares its rules with."""
+"""Baselines and the low-shot rule of the paper."""

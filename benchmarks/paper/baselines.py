@@ -1,4 +1,4 @@
-"""What a rule has to beat. Nobody should deploy these; the benchmark runs them."""
+"""Baselines that a rule must exceed. They are for the benchmark only, not for use."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["BASELINES", "BLIND", "alignment_modifiers", "copies", "find_rule", "
 
 
 def alignment_modifiers(problem: TransferProblem) -> Transfer:
-    """`alignment` as it was: it learns from the groups' modifiers alone, not from labels' rows."""
+    """Apply an earlier `alignment`, which learns only from groups' modifiers, not from labels."""
     return alignment(replace(problem, labels=None))
 
 
 def random_rows(problem: TransferProblem) -> Transfer:
-    """Rows in random directions, as long as the known modifier vectors are on average."""
+    """Return rows in random directions, with the mean length of the known modifier vectors."""
     n_wanted, dim = len(problem.wanted.modifiers), problem.vectors.shape[1]
     rows = np.random.default_rng(0).standard_normal((n_wanted, dim))
     rows *= np.linalg.norm(problem.vectors, axis=1).mean() / np.linalg.norm(rows, axis=1)[:, None]
@@ -27,9 +27,9 @@ def random_rows(problem: TransferProblem) -> Transfer:
 
 
 def copies(problem: TransferProblem) -> Transfer:
-    """Every subcategory is a copy of its class: the first one wins every tie, and takes all.
+    """Return a copy of the class for every subcategory; the first wins all ties and gets all clips.
 
-    A majority vote would do the same, for want of anything to count.
+    A majority vote would do the same, because there are no labels to count.
     """
     return _from_nothing(
         problem, np.zeros((len(problem.wanted.modifiers), problem.vectors.shape[1]))
@@ -47,9 +47,9 @@ BASELINES: dict[str, Rule] = {
     "random-rows": random_rows,
 }
 BLIND = ("copies", "random-rows")
-"""Baselines that look at no groups."""
+"""Baselines that use no groups."""
 
 
 def find_rule(name: str) -> str | Rule:
-    """What `SplitRequest.rule` takes for a rule or a baseline of this name."""
+    """Return the value of `SplitRequest.rule` for a rule or a baseline of this name."""
     return BASELINES.get(name, name)

@@ -1,8 +1,8 @@
 """The paper's low-shot rule: only the new rows are trained, started from the zero-shot rows.
 
 Cross-entropy over all classes, AdamW with the paper's constants (rate and decay 1e-3, cosine,
-batches of 16, 100 epochs, dropout 0.25 before the head); flat, as the paper has it. No unlabelled
-clip is looked at.
+batches of 16, 100 epochs, dropout 0.25 before the head); flat, as in the paper. It uses no
+unlabelled clips.
 """
 
 from dataclasses import replace
@@ -19,13 +19,13 @@ BETAS = (0.9, 0.999)
 
 
 def train_rows(split: Head, clips: Float32, owner: Int64, *, seed: int = 0) -> Head:
-    """A head whose last split is flat, with that split's rows trained.
+    """Return the head with the rows of its last, flat split trained.
 
     Args:
         split: the head after a flat zero-shot split.
         clips: features `(clips, dim)` of labelled clips.
-        owner: `(clips,)`: the place of each clip's subcategory in the split.
-        seed: of the order of clips and of the dropout.
+        owner: `(clips,)`: index of each clip's subcategory in the split.
+        seed: seed of the order of clips and of the dropout.
     """
     tree = split.tree
     parent = tree[len(tree) - 1].parent
@@ -50,7 +50,7 @@ def _adamw(
     owner: Int64,
     rng: np.random.Generator,
 ) -> Float64:
-    """Rows `(children, dim + 1)`, the bias last."""
+    """Return the trained rows `(children, dim + 1)`, the bias last."""
     rows, first, second, step = rows.copy(), np.zeros_like(rows), np.zeros_like(rows), 0
     n_steps = EPOCHS * -(-len(clips) // BATCH)
     for _ in range(EPOCHS):

@@ -1,1 +1,1 @@
-"""How good the edits are: label groups, opposites, locality after quantisation."""
+"""Measure the quality of edits: label groups, opposites, answers, locality after quantisation."""

@@ -2,14 +2,14 @@
 
     python -m benchmarks.quality.antonyms
 
-Of each pair of poles below, a head knows one wording and is asked for another. Counted are the
-subcategories that take their own pole: of the two, when the user names the group to learn from
-(`--like`), and of all that a head knows which has one wording of every other pair as well. They
-are taken by cosines of the modifiers, by the paper's retrieval, by cosines of differences between
-siblings, and by the default rule as it is: it reads modifiers that are the same words in another
-order from where they differ, and looks for the known words that are most alike. Splits that
-would take a wrong one should want --accept-doubt. The list is for measuring; the code that makes
-splits has none. Writes benchmarks/results/antonyms.json.
+For each pair of poles below, a head knows one wording and is split in another. The benchmark counts
+the subcategories that are matched to their own pole, in two settings: among the two poles, if the
+user names the group to learn from (`--like`); and among all known modifiers of a head that also has
+one wording of every other pair. Matching is by cosines of the modifiers, by the paper's retrieval,
+by cosines of differences between siblings, and by the default rule. The default rule reads
+modifiers with the same words in another order by the place where they differ, and finds the most
+similar known words. Splits with a wrong match should need --accept-doubt. The list is only for
+measuring; the product does not contain it. Writes benchmarks/results/antonyms.json.
 """
 
 import itertools
@@ -159,23 +159,23 @@ VERBS = """
 
 @dataclass(frozen=True)
 class Answer:
-    """What one way takes for one of the poles that are asked for."""
+    """The match of one way for one requested pole."""
 
     way: str
     asked: str
     known: str
     pole: bool
-    """The right one of the two, where the group is named."""
+    """True if the right one of the two poles is matched, with the group named."""
     source: bool
-    """The right one of all that is known."""
+    """True if the right one of all known modifiers is matched."""
     doubted: bool
-    """The split would want --accept-doubt, the group not named."""
+    """True if the split would need --accept-doubt, without the group named."""
     likeness: float
-    """How alike the matched texts are if the group is named."""
+    """Similarity of the matched texts if the group is named."""
 
 
 def answers(place: int, asked: str, known: str) -> Iterator[Answer]:
-    """All ways, for one pair of poles in two wordings."""
+    """Yield the answers of all ways, for one pair of poles in two wordings."""
     wordings = [known if p == place else poles[0] for p, poles in enumerate(POLES)]
     taxonomy = {
         f"{verb} something": {f"{verb} something {pole}": pole for pole in wording.split("|")}
@@ -213,7 +213,7 @@ def _problem(
 
 
 def _likes(problem: TransferProblem, *, named: bool) -> dict[str, Float64]:
-    """`(wanted, known)` by way: the largest of a row is what is taken."""
+    """Return similarities `(wanted, known)` by way; the largest of a row is the match."""
     read = in_known_words(problem, match_labels(problem, named=named), other_words=True)
     likes = {
         "cosines": cosines(problem.wanted.modifiers, problem.known.modifiers),
@@ -227,14 +227,14 @@ def _likes(problem: TransferProblem, *, named: bool) -> dict[str, Float64]:
 
 
 def _centred(texts: Float64) -> Float64:
-    """Two by two minus their mean, length 1."""
+    """Return pairs of rows minus their mean, scaled to length 1."""
     pairs = texts.reshape(-1, 2, texts.shape[1])
     differences = (pairs - pairs.mean(axis=1, keepdims=True)).reshape(texts.shape)
     return np.asarray(differences / np.linalg.norm(differences, axis=1, keepdims=True))
 
 
 def summarise(found: list[Answer]) -> list[dict[str, Any]]:
-    """One line per way."""
+    """Return one line per way."""
     lines = []
     for way in WAYS:
         mine = [answer for answer in found if answer.way == way]
@@ -272,12 +272,13 @@ def main() -> None:
     console.print(table)
     last = lines[-1]
     console.print(
-        f"{DEFAULT_RULE}: from a likeness of {SURE_NAMED} on, {last['sure_pole']:.1%} of the "
-        f"{last['sure']} with a named group take their pole"
+        f"{DEFAULT_RULE}: with a similarity of at least {SURE_NAMED}, {last['sure_pole']:.1%} of "
+        f"{last['sure']} subcategories with a named group match their pole"
     )
     console.print(
-        f"{DEFAULT_RULE}: of {last['wrong_sources']} wrong sources {last['wrong_sources_doubted']} "
-        f"are in doubt, of {last['right_sources']} right ones {last['right_sources_doubted']}"
+        f"{DEFAULT_RULE}: {last['wrong_sources_doubted']} of {last['wrong_sources']} wrong matches "
+        f"and {last['right_sources_doubted']} of {last['right_sources']} right ones need "
+        "--accept-doubt"
     )
     wrong = sorted(
         f"{answer.asked} of {answer.known}"

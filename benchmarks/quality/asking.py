@@ -1,14 +1,14 @@
-"""What answers about chosen clips make of a split, against random clips and other uses of them.
+"""Measure splits with answers about chosen clips, against random clips and other uses of answers.
 
     python -m benchmarks.quality.asking
 
-Every category of every trained head is split from texts alone, and from one, two and three answers
-for each subcategory, each four times, with another nine tenths of the clips to choose from. An
-answer is the truth; clips are chosen by `choose_clips`, or at random. Baselines use the chosen
-clips as `asking.md`'s medoid and spread do, and as the paper's low-shot rule does; the probe is a
-ridge regression on the labels of all clips. Rounds ask one answer a subcategory at a time until
-`pays` says to stop. Heads of `benchmarks.real.train --later` were trained after the procedure was
-fixed. Writes benchmarks/results/asking.json and docs/asking.svg.
+Every category of every trained head is split from texts alone, and with one, two and three answers
+for each subcategory, in four draws of nine tenths of the clips. An answer is the true label; clips
+are chosen by `choose_clips`, or at random. Baselines use the chosen clips by the mean of the
+answered clips, by spreading each answer to the nearest clips, and by the paper's low-shot rule. The
+probe is a ridge regression on the labels of all clips. In rounds, one answer per subcategory is
+given at a time, until `pays` returns False. Heads of `benchmarks.real.train --later` were trained
+after the procedure was fixed. Writes benchmarks/results/asking.json and docs/asking.svg.
 """
 
 import multiprocessing
@@ -48,13 +48,13 @@ PER = (1, 2, 3)
 CHOSEN, RANDOM, MEDOID, SPREAD = "chosen clips", "random clips", "medoid", "spread"
 PAPER, ROUNDS, TEXT, PROBE = "paper's low-shot", "in rounds", "text alone", "probe"
 LOSS = 0.02
-"""A split below its zero-shot split by more than this was not worth an answer."""
+"""Loss of generality against the zero-shot split above which answers have harmed a split."""
 SURE, WRONG = 0.9, 0.75
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to use some answers about one category of one head."""
+    """The result of one way to use answers about one category of one head."""
 
     data: str
     category: str
@@ -63,14 +63,14 @@ class Row:
     draw: int
     way: str
     per: float
-    """Answers for each subcategory."""
+    """Number of answers for each subcategory."""
     generality: float
     in_group: float
     separation: float | None = None
 
 
 class Cell:
-    """One category of one head, with the clips that may be asked about in one draw."""
+    """One category of one head, with the clips of one draw that answers may be about."""
 
     def __init__(self, data: str, model: TrainedHead, coarse: str, draw: int) -> None:
         self.data, self.model, self.coarse, self.draw = data, model, coarse, draw
@@ -82,7 +82,7 @@ class Cell:
         self.heldout_truth = model.truth(coarse)
 
     def split(self, places: Sequence[int] = ()) -> tuple[Head, float | None]:
-        """Split with answers about these clips; the head, and the separation."""
+        """Split with answers about these clips; return the head and the separation."""
         answers = {int(i): self.truth[i] if self.truth[i] in self.fine else None for i in places}
         request = SplitRequest(
             into=self.fine, features=self.features, answers=answers, accept_doubt=True
@@ -93,7 +93,7 @@ class Cell:
         return edit.head, shots.separation if shots else None
 
     def choose(self, n: int, places: Sequence[int] = ()) -> list[int]:
-        """Clips to ask about, given those that were answered."""
+        """Return the clips to ask about next, given the answered ones."""
         answers = {int(i): self.truth[i] if self.truth[i] in self.fine else None for i in places}
         request = SplitRequest(into=self.fine, answers=answers)
         head, statistics = self.model.head, self.statistics
@@ -101,7 +101,7 @@ class Cell:
         return [int(place) for place in chosen]
 
     def row(self, way: str, per: float, head: Head, separation: float | None = None) -> Row:
-        """The score of a head."""
+        """Return the row with the score of a head."""
         features, truth = self.model.heldout[0], self.heldout_truth
         score = score_split(self.model.head, head, self.coarse, features, truth)
         found = (score.generality, score.in_group, separation)
@@ -109,7 +109,7 @@ class Cell:
 
 
 def _clips(model: TrainedHead) -> tuple[Float32, list[str]]:
-    """Clips that may be asked about, none held out, with their fine labels."""
+    """Return the features of clips that are not held out, with their fine labels."""
     if isinstance(model, RealHead):
         features, fine = model.train
         return features, [model.fine_labels[i] for i in fine]
@@ -119,7 +119,7 @@ def _clips(model: TrainedHead) -> tuple[Float32, list[str]]:
 
 
 def measure(cell: Cell) -> Iterator[Row]:
-    """All ways of one cell."""
+    """Measure all ways of one cell."""
     k = len(cell.fine)
     zero_shot, _ = cell.split()
     yield cell.row(TEXT, 0, zero_shot)
@@ -143,7 +143,7 @@ def measure(cell: Cell) -> Iterator[Row]:
 
 @cache
 def paper_split(model: TrainedHead, coarse: str) -> Head:
-    """The paper's zero-shot split, which looks at no clips: one for all draws."""
+    """Return the paper's zero-shot split, which uses no clips and is the same for all draws."""
     return split_class(
         model.head,
         coarse,
@@ -155,7 +155,7 @@ def paper_split(model: TrainedHead, coarse: str) -> Head:
 
 
 def in_rounds(cell: Cell) -> Row:
-    """One answer a subcategory at a time, until another does not pay."""
+    """Add one answer per subcategory at a time, until another does not pay."""
     k = len(cell.fine)
     asked = cell.choose(k)
     head, separation = cell.split(asked)
@@ -166,7 +166,7 @@ def in_rounds(cell: Cell) -> Row:
 
 
 def plain(cell: Cell, places: Sequence[int], zero_shot: Head, *, spread: bool) -> Head:
-    """The mean of the answered clips, or of all clips nearest to each; texts count as ten clips."""
+    """Return rows from means of answered clips or their nearest clips; texts weigh ten clips."""
     space, points = _points(cell)
     n = len(cell.fine)
     text = space.rows_for_points(zero_shot.weight[-n:].astype(np.float64))
@@ -186,7 +186,7 @@ def plain(cell: Cell, places: Sequence[int], zero_shot: Head, *, spread: bool) -
 
 
 def probe(cell: Cell, places: Sequence[int], zero_shot: Head) -> Head:
-    """A ridge regression on the labels of all clips that the head gives to the class."""
+    """Fit a ridge regression on the labels of all clips that the head gives to the class."""
     space, points = _points(cell)
     names = [*cell.fine]
     known = [i for i in places if cell.truth[i] in cell.fine]
@@ -213,7 +213,7 @@ def _with_rows(split: Head, space: Whitening, rows: Float64) -> Head:
 
 
 def fit_separation(rows: Sequence[Row]) -> tuple[float, float]:
-    """The line from separation to gain, over answered splits; each set counts alike."""
+    """Fit the line from separation to gain, over answered splits, with equal weight per set."""
     sets = [row.data for row in rows]
     weight = np.sqrt([1 / sets.count(name) for name in sets])[:, None]
     separation = np.array([row.separation for row in rows], np.float64)
@@ -224,7 +224,7 @@ def fit_separation(rows: Sequence[Row]) -> tuple[float, float]:
 
 
 def judge(rows: Sequence[Row], line: tuple[float, float]) -> dict[str, Any]:
-    """How far the expectation is off, by answers for each subcategory."""
+    """Return the error of the expectation, by number of answers for each subcategory."""
     content: dict[str, Any] = {"line": list(line)}
     for per in PER:
         mine = [row for row in rows if row.per == per]
@@ -243,7 +243,7 @@ def judge(rows: Sequence[Row], line: tuple[float, float]) -> dict[str, Any]:
 
 
 def expectations(rows: Sequence[Row]) -> dict[str, Any]:
-    """The line fitted on all sets but the later heads', and each set under the fit of the others.
+    """Return the fit on all sets except the later heads, and each set under the fit of the others.
 
     Both parts of Motion-Split are left out together, and so are the later heads of a set.
     """
@@ -259,7 +259,7 @@ def expectations(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line for each set and way: means over categories, and how many end below text alone."""
+    """Return a line per set and way: means over categories, and the number below text alone."""
     text = {
         (row.data, row.category, row.draw, i): row.generality
         for row, i in _numbered(rows)
@@ -293,7 +293,7 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _numbered(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
-    """Rows with the number of their head among those of the category and draw."""
+    """Yield rows with the number of their head among those of the category and draw."""
     seen: dict[tuple[str, str, int], int] = {}
     for row in rows:
         key = (row.data, row.category, row.draw)
@@ -307,7 +307,7 @@ def _run(job: tuple[str, TrainedHead, str, int]) -> list[Row]:
 
 
 def find_jobs() -> list[tuple[str, TrainedHead, str, int]]:
-    """Every category of every head, in every draw."""
+    """Return every category of every head, in every draw."""
     heads: list[tuple[str, TrainedHead]] = []
     for model in find_motion_split():
         heads.append((f"Motion-Split, {model.seeds} seeds", model))
@@ -323,7 +323,7 @@ def find_jobs() -> list[tuple[str, TrainedHead, str, int]]:
 
 
 def show(lines: Sequence[dict[str, Any]]) -> Table:
-    """For people."""
+    """Return a table to print."""
     shown = Table("data", "way", "answers each", "generality", "below text alone", box=None)
     for line in lines:
         shown.add_row(
@@ -339,7 +339,7 @@ def show(lines: Sequence[dict[str, Any]]) -> Table:
 @click.command()
 @click.option("--processes", default=2, show_default=True, help="That share the work.")
 def main(processes: int) -> None:
-    """Run on all heads that are there."""
+    """Measure all trained heads."""
     jobs = find_jobs()
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         found = [*track(pool.imap(_run, jobs, chunksize=4), "asking", total=len(jobs))]
@@ -352,7 +352,7 @@ def main(processes: int) -> None:
     sets = {line["data"] for line in lines}
     missing = [axis for axis in AXES if not {axis, f"{axis}, later heads"} <= sets]
     if missing:
-        console.print(f"Nothing is written: some heads of {', '.join(missing)} are not there.")
+        console.print(f"Nothing was written: some heads of {', '.join(missing)} are missing.")
         return
     click.echo(write_result("asking", {"table": lines, "expected": told}))
     click.echo(draw(lines))

@@ -1,12 +1,12 @@
-"""Where answers help less: uneven subcategories, wrong answers, heads of another scale; the demo's.
+"""Measure where answers help less: uneven subcategories, wrong answers, heads of another scale.
 
     python -m benchmarks.quality.asking_limits
 
-Every category of every head is split from text alone and from answers about chosen clips, once as
-it is, once with all clips of one subcategory and a sixth of the others' to choose from, once with
-an eighth of the answers wrong, and with the head's weights times 3 and a third. Then the demo's
-"turning the camera" is split with and without its file of answers, and scored on the clips that
-were not asked about. Writes benchmarks/results/asking_limits.json.
+Every category of every head is split from text alone and with answers about chosen clips: without a
+change, with all clips of one subcategory and a sixth of the others' clips, with an eighth of the
+answers wrong, and with the head's weights times 3 and times 1/3. Then the demo's "turning the
+camera" is split with and without its file of answers, and scored on the clips without an answer.
+Writes benchmarks/results/asking_limits.json.
 """
 
 import csv
@@ -34,16 +34,16 @@ from edgesplit.edits.edit import Edit
 from edgesplit.edits.request import SplitRequest
 
 RARE = 6
-"""So many times rarer are the other subcategories."""
+"""Factor by which the other subcategories are rarer."""
 WRONG = 1 / 8
-"""Of the answers."""
+"""Share of wrong answers."""
 PER = (1, 2)
 FACTORS = (3.0, 1 / 3)
 CAMERA, DIRECTIONS = "turning the camera", ("left", "right", "up", "down")
 
 
 def make_uneven(cell: Cell) -> Cell:
-    """The cell with all clips of the first subcategory, and fewer of the others."""
+    """Return the cell with all clips of the first subcategory, and fewer of the others."""
     others = [*cell.fine][1:]
     truth = np.array(cell.truth)
     kept = [*np.flatnonzero(~np.isin(truth, others))]
@@ -55,7 +55,7 @@ def make_uneven(cell: Cell) -> Cell:
 
 
 def make_wrong(cell: Cell) -> Cell:
-    """The cell with some clips said to show another subcategory than they do."""
+    """Return the cell with wrong subcategories for some clips."""
     rng, names = np.random.default_rng(0), [*cell.fine]
     for place in np.flatnonzero(rng.random(len(cell.truth)) < WRONG):
         if cell.truth[place] in names:
@@ -65,7 +65,7 @@ def make_wrong(cell: Cell) -> Cell:
 
 
 def scaled(model: TrainedHead, factor: float) -> TrainedHead:
-    """The head with its logits times a factor."""
+    """Return the head with its logits times a factor."""
     same = type(model)(model.path)
     head = model.head
     vars(same)["head"] = replace(
@@ -75,13 +75,13 @@ def scaled(model: TrainedHead, factor: float) -> TrainedHead:
 
 
 def _generality(cell: Cell, per: int) -> float:
-    """From so many answers for each subcategory; 0 is text alone."""
+    """Return the generality with `per` answers for each subcategory; 0 is text alone."""
     chosen = cell.choose(per * len(cell.fine)) if per else []
     return cell.row("", per, cell.split(chosen)[0]).generality
 
 
 def _run(job: tuple[str, TrainedHead, str, int]) -> dict[str, list[float]]:
-    """Generality by way, from text alone and from one and two answers each."""
+    """Return generality by way, from text alone and with one and two answers each."""
     data, model, coarse, draw = job
     cells = {
         "as it is": Cell(*job),
@@ -93,7 +93,7 @@ def _run(job: tuple[str, TrainedHead, str, int]) -> dict[str, list[float]]:
 
 
 def summarise(data: str, found: Sequence[dict[str, list[float]]]) -> list[dict[str, Any]]:
-    """A line for each way on one set."""
+    """Return a line for each way on one set."""
     lines = []
     for way in found[0]:
         values = np.array([each[way] for each in found])
@@ -110,7 +110,7 @@ def summarise(data: str, found: Sequence[dict[str, list[float]]]) -> list[dict[s
 
 
 def measure_demo() -> dict[str, Any]:
-    """The shipped clips of a turning camera, with and without the shipped answers."""
+    """Measure the shipped clips of a turning camera, with and without the shipped answers."""
     folder = ASSETS / "camera"
     bundle, truth = open_bundle(ASSETS / BUNDLE), json.loads((folder / "truth.json").read_text())
     answers = _read_answers(folder / "answers.csv")
@@ -144,7 +144,7 @@ def _read_answers(path: Path) -> dict[str, str]:
 @click.command()
 @click.option("--processes", default=2, show_default=True, help="That share the work.")
 def main(processes: int) -> None:
-    """Run on all heads that are there but the later ones."""
+    """Measure all trained heads, except the later ones."""
     jobs = [job for job in find_jobs() if job[3] == 0 and "later" not in job[0]]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         found = [*track(pool.imap(_run, jobs, chunksize=2), "limits", total=len(jobs))]
@@ -161,7 +161,7 @@ def main(processes: int) -> None:
     console.print(shown)
     console.print(demo)
     if not {*AXES} <= {*sets}:
-        click.echo("Nothing is written: some heads are not there.")
+        click.echo("Nothing was written: some heads are missing.")
         return
     click.echo(write_result("asking_limits", {"table": lines, "demo": demo}))
 

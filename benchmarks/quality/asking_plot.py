@@ -1,4 +1,4 @@
-"""The picture of docs/method.md: generality by answers for each subcategory."""
+"""Draw the picture of docs/method.md: generality by number of answers for each subcategory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ TEXT, PROBE, FLAT = "text alone", "probe", "#555555"
 
 
 def draw(lines: Sequence[dict[str, Any]]) -> Path:
-    """Write docs/asking.svg."""
+    """Write docs/asking.svg; return its path."""
     plt.rcParams.update({"svg.hashsalt": "edgesplit", "font.size": 9})
     figure, axes = plt.subplots(1, len(PANELS), figsize=(13, 3.6), sharey=True)
     for panel, (data, title) in zip(axes, PANELS.items(), strict=True):

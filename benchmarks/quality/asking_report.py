@@ -1,4 +1,4 @@
-"""What docs/ quote of answers: the tables of results.md, a paragraph of method.md.
+"""Make the blocks of docs/ about answers: the tables of results.md, a paragraph of method.md.
 
 Reads asking.json, refit_tried.json and asking_limits.json in benchmarks/results; `make documents`
 writes the blocks.
@@ -24,7 +24,7 @@ TEXT, ROUNDS, PROBE = "text alone", "in rounds", "probe"
 
 
 def results_blocks() -> dict[str, str]:
-    """The tables of docs/results.md, by name."""
+    """Return the tables of docs/results.md, by name."""
     content = read_result("asking")
     return {
         "asking": _generality(content["table"]),
@@ -36,7 +36,7 @@ def results_blocks() -> dict[str, str]:
 
 
 def method_block() -> str:
-    """The figures of docs/method.md."""
+    """Return the figures of docs/method.md."""
     lines = read_result("asking")["table"]
     parts = []
     for data in ("spar-sides", "shrec-fingers", "shrec-direction", "Motion-Split, test seeds"):
@@ -54,7 +54,7 @@ def method_block() -> str:
 
 
 def limits_block() -> str:
-    """Where answers help less, as an item of docs/method.md."""
+    """Return the item of docs/method.md about limits of answers."""
     lines = read_result("asking_limits")["table"]
     worst = max(line["below_text"][1] for line in lines if line["way"] == "uneven")
     sets = [*dict.fromkeys(line["data"] for line in lines)]
@@ -71,7 +71,7 @@ def limits_block() -> str:
 
 
 def readme_block() -> str:
-    """What the demo's answers do."""
+    """Return the effect of the demo's answers, for README.md."""
     demo = read_result("asking_limits")["demo"]
     return (
         f"Of the {demo['clips']} clips that were not asked about, {demo['right_by_text']} are "

@@ -1,15 +1,16 @@
-"""Are groups those that people see in real label lists, and is the axis found that is meant?
+"""Do induced groups match those of people in real label lists, and is the intended axis found?
 
     python -m benchmarks.quality.axes [--data ../shared/data]
 
-For each list with a key: pairs of labels that are put together, against the pairs of the key, in
-contrasts alone ("transferable") and for Something-Something V2 with labels that begin alike. For
-lists without a key: every contrast, to be read. Then the requests of `axis_requests.json`, which
-were written down before the code that reads them: the labels of a class are joined into one, and
-its subcategories asked for. An axis is right if it has, or has within its words, the words of the
-request's `axis`; where that is null, no axis of the head is right and the answer is to ask. The
-lists were in view when the vocabulary was written, so precision on them is not blind; the requests
-are by the author of the code. Writes benchmarks/results/axes.json.
+For each list with a key: pairs of labels in one group, compared with the pairs of the key, for
+contrasts alone ("transferable") and, for Something-Something V2, with labels that begin alike. For
+lists without a key: every contrast, for manual inspection. Then the requests of
+`axis_requests.json`, which were written before the code that reads them: the labels of a class are
+merged, and its subcategories are requested. An axis is right if it has the words of the request's
+`axis`, or has them within its words. If `axis` is null, the head has no right axis, and the right
+result is a question to the user. The lists were known when the vocabulary was written, so precision
+on them is not blind; the author of the code wrote the requests. Writes
+benchmarks/results/axes.json.
 """
 
 import json
@@ -46,23 +47,23 @@ Pairs = set[frozenset[str]]
 
 
 def pairs_within(groups: Iterable[Iterable[str]]) -> Pairs:
-    """All pairs of labels that share a group."""
+    """Return all pairs of labels that share a group."""
     return {frozenset(pair) for group in groups for pair in combinations(group, 2)}
 
 
 def read_list(data: Path, name: str) -> list[str]:
-    """The labels of a list."""
+    """Return the labels of a list."""
     lines = (data / "labels" / name).read_text().splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
 def contrasts(labels: Sequence[str]) -> list[list[str]]:
-    """The labels of each contrast."""
+    """Return the labels of each contrast."""
     return [[labels[place] for place, _ in one.members] for one in find_contrasts(labels)]
 
 
 def clustered(labels: Sequence[str]) -> list[list[str]]:
-    """Groups with those that begin alike, each label in one of them."""
+    """Return contrasts and groups of labels that begin alike, with each label in one group."""
     found: dict[Any, list[str]] = {}
     for label, cluster in clusters(labels).items():
         found.setdefault(cluster, []).append(label)
@@ -72,7 +73,7 @@ def clustered(labels: Sequence[str]) -> list[list[str]]:
 def agreement(
     name: str, labels: Sequence[str], found: Pairs, key: Pairs, optional: Pairs
 ) -> dict[str, Any]:
-    """Precision and recall of pairs; optional ones count neither way."""
+    """Return precision and recall of pairs; optional pairs count for neither."""
     mine = found - optional
     return {
         "list": name,
@@ -85,7 +86,7 @@ def agreement(
 
 
 def keyed(data: Path) -> list[dict[str, Any]]:
-    """The lists that people have grouped."""
+    """Measure the lists that people have grouped."""
     lines = []
     for name, file, labels_file in (
         ("Jester", "jester", "jester.txt"),
@@ -114,7 +115,7 @@ def keyed(data: Path) -> list[dict[str, Any]]:
 
 
 def of_motion_split() -> list[dict[str, Any]]:
-    """Motion-Split's heads, with siblings."""
+    """Measure Motion-Split's heads, with siblings."""
     lines = []
     halves: tuple[tuple[Half, Half], ...] = (("A", "B"), ("B", "A"))
     for half, other in halves:
@@ -126,7 +127,7 @@ def of_motion_split() -> list[dict[str, Any]]:
 
 
 def unkeyed(data: Path) -> list[dict[str, Any]]:
-    """Every contrast of the lists that nobody grouped."""
+    """Return every contrast of the lists that nobody has grouped."""
     lines = []
     for name, file in UNKEYED.items():
         labels = read_list(data, file)
@@ -137,7 +138,7 @@ def unkeyed(data: Path) -> list[dict[str, Any]]:
 
 
 def answer(request: dict[str, Any], labels: Sequence[str]) -> str:
-    """What becomes of a request: right, asked, or wrong."""
+    """Return the outcome of a request: right, asked, or wrong."""
     known = [label for label in labels if label not in request["joined"]]
     groups = find_groups(enumerate(known))
     axes = find_axes(groups)
@@ -159,7 +160,7 @@ def answer(request: dict[str, Any], labels: Sequence[str]) -> str:
 
 
 def requests(data: Path) -> list[dict[str, Any]]:
-    """Every request with its answer."""
+    """Return every request with its outcome."""
     key = json.loads((data / "labels" / "shrec17.groups.json").read_text())
     lists = {
         "jester": read_list(data, "jester.txt"),
@@ -171,7 +172,7 @@ def requests(data: Path) -> list[dict[str, Any]]:
 
 
 def seconds_for_many() -> float:
-    """CPU seconds to find the groups and axes of many labels, the least of three."""
+    """Return the CPU seconds to find the groups and axes of many labels, the fastest of three."""
     labels, times = make_labels(N_LABELS), []
     for _ in range(3):
         start = time.process_time()
@@ -181,7 +182,7 @@ def seconds_for_many() -> float:
 
 
 def print_lines(title: str, lines: Sequence[dict[str, Any]]) -> None:
-    """A table of the lines' values."""
+    """Print a table of the lines' values."""
     table = Table(*(name.replace("_", " ") for name in lines[0]), box=None, title=title)
     for line in lines:
         table.add_row(*(str(value) for value in line.values()))
@@ -196,7 +197,7 @@ def print_lines(title: str, lines: Sequence[dict[str, Any]]) -> None:
     help="Folder with labels/ and SSv2-Split/.",
 )
 def main(data: Path) -> None:
-    """Measure, print, write."""
+    """Measure, print, and write the result."""
     lists = [*keyed(data), *of_motion_split()]
     contrasts_found, answers = unkeyed(data), requests(data)
     tally = Counter((line["words"], line["answer"]) for line in answers)

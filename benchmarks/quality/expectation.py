@@ -1,16 +1,16 @@
-"""Fits what edgesplit expects of a split, and when it asks; judges that on data left out.
+"""Fit the expected gain of a split and the bounds for --accept-doubt; test them on left-out data.
 
     python -m benchmarks.quality.expectation
 
 Every category of Motion-Split's development backbones is split in every wording (`wordings`), and
-every category of the real sets (`benchmarks.real`) as it is known. The gain of a split (0 guessing,
-1 always right; clips that the head does not find count as wrong) is the trust in its texts times a
-line in the logarithm of the spread, the separation and the precedent; the likeness from which texts
-are sure is the one that leaves the smallest error. Each set counts alike, however many splits it
-has. A split that is expected to gain less than a bound wants --accept-doubt, and so, where there
-are no clips, is one whose texts are trusted less than another; the bounds are those that tell
-splits that failed from the others best. What is claimed is read off sets that took no part: each
-set under the fit of the others, and the test seeds of Motion-Split.
+every category of the real sets (`benchmarks.real`) in its own words. The gain of a split is 0 for
+chance and 1 for always right; clips that the head does not find count as wrong. The expected gain
+is the trust in the texts times a linear function of the logarithm of the spread, the separation and
+the precedent. The similarity from which texts count as sure is the one with the smallest error.
+Each set has equal weight. A split needs --accept-doubt if its expected gain is below a bound, or,
+without clips, if the trust in its texts is below another bound. The bounds are those that best
+distinguish failed splits from the others. Claims are based on sets that were not used for the fit:
+each set under the fit of the others, and the test seeds of Motion-Split.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,32 +45,32 @@ from edgesplit.edits.split import split_class
 from edgesplit.heads.metrics import score_split
 
 FAILED = 0.15
-"""A split that gains less has failed."""
+"""Gain below which a split has failed."""
 SURES = tuple(percent / 100 for percent in range(25, 80, 5))
 BOUNDS = tuple(percent / 100 for percent in range(0, 41, 2))
 TRUST_BOUNDS = tuple(percent / 100 for percent in range(0, 101, 5))
 TOLERANCE = 0.01
 CLAIM, MISS = 0.8, 0.5
-"""A split that claims this accuracy or more should not come out below the other."""
+"""A split with an expected accuracy of `CLAIM` or more should not end below `MISS`."""
 N_RESAMPLES = 2000
 MADE = "Motion-Split"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A split, what was known before, and how it came out."""
+    """A split, its measurements before the split, and its result."""
 
     data: str
-    """The set."""
+    """Name of the set."""
     model: str
     category: str
     n: int
-    """Subcategories."""
+    """Number of subcategories."""
     kind: str
-    """Of the wording, one of `KINDS`."""
+    """Kind of the wording, one of `KINDS`."""
     likeness: float
     known: bool
-    """Whether the edit expected anything; else the next three are 0."""
+    """True if the edit had an expectation; otherwise the next three are 0."""
     spread: float
     separation: float
     precedent: float
@@ -79,23 +79,23 @@ class Case:
 
 @dataclass(frozen=True)
 class Fit:
-    """The constants that the product has."""
+    """The constants of the product."""
 
     sure: float
     line: tuple[float, float, float, float]
-    """Intercept, per logarithm of the spread, per separation, per precedent."""
+    """Intercept, and slopes by logarithm of the spread, separation and precedent."""
     bound: float
-    """Of the expected gain."""
+    """Bound of the expected gain."""
     trust_bound: float
-    """Of the trust, without clips."""
+    """Bound of the trust, without clips."""
 
     def trust(self, cases: Sequence[Case]) -> Float64:
-        """In the texts."""
+        """Return the trust in the texts."""
         likeness = np.array([case.likeness for case in cases])
         return np.asarray(np.clip((likeness - CHANCE) / (self.sure - CHANCE), 0, 1))
 
     def expect(self, cases: Sequence[Case]) -> Float64:
-        """Gain."""
+        """Return the expected gain."""
         return np.asarray(self.trust(cases) * (_design(cases) @ np.array(self.line)))
 
 
@@ -103,7 +103,7 @@ SHIPPED = Fit(SURE, (INTERCEPT, PER_SPREAD, PER_SEPARATION, PER_PRECEDENT), MIN_
 
 
 def find_cases(data: str, model: TrainedHead, kinds: Sequence[str]) -> Iterator[Case]:
-    """Every category of a model in every wording of these kinds, split by the default rule."""
+    """Split every category of a model in every wording of these kinds by the default rule."""
     statistics = model.statistics()
     for coarse, fine in model.categories.items():
         truth, chance = model.truth(coarse), 1 / len(fine)
@@ -135,7 +135,7 @@ def find_cases(data: str, model: TrainedHead, kinds: Sequence[str]) -> Iterator[
 
 
 def _design(cases: Sequence[Case]) -> Float64:
-    """`(cases, 4)`; zeros where nothing was expected."""
+    """Return the design matrix `(cases, 4)`; rows without an expectation are zeros."""
     rows = [
         [1.0, np.log(max(case.spread, 1e-3)), case.separation, case.precedent]
         if case.known
@@ -150,13 +150,13 @@ def _gains(cases: Sequence[Case]) -> Float64:
 
 
 def _weights(cases: Sequence[Case]) -> Float64:
-    """Each set counts alike."""
+    """Return weights of the cases, so that each set has the same sum."""
     names, places = np.unique([case.data for case in cases], return_inverse=True)
     return np.asarray(1 / (len(names) * np.bincount(places)[places]))
 
 
 def fit(cases: Sequence[Case]) -> Fit:
-    """The constants that suit these cases best."""
+    """Fit the constants to these cases."""
     gains, roots = _gains(cases), np.sqrt(_weights(cases))
 
     def at(sure: float) -> Fit:
@@ -177,7 +177,7 @@ def fit(cases: Sequence[Case]) -> Fit:
 
 
 def _best_bounds(bounds: Sequence[float], values: Float64, gains: Float64) -> list[float]:
-    """The bounds below which most of the failed and fewest of the others are, to `TOLERANCE`."""
+    """Return the bounds that best distinguish failed splits from the others, to `TOLERANCE`."""
     told_apart = {}
     for bound in bounds:
         failed, worked = _below(values, bound, gains)
@@ -187,20 +187,20 @@ def _best_bounds(bounds: Sequence[float], values: Float64, gains: Float64) -> li
 
 
 def rmse(constants: Fit, cases: Sequence[Case]) -> float:
-    """Of the expected gain; each set counts alike."""
+    """Return the error of the expected gain, with equal weight per set."""
     errors = (constants.expect(cases) - _gains(cases)) ** 2
     return float(np.sqrt(_weights(cases) @ errors))
 
 
 def _below(values: Float64, bound: float, gains: Float64) -> tuple[float, float]:
-    """Share of the splits that failed which are below a bound, and of the others."""
+    """Return the shares of the failed splits and of the others that are below a bound."""
     return float(np.mean(values[gains < FAILED] < bound)), float(
         np.mean(values[gains >= FAILED] < bound)
     )
 
 
 def judge(constants: Fit, cases: Sequence[Case]) -> dict[str, Any]:
-    """How well what is expected agrees with what happens."""
+    """Compare expected and real gains."""
     known = [case for case in cases if case.kind == KINDS[0]]
     gains = _gains(cases)
     failed, worked = _below(constants.expect(cases), constants.bound, gains)
@@ -235,13 +235,13 @@ def _of_kind(constants: Fit, cases: Sequence[Case], kind: str) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Splits in known words, and the gain that a fit without their set expects."""
+    """Splits in known words, with the gain expected by a fit without their set."""
 
     cases: Sequence[Case]
     gains: Float64
 
     def verdict(self) -> dict[str, Any]:
-        """How far the expectation travels."""
+        """Return the errors of the expectation on the left-out set."""
         known = np.array([case.known for case in self.cases])
         cases = [case for case in self.cases if case.known]
         expected, real = self.gains[known], _gains(cases)
@@ -265,7 +265,7 @@ class LeftOut:
 
 
 def _interval(cases: Sequence[Case], expected: Float64, real: Float64) -> list[float]:
-    """95 % of the rank correlation, over categories drawn anew with all their splits."""
+    """Return the 95 % bootstrap interval of the rank correlation, over resampled categories."""
     names = np.array([f"{case.data}/{case.category}" for case in cases])
     places = [np.flatnonzero(names == name) for name in np.unique(names)]
     rng = np.random.default_rng(0)
@@ -278,7 +278,7 @@ def _interval(cases: Sequence[Case], expected: Float64, real: Float64) -> list[f
 
 
 def leave_out(cases: Sequence[Case]) -> dict[str, Any]:
-    """Each set under the fit of the others, and all of them together."""
+    """Evaluate each set under the fit of the others, and all sets together."""
     lines: dict[str, Any] = {}
     parts: list[LeftOut] = []
     for name in dict.fromkeys(case.data for case in cases):
@@ -292,7 +292,7 @@ def leave_out(cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def print_left_out(console: Console, lines: dict[str, Any]) -> None:
-    """A line for each set."""
+    """Print a line for each set."""
     names = ["n_splits", "told", "rank_correlation", "interval", "error", "claimed", "came_out"]
     names += ["sure", "sure_and_wrong"]
     table = Table("left out", *(name.replace("_", " ") for name in names), box=None)
@@ -328,7 +328,7 @@ def main() -> None:
         console.print(fits[-1])
     missing = [axis for axis, models in real.items() if not models]
     if missing:
-        console.print(f"Nothing is written: there are no heads of {', '.join(missing)}.")
+        console.print(f"Nothing was written: heads of {', '.join(missing)} are missing.")
         return
     models = [model.name for _, model, _ in jobs]
     click.echo(write_result("confidence", {"models": models, "left_out": left_out, "fits": fits}))

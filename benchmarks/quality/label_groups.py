@@ -1,19 +1,19 @@
-"""Are the groups that labels induce the groups that people make of them?
+"""Do the groups induced from labels match the groups that people make?
 
     python -m benchmarks.quality.label_groups --data ../shared/data
 
-Adjusted Rand index (ARI) and pairs: of the pairs of labels that are joined, the part that people
-join too (precision), and the other way round (recall). A label without a group is a group of its
-own. `all` counts every fine label, `grouped` those that people put into a group of two or more, `A`
-and `B` those of one half's categories; groups are always induced from all fine labels. Targets on
-Something-Something V2: ARI 0.65, precision 0.9. Nothing asserts them here.
+Measures: adjusted Rand index (ARI); precision, the share of pairs of labels in an induced group
+that people group, too; recall, the opposite share. A label without a group is a separate group.
+`all` counts every fine label, `grouped` those that people put into a group of two or more, `A` and
+`B` those of one half's categories; groups are always induced from all fine labels. Targets on
+Something-Something V2: ARI 0.65, precision 0.9. This module does not assert them.
 
-The constant `MIN_SHARED` is also chosen on one half (best ARI with a precision of 0.9 at least,
-the strictest of equals) and reported on the other. "shipped" is the constant as it stands:
-stricter than what the halves choose, because neither half has the pairs between its labels and the
-rest. The function words and the shape of the weights were chosen with all these labels in view, so
-no figure on them is blind. The gymnastics are a made list in the style of FineGym, to show other
-wording; FineGym itself is scored where its scheme is among the data, and tunes nothing.
+The constant `MIN_SHARED` is also chosen on one half (best ARI with a precision of at least 0.9, the
+strictest of equals) and reported on the other. "shipped" is the product's constant. It is stricter
+than the choice on a half, because a half lacks the pairs between its labels and the others. The
+function words and the form of the weights were chosen with all these labels known, so no figure on
+them is blind. The gymnastics list was written in the style of FineGym, to test other wording.
+FineGym itself is scored if its scheme is among the data, and is not used for tuning.
 """
 
 import json
@@ -85,7 +85,7 @@ Scheme = Mapping[str, Iterable[str]]
 
 
 class Agreement(NamedTuple):
-    """How far two groupings of the same labels agree."""
+    """Agreement of two groupings of the same labels."""
 
     ari: float
     precision: float
@@ -108,10 +108,10 @@ class Row(NamedTuple):
 
 
 def clusters(labels: Sequence[str]) -> dict[str, Hashable]:
-    """The group of each label; a label without one is its own.
+    """Return the group of each label; a label without a group is a separate group.
 
-    A label may be in several groups, people put it into one: the labels that it begins like count
-    first, and of several contrasts the largest.
+    A label may be in several groups, but people put it into one. Groups of labels that begin alike
+    take precedence, then the largest contrast.
     """
     own: dict[str, Hashable] = {label: label for label in labels}
     contrasts = [contrast.members for contrast in find_contrasts(labels)]
@@ -122,7 +122,7 @@ def clusters(labels: Sequence[str]) -> dict[str, Hashable]:
 
 
 def agreement(hand: Mapping[str, Hashable], induced: Mapping[str, Hashable]) -> Agreement:
-    """Scores the induced groups of the labels that `hand` groups."""
+    """Score the induced groups of the labels that `hand` groups."""
     both = _pairs((group, induced[label]) for label, group in hand.items())
     of_hand, of_induced = _pairs(hand.values()), _pairs(induced[label] for label in hand)
     expected = of_hand * of_induced / comb(len(hand), 2)
@@ -134,17 +134,17 @@ def agreement(hand: Mapping[str, Hashable], induced: Mapping[str, Hashable]) -> 
 
 
 def _pairs(groups: Iterable[Hashable]) -> int:
-    """Pairs that share a group."""
+    """Count the pairs that share a group."""
     return sum(comb(n, 2) for n in Counter(groups).values())
 
 
 def hand_groups(scheme: Scheme) -> dict[str, Hashable]:
-    """{fine label: coarse category}, sorted by label."""
+    """Return {fine label: coarse category}, sorted by label."""
     return dict(sorted((label, coarse) for coarse, fine in scheme.items() for label in fine))
 
 
 def universes(path: Path) -> dict[str, dict[str, Hashable]]:
-    """The hand groups of a scheme file: of all labels, those in groups, and each half's."""
+    """Return the hand groups of a scheme file: for all labels, grouped labels, and each half."""
     content = json.loads(path.read_text())
     scheme: dict[str, list[str]] = content["group_scheme"]
     return {
@@ -155,7 +155,7 @@ def universes(path: Path) -> dict[str, dict[str, Hashable]]:
 
 
 def sweep(labels: Sequence[str], hand: Mapping[str, Hashable]) -> dict[float, Agreement]:
-    """The agreement for every choice of MIN_SHARED."""
+    """Return the agreement for every value of MIN_SHARED."""
     scores = {}
     for choice in CHOICES:
         with patch.object(siblings, "MIN_SHARED", choice):
@@ -164,7 +164,7 @@ def sweep(labels: Sequence[str], hand: Mapping[str, Hashable]) -> dict[float, Ag
 
 
 def chosen(scores: Mapping[float, Agreement]) -> float:
-    """The MIN_SHARED that suits best."""
+    """Return the best value of MIN_SHARED."""
     return max(scores, key=lambda c: (scores[c].precision >= MIN_PRECISION, scores[c].ari, c))
 
 
@@ -177,7 +177,7 @@ def measure(
     min_shared: float = siblings.MIN_SHARED,
     tuned_on: str = "shipped",
 ) -> Row:
-    """Induces groups from `labels` and scores them on the labels that `hand` groups."""
+    """Induce groups from `labels`, and score them on the labels that `hand` groups."""
     times = []
     groups: Sequence[Group] = ()
     with patch.object(siblings, "MIN_SHARED", min_shared):
@@ -199,7 +199,7 @@ def measure(
 
 
 def baseline(data: str, universe: str, hand: Mapping[str, Hashable]) -> Row:
-    """The first two words, scored."""
+    """Score groups by the first two words."""
     start = time.perf_counter()
     beginnings = {label: words(label)[:2] for label in hand}
     ms = 1e3 * (time.perf_counter() - start)
@@ -220,7 +220,7 @@ def _rounded(score: Agreement) -> dict[str, float]:
 
 
 def of_scheme(data: str, path: Path, *, tune: bool) -> list[Row]:
-    """All lines of one scheme file."""
+    """Return all lines of one scheme file."""
     hands = universes(path)
     labels = list(hands["all"])
     rows = [baseline(data, "all", hands["all"])]
@@ -232,7 +232,7 @@ def of_scheme(data: str, path: Path, *, tune: bool) -> list[Row]:
 
 
 def of_motion_split(half: Half) -> Row:
-    """A head's own labels: the categories of the other half, and coarse classes alone."""
+    """Score a head's own labels: the categories of the other half, and coarse classes."""
     coarse = {label: c.coarse for c in CATEGORIES for label in c.fine}
     hand: dict[str, Hashable] = {x: coarse.get(x, x) for x in head_labels(half)}
     return measure("Motion-Split", f"head {half}", list(hand), hand)

@@ -1,18 +1,19 @@
-"""What is left of locality once the backbone is exported and made smaller?
+"""Measure locality after the backbone is exported and quantised.
 
     python -m benchmarks.quality.locality_after_export [DIR ...]
 
-An edit is local for one and the same backbone; a device runs another one than torch did. Three
-comparisons, for the backbone in ONNX as fp32, fp16 and int8, on Motion-Split's held-out clips:
+An edit is local for a fixed backbone, but a device runs another backbone than torch. Three
+comparisons are made for the backbone in ONNX as fp32, fp16 and int8, on Motion-Split's held-out
+clips:
 
     edit     edited against unedited, at this precision
     export   unedited at this precision against the reference
-    both     edited at this precision against the unedited reference: what a user sees who does both
+    both     edited at this precision against the unedited reference: the total effect for a user
 
-The demo's CNN has no checkpoint here, so its fp32 ONNX stands for torch. DIR is the folder of a
+The demo's CNN has no checkpoint here, so its fp32 ONNX replaces torch. DIR is the folder of a
 trained model (`checkpoint.pt`, `labels.json`, `train.json`), whose reference is torch itself. Every
-category of the head's half is split on its own by the default edit, made once, from fp32's
-statistics. int8 is calibrated on unlabelled clips that are not among the held-out. Writes
+category of the head's half is split separately by the default edit, made once, from fp32's
+statistics. int8 is calibrated on unlabelled clips that are not held out. Writes
 results/locality.json.
 """
 
@@ -43,14 +44,15 @@ from edgesplit.runtime.backends.variants import measure_speed
 N_CLASSES = len(FINE_CLASSES)
 N_HELDOUT, N_UNLABELLED = 47 * N_CLASSES, 24 * N_CLASSES
 N_CALIBRATING, _STEP = 128, 16
-"""Every 16th unlabelled clip: one at least of each of the 85 fine classes, which come in turn."""
+"""Number and step of calibration clips: at least one of each of the 85 fine classes, which come in
+turn."""
 _BATCH = 47
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)
 class Model:
-    """A bundle and what its figures are measured against."""
+    """A bundle and its reference."""
 
     name: str
     reference: str
@@ -62,26 +64,27 @@ class Model:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two of the four: edited or not, at this precision or as the reference."""
+    """Figures of a comparison of two sides, each edited or not, at a precision or the reference."""
 
     locality: float
-    """Right elsewhere, after over before; mean over the categories, as all but the largest."""
+    """Right answers outside the class, after divided by before. This and all other figures except
+    the largest are means over the categories."""
     locality_paper: float
     generality: float | None
-    """Of the edited side; None where neither is edited."""
+    """Generality of the edited side; None if neither is edited."""
     same_decision: float
-    """Share of clips, a subcategory counted as its class."""
+    """Share of clips with the same decision; a subcategory counts as its class."""
     largest_logit: float
-    """Largest difference of a logit of a root class that the edit leaves alone."""
+    """Largest difference of a logit of a root class that the edit does not change."""
 
 
 def demo_model() -> Model:
-    """The demo's CNN."""
+    """Return the demo's CNN."""
     return Model("CNN of the demo", "ONNX fp32", open_bundle(ASSETS / BUNDLE), "A", 0)
 
 
 def trained_model(directory: Path, output: Path) -> Model:
-    """A trained model, exported to `output`; the reference is torch."""
+    """Export a trained model to `output`; the reference is torch."""
     from benchmarks.motion_split.features import extract_features, load_model
     from benchmarks.motion_split.model import MEAN, N_FRAMES, SIZE, STD
     from edgesplit.export import export_model
@@ -110,14 +113,14 @@ def trained_model(directory: Path, output: Path) -> Model:
 
 
 def batches(clips: Clips) -> Iterator[Float32]:
-    """Clips as a backbone takes them."""
+    """Yield batches of clips for a backbone."""
     for start in range(0, len(clips.frames), _BATCH):
         frames = clips.frames[start : start + _BATCH].transpose(0, 4, 1, 2, 3)
         yield np.ascontiguousarray(frames, np.float32) / np.float32(255)
 
 
 def backbones(model: Model, unlabelled: Clips) -> dict[str, bytes]:
-    """The ONNX files by precision."""
+    """Return the ONNX files by precision."""
     own = inline(model.bundle.backbone())
     calibrating = Clips(unlabelled.frames[: _STEP * N_CALIBRATING : _STEP], unlabelled.fine)
     clips = [clip for batch in batches(calibrating) for clip in batch]
@@ -130,7 +133,7 @@ def compare(
     fine: Int64,
     sides: tuple[tuple[Float32, bool], tuple[Float32, bool]],
 ) -> Comparison:
-    """Compares two sides, each features and whether the head is edited, over all categories."""
+    """Compare two sides over all categories; a side is features, and True if the head is edited."""
     (seen, _), (seen_after, edited) = sides
     head = model.bundle.head()
     classes = [FINE_CLASSES[index] for index in fine]
@@ -157,7 +160,7 @@ def compare(
 
 
 def classes_of(model: Model, fine: Int64) -> list[str]:
-    """What the unedited head should say."""
+    """Return the right labels for the unedited head."""
     return [head_label(FINE_CLASSES[index], model.half) for index in fine]
 
 
@@ -171,7 +174,7 @@ def _unedited(
 
 
 def measure(model: Model, per_class: int) -> dict[str, Any]:
-    """All figures of a model."""
+    """Measure all figures of a model."""
     size, n_frames = model.bundle.preprocessing.height, model.bundle.preprocessing.frames
     rendered = load_clips("heldout", model.seed, N_HELDOUT, size=size, n_frames=n_frames)
     n_heldout = per_class * N_CLASSES
@@ -216,7 +219,7 @@ def measure(model: Model, per_class: int) -> dict[str, Any]:
 
 
 def targets(models: list[dict[str, Any]]) -> dict[str, bool]:
-    """Which targets were met."""
+    """Return True by target if it was met."""
     rows = [row for model in models for row in model["precisions"]]
     small = [row for row in models[0]["precisions"] if row["precision"] == "int8"]
     return {
@@ -235,7 +238,7 @@ def targets(models: list[dict[str, Any]]) -> dict[str, bool]:
 
 
 def read_table() -> str:
-    """The table that the committed result gives."""
+    """Return the table of the committed result."""
     result = read_result("locality")
     lines = [
         "| backbone, ONNX | MB | speed | edited against unedited, same precision "

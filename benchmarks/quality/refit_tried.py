@@ -1,9 +1,9 @@
-"""What the fit to the class's clips and the votes are worth, and their constants.
+"""Measure the value of the fit to the class's clips, of the votes, and of their constants.
 
     python -m benchmarks.quality.refit_tried
 
-Every category of every head is split from text alone and from two answers for each subcategory,
-once with each constant changed. Writes benchmarks/results/refit_tried.json.
+Every category of every head is split from text alone and with two answers for each subcategory,
+once for each changed constant. Writes benchmarks/results/refit_tried.json.
 """
 
 import multiprocessing
@@ -24,7 +24,7 @@ from benchmarks.real.data import AXES
 from edgesplit.edits import answers, refit
 
 Changes = dict[str, Any]
-"""Constants by name, of `refit` or else of `answers`."""
+"""Values of constants by name; the constants are in `refit` or in `answers`."""
 VARIANTS: dict[str, Changes] = {
     "as shipped": {},
     "no fit to the class's clips": {"N_ROUNDS": 0},
@@ -47,7 +47,7 @@ PER = 2
 
 
 def _run(job: tuple[str, TrainedHead, str, int]) -> list[tuple[str, float, float]]:
-    """(variant, generality from text, with answers) of one cell."""
+    """Return (variant, generality from text, generality with answers) of one cell."""
     cell = Cell(*job)
     chosen = cell.choose(PER * len(cell.fine))
     found = []
@@ -65,7 +65,7 @@ def _run(job: tuple[str, TrainedHead, str, int]) -> list[tuple[str, float, float
 @click.command()
 @click.option("--processes", default=2, show_default=True, help="That share the work.")
 def main(processes: int) -> None:
-    """Run on all heads that are there but the later ones."""
+    """Measure all trained heads, except the later ones."""
     jobs = [job for job in find_jobs() if job[3] == 0 and "later" not in job[0]]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         found = [*track(pool.imap(_run, jobs, chunksize=2), "fitting", total=len(jobs))]
@@ -84,7 +84,7 @@ def main(processes: int) -> None:
         shown.add_row(line["variant"], *("{:.3f} {:.3f}".format(*line[data]) for data in sets))
     Console(width=150).print(shown)
     if not {*AXES} <= {*sets}:
-        click.echo("Nothing is written: some heads are not there.")
+        click.echo("Nothing was written: some heads are missing.")
         return
     click.echo(write_result("refit_tried", {"answers_each": PER, "variants": lines}))
 

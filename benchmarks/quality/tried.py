@@ -1,12 +1,12 @@
-"""What else was tried for the default rule and for what it expects, and did not help.
+"""Measure alternatives of the default rule and of its expectation that did not help.
 
     python -m benchmarks.quality.tried
 
 Every category of the real sets and of Motion-Split's development backbones is split by variants of
 `alignment`: other weights of the labels' rows, other penalties, other mixtures of modifier and
-label text; on SHREC'17 also with groups of the other axis alone. Then the line of what is expected
-gets one more measurement at a time, and each set is judged under the fit of the others. Writes
-benchmarks/results/tried.json.
+label text; on SHREC'17 also with only the groups of the other axis. Then the line of the expected
+gain gets one more measurement at a time, and each set is evaluated under the fit of the others.
+Writes benchmarks/results/tried.json.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,18 +43,18 @@ from edgesplit.heads.statistics import Statistics
 MADE = "Motion-Split, development seeds"
 AS_SHIPPED = "as shipped"
 N_DIRECTIONS = 3
-"""Principal directions of a class's clips."""
+"""Number of principal directions of a class's clips."""
 
 # The rule
 
 
 def variant(*, weight: float = 1.0, ridge: float = 0.1, of_label: float = 0.5) -> Rule:
-    """`alignment` with other constants; its rows keep their length, which moves no gated answer.
+    """Return `alignment` with other constants; rows keep their length, so gated answers stay.
 
     Args:
-        weight: of the labels' rows; the modifier vectors weigh 1.
+        weight: weight of the labels' rows; the modifier vectors have weight 1.
         ridge: the penalty.
-        of_label: part of the label's text in what is asked, from 0 to 1.
+        of_label: share of the label's text in the request, from 0 to 1.
     """
 
     def rule(problem: TransferProblem) -> Transfer:
@@ -80,11 +80,11 @@ RULES: dict[str, Rule] = {
 }
 
 Job = tuple[str, TrainedHead, Statistics, str, Taxonomy | None]
-"""Set, head, its clips' statistics, category, a taxonomy in place of what the labels give."""
+"""Set, head, its clips' statistics, category, and a taxonomy that replaces the labels' groups."""
 
 
 def find_jobs(*, other_axis: bool) -> Iterator[Job]:
-    """Every category of every head."""
+    """Yield every category of every head."""
     models: list[TrainedHead] = [*find_real()]
     models += [model for model in find_motion_split() if model.seeds == "dev"]
     for model in models:
@@ -98,7 +98,7 @@ def find_jobs(*, other_axis: bool) -> Iterator[Job]:
 
 
 def try_rules() -> list[dict[str, Any]]:
-    """A line for each variant: accuracy in the group, mean over the splits of each set."""
+    """Return a line for each variant: accuracy in the group, mean over the splits of each set."""
     found: dict[tuple[str, str], list[float]] = {}
     for data, model, statistics, coarse, taxonomy in track([*find_jobs(other_axis=True)], "rules"):
         truth = model.truth(coarse)
@@ -125,7 +125,7 @@ def try_rules() -> list[dict[str, Any]]:
 
 
 def agreement(problem: SplitProblem, zero_shot: ZeroShot) -> float:
-    """Mean cosine between the modifier vectors of one word in two groups of the axis."""
+    """Return the mean cosine between modifier vectors of one word in two groups of the axis."""
     if zero_shot.choice.axis is None:
         return 0.0
     starts = np.cumsum([0, *(len(group.members) for group in problem.groups)])
@@ -140,19 +140,19 @@ def agreement(problem: SplitProblem, zero_shot: ZeroShot) -> float:
 
 
 def number_of_groups(problem: SplitProblem, zero_shot: ZeroShot) -> float:
-    """Logarithm of the number of groups of the axis."""
+    """Return the logarithm of the number of groups of the axis."""
     axis = zero_shot.choice.axis
     return float(np.log(len(axis.groups))) if axis else 0.0
 
 
 def length(problem: SplitProblem, zero_shot: ZeroShot) -> float:
-    """Logarithm of the length of the rows, over that of the known vectors."""
+    """Return the logarithm of the length of the rows, divided by that of the known vectors."""
     usual = np.linalg.norm(zero_shot.problem.vectors, axis=1).mean()
     return float(np.log(np.linalg.norm(zero_shot.rows, axis=1).mean() / usual))
 
 
 def principal_directions(problem: SplitProblem, zero_shot: ZeroShot) -> float:
-    """Part of the rows' differences that lies in the first principal directions of the clips."""
+    """Return the share of the rows' differences in the first principal directions of the clips."""
     clips = problem.clips.features
     directions = np.linalg.svd(clips - clips.mean(axis=0), full_matrices=False)[2][:N_DIRECTIONS]
     apart = zero_shot.rows - zero_shot.rows.mean(axis=0)
@@ -169,18 +169,18 @@ MORE: dict[str, Callable[[SplitProblem, ZeroShot], float]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A split, what was measured before, and how it came out."""
+    """A split, its measurements before the split, and its result."""
 
     data: str
     category: str
     trust: float
     line: tuple[float, ...]
-    """1, logarithm of the spread, separation, precedent; then those of `MORE`."""
+    """1, logarithm of the spread, separation, precedent; then the measurements of `MORE`."""
     gain: float
 
 
 def find_cases() -> Iterator[Case]:
-    """Every category as it is known."""
+    """Split every category in its own words."""
     for data, model, statistics, coarse, _ in track([*find_jobs(other_axis=False)], "expectation"):
         request = SplitRequest(into=model.categories[coarse], accept_doubt=True)
         problem = pose_problem(
@@ -205,7 +205,7 @@ def find_cases() -> Iterator[Case]:
 
 
 def judge(cases: Sequence[Case], columns: Sequence[int]) -> dict[str, float]:
-    """Each set under the fit of the others: rank correlation over all, mean absolute error."""
+    """Evaluate each set under the fit of the others: rank correlation, mean absolute error."""
     sets = np.array([case.data for case in cases])
     lines = np.array([case.line for case in cases])[:, columns]
     lines *= np.array([case.trust for case in cases])[:, None]
@@ -227,7 +227,7 @@ def judge(cases: Sequence[Case], columns: Sequence[int]) -> dict[str, float]:
 
 
 def try_measurements(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """A line for each measurement that is added, and for each of the four that is left out."""
+    """Return a line for each added measurement, and for each of the four that is left out."""
     base = [0, 1, 2, 3]
     lines: dict[str, list[int]] = {AS_SHIPPED: base}
     for place, name in enumerate(("spread", "separation", "precedent"), start=1):
@@ -238,7 +238,7 @@ def try_measurements(cases: Sequence[Case]) -> list[dict[str, Any]]:
 
 
 def show(title: str, lines: Sequence[dict[str, Any]]) -> Table:
-    """For people."""
+    """Return a table to print."""
     table = Table(*(name.replace("_", " ") for name in lines[0]), title=title, box=None)
     for line in lines:
         table.add_row(*map(str, line.values()))
@@ -247,13 +247,13 @@ def show(title: str, lines: Sequence[dict[str, Any]]) -> Table:
 
 @click.command()
 def main() -> None:
-    """Run on all heads that are there."""
+    """Measure all trained heads."""
     rules = try_rules()
     cases = [*find_cases()]
     measurements = try_measurements(cases)
     console = Console(width=170)
     console.print(show("accuracy in the group", rules))
-    console.print(show("what is expected, sets left out", measurements))
+    console.print(show("expected gain, sets left out", measurements))
     content = {"splits": len(cases), "rules": rules, "measurements": measurements}
     click.echo(write_if_whole("tried", content, {case.data for case in cases}))
 

@@ -1,6 +1,6 @@
-"""Recordings of real motion as clips for a small network, and the groups of their labels.
+"""Read recordings of real motion as clips for a small network, with the groups of their labels.
 
-SPAR's file comes with seglearn, whose dependencies nobody needs here:
+SPAR's file comes with seglearn, whose dependencies are not needed:
 
     python -m pip install --no-deps --target build/seglearn --group real
 
@@ -23,9 +23,9 @@ from edgesplit._types import Float32, Int64
 __all__ = ["AXES", "SPAR_FILE", "Groups", "Motion", "load_motion", "name_group", "shared_data"]
 
 AXES = ("spar-sides", "shrec-fingers", "shrec-direction")
-"""A benchmark each: a data set, and what its collapsed classes are split by."""
+"""The benchmarks: a data set, and the axis by which its collapsed classes are split."""
 Groups = Mapping[str, Mapping[str, str]]
-"""{coarse label: {fine label: modifier}}, as a taxonomy of edgesplit."""
+"""{coarse label: {fine label: modifier}}, like a taxonomy of edgesplit."""
 
 SPAR_FILE = ROOT / "build" / "seglearn" / "seglearn" / "data" / "watch_dataset.npy"
 SPAR_DIGEST = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
@@ -47,31 +47,31 @@ PALM = 1  # of the 22 joints; 0 is the wrist
 
 @dataclass(frozen=True)
 class Motion:
-    """Clips of one data set, and what they may be split by."""
+    """Clips of one data set, and the groups of their labels."""
 
     name: str
-    """One of `AXES`."""
+    """Name of the benchmark, one of `AXES`."""
     clips: Float32
-    """`(clips, channels, time)`."""
+    """Clips `(clips, channels, time)`."""
     fine: Int64
-    """`(clips,)`: place of each clip's label in `labels`."""
+    """`(clips,)`: index of each clip's label in `labels`."""
     subject: Int64
-    """`(clips,)`: who moved."""
+    """`(clips,)`: subject of each clip."""
     labels: tuple[str, ...]
     groups: Groups
-    """Of the labels, by the axis."""
+    """Groups of the labels, by the axis."""
 
 
 def shared_data() -> Path:
-    """The folder of data that others made."""
+    """Return the folder of public data."""
     return Path(os.environ.get("EDGESPLIT_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
 
 def load_motion(name: str) -> Motion | None:
-    """One of `AXES`; None where its file is not there.
+    """Load one of `AXES`; return None if its file is missing.
 
     Raises:
-        ValueError: SPAR's file is not the one that seglearn 1.2.5 has.
+        ValueError: SPAR's file is not the file of seglearn 1.2.5.
     """
     if name == "spar-sides":
         return _load_spar() if SPAR_FILE.exists() else None
@@ -80,9 +80,9 @@ def load_motion(name: str) -> Motion | None:
 
 
 def _load_spar() -> Motion:
-    """Acceleration (g) and turning rate (rad/s), 6 channels at 50 Hz."""
+    """Load acceleration (g) and turning rate (rad/s), 6 channels at 50 Hz."""
     if hashlib.sha256(SPAR_FILE.read_bytes()).hexdigest() != SPAR_DIGEST:
-        raise ValueError(f"{SPAR_FILE} is not the file of seglearn 1.2.5")
+        raise ValueError(f"{SPAR_FILE} is not the file of seglearn 1.2.5. Install that version.")
     # A pickle runs what it says, hence the digest.
     content = np.load(SPAR_FILE, allow_pickle=True).item()
     exercises = [EXERCISES[name] for name in content["y_labels"]]
@@ -106,7 +106,7 @@ def _load_spar() -> Motion:
 
 
 def _load_shrec(path: Path, name: str) -> Motion:
-    """22 joints in metres over 48 frames: around the palm, and how far the palm has come."""
+    """Load 22 joints in metres over 48 frames, relative to the palm, and the palm's movement."""
     with np.load(path, allow_pickle=False) as arrays:
         joints = arrays["X"].astype(np.float32).reshape(-1, 48, 22, 3)
         texts, subject = arrays["y"], arrays["subject"].astype(np.int64)
@@ -126,7 +126,7 @@ def _load_shrec(path: Path, name: str) -> Motion:
 
 
 def name_group(labels: list[str]) -> tuple[str, dict[str, str]]:
-    """A group's shared text, and the modifier of each label, which has a word at least.
+    """Return a group's shared text, and the modifier of each label, of at least one word.
 
     "swipe left with one finger" and "swipe right with one finger" share "swipe with one finger";
     "grab with one finger" and "grab with the whole hand" share "grab", without the "with".
@@ -141,6 +141,6 @@ def name_group(labels: list[str]) -> tuple[str, dict[str, str]]:
 
 
 def _common(texts: list[list[str]]) -> int:
-    """How many words all begin with."""
+    """Count the words that all texts begin with."""
     alike = (len(set(words)) == 1 for words in zip(*texts, strict=False))
     return len([*takewhile(bool, alike)])

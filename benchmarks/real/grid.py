@@ -1,14 +1,14 @@
-"""Every rule and composition on heads trained on real motion, by labels alone and by known groups.
+"""Measure every rule and composition on heads of real motion, from labels and from known groups.
 
     python -m benchmarks.real.grid
 
-Real motion (wrist sensors, hand skeletons), not real video. Splits every collapsed category of
-every head that is there, one at a time, and scores it on the held-out subjects' clips; statistics
-are of the training subjects' clips without labels. Where a data set has two axes, every class is
-also split with a taxonomy of the other one, so that no group varies as the subcategories do. Rules
-have no constant that was chosen on these data; the line of what is expected was fitted on them,
-too (`benchmarks.quality.expectation`). Writes benchmarks/results/real.json: a table per axis, what
-a split can come to, and every row.
+The data are real motion (wrist sensors, hand skeletons), not real video. Splits every collapsed
+category of every trained head, one at a time, and scores it on the held-out subjects' clips;
+statistics are from the training subjects' clips without labels. If a data set has two axes, every
+class is also split with a taxonomy of the other axis, so that no group varies as the subcategories
+do. The rules have no constants that were chosen on these data, but the expected gain was also
+fitted on them (`benchmarks.quality.expectation`). Writes benchmarks/results/real.json: a table per
+axis, the limits of a split, and every row.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -32,20 +32,20 @@ from edgesplit.edits.rules import DEFAULT_RULE, RULES
 from edgesplit.heads.labels import COMPOSITIONS, Composition
 
 SAME = 0.01
-"""Expected gains that lie no further apart are one."""
+"""Largest difference of expected gains that count as equal."""
 KNOWN = ("labels", "taxonomy", "other axis")
-"""What is known of the head's other classes: their labels alone, their groups as well, or no group
-but those of the data set's other axis."""
+"""Knowledge of the head's other classes: only their labels, also their groups, or only the groups
+of the data set's other axis."""
 
 
 @dataclass(frozen=True)
 class _Where:
-    """A head, and what was known."""
+    """The head of a row, and the knowledge."""
 
     axis: str
     seed: int
     known: str
-    """One of `KNOWN`."""
+    """Knowledge, one of `KNOWN`."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Row(Cell, _Where):
 
 
 Way = tuple[str, str, Composition, bool]
-"""Known, rule, composition, whether unlabelled clips were there."""
+"""Knowledge, rule, composition, and True with unlabelled clips."""
 DEFAULT: tuple[str, Composition, bool] = (DEFAULT_RULE, "gated", True)
 AGAINST: tuple[str, Composition, bool] = ("alignment-mlp", "flat", False)
 QUOTED = (
@@ -62,13 +62,13 @@ QUOTED = (
     ("alignment-mlp flat", AGAINST),
     ("retrieval flat", ("retrieval", "flat", False)),
 )
-"""The columns of the short table; the last two are the paper's, which looks at no clips."""
+"""Columns of the short table; the last two are the paper's rules, which use no clips."""
 
 
 def grid(model: RealHead, rules: Sequence[str] = (*RULES, *BASELINES)) -> Iterator[Row]:
-    """All rules and compositions, with what is known and unlabelled clips or without.
+    """Measure all rules and compositions, with and without knowledge and unlabelled clips.
 
-    What looks at no groups is run once.
+    Rules that use no groups are run once.
     """
     full = model.statistics()
     for coarse in model.categories:
@@ -88,20 +88,20 @@ def grid(model: RealHead, rules: Sequence[str] = (*RULES, *BASELINES)) -> Iterat
 
 
 def way_of(row: Row) -> Way:
-    """How a row's class was split."""
+    """Return the way in which a row's class was split."""
     return row.known, row.rule, row.composition, row.n_clips > 0
 
 
 def gain(accuracy: float, n_subcategories: int) -> float:
-    """0 is guessing, 1 always right."""
+    """Return the gain: 0 for chance, 1 for always right."""
     return (accuracy - 1 / n_subcategories) / (1 - 1 / n_subcategories)
 
 
 def summarise(rows: Sequence[Row], against: Sequence[Row]) -> dict[str, Any]:
-    """One way on one axis: means over splits, sums of flips and doubts.
+    """Return the figures of one way on one axis: means over splits, sums of flips and doubts.
 
-    The difference to another way, of generality and of accuracy in the group, is over categories,
-    with a 95 % bootstrap interval. They are few, and share the heads: it is rather too narrow.
+    Differences to another way, in generality and in accuracy in the group, are over categories,
+    with a 95 % bootstrap interval. Categories are few and share heads, so it may be too narrow.
     """
 
     def mean(value: Callable[[Row], float]) -> float:
@@ -143,7 +143,7 @@ def summarise(rows: Sequence[Row], against: Sequence[Row]) -> dict[str, Any]:
 
 
 def _by_category(rows: Sequence[Row], measure: str) -> dict[str, float]:
-    """Generality or `in_group`, mean over heads."""
+    """Return generality or `in_group` by category, as means over heads."""
     found: dict[str, list[float]] = {}
     for row in rows:
         found.setdefault(row.category, []).append(getattr(row.score, measure))
@@ -151,7 +151,7 @@ def _by_category(rows: Sequence[Row], measure: str) -> dict[str, float]:
 
 
 def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line for each way on one axis, the best first; against the paper's rule, as much known."""
+    """Return a line per way on one axis, best first, compared with the paper's rule."""
     by_way: dict[Way, list[Row]] = {}
     for row in rows:
         by_way.setdefault(way_of(row), []).append(row)
@@ -160,7 +160,7 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def bounds(limits: Sequence[Limits]) -> dict[str, float]:
-    """Of one axis: means over splits."""
+    """Return the limits of one axis, as means over splits."""
     means = {
         name: round(float(np.mean([getattr(each, name) for each in limits])), 4)
         for name in ("ceiling", "probe", "gated_probe")
@@ -170,13 +170,13 @@ def bounds(limits: Sequence[Limits]) -> dict[str, float]:
 
 
 def mean_agreement(models: Sequence[RealHead]) -> float | None:
-    """Of the heads' own groups; None where no two have the same modifiers."""
+    """Return the mean agreement of the heads' groups; None if no two have the same modifiers."""
     found = [value for model in models if not np.isnan(value := agreement(model))]
     return round(float(np.mean(found)), 4) if found else None
 
 
 def show(axes: dict[str, dict[str, Any]]) -> Table:
-    """The short table, for people."""
+    """Return the short table to print."""
     names = ("axis", "known", "splits", "chance", *(name for name, _ in QUOTED))
     shown = Table(*names, "in group", "ceiling", "probe", "expected", "rank", "asks", "flips")
     for axis, content in axes.items():
@@ -208,7 +208,7 @@ def show(axes: dict[str, dict[str, Any]]) -> Table:
 
 
 def write_if_whole(name: str, content: dict[str, Any], axes: Collection[str]) -> str:
-    """Writes a result of all axes, and no other: half of it would take the place of the whole."""
+    """Write a result only if it has all axes, so that a part never replaces a complete result."""
     missing = [axis for axis in AXES if axis not in axes]
     if missing:
         return f"nothing is written: {', '.join(missing)} not run"
@@ -218,7 +218,7 @@ def write_if_whole(name: str, content: dict[str, Any], axes: Collection[str]) ->
 @click.command()
 @click.argument("axes", nargs=-1, type=click.Choice(AXES))
 def main(axes: tuple[str, ...]) -> None:
-    """Run the grid on all heads of these AXES that are there; of all by default."""
+    """Run the grid on all trained heads of these AXES; by default of all."""
     models = [*find_trained(*axes)]
     rows = [row for model in track(models, description="splitting") for row in grid(model)]
     limits = [each for model in models for each in find_limits(model)]

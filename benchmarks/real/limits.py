@@ -1,8 +1,8 @@
-"""What a split of a trained head can come to: its ceiling, and a supervised probe.
+"""Measure the limits of a split of a trained head: its ceiling, and a supervised probe.
 
-The ceiling is the share of a class's clips that the head gives to the class at all; a gated split
-cannot pass it. The probe is a ridge regression on the labelled clips of the training subjects,
-among the class's subcategories; it does not need the head to find the class.
+The ceiling is the share of a class's clips that the head gives to the class; a gated split cannot
+exceed it. The probe is a ridge regression on the labelled clips of the training subjects, among the
+class's subcategories; it does not depend on the head finding the class.
 """
 
 from collections.abc import Iterator
@@ -17,28 +17,28 @@ from edgesplit._types import Float64, Int64
 __all__ = ["Limits", "agreement", "find_limits"]
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
-"""Of a ridge, as shares of the number of clips."""
+"""Penalties of the ridge regression, relative to the number of clips."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one category of one head; shares of the category's held-out clips."""
+    """Limits of one category of one head; shares of the category's held-out clips."""
 
     axis: str
     seed: int
     category: str
     n_subcategories: int
     n_clips: int
-    """Held-out ones of the category."""
+    """Number of held-out clips of the category."""
     ceiling: float
     probe: float
-    """Right among the subcategories, whatever the head decides."""
+    """Share for which the probe is right, whatever the head decides."""
     gated_probe: float
-    """Right, and given to the class by the head."""
+    """Share for which the probe is right and the head decides the class."""
 
 
 def find_limits(model: RealHead) -> Iterator[Limits]:
-    """Of every collapsed category."""
+    """Yield the limits of every collapsed category."""
     features, fine = model.heldout
     decided = model.head.evaluate(features).class_index
     for coarse, group in model.categories.items():
@@ -59,7 +59,7 @@ def find_limits(model: RealHead) -> Iterator[Limits]:
 
 
 def _probe(model: RealHead, places: list[int], wanted: Float64) -> Int64:
-    """`(clips,)`: the fine class of each of `(clips, dim)` features, one of `places`."""
+    """Return `(clips,)`: the fine class of each feature `(clips, dim)`, one of `places`."""
     features, fine = model.train
     mine = np.isin(fine, places)
     subject, truth = model.subjects("train")[mine], fine[mine]
@@ -68,7 +68,7 @@ def _probe(model: RealHead, places: list[int], wanted: Float64) -> Int64:
     target = (truth[:, None] == places).astype(np.float64)
 
     def right(penalty: float) -> int:
-        """Clips of subjects that are left out in turn, as the held-out ones are."""
+        """Count the right answers on subjects that are left out in turn, as in the evaluation."""
         total = 0
         for who in np.unique(subject):
             out = subject == who
@@ -81,7 +81,7 @@ def _probe(model: RealHead, places: list[int], wanted: Float64) -> Int64:
 
 
 def _ridge(features: Float64, target: Float64, penalty: float) -> Float64:
-    """`(dim + 1, classes)`: the bias is last, and free of the penalty."""
+    """Return the rows `(dim + 1, classes)`; the bias is last and has no penalty."""
     mean, offset = features.mean(axis=0), target.mean(axis=0)
     around = features - mean
     matrix = around.T @ around + penalty * len(features) * np.eye(features.shape[1])
@@ -94,9 +94,9 @@ def _decide(features: Float64, rows: Float64) -> Int64:
 
 
 def agreement(model: RealHead) -> float:
-    """Mean cosine between the head's own modifier differences, of groups with the same modifiers.
+    """Return the mean cosine between the modifier differences of groups with the same modifiers.
 
-    Where it is about 0, groups have nothing to tell one another, whatever their texts say.
+    If it is about 0, nothing can be transferred between groups, whatever their texts are.
     """
     differences: dict[tuple[str, str], list[Float64]] = {}
     for group in model.taxonomy(next(iter(model.categories))).values():

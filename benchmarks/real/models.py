@@ -1,6 +1,6 @@
-"""Heads trained on real motion as the benchmark sees them, mostly as those of Motion-Split.
+"""Read and write heads trained on real motion, mostly like those of Motion-Split.
 
-`trained/spar-sides-0.npz` is committed; `trained/shrec-*` is made by `train` where the data are.
+`trained/spar-sides-0.npz` is committed; `train` makes `trained/shrec-*` if the data exist.
 
     for model in find_trained("spar-sides"):
         split_class(model.head, "pendulum", into=model.categories["pendulum"],
@@ -24,9 +24,9 @@ __all__ = ["LATER", "PARTS", "TRAINED", "RealHead", "coarse_labels", "find_train
 
 TRAINED = Path(__file__).parent / "trained"
 LATER = TRAINED / "later"
-"""Heads that were trained after a procedure was chosen, to judge it; none is committed."""
+"""Heads that were trained after a procedure was chosen, to test it; none is committed."""
 OTHER_AXIS = {"shrec-fingers": "shrec-direction", "shrec-direction": "shrec-fingers"}
-"""What else varies in a data set's labels."""
+"""The other axis of a data set's labels."""
 PARTS = ("train", "heldout")
 
 
@@ -34,15 +34,15 @@ PARTS = ("train", "heldout")
 class RealHead(TrainedHead):
     """A file that `train` wrote, named after data set, axis and seed.
 
-    `unlabelled` and `labelled` are the same clips, those of the training subjects; labels of
-    collapsed categories were never shown to the network.
+    `unlabelled` and `labelled` are the same clips, those of the training subjects; the network was
+    never trained with the fine labels of collapsed categories.
     """
 
     SPACE: ClassVar[str] = name_space("real motion")
 
     @property
     def axis(self) -> str:
-        """One of `AXES`."""
+        """The axis, one of `AXES`."""
         axis: str = self.about["axis"]
         return axis
 
@@ -54,17 +54,17 @@ class RealHead(TrainedHead):
 
     @property
     def fine_labels(self) -> list[str]:
-        """What the fine classes of `train` and `heldout` are called."""
+        """The labels of the fine classes of `train` and `heldout`."""
         labels: list[str] = self.about["fine_labels"]
         return labels
 
     @property
     def categories(self) -> dict[str, dict[str, str]]:
-        """{coarse: {fine label: modifier}} of the collapsed ones."""
+        """{coarse: {fine label: modifier}} of the collapsed categories."""
         return {coarse: dict(self.groups[coarse]) for coarse in self.about["collapsed"]}
 
     def taxonomy(self, coarse: str) -> dict[str, dict[str, str]]:
-        """What a person knows when this class is split: the groups whose labels the head has.
+        """Return a person's knowledge for this split: the groups whose labels the head has.
 
         It is the same for every class of a head.
         """
@@ -75,7 +75,7 @@ class RealHead(TrainedHead):
         }
 
     def other_taxonomy(self) -> Groups | None:
-        """The groups of the data set's other axis; None where it has one axis only.
+        """Return the groups of the data set's other axis; None if it has only one axis.
 
         None of them varies as the collapsed classes' subcategories do.
         """
@@ -91,35 +91,35 @@ class RealHead(TrainedHead):
 
     @cached_property
     def unlabelled(self) -> Float32:
-        """`(clips, dim)`: the training subjects' clips, shuffled."""
+        """Features `(clips, dim)` of the training subjects' clips, shuffled."""
         return shuffled(self.train[0])
 
     @cached_property
     def labelled(self) -> dict[str, Float32]:
-        """Features by fine label, of the collapsed categories; none is held out."""
+        """Features by fine label, of the collapsed categories, without held-out clips."""
         features, fine = self.train
         wanted = [label for group in self.categories.values() for label in group]
         return {label: features[fine == self.fine_labels.index(label)] for label in wanted}
 
     def subjects(self, part: str) -> Int64:
-        """`(clips,)`: who moved in each clip of one of `PARTS`."""
+        """Return `(clips,)`: the subject of each clip of one of `PARTS`."""
         return self._arrays[f"{part}_subject"].astype(np.int64)
 
     def truth(self, *split: str) -> list[str]:
-        """Label of every held-out clip when these categories are split."""
+        """Return the label of every held-out clip after a split of these categories."""
         collapsed = [coarse for coarse in self.categories if coarse not in split]
         names = coarse_labels(self.fine_labels, self.groups, collapsed)
         return [names[index] for index in self.heldout[1]]
 
 
 def coarse_labels(labels: list[str], groups: Groups, collapsed: list[str]) -> list[str]:
-    """The head's label for each fine label."""
+    """Return the head's label for each fine label."""
     coarse = {label: name for name in collapsed for label in groups[name]}
     return [coarse.get(label, label) for label in labels]
 
 
 def find_trained(*axes: str, folder: Path = TRAINED) -> Iterator[RealHead]:
-    """All heads of these axes that are there; of all axes by default."""
+    """Yield all trained heads of these axes; by default of all axes."""
     for axis in axes or AXES:
         yield from map(RealHead, sorted(folder.glob(f"{axis}-*.npz")))
 
@@ -130,13 +130,13 @@ def save_trained(
     parts: Mapping[str, tuple[Float32, Int64, Int64]],
     about: dict[str, Any],
 ) -> None:
-    """Writes a file for `RealHead`.
+    """Write a file for `RealHead`.
 
     Args:
         path: the file.
         head: weight `(classes, dim)`, bias `(classes,)` and labels.
         parts: features `(clips, dim)`, fine classes and subjects `(clips,)` of each of `PARTS`.
-        about: what `train` recorded.
+        about: the records of the training.
     """
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
     arrays |= dict(zip(("weight", "bias", "labels"), map(np.asarray, head), strict=True))

@@ -1,4 +1,4 @@
-"""What README.md and docs/ quote of real motion, of expectations and of label lists.
+"""Make the blocks of README.md and docs/ about real motion, expectations and label lists.
 
 Reads real.json, real_shots.json, confidence.json, axes.json, tried.json and motion_split.json in
 benchmarks/results; `make documents` writes the blocks into their documents.
@@ -60,7 +60,7 @@ def _percent(value: float | None, digits: int = 1) -> str:
 
 
 def _line(lines: Iterable[Result], way: Way, known: str | None = None) -> Result:
-    """The line of one way."""
+    """Return the line of one way."""
     return next(
         line
         for line in lines
@@ -69,7 +69,7 @@ def _line(lines: Iterable[Result], way: Way, known: str | None = None) -> Result
 
 
 def _conditions(real: Result) -> list[tuple[str, str, list[Result], Result]]:
-    """Axis, what is known, the lines of all ways, and the limits."""
+    """Return axis, knowledge, the lines of all ways, and the limits."""
     return [
         (axis, known, content["ways"], content["limits"])
         for axis, content in real["tables"].items()
@@ -90,7 +90,7 @@ also wins clips back from other classes, default / paper's rule come to {whole}.
 
 
 def readme_block() -> str:
-    """Real motion and Motion-Split in one table: the default beside the paper's rule."""
+    """Return a table of real motion and Motion-Split: the default beside the paper's rule."""
     real, made = read_result("real"), read_result("motion_split")
     rows = []
     for axis, known, ways, limits in _conditions(real):
@@ -143,7 +143,7 @@ def _compared(
 
 
 def results_blocks() -> dict[str, str]:
-    """The tables of docs/results.md."""
+    """Return the tables of docs/results.md."""
     real = read_result("real")
     return {
         "in-group": _in_group(real),
@@ -321,7 +321,7 @@ come out below {miss:.0%} ([confidence.json](../benchmarks/results/confidence.js
 
 
 def method_block() -> str:
-    """How far the expectation travels."""
+    """Return the sentences of docs/method.md about the expectation on other data."""
     left_out = read_result("confidence")["left_out"]
     ranks = []
     for axis, name in NAMES.items():

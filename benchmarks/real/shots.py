@@ -1,9 +1,9 @@
-"""Low-shot splits of heads trained on real motion: what a few labelled clips add.
+"""Measure low-shot splits of heads trained on real motion: the gain of a few labelled clips.
 
     python -m benchmarks.real.shots
 
-Clips are drawn at random from the training subjects', as in benchmarks.motion_split.shots; groups
-are induced from the labels. Writes benchmarks/results/real_shots.json, every row kept.
+Clips are drawn at random from the training subjects, as in benchmarks.motion_split.shots; groups
+are induced from the labels. Writes benchmarks/results/real_shots.json, with every row.
 """
 
 from dataclasses import asdict
@@ -24,7 +24,7 @@ N_DRAWS = 4
 
 
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A line per axis, start and number of clips: means over splits and draws."""
+    """Return a line per axis, start and number of clips: means over splits and draws."""
     found: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault((row["axis"], row["start"], row["n_clips"]), []).append(row)
@@ -43,7 +43,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @click.command()
 def main() -> None:
-    """Run on all heads that are there."""
+    """Measure all trained heads."""
     rows = []
     for model in track([*find_trained()], "low-shot"):
         for shot in low_shot(model, N_SHOTS, N_DRAWS):

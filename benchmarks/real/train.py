@@ -1,11 +1,11 @@
 """Train small networks on real motion, with half of the categories collapsed.
 
     python -m benchmarks.real.train spar-sides
-    python -m benchmarks.real.train              # all axes whose data are there
-    python -m benchmarks.real.train --later      # other heads, to judge what was chosen on these
+    python -m benchmarks.real.train              # all axes whose data exist
+    python -m benchmarks.real.train --later      # other heads, to test choices made on the first
 
-Writes `trained/AXIS-SEED.npz`; see `models.RealHead`. What is there already stays. Held-out
-clips are of subjects that the network never saw. Less than a minute each on one core.
+Writes `trained/AXIS-SEED.npz`; see `models.RealHead`. Existing files are kept. Held-out clips are
+of subjects that the network never saw. Each head takes less than a minute on one core.
 """
 
 import time
@@ -28,11 +28,11 @@ N_FOLDS = len(SEEDS) // 2
 BATCH, N_STEPS, RATE = 64, 600, 3e-3
 WIDTH = 64
 SHIFT = 4
-"""Most steps in time that a batch is shifted."""
+"""Largest number of time steps that a batch is shifted."""
 
 
 class Network(nn.Module):
-    """Three convolutions over time; mean and maximum of each channel are the feature."""
+    """A network of three convolutions over time; the feature is each channel's mean and maximum."""
 
     def __init__(self, n_channels: int, n_classes: int) -> None:
         super().__init__()
@@ -46,21 +46,22 @@ class Network(nn.Module):
         self.head = nn.Linear(2 * WIDTH, n_classes)
 
     def features(self, clips: Tensor) -> Tensor:
-        """`(clips, 128)` of `(clips, channels, time)`."""
+        """Return the features `(clips, 128)` of `(clips, channels, time)`."""
         found = self.layers(clips)
         return torch.cat([found.mean(2), found.amax(2)], 1)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Logits."""
+        """Return the logits."""
         logits: Tensor = self.head(self.drop(self.features(clips)))
         return logits
 
 
 def choose_collapsed(motion: Motion, seed: int) -> list[str]:
-    """Half of the categories; an odd seed takes the half that the even one before it left.
+    """Return half of the categories; an odd seed returns the other half of the previous even seed.
 
-    By direction, of swipes and of rotations the one-finger or the whole-hand kind each: the
-    other stays to learn from. Three pairs of seeds, so that every kind is split three times.
+    For the axis of directions, either the one-finger or the whole-hand category is chosen, of
+    swipes and of rotations each; a split learns from the other. Three pairs of seeds split every
+    category three times.
     """
     names = list(motion.groups)
     rng = np.random.default_rng(seed // 2)
@@ -78,17 +79,17 @@ def choose_collapsed(motion: Motion, seed: int) -> list[str]:
 
 
 def choose_heldout(motion: Motion, seed: int) -> Int64:
-    """The subjects that the network does not see: a third.
+    """Return the held-out subjects, a third of all.
 
-    Two seeds, which collapse one half of the categories each, hold out the same ones. So over all
-    seeds every clip is held out once where its category is split.
+    Two seeds, which collapse one half of the categories each, hold out the same subjects. So over
+    all seeds, every clip is held out once when its category is split.
     """
     subjects = np.random.default_rng(0).permutation(np.unique(motion.subject))
     return np.sort(np.array_split(subjects, N_FOLDS)[seed // 2 % N_FOLDS])
 
 
 def train(clips: Float32, target: Int64, n_classes: int, *, seed: int) -> Network:
-    """A network for standardised clips `(clips, channels, time)`, in evaluation mode."""
+    """Train a network on standardised clips `(clips, channels, time)`; return it for evaluation."""
     torch.manual_seed(seed)
     network = Network(clips.shape[1], n_classes)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
@@ -103,7 +104,7 @@ def train(clips: Float32, target: Int64, n_classes: int, *, seed: int) -> Networ
 
 
 def _batches(clips: Float32, target: Int64, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches, a little larger or smaller, shifted in time, and noisy."""
+    """Yield batches with random scale, time shift and noise."""
     rng = np.random.default_rng(seed)
     n_frames = clips.shape[2]
     for _ in range(N_STEPS):
@@ -119,7 +120,7 @@ def _batches(clips: Float32, target: Int64, seed: int) -> Iterator[tuple[Tensor,
 
 
 def make_head(motion: Motion, seed: int, path: Path) -> dict[str, Any]:
-    """Trains one head and writes its file; what is returned is recorded there, too."""
+    """Train one head and write its file; return its records, which are in the file, too."""
     start = time.perf_counter()
     collapsed, away = choose_collapsed(motion, seed), choose_heldout(motion, seed)
     fine_labels = list(motion.labels)
@@ -160,14 +161,14 @@ def make_head(motion: Motion, seed: int, path: Path) -> dict[str, Any]:
 @click.argument("axes", nargs=-1, type=click.Choice(AXES))
 @click.option("--later", is_flag=True, help="Train six other heads of each, into LATER.")
 def main(axes: Sequence[str], later: bool) -> None:
-    """Train what is not there of these AXES; of all by default."""
+    """Train the missing heads of these AXES; by default of all."""
     torch.set_num_threads(1)
     folder, seeds = (LATER, LATER_SEEDS) if later else (TRAINED, SEEDS)
     for axis in axes or AXES:
         missing = [seed for seed in seeds if not (folder / f"{axis}-{seed}.npz").exists()]
         motion = load_motion(axis) if missing else None
         if missing and motion is None:
-            click.echo(f"{axis}: the data are not there, see benchmarks/real/data.py")
+            click.echo(f"{axis}: the data are missing, see benchmarks/real/data.py")
         for seed in missing if motion else ():
             assert motion is not None
             about = make_head(motion, seed, folder / f"{axis}-{seed}.npz")

@@ -1,1 +1,1 @@
-"""The long counts of `make soak`: swaps, streams, fuzzed heads."""
+"""The long tests of `make soak`: swaps, streams, fuzzed heads."""

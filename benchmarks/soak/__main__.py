@@ -1,6 +1,6 @@
-"""The long counts that do not fit into `make test`; run by hand as `make soak`.
+"""Run the tests that are too long for `make test`; started by hand as `make soak`.
 
-Writes benchmarks/results/soak.json with commit, machine and date. Documents quote it with these.
+Writes benchmarks/results/soak.json with commit, machine and date, which documents quote.
 """
 
 import json
@@ -27,7 +27,7 @@ from edgesplit.runtime import Runtime
 
 
 def random_trees(examples: int) -> dict[str, Any]:
-    """The laws of label trees, on many more trees than CI draws."""
+    """Check the laws of label trees, on many more trees than CI draws."""
     environment = {**os.environ, "EDGESPLIT_EXAMPLES": str(examples)}
     start = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "tests/laws/test_properties.py"]
@@ -37,7 +37,7 @@ def random_trees(examples: int) -> dict[str, Any]:
 
 
 def swaps(count: int) -> dict[str, Any]:
-    """Swaps between two heads of the demo bundle while two threads go on deciding a feature."""
+    """Swap two heads of the demo bundle while two threads decide a feature."""
     with tempfile.TemporaryDirectory() as folder:
         bundle = unpack_demo(Path(folder))
         edit = bundle.split_class("pushing", into=["left", "right"])
@@ -82,7 +82,7 @@ def swaps(count: int) -> dict[str, Any]:
 
 
 def fuzz(seconds: float) -> dict[str, Any] | str:
-    """Mutated head files, as many as the reader gets through; needs atheris."""
+    """Read mutated head files for `seconds`; needs atheris."""
     if find_spec("atheris") is None:
         return "not run: atheris is not installed"
     code, last = run_module("benchmarks.soak.fuzz_head", "--seconds", str(seconds), check=False)
@@ -92,11 +92,11 @@ def fuzz(seconds: float) -> dict[str, Any] | str:
 
 
 def _feature_of(head: Head, label: str) -> Float32:
-    """A feature that the head decides for a class: its row, scaled up."""
+    """Return a feature that the head decides as this class: its row, scaled up."""
     row = head.weight[head.tree.find(label)]
     feature: Float32 = 30 * row / np.linalg.norm(row)
     if head.classify(feature) != [label]:
-        raise click.ClickException(f"no feature was found for {label!r}")
+        raise click.ClickException(f"No feature was found for {label!r}.")
     return feature
 
 
@@ -106,7 +106,7 @@ def _feature_of(head: Head, label: str) -> Float32:
 @click.option("--stream-seconds", default=3600, show_default=True)
 @click.option("--fuzz-seconds", default=300.0, show_default=True)
 def main(examples: int, n_swaps: int, stream_seconds: int, fuzz_seconds: float) -> None:
-    """Run the long counts and write their result."""
+    """Run the long tests and write their result."""
     content = {
         "random_trees": random_trees(examples),
         "swaps": swaps(n_swaps),

@@ -1,12 +1,12 @@
-"""Does any file make the reader of heads raise what is no error of edgesplit's?
+"""Does any file make the reader of heads raise an error that is not edgesplit's own?
 
     pip install atheris==3.0.0
     python -m benchmarks.soak.fuzz_head --seconds 180
 
-Real heads are mutated, their bytes or the parts of the parsed file, guided by the branches that
-edgesplit takes. A head that is read must be the file's to the byte. Inputs that start with a brace
+Real heads are mutated, by bytes or by parts of the parsed file, guided by the branches that
+edgesplit takes. A head that is read must equal the file to the byte. Inputs that start with a brace
 are read as a bundle's preprocessing. A finding is kept in build/fuzz_head and ends the run with
-exit code 77; otherwise the last line says what was counted, as JSON.
+exit code 77; otherwise the last line holds the counts as JSON.
 """
 
 import json
@@ -31,7 +31,7 @@ MAX_BYTES = 16384
 
 
 def seeds() -> list[bytes]:
-    """Heads of every kind, and a bundle's preprocessing."""
+    """Return heads of every kind, and a bundle's preprocessing."""
     from edgesplit.heads.head import Head
     from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
     from edgesplit.video.preprocessing import Preprocessing
@@ -59,7 +59,7 @@ def seeds() -> list[bytes]:
 
 
 def read(data: bytes) -> str:
-    """Reads `data` as a device would; returns what became of it.
+    """Read `data` as a device would; return the outcome.
 
     Raises:
         Exception: a finding.
@@ -80,12 +80,12 @@ def read(data: bytes) -> str:
     except EdgesplitError as error:
         return f"refused, {type(error).__name__}"
     if head.to_bytes() != data:
-        raise AssertionError("a head was read that is not the file's")
+        raise AssertionError("the head that was read differs from the file")
     return "head"
 
 
 def mutator(mutate: Callable[[bytes, int], bytes]) -> Callable[[bytes, int, int], bytes]:
-    """Mutates bytes, or one part of the parsed file, so that the rest of it stays sound."""
+    """Return a function that mutates bytes, or one part of the parsed file and keeps the rest."""
 
     def change(data: bytes, max_size: int, seed: int) -> bytes:
         rng = random.Random(seed)
@@ -121,7 +121,7 @@ def mutator(mutate: Callable[[bytes, int], bytes]) -> Callable[[bytes, int, int]
 @click.option("--runs", default=0, help="End after so many inputs, the same ones every time.")
 @click.option("--seed", default=1, show_default=True)
 def main(seconds: float, runs: int, seed: int) -> None:
-    """Fuzz the reader of heads for a time or a number of inputs."""
+    """Fuzz the reader of heads for a number of seconds or inputs."""
     try:
         atheris: Any = import_module("atheris")  # optional: it has wheels for few Pythons
     except ImportError as error:

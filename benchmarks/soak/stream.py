@@ -1,6 +1,6 @@
-"""An hour of stream, sped up: is memory constant, and is every frame accounted for?
+"""Run an hour of stream faster than real time: is memory constant, and is every frame counted?
 
-Part of `make soak`. Alone: python -m benchmarks.soak.stream
+Part of `make soak`. Separately: python -m benchmarks.soak.stream
 """
 
 import json
@@ -25,11 +25,11 @@ from edgesplit.video.preprocessing import Preprocessing
 
 FPS = 30
 PART_S = 60
-"""Seconds of the file that is read over and over."""
+"""Length of the file that is read repeatedly, in seconds."""
 
 
 class _Hour:
-    """A `Feed` that decodes a file again and again, with timestamps that go on."""
+    """A `Feed` that decodes a file repeatedly, with continuous timestamps."""
 
     rate: float | None = FPS
     damaged = 0
@@ -48,17 +48,17 @@ class _Hour:
             feed.close()
 
     def close(self) -> None:
-        """Nothing is open between two parts."""
+        """Do nothing: no file is open between two parts."""
 
 
 def stream(seconds: int, *, live: bool, part_s: int = PART_S) -> dict[str, Any]:
-    """H.264 at 30 frames a second through the demo's model, as fast as it goes.
+    """Run H.264 at 30 frames a second through the demo's model, as fast as possible.
 
     Args:
-        seconds: of the stream.
-        live: drop windows that come too fast, and break off and open it again every minute; else
-            read it in one go and drop none.
-        part_s: seconds of the file that is read over and over; a minute, where above says so.
+        seconds: length of the stream.
+        live: drop windows that come too fast, and interrupt and reopen the stream every `part_s`;
+            otherwise read it without a break and drop none.
+        part_s: length of the file that is read repeatedly, in seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
         bundle = unpack_demo(Path(folder))
@@ -117,7 +117,7 @@ def _write_part(path: Path, seconds: int) -> Path:
 
 
 def resident_mib() -> float:
-    """Memory that this process holds now, in MiB."""
+    """Return the resident memory of this process, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
@@ -125,7 +125,7 @@ def resident_mib() -> float:
 @click.command()
 @click.option("--seconds", default=3600, show_default=True)
 def main(seconds: int) -> None:
-    """Run both and print what came of it; `make soak` writes it down."""
+    """Run both kinds and print their results; `make soak` writes them to a file."""
     for live in (False, True):
         click.echo(json.dumps(stream(seconds, live=live), indent=2))
 

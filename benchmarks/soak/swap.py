@@ -1,10 +1,10 @@
-"""Does swapping heads disturb a stream, and how soon does a published head decide?
+"""Do head swaps disturb a stream, and how soon does a published head decide?
 
     python -m benchmarks.soak.swap      # four minutes
 
-The demo model watches 30 frames a second, a window for every frame, while another process publishes
-one of two heads about ten times a second; in turns with the same stream and nobody publishing (the
-null). Every result is checked in numpy against the head that it names.
+The demo model predicts 30 frames a second, with a window for every frame, while another process
+publishes one of two heads about ten times a second. The same stream without publishes (the null)
+runs in turns with it. Every result is checked in numpy against the head that it names.
 """
 
 import tempfile
@@ -36,7 +36,7 @@ WINDOW_S = 0.5
 PUBLISH_S = 0.1
 BLOCK_S = 21.0
 BLOCKS = 5
-"""Blocks of each kind: 5 x 20 s x 10 swaps a second are 1,000; the first second warms up."""
+"""Number of blocks of each kind: 5 x 20 s x 10 swaps a second are 1,000 swaps."""
 RESAMPLES = 2000
 CAMERA = Source("made", "url", "a camera of 30 frames a second", live=True)
 
@@ -46,20 +46,20 @@ class Block:
     """One run of the stream."""
 
     results: list[tuple[float, Decision]] = field(default_factory=list)
-    """When each was reported, by the monotonic clock, and what."""
+    """Decisions with the times of their reports, by the monotonic clock."""
     features: list[Float32] = field(default_factory=list)
-    """The feature of each."""
+    """Feature of each decision."""
     published: list[Publish] = field(default_factory=list)
     n_swapped: int = 0
 
     def first_results(self) -> list[tuple[Publish, float]]:
-        """Each publish whose head was seen to decide, with when."""
+        """Return each publish whose head decided a window, with the time of the first decision."""
         results = [(at, decision.prediction.head_digest) for at, decision in self.results]
         return find_first_results(self.published, results)
 
 
 class Camera:
-    """Frames of noise at 30 a second, in real time; the feed of a stream."""
+    """A feed with 30 frames of noise a second, in real time."""
 
     rate: float | None = FPS
     damaged = 0
@@ -82,13 +82,13 @@ class Camera:
             )
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: no source is open."""
 
 
 def watch(
     bundle: Bundle, heads: tuple[str, str], *, seconds: float, publish: bool, live: bool
 ) -> Block:
-    """Runs the stream once, with somebody publishing or without."""
+    """Run the stream once, with or without publishes."""
     block = Block()
     inner = OrtBackend(bundle.backbone(), threads=1)
 
@@ -126,7 +126,7 @@ def watch(
 
 
 def wrong(prediction: Prediction, head: Head, feature: Float32) -> bool:
-    """Return True if a result is not what the head that it names gives, in numpy."""
+    """Return True if a result differs from that of the named head in numpy."""
     result = head.evaluate(feature)
     path = head.path(int(result.class_index[0]), result.probabilities[0])
     labels = tuple(step.label for step in path) == tuple(step.label for step in prediction.path)
@@ -136,7 +136,7 @@ def wrong(prediction: Prediction, head: Head, feature: Float32) -> bool:
 
 
 def count_faults(block: Block, heads: dict[str, Head]) -> dict[str, int]:
-    """Count windows that were lost, reported twice, or are not what their head decides."""
+    """Count windows that were lost, reported twice, or differ from the decision of their head."""
     numbers = [decision.number for _, decision in block.results]
     expected = max(numbers) + 1  # windows that wait when the stream is stopped are not reported
     pairs = zip(block.results, block.features, strict=True)
@@ -152,7 +152,7 @@ def count_faults(block: Block, heads: dict[str, Head]) -> dict[str, int]:
 
 
 def milliseconds(blocks: list[Block]) -> Float32:
-    """Backbone and head of every prediction."""
+    """Return the milliseconds of backbone and head of every prediction."""
     timings = [
         decision.prediction.timings for block in blocks for _, decision in block.results[WARM_UP:]
     ]
@@ -160,11 +160,11 @@ def milliseconds(blocks: list[Block]) -> Float32:
 
 
 WARM_UP = round(FPS)
-"""Windows of a block that are left out: its first second."""
+"""Number of windows at the begin of a block that are left out: its first second."""
 
 
 def p99_interval(values: Float32) -> tuple[float, float]:
-    """Where the 99th percentile lies in 95 % of resamples."""
+    """Return the 95 % bootstrap interval of the 99th percentile."""
     rng = np.random.default_rng(0)
     resampled = rng.choice(values, (RESAMPLES, len(values)))
     low, high = np.percentile(np.percentile(resampled, 99, axis=1), [2.5, 97.5])
@@ -172,13 +172,13 @@ def p99_interval(values: Float32) -> tuple[float, float]:
 
 
 def measure(block_s: float, n_blocks: int, *, live: bool = True) -> dict[str, Any]:
-    """Both kinds of blocks in turns, and what they say.
+    """Run both kinds of blocks in turns; return their figures.
 
     Args:
-        block_s: seconds of each.
-        n_blocks: of each kind.
-        live: as of a camera, whose windows give way to newer ones when a machine stalls; those are
-            counted as lost. Otherwise reading waits.
+        block_s: seconds of a block.
+        n_blocks: number of blocks of each kind.
+        live: treat the feed as a camera: if the machine stalls, newer windows replace older ones,
+            which are counted as lost. Otherwise reading waits.
     """
     with tempfile.TemporaryDirectory() as folder:
         bundle = unpack_demo(Path(folder))

@@ -1,1 +1,1 @@
-"""How long things take: one script per question, a result per machine."""
+"""Measure speed: one script per question, one result per machine."""

@@ -1,12 +1,12 @@
-"""How long does choosing clips take, and how long an answer?
+"""How long do the choice of clips and the use of an answer take?
 
     python -m benchmarks.speed.ask
 
-A head of random rows with labels as people write them, and 5,000 clips that it gives to one class,
-in two heaps. An answer is one more split, from all answers so far; the part that is made of texts
-is made once, as `edgesplit ask` does.
-Targets for 174 classes of 384 features: 1 s to choose 4 clips, 50 ms for an answer. Nothing asserts
-them.
+A head of random rows with realistic labels, and 5,000 clips that it gives to one class, in two
+clusters. An answer means one more split from all answers so far; the part from texts is computed
+once, as in `edgesplit ask`.
+Targets for 174 classes of 384 features: 1 s to choose 4 clips, 50 ms for an answer. This module
+does not assert them.
 """
 
 import time
@@ -31,7 +31,7 @@ SIZES = ((58, 128), (174, 384), (174, 768))
 
 
 def measure(n: int, dim: int, rounds: int) -> dict[str, Any]:
-    """Medians of choosing, and of an answer to a new head."""
+    """Return the median times of a choice of clips, and from an answer to a new head."""
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((n, dim)).astype(np.float32)
     head = Head.from_arrays(weight, np.zeros(n), make_labels(n), feature_space="f" * 64)

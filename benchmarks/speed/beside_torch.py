@@ -1,11 +1,11 @@
-"""How fast is a bundle beside torch, and beside the same model exported whole?
+"""How fast is a bundle compared with torch, and with the same model exported as one file?
 
     python -m benchmarks.speed.beside_torch      # ten minutes
 
-VideoMAE-S with random weights, 16 frames of 224 x 224, one clip at a time: speed does not depend on
-what the weights are. Every contender is a process of its own with the same number of threads. They
-take turns, one at work while the others wait, and what counts is the ratio to torch within a turn,
-so that a machine that slows down does so to all of them.
+VideoMAE-S with random weights, 16 frames of 224 x 224, one clip at a time; speed does not depend on
+the weights. Every contender is a subprocess with the same number of threads. They take turns: one
+runs while the others wait. The figure is the ratio to torch within a turn, so that a slower machine
+affects all of them equally.
 """
 
 import tempfile
@@ -25,9 +25,9 @@ from edgesplit.runtime.bench.timing import order_interval
 
 ROUNDS = 15
 RUNS = 3
-"""Runs of a contender in a turn, after one that wakes its threads and is left out."""
+"""Runs of a contender in a turn, after one warm-up run that is left out."""
 REST_S = 0.3
-"""Between turns: threads of the one before spin for a while."""
+"""Seconds between turns, because the previous contender's threads spin for a while."""
 THREADS = (1, 2)
 BASELINE = "torch"
 MODULE = "benchmarks.speed.beside_torch"
@@ -46,7 +46,7 @@ Run = Callable[[], Any]
 
 
 def prepare(folder: Path) -> None:
-    """Writes what the contenders open: model folder, whole export, bundle, clip."""
+    """Write the files of the contenders: model folder, full export, bundle, clip."""
     import torch
     import transformers
 
@@ -74,7 +74,7 @@ def prepare(folder: Path) -> None:
 
 
 def open_torch(folder: Path, threads: int, kind: str) -> Run:
-    """The model as Hugging Face loads it."""
+    """Open the model as Hugging Face loads it."""
     import torch
     import transformers
 
@@ -99,7 +99,7 @@ def open_torch(folder: Path, threads: int, kind: str) -> Run:
 
 
 def open_whole(folder: Path, threads: int) -> Run:
-    """The whole model, as a first try with torch's exporter gives it."""
+    """Open the complete model, as torch's exporter writes it by default."""
     from edgesplit.backbone.session import import_onnxruntime
 
     onnxruntime = import_onnxruntime()
@@ -112,7 +112,7 @@ def open_whole(folder: Path, threads: int) -> Run:
 
 
 def open_edgesplit(folder: Path, threads: int, recipe: Any) -> Run:
-    """The bundle, as `edgesplit predict` runs it."""
+    """Open the bundle as `edgesplit predict` runs it."""
     from edgesplit.backbone.attention import fuse_attention
     from edgesplit.backbone.identity import inline
     from edgesplit.backbone.int8 import to_int8
@@ -132,7 +132,7 @@ def open_edgesplit(folder: Path, threads: int, recipe: Any) -> Run:
 
 
 def open_contender(name: str, folder: Path, threads: int) -> Run:
-    """What one process runs."""
+    """Open the contender of one process."""
     if name.startswith("torch"):
         return open_torch(folder, threads, name.removeprefix("torch").strip())
     if name == "whole":
@@ -141,7 +141,7 @@ def open_contender(name: str, folder: Path, threads: int) -> Run:
 
 
 def measure(folder: Path, threads: int, rounds: int) -> list[dict[str, Any]]:
-    """One row for each contender."""
+    """Return one row for each contender."""
     times: dict[str, list[float]] = {name: [] for name in ABOUT}
     with ExitStack() as stack:
         contenders = {
@@ -171,7 +171,7 @@ def _row(name: str, found: Any, base: Any) -> dict[str, Any]:
 
 
 def table(content: dict[str, Any]) -> str:
-    """The table of docs/models.md."""
+    """Return the table of docs/models.md."""
     made, versions = content["made"], content["versions"]
     lines = [
         f"`python -m benchmarks.speed.beside_torch`, {made['date']}, {made['machine']}; "
@@ -199,7 +199,7 @@ def _threads(count: str) -> str:
 
 
 def read_table() -> str:
-    """The tables that the committed results give."""
+    """Return the tables of the committed results."""
     return "\n\n".join(table(content) for content in read_timings("speed"))
 
 

@@ -1,9 +1,9 @@
-"""Does `edgesplit bench` find a slow-down of a tenth, and is it quiet where there is none?
+"""Does `edgesplit bench` find a slow-down of a tenth, and report none without a slow-down?
 
     python -m benchmarks.speed.comparison      # ten minutes
 
-The demo bundle in turns with itself, twenty times: every verdict but `slower` and `faster` is
-right. Then with a side whose predictions and edits wait for a tenth of what they took.
+The demo bundle is compared with itself, twenty times: every verdict except `slower` and `faster` is
+right. Then it is compared with a side whose predictions and edits take a tenth longer.
 """
 
 import tempfile
@@ -54,25 +54,25 @@ _bundle.Bundle.split_class = _slowed(_bundle.Bundle.split_class)
 
 
 def planted(side: Side) -> Side:
-    """The same side, a tenth slower where `SLOWED` says."""
+    """Return the same side, with the items in `SLOWED` a tenth slower."""
     executable, flag, source, *asked = side.command
     return replace(side, command=(executable, flag, PLANT + source, *asked))
 
 
 def row(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as it is kept."""
+    """Return a verdict as it is written to the result."""
     plain = asdict(verdict)
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in plain.items()}
 
 
 def in_turns(this: Side, other: Side) -> list[dict[str, Any]]:
-    """The verdicts of one comparison, as quick as `bench --quick` makes it."""
+    """Return the verdicts of one comparison, with the settings of `bench --quick`."""
     found = compare_sides(this, other, blocks=QUICK_BLOCKS, block_s=QUICK_BLOCK_S)
     return [row(verdict) for verdict in found.verdicts]
 
 
 def counted(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """How often each verdict was given, by what was timed."""
+    """Count the verdicts by timed item."""
     names = dict.fromkeys(one["name"] for one in rows)
     return {
         name: dict(Counter(one["word"] for one in rows if one["name"] == name)) for name in names
@@ -80,7 +80,7 @@ def counted(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def save(found: dict[str, list[dict[str, Any]]]) -> None:
-    """Writes what there is so far: the whole takes long, and may be stopped."""
+    """Write the results so far, because the run is long and may be stopped."""
     content = {
         "limit": LIMIT,
         "slowed": list(SLOWED),
@@ -91,7 +91,7 @@ def save(found: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def read_table() -> str:
-    """What the committed result says, as docs/bench.md has it."""
+    """Return the table of docs/bench.md, from the committed result."""
     found = read_result("comparison")
     names = found["same_verdicts"]
     n_same, n_planted = (len(found[kind]) // len(names) for kind in ("same", "planted"))

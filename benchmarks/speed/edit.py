@@ -2,9 +2,9 @@
 
     python -m benchmarks.speed.edit
 
-Heads of random rows with labels as people write them, and unlabelled clips; the text encoder is
-the real one, and its cache is warm. Targets: 20 ms for 174 classes of 384 features, 500 ms for
-10,000 of 768. Nothing asserts them.
+Heads of random rows with realistic labels, and unlabelled clips; the text encoder is the real one,
+and its cache is warm. Targets: 20 ms for 174 classes of 384 features, 500 ms for 10,000 of 768.
+This module does not assert them.
 """
 
 import time
@@ -26,7 +26,7 @@ SIZES = ((58, 128), (174, 384), (1_000, 384), (10_000, 768))
 
 
 def measure(n: int, dim: int, rounds: int) -> dict[str, Any]:
-    """Milliseconds of the edit and of writing the new head, medians."""
+    """Return the median milliseconds of the edit and of writing the new head."""
     rng = np.random.default_rng(0)
     names = make_labels(n)
     weight = rng.standard_normal((n, dim)).astype(np.float32)

@@ -1,17 +1,16 @@
-"""From "split this class" to the new head serving: edgesplit and what one would do without it.
+"""Measure the time from a split request to the serving head, with edgesplit and without it.
 
     python -m benchmarks.speed.edit_to_live      # ten minutes
 
-VideoMAE-S with random weights and 174 labels as people write them. The same kind of edit each time,
-from text alone, in words that were never embedded before. Each way has a service that predicts one
-clip over and over on one core, and follows what is published; what is measured is the time until
-the new head serves there.
+VideoMAE-S with random weights and 174 realistic labels. Each turn makes the same kind of edit, from
+text alone, in words that were never embedded before. Each way has a service that predicts one clip
+repeatedly on one core and follows publishes; the figure is the time until the new head serves.
 
-- edgesplit: edit, publish; the service follows HEAD. Once more with no text embedded at all, as in
-  the first edit on a device; and as a command typed into a shell.
-- fuse + reload: edit; backbone and head merged into one ONNX file, the service opens it anew.
-- torch re-export: edit; the head put into torch, the whole model exported, the service opens it.
-  Once more as a script that is started for it.
+- edgesplit: edit, publish; the service follows HEAD. Also with no text embedded, as in the first
+  edit on a device; and as a shell command.
+- fuse + reload: edit; backbone and head are merged into one ONNX file, which the service reopens.
+- torch re-export: edit; the head is put into torch, and the complete model is exported and opened
+  by the service. Also as a script that is started for each edit.
 """
 
 from __future__ import annotations
@@ -48,11 +47,11 @@ WORDS = (
     ("once", "twice"),
 )
 BEFORE = ("loudly", "quietly")
-"""Modifiers of an earlier edit, which embedded the head's labels."""
+"""Modifiers of an earlier edit, which embeds the head's labels."""
 
 
 def prepare(folder: Path) -> None:
-    """Writes the model's folder and the bundle."""
+    """Write the model's folder and the bundle."""
     import torch
 
     from benchmarks.speed.models import SUBJECTS
@@ -71,7 +70,7 @@ def prepare(folder: Path) -> None:
 
 
 class Service:
-    """A process that predicts, and says when another head serves."""
+    """A process that predicts, and reports when another head serves."""
 
     def __init__(self, process: LineProcess) -> None:
         self._process = process
@@ -83,22 +82,22 @@ class Service:
                 return content[key]
 
     def wait(self) -> None:
-        """Until it predicts."""
+        """Wait until it predicts."""
         self._read("ready")
 
     def live(self) -> float:
-        """When the next head began to serve, by the clock that all processes share."""
+        """Return the time when the next head began to serve, by the clock of all processes."""
         return float(self._read("live"))
 
     def longest_s(self) -> float:
-        """The longest time between two predictions since this was asked last."""
+        """Return the longest time between two predictions since the last call, in seconds."""
         self._process.write("")
         return float(self._read("longest_s"))
 
 
 @contextmanager
 def service(kind: str, path: Path) -> Iterator[Service]:
-    """Starts one."""
+    """Start a service."""
     with worker("benchmarks.speed.service", kind, str(path)) as process:
         found = Service(process)
         found.wait()
@@ -106,18 +105,18 @@ def service(kind: str, path: Path) -> Iterator[Service]:
 
 
 def split(bundle: Bundle, turn: int) -> Edit:
-    """The edit, in words of its own."""
+    """Make the edit of a turn, in new words."""
     return bundle.split_class(TARGET, into=list(WORDS[turn]), accept_doubt=True)
 
 
 def publish(bundle: Bundle, edit: Edit) -> int:
-    """Edgesplit's way; returns the bytes that go to a device."""
+    """Publish as edgesplit does; return the bytes that are sent to a device."""
     bundle.publish(edit)
     return len(edit.head.to_bytes())
 
 
 def fuse(bundle: Bundle, edit: Edit, file: Path) -> int:
-    """One file for the service: merged and written, without the checks of `edgesplit fuse`."""
+    """Merge and write one file for the service, without the checks of `edgesplit fuse`."""
     from edgesplit.backbone.fuse import join_models
 
     data = join_models(onnx.load_model_from_string(inline(bundle.backbone())), edit.head)
@@ -125,7 +124,7 @@ def fuse(bundle: Bundle, edit: Edit, file: Path) -> int:
 
 
 def export(model: Any, bundle: Bundle, edit: Edit, file: Path) -> int:
-    """The edited rows in torch's own head, and the whole model exported."""
+    """Put the edited rows into torch's head, and export the complete model."""
     import torch
 
     head = edit.head
@@ -142,12 +141,12 @@ def export(model: Any, bundle: Bundle, edit: Edit, file: Path) -> int:
 
 
 def _absolute(head: Any, column: int) -> Any:
-    """The row of a class with those above it added, as the paper's rule has it."""
+    """Return the row of a class plus those of its parents, as in the paper's rule."""
     return sum(head.weight[above] for above in head.tree.path(column))
 
 
 def replace(file: Path, data: bytes) -> int:
-    """Puts a whole file in the place of another; returns its size."""
+    """Replace a file atomically; return its size."""
     part = file.with_suffix(".part")
     part.write_bytes(data)
     part.replace(file)
@@ -155,7 +154,7 @@ def replace(file: Path, data: bytes) -> int:
 
 
 def type_edit(bundle: Bundle, turn: int) -> int:
-    """`edgesplit edit`, as typed; returns the bytes that go to a device."""
+    """Run the command `edgesplit edit`; return the bytes that are sent to a device."""
     command = [sys.executable, "-m", "edgesplit", "edit", "--class", TARGET, "--accept-doubt"]
     command += ["--into", ",".join(WORDS[turn]), "--bundle", str(bundle.path)]
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
@@ -163,13 +162,13 @@ def type_edit(bundle: Bundle, turn: int) -> int:
 
 
 def run_script(folder: Path, turn: int) -> int:
-    """The re-export as a process of its own; returns the size of the file."""
+    """Run the re-export as a subprocess; return the size of the file."""
     run_module("benchmarks.speed.edit_to_live", "--export", str(folder), str(turn))
     return (folder / "whole.onnx").stat().st_size
 
 
 def load_model(folder: Path) -> Any:
-    """The torch model, from its folder."""
+    """Load the torch model from its folder."""
     import transformers
 
     model = transformers.VideoMAEForVideoClassification.from_pretrained(folder)
@@ -178,7 +177,7 @@ def load_model(folder: Path) -> Any:
 
 
 def measure(folder: Path, rounds: int) -> dict[str, Any]:
-    """Every way, one after another, with its service alone on the machine."""
+    """Measure every way in sequence; only its own service runs meanwhile."""
     prepare(folder)
     model = load_model(folder)
     bundle = open_bundle(folder / "lab.bundle")
@@ -241,7 +240,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def table(content: dict[str, Any]) -> str:
-    """The table of docs/peers.md."""
+    """Return the table of docs/peers.md."""
     rows = content["rows"]
     lines = [
         f"`python -m benchmarks.speed.edit_to_live`, {content['made']['date']}, "
@@ -262,7 +261,7 @@ def table(content: dict[str, Any]) -> str:
 
 
 def read_table() -> str:
-    """The tables that the committed results give."""
+    """Return the tables of the committed results."""
     return "\n\n".join(table(content) for content in read_timings("edit_to_live"))
 
 

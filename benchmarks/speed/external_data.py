@@ -1,11 +1,10 @@
-"""What does it cost to check that a model keeps no weight outside its bytes?
+"""Measure the cost of the check that a model keeps no weight outside its bytes.
 
     python -m benchmarks.speed.external_data      # half a minute
 
-The check runs once for every session, so the time that making the session takes is given beside it.
-A model in which the word `location` stands anywhere is parsed as well: that takes its size in
-memory once more for a moment. Times are the processor's, of one thread: what else the machine does
-hardly changes them.
+The check runs once for every session, so the time to make the session is given beside it. A model
+that contains the word `location` anywhere is also parsed, which briefly takes its size in memory
+once more. Times are processor times of one thread, which other work on the machine barely changes.
 """
 
 import re
@@ -23,12 +22,12 @@ from edgesplit.backbone.identity import check_self_contained
 from edgesplit.backbone.session import open_session
 
 LAYERS, WIDTH = 88, 500
-"""Float32 weights of 88 MB, about those of a small video transformer."""
+"""Layers with 88 MB of float32 weights, about as many as in a small video transformer."""
 ROUNDS = 15
 
 
 def make_model(name: str) -> bytes:
-    """Layers one behind the other, the output called `name`."""
+    """Return a model of layers in sequence, with the output `name`."""
     rng = np.random.default_rng(0)
     values = ["x", *(f"value.{layer}" for layer in range(1, LAYERS)), name]
     nodes, weights = [], []
@@ -50,7 +49,7 @@ def make_model(name: str) -> bytes:
 
 
 def measure(name: str, call: Callable[[], Any]) -> dict[str, float]:
-    """The fastest of `ROUNDS` calls, and the memory that one takes for a moment."""
+    """Return the fastest of `ROUNDS` calls, and the peak memory of a call."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = peak_mb()
     times = []
@@ -63,7 +62,7 @@ def measure(name: str, call: Callable[[], Any]) -> dict[str, float]:
 
 
 def peak_mb() -> float:
-    """The most memory that this process has held since its peak began anew."""
+    """Return the peak memory of this process since the last reset, in MB."""
     (found,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(found) * 1024 / 1e6
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.speed.first_edit
 
-Runs `edgesplit edit` twice in processes of their own, each time with words that no cache holds: the
-first time with an empty cache, as after an export. The demo's bundle is edited as it ships, with
-the embeddings of its labels, and without that file, as bundles were before. Target: 1.3 times the
-second edit. Nothing asserts it.
+Runs `edgesplit edit` twice in separate processes, each time with words that are not cached; the
+first time with an empty cache, as after an export. The demo's bundle is edited as shipped, with the
+embeddings of its labels, and without that file, like older bundles. Target: 1.3 times the second
+edit. This module does not assert it.
 """
 
 import os
@@ -32,7 +32,7 @@ WAYS = {"with the labels' embeddings": True, "without": False}
 
 
 def edit(bundle: Path, cache: Path, into: str) -> float:
-    """Seconds of one whole process."""
+    """Run an edit in a new process; return its seconds."""
     command = [sys.executable, "-m", "edgesplit", "edit", "--bundle", str(bundle)]
     command += ["--class", "pushing", "--into", into, "--dry-run", "--accept-doubt"]
     start = time.perf_counter()
@@ -43,7 +43,7 @@ def edit(bundle: Path, cache: Path, into: str) -> float:
 
 
 def measure(folder: Path, *, with_labels: bool, swap: bool) -> tuple[float, float]:
-    """Seconds of the first and of the second edit."""
+    """Return the seconds of the first and of the second edit."""
     shutil.copytree(ASSETS / BUNDLE, folder / BUNDLE)
     if not with_labels:
         (folder / BUNDLE / LABEL_TEXTS_FILE).unlink()

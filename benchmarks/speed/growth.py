@@ -1,9 +1,9 @@
-"""What do head and edit cost against classes, feature size, splits, nesting and history?
+"""How do head and edit costs grow with classes, feature size, splits, nesting and history?
 
     python -m benchmarks.speed.growth      # a minute
 
-Heads of made labels and random rows. The history grows on a copy of the demo's bundle. Each cost is
-a median; with the number of classes it grows as a power, which a line through the logarithms gives.
+Heads have synthetic labels and random rows. The history grows on a copy of the demo's bundle. Each
+cost is a median. It grows as a power of the number of classes, fitted by a line through logarithms.
 """
 
 import itertools
@@ -40,19 +40,19 @@ SIZES = {
     "history": (10, 100, 1_000),
 }
 COSTS = ("run_ms", "session_ms", "edit_ms", "read_ms", "publish_ms")
-"""One feature's decision, opening a head, an edit with its texts cached, reading the history and
-publishing."""
+"""Costs of one feature's decision, of opening a head, of an edit with cached texts, of reading the
+history and of publishing."""
 RUNS = 20
-"""Decisions that are timed together."""
+"""Number of decisions that are timed together."""
 SECONDS = 0.5
-"""How long each cost is measured."""
+"""Seconds that each cost is measured."""
 MIN_TIMES = 5
 
 Row = dict[str, Any]
 
 
 def median_ms(measure: Callable[[], float], seconds: float) -> float:
-    """Return the median of what `measure` returns, called for so many seconds."""
+    """Call `measure` for `seconds`; return the median of its results."""
     measure()  # fills the caches
     times: list[float] = []
     end = time.perf_counter() + seconds
@@ -69,7 +69,7 @@ def exponent(rows: list[Row], cost: str) -> float:
 
 
 def make_heads() -> Iterator[tuple[str, int, Head]]:
-    """Yield what grows, how large it is, and the head."""
+    """Yield the name of the growing quantity, its value, and the head."""
     for size in SIZES["classes"]:
         yield "classes", size, make_head(size, DIM)
     for size in SIZES["features"]:
@@ -96,7 +96,7 @@ def measure_head(head: Head, seconds: float) -> dict[str, float]:
 
 
 def measure_history(bundle: Bundle, n_edits: int, seconds: float) -> dict[str, float]:
-    """Return milliseconds of reading a history of so many edits, and of publishing to it."""
+    """Return milliseconds of reading a history of `n_edits` edits, and of publishing to it."""
     label = bundle.head().tree[0].label
     turn = itertools.count()
     lengthen(bundle, n_edits)
@@ -113,7 +113,7 @@ def measure_history(bundle: Bundle, n_edits: int, seconds: float) -> dict[str, f
 
 
 def lengthen(bundle: Bundle, n_edits: int) -> None:
-    """Make the log one of so many edits that went back and forth; the live head stays."""
+    """Extend the log to `n_edits` edits that alternate two heads; the live head does not change."""
     live, other = bundle.live, "0" * 64
     before = live
     lines = []
@@ -140,7 +140,7 @@ def measure(seconds: float) -> list[Row]:
 
 
 def read_sentence() -> str:
-    """Return what docs/bench.md quotes, from the committed result."""
+    """Return the sentence of docs/bench.md, from the committed result."""
     found = read_result("growth")
     powers = found["exponent_of_classes"]
     largest = max(row["size"] for row in found["rows"] if row["against"] == "classes")

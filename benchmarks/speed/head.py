@@ -2,12 +2,13 @@
 
     python -m benchmarks.speed.head
 
-Heads of one size with different numbers of splits answer one feature in ONNX Runtime, on one
-thread. All are measured in one run, in turns and in a new order every round, and compared with
-the unsplit head of the same round, so that a busy machine slows all of them alike.
+Heads of one size with different numbers of splits decide one feature in ONNX Runtime, on one
+thread. All are measured in one run, in turns and in a new order every round, and compared with the
+unsplit head of the same round, so that a busy machine affects all of them equally.
 
 Targets: 27 splits within 3 times and 100 within 4 times the unsplit head's run, a session in under
-2 ms at the median, and a graph that does not grow with the number of splits. Nothing asserts them.
+2 ms at the median, and a graph that does not grow with the number of splits. This module does not
+assert them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ N_ROOTS, DIM = 119, 384
 RUNS = 200
 """Runs in a block; their mean is one measurement."""
 SESSIONS = 3
-"""Sessions made in a round, of each head; the median is one measurement."""
+"""Sessions of each head that are made in a round; the median is one measurement."""
 WARM_UP = 20
 
 OUTPUTS = ["logits", "probabilities", "class_index"]
@@ -41,7 +42,7 @@ OUTPUTS = ["logits", "probabilities", "class_index"]
 
 @dataclass(eq=False)
 class Variant:
-    """A head with a number of splits, and what was measured of it, one number per round."""
+    """A head with a number of splits, and its measurements, one per round."""
 
     name: str
     splits: int
@@ -52,12 +53,12 @@ class Variant:
 
     @property
     def graph_nodes(self) -> int:
-        """Operators in the file's graph, before ONNX Runtime fuses any."""
+        """Number of operators in the file's graph, before ONNX Runtime fuses any."""
         return len(onnx.load_from_string(self.data).graph.node)
 
 
 def variants() -> list[Variant]:
-    """The heads that are compared, the unsplit one first."""
+    """Return the heads to compare, the unsplit head first."""
     rows = [(0, 0), (1, 1), (27, 1), (100, 1), (27, 3)]
     return [
         Variant(
@@ -71,7 +72,7 @@ def variants() -> list[Variant]:
 
 
 def measure(heads: list[Variant], rounds: int) -> None:
-    """Appends one measurement per round to every head."""
+    """Append one measurement per round to every head."""
     rng = np.random.default_rng(0)
     feature = rng.standard_normal((1, DIM), np.float32)
     runs = [_runner(head.data, feature) for head in heads]
@@ -90,7 +91,7 @@ def _runner(data: bytes, feature: Float32) -> Callable[[], object]:
 
 
 def summary(head: Variant, unsplit: Variant) -> dict[str, Any]:
-    """A row of the result: medians over the rounds, with quartiles."""
+    """Return a row of the result: medians over the rounds, with quartiles."""
     ratios = np.divide(head.run_us, unsplit.run_us)
     return {
         "name": head.name,
@@ -110,7 +111,7 @@ def _quartiles(values: Sequence[float] | Float64) -> dict[str, float]:
 
 
 def targets(rows: list[dict[str, Any]]) -> dict[str, bool]:
-    """Which targets were met."""
+    """Return True by target if it was met."""
     by_shape = {(row["splits"], row["depth"]): row for row in rows}
     few, many = by_shape[27, 1], by_shape[100, 1]
     return {
@@ -124,7 +125,7 @@ def targets(rows: list[dict[str, Any]]) -> dict[str, bool]:
 
 
 def show(rows: list[dict[str, Any]], met: dict[str, bool]) -> None:
-    """Prints the result as a table."""
+    """Print the result as a table."""
     table = Table(box=None)
     for heading in ("head", "run us", "times unsplit", "session ms", "graph nodes", "kB"):
         table.add_column(heading, justify="left" if heading == "head" else "right")

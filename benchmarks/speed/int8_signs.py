@@ -1,9 +1,9 @@
-"""Would one int8 file, signed as TensorRT wants it, do for ONNX Runtime's CPU as well?
+"""Could one int8 file, signed as TensorRT needs it, also serve ONNX Runtime's CPU kernels?
 
     python -m benchmarks.speed.int8_signs      # a minute
 
-The demo's CNN, calibrated on half of its clips and compared with fp32 on the others; speed in
-alternating blocks, as `variant add` measures it, several times over.
+The demo's CNN is calibrated on half of its clips and compared with fp32 on the others; speed is
+measured in alternating blocks, as in `variant add`, several times.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ ROUNDS = 9
 
 
 def measure() -> dict[str, Any]:
-    """Speed and likeness of both, against fp32."""
+    """Measure speed and agreement of both, relative to fp32."""
     with tempfile.TemporaryDirectory() as name:
         bundle = unpack_demo(Path(name))
         videos = find_videos(Path(name) / "clips")
@@ -47,7 +47,7 @@ def measure() -> dict[str, Any]:
 
 
 def read_sentence() -> str:
-    """What docs/engines.md quotes, from the committed results."""
+    """Return the sentence of docs/engines.md, from the committed results."""
     found = [
         f"{one['unsigned']['times_fp32']:.2f} x as fast as fp32 unsigned and "
         f"{one['signed']['times_fp32']:.2f} x signed on {one['made']['machine']}, ONNX Runtime "

@@ -1,9 +1,9 @@
-"""A model above 2 GB, from torch to a prediction: does it verify, and what does it take?
+"""Run a model above 2 GB from torch to a prediction: does it verify, and what does it need?
 
     python -m benchmarks.speed.large      # some minutes, 20 GB of memory, 3 GB of disk
 
-Linear layers with random weights, 2.2 GB of them. Export, verify, one prediction and what damaging
-the weights does, each in a process of its own, so that each has a peak of memory of its own.
+The model has linear layers with 2.2 GB of random weights. Export, verification, one prediction and
+a test with damaged weights each run in a subprocess, so that each has its own memory peak.
 """
 
 import json
@@ -26,7 +26,7 @@ LABELS = [f"class {index}" for index in range(20)]
 
 
 def export(folder: Path) -> dict[str, Any]:
-    """Makes the model and its bundle."""
+    """Make the model and its bundle."""
     import torch
     from torch import nn
 
@@ -64,14 +64,14 @@ def export(folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """Checks every file."""
+    """Check every file."""
     from edgesplit.bundle.bundle import open_bundle
 
     return {"problems": open_bundle(folder / "lab.bundle").verify()}
 
 
 def predict(folder: Path) -> dict[str, Any]:
-    """Opens the bundle and decides a clip."""
+    """Open the bundle and decide a clip."""
     from edgesplit.runtime import Runtime
 
     with Runtime(folder / "lab.bundle") as runtime:
@@ -80,7 +80,7 @@ def predict(folder: Path) -> dict[str, Any]:
 
 
 def damage(folder: Path) -> dict[str, Any]:
-    """Changes one byte in the middle of the weights; what verifying says then."""
+    """Change one byte in the middle of the weights; return the result of verification."""
     file = folder / "lab.bundle" / "backbone.data"
     with file.open("r+b") as data:
         data.seek(file.stat().st_size // 2)
@@ -96,7 +96,7 @@ STEPS = {step.__name__: step for step in (export, verify, predict, damage)}
 @click.command()
 @click.option("--step", "served", nargs=2, type=str, hidden=True)
 def main(served: tuple[str, str] | None) -> None:
-    """Take every step, and write large.json."""
+    """Run every step, and write large.json."""
     if served:
         start = time.perf_counter()
         found = STEPS[served[0]](Path(served[1]))

@@ -1,4 +1,4 @@
-"""Heads of random rows, with labels as people write them, for measuring what size costs."""
+"""Make heads of random rows with realistic labels, to measure the cost of size."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from edgesplit.heads.labels import LabelTree, Node
 __all__ = ["INTO", "TARGET", "make_head", "make_labels"]
 
 TARGET, INTO = "pushing something", ["left", "right"]
-"""The class that edits split, and into what."""
+"""The class that edits split, and its subcategories."""
 
 _ACTIONS = (
     "pulling",
@@ -29,7 +29,7 @@ _MODIFIERS = ("left", "right", "up", "down", "slowly", "quickly")
 
 
 def make_labels(n: int) -> list[str]:
-    """Return groups of six as far as words go, then single classes; the last one is `TARGET`."""
+    """Return groups of six while words last, then single classes; the last one is `TARGET`."""
     groups = (f"{a} {t} {m}" for a, t, m in itertools.product(_ACTIONS, _THINGS, _MODIFIERS))
     singles = (f"{number} times something else" for number in itertools.count())
     return [*itertools.islice(itertools.chain(groups, singles), n - 1), TARGET]
@@ -38,8 +38,8 @@ def make_labels(n: int) -> list[str]:
 def make_head(n_classes: int, dim: int, *, n_splits: int = 0, depth: int = 1) -> Head:
     """Return a head of random rows with gated splits into two.
 
-    The splits lie in chains of `depth`, each below a root class of its own. The root classes' rows
-    are drawn first, so heads of one size share them whatever their splits.
+    The splits are in chains of `depth`, each below a separate root class. The root classes' rows
+    are drawn first, so heads of one size share them whatever their splits are.
     """
     tree = LabelTree.from_labels(make_labels(n_classes))
     for split in range(n_splits):

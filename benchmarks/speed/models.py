@@ -1,13 +1,13 @@
-"""Do the models people have come out as the same function, and how fast is it?
+"""Do exported models compute the same function as the originals, and how fast are they?
 
     python -m benchmarks.speed.models      # half an hour on two idle cores
 
-Every architecture has its full size and random weights, and takes the way a user's takes: saved as
-a folder or checkpoint, loaded by `load_classifier`, exported by `export_model`. Random weights
-answer one class for every clip, so that agreement on it would say little: the head is replaced by
-one that knows one class for each of the clips (its nearest feature wins), the rest of the model is
-as it was drawn. Parity is max |ONNX - torch| / max |torch|; latency is of one clip, on one thread
-for both, in turns. An export has one thread of torch.
+Every architecture has its full size and random weights, and is processed like a user's model: saved
+as a folder or checkpoint, loaded by `load_classifier`, exported by `export_model`. A model with
+random weights decides one class for every clip, so agreement would prove little. Therefore its head
+is replaced by one with a class for each clip (the nearest feature wins); the other weights stay
+random. Parity is max |ONNX - torch| / max |torch|; latency is of one clip, on one thread for both,
+in turns. The export uses one thread of torch.
 """
 
 import json
@@ -54,20 +54,20 @@ _VIVIT = {"size": {"shortest_edge": 256}, "rescale_factor": 1 / 127.5, "offset":
 
 @dataclass(frozen=True)
 class Subject:
-    """An architecture at full size, and how it gets where a user would have it."""
+    """An architecture at full size, and the function that writes it as a user would have it."""
 
     name: str
     prepare: Callable[[Path], dict[str, Any]]
-    """Writes it into a folder; returns the arguments of `load_classifier`."""
+    """Function that writes it into a folder and returns the arguments of `load_classifier`."""
     clips: int = N_CLIPS
-    """One class wins on each; a multiple of the larger batch."""
+    """Number of clips, one per class that wins; a multiple of the larger batch."""
     runs: int = RUNS
 
 
 def save_folder(
     folder: Path, *, family: str, processor: dict[str, Any] | None = None, **sizes: Any
 ) -> dict[str, Any]:
-    """Writes a Hugging Face folder with random weights and named classes."""
+    """Write a Hugging Face folder with random weights and named classes."""
     import transformers
 
     labels = {index: f"class {index}" for index in range(N_CLASSES)}
@@ -82,14 +82,14 @@ def save_folder(
 
 
 def save_mvd(folder: Path) -> dict[str, Any]:
-    """Writes a checkpoint as MVD's authors do."""
+    """Write a checkpoint as MVD's authors do."""
     model = shake(VideoTransformer(ARCHITECTURES["vit-small"], n_classes=N_CLASSES))
     torch.save({"module": model.state_dict()}, folder / "mvd.pth")
     return {"spec": "mvd:vit-small", "checkpoint": folder / "mvd.pth"}
 
 
 def shake(model: Any) -> Any:
-    """Makes what starts as zeros or ones random, as biases: it would hide what is done with it."""
+    """Make weights that start as zeros or ones random, because those values would hide errors."""
     for parameter in model.parameters():
         first = float(parameter.detach().flatten()[0])
         if bool((parameter == first).all()):
@@ -113,7 +113,7 @@ SUBJECTS = (
 
 
 def load(subject: Subject, folder: Path) -> tuple[Classifier, Choices]:
-    """Returns the classifier as `edgesplit export` sees it."""
+    """Return the classifier and its values as `edgesplit export` gets them."""
     torch.manual_seed(0)
     classifier = load_classifier(**subject.prepare(folder))
     names = None if classifier.labels else [f"class {index}" for index in range(N_CLASSES)]
@@ -121,7 +121,7 @@ def load(subject: Subject, folder: Path) -> tuple[Classifier, Choices]:
 
 
 def random_clips(preprocessing: Preprocessing, n_clips: int, seed: int = 1) -> Float32:
-    """Returns clips in 0..1: coarse noise of its own colour and contrast in each."""
+    """Return clips in 0..1: coarse noise with a different colour and contrast in each."""
     rng = np.random.default_rng(seed)
     time_axis, height, width = preprocessing.frames, preprocessing.height, preprocessing.width
     shape = (n_clips, 3, time_axis, height // 8, width // 8)
@@ -135,7 +135,7 @@ def random_clips(preprocessing: Preprocessing, n_clips: int, seed: int = 1) -> F
 
 
 def spread_head(model: nn.Module, preprocessing: Preprocessing, clips: Float32) -> None:
-    """Replaces the head by one whose first classes each win on one of the clips.
+    """Replace the head by one whose first classes each win on one of the clips.
 
     With features f_i of the clips, their mean m and d_i = f_i - m, the logit of class i is
     (f - m) d_i - d_i^2 / 2, over the mean of d^2: the class whose clip is nearest wins. The other
@@ -158,7 +158,7 @@ def spread_head(model: nn.Module, preprocessing: Preprocessing, clips: Float32) 
 
 
 def measure(subject: Subject) -> dict[str, Any]:
-    """Exports one architecture and returns its row of the result."""
+    """Export one architecture; return its row of the result."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         classifier, choices = load(subject, folder)
@@ -208,7 +208,7 @@ def measure(subject: Subject) -> dict[str, Any]:
 
 
 def _peak_memory() -> float:
-    """Returns the most bytes that were in use since the reset."""
+    """Return the peak memory since the reset, in bytes."""
     (line,) = (row for row in _STATUS.read_text().splitlines() if row.startswith("VmHWM"))
     return 1024 * float(line.split()[1])
 
@@ -226,7 +226,7 @@ def _parity_row(parity: Parity) -> dict[str, Any]:
 def latency(
     cut: Cut, backbone: bytes, head: bytes, clip: Float32, choices: Choices, *, runs: int
 ) -> dict[str, float]:
-    """Median milliseconds from one clip to its logits, in ONNX Runtime and in torch."""
+    """Return the median milliseconds from a clip to its logits, in ONNX Runtime and in torch."""
     torch.set_num_threads(1)
     backend = OrtBackend(backbone, threads=1)
     session = open_session(head, threads=1)
@@ -251,7 +251,7 @@ def latency(
 
 
 def table(rows: Sequence[dict[str, Any]], versions: dict[str, str]) -> str:
-    """Returns the table of docs/models.md, in Markdown."""
+    """Return the table of docs/models.md, in Markdown."""
     lines = [
         f"One clip, one thread; torch {versions['torch']}, transformers "
         f"{versions['transformers']}, ONNX Runtime {versions['onnxruntime']}.",
@@ -280,7 +280,7 @@ def _gigabytes(row: dict[str, Any]) -> str:
 
 
 def read_table() -> str:
-    """Returns the table that the committed result gives."""
+    """Return the table of the committed result."""
     content = read_result("models")
     return table(content["models"], {**content["made"], **content["versions"]})
 

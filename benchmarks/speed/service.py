@@ -1,9 +1,9 @@
-"""The services that the peers' benchmark keeps running: each predicts one clip over and over.
+"""Run a service of the peers' benchmark, which predicts one clip repeatedly.
 
     python -m benchmarks.speed.service bundle lab.bundle     # edgesplit: follows HEAD
-    python -m benchmarks.speed.service file model.onnx       # one whole model: follows the file
+    python -m benchmarks.speed.service file model.onnx       # one complete model: follows the file
 
-It tells on standard output when another head serves, and how long the longest pause was.
+It reports on standard output when another head serves, and the longest pause.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ import numpy as np
 from benchmarks.harness.workers import tell
 
 POLL_S = 0.02
-"""How often a file is looked at: as often as edgesplit looks at HEAD."""
+"""Seconds between two checks of a file, as edgesplit checks HEAD."""
 
 
 class Live:
-    """What serves now; swapped by one assignment, in every service alike."""
+    """The function that serves now; every service swaps it by one assignment."""
 
     def __init__(self, predict: Callable[[], Any]) -> None:
         self.predict = predict
 
     def swap(self, predict: Callable[[], Any]) -> None:
-        """Serves another from now on, and says so."""
+        """Serve another function from now on, and report it."""
         predict()  # warmed up before anybody sees it
         self.predict = predict
         tell({"live": time.monotonic()})
 
 
 def serve_bundle(path: Path) -> None:
-    """Edgesplit's runtime."""
+    """Serve a bundle with edgesplit's runtime."""
     from edgesplit.bundle.bundle import open_bundle
     from edgesplit.runtime import OrtBackend, Runtime
 
@@ -52,7 +52,7 @@ def serve_bundle(path: Path) -> None:
 
 
 def serve_file(path: Path) -> None:
-    """One ONNX file, opened anew beside the old one when it changes."""
+    """Serve one ONNX file; when it changes, open it while the old one serves."""
     from edgesplit.backbone.session import open_session
 
     def open_file() -> Callable[[], Any]:
@@ -77,7 +77,7 @@ def serve_file(path: Path) -> None:
 
 
 def loop(predict: Callable[[], Any]) -> None:
-    """Predicts until standard input ends; a line asks for the longest pause since the last."""
+    """Predict until standard input ends; each line requests the longest pause since the last."""
     asked, done = threading.Event(), threading.Event()
 
     def listen() -> None:

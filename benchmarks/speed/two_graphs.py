@@ -1,11 +1,10 @@
-"""What does it cost that backbone and head are two graphs and not one?
+"""What is the cost of two graphs, backbone and head, instead of one?
 
     python -m benchmarks.speed.two_graphs      # ten minutes
 
-The same clip, through the bundle (two sessions and the decision's path) and through the fused file
-(one session): each in a process of its own, in turns. On a backbone that takes microseconds the
-fixed cost shows; on VideoMAE-S it is a share of the latency, with the interval in which the median
-of its differences lies.
+The same clip runs through the bundle (two sessions and the decision's path) and through the fused
+file (one session), each in a subprocess, in turns. A backbone that takes microseconds shows the
+fixed cost. VideoMAE-S shows its share of the latency, with the interval of the median difference.
 """
 
 import tempfile
@@ -39,7 +38,7 @@ REST_S = 0.05
 
 
 def make_small(folder: Path) -> None:
-    """A bundle whose backbone averages a clip and multiplies it once: 384 features."""
+    """Make a bundle whose backbone averages a clip and multiplies it once: 384 features."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -72,7 +71,7 @@ def make_small(folder: Path) -> None:
 
 
 def make_large(folder: Path) -> None:
-    """VideoMAE-S with random weights."""
+    """Make a bundle of VideoMAE-S with random weights."""
     from benchmarks.speed.models import SUBJECTS, load
     from edgesplit.export import export_model
 
@@ -87,7 +86,7 @@ def make_large(folder: Path) -> None:
 
 
 def fuse(folder: Path) -> None:
-    """Writes the one file beside the bundle."""
+    """Write the fused file beside the bundle."""
     bundle = open_bundle(folder / "lab.bundle")
     shape = bundle.preprocessing.clip_shape
     one = fuse_models(inline(bundle.backbone()), bundle.head(), clip_shape=shape)
@@ -95,7 +94,7 @@ def fuse(folder: Path) -> None:
 
 
 def open_way(way: str, folder: Path) -> Run:
-    """One clip to its logits, by one session or by two; one thread."""
+    """Return a function from one clip to its logits, by one or two sessions on one thread."""
     bundle = open_bundle(folder / "lab.bundle")
     clip = np.random.default_rng(1).random((1, *bundle.preprocessing.clip_shape), np.float32)
     outputs = ["logits", "probabilities", "class_index"]
@@ -113,7 +112,7 @@ def open_way(way: str, folder: Path) -> Run:
 
 
 def compare(folder: Path, runs: int, rounds: int) -> dict[str, Any]:
-    """Medians of both ways, and of their differences within a round."""
+    """Return the medians of both ways, and of their differences within a round."""
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     served = [contender(MODULE, "--serve", way, str(folder)) for way in WAYS]
     with served[0] as two, served[1] as one:

@@ -1,4 +1,4 @@
-"""The command; see the package."""
+"""The command of the benchmark; see the package."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ from edgesplit.errors import EdgesplitError
 
 GATE = " gate"
 MAX_LISTED = 10
-"""Unreadable videos that are named one by one; --json names all."""
+"""Largest number of unreadable videos that are listed; --json lists all."""
 
 Ways = tuple[Way, ...]
 ARGUMENT = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -80,7 +80,7 @@ def main(
 ) -> None:
     """Score the splits of BUNDLE's base model on DATA, a folder like SSv2-Split.
 
-    One pass over the videos fills a cache of features; a run that was stopped goes on from there.
+    One pass over the videos fills a cache of features; a stopped run continues from the cache.
     """
     try:
         layout = load_layout(data, half)
@@ -120,7 +120,7 @@ def main(
 def features_of(
     bundle: Bundle, layout: Layout, videos: Path, cache: Path | None, *, n_shots: int, n_seeds: int
 ) -> Features:
-    """Of all evaluation clips, and of the labelled ones that are drawn."""
+    """Return the features of all evaluation clips, and of the drawn labelled clips."""
     draws = [
         clip.video
         for category in layout.categories
@@ -140,7 +140,7 @@ def features_of(
 def gate(
     folder: Path, layout: Layout, splitter: Splitter, videos: Path, cache: Path | None
 ) -> list[Row]:
-    """The rows of the VLM gate, after a pass over the videos that it has to see."""
+    """Return the rows of the VLM gate, after a pass over the videos that it needs."""
     model = LocalClip(folder)
     seen = [v for c in layout.categories for v in gated_videos(splitter.head, c, splitter.features)]
     images = extract_all(
@@ -158,7 +158,7 @@ def gate(
 def describe(
     layout: Layout, bundle: Bundle, features: Features, *, knowledge: str
 ) -> dict[str, Any]:
-    """What the figures are of."""
+    """Return a description of the measured data and model."""
     videos = layout.videos
     return {
         "data": layout.folder.resolve().name,
@@ -179,7 +179,7 @@ def describe(
 def remarks(
     about: dict[str, Any], rows: Sequence[Row], features: Features, published: bool
 ) -> Iterator[str]:
-    """What has to be said below the table, in sentences."""
+    """Yield the remarks below the table, in sentences."""
     yield (
         "Published figures are comparable only with the authors' videos and backbone, and their "
         "text encoder (CLIP ViT-L/14)."

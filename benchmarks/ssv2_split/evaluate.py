@@ -1,11 +1,11 @@
-"""Splits every category of a half, one at a time, and scores it on cached features.
+"""Split every category of a half, one at a time, and score it on cached features.
 
 Locality is the paper's: over unrelated_set, correct after the split / correct before it with the
-coarse class masked. The other one, with the unedited head free to answer the class, stands beside
-it (`edgesplit.heads.metrics.Score`). Generality is over a category's clips, then the mean over
+coarse class masked. The locality without the mask is given beside it
+(`edgesplit.heads.metrics.Score`). Generality is over a category's clips, then the mean over
 categories.
 
-The evaluation clips are only ever scored. Statistics are the bundle's own, if it has any.
+The evaluation clips are only used for scoring. Statistics are the bundle's own, if it has any.
 """
 
 from __future__ import annotations
@@ -36,44 +36,44 @@ __all__ = ["DEFAULT_WAYS", "Row", "Splitter", "Way", "draw_shots", "head_of", "r
 
 PAPERS = ("alignment-mlp", "retrieval")
 NO_SHOTS = -1
-"""The seed of a split that draws nothing."""
+"""Seed of a split without drawn clips."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a category is split."""
+    """A way to split a category: rule and composition."""
 
     rule: str
     composition: Composition
 
     @classmethod
     def from_text(cls, text: str) -> Way:
-        """From RULE or RULE:COMPOSITION; the paper's rules are flat unless it says otherwise.
+        """Parse RULE or RULE:COMPOSITION; by default the paper's rules are flat.
 
         Raises:
-            ValueError: there is no such rule or composition.
+            ValueError: the rule or composition is unknown.
         """
         rule, _, wanted = text.partition(":")
         known = (*RULES, *BASELINES)
         if rule not in known:
-            raise ValueError(f"{rule!r} is no rule; choose from {', '.join(known)}")
+            raise ValueError(f"{rule!r} is not a rule; give one of {', '.join(known)}")
         wanted = wanted or ("flat" if rule in PAPERS else "gated")
         for composition in COMPOSITIONS:
             if composition == wanted:
                 return cls(rule, composition)
-        raise ValueError(f"{wanted!r} is no composition; choose from {', '.join(COMPOSITIONS)}")
+        raise ValueError(f"{wanted!r} is not a composition; give one of {', '.join(COMPOSITIONS)}")
 
     def __str__(self) -> str:
         return f"{self.rule} {self.composition}"
 
 
 DEFAULT_WAYS = (Way("retrieval", "flat"), Way("alignment-mlp", "flat"), Way(DEFAULT_RULE, "gated"))
-"""The paper's two, and the default edit."""
+"""The two rules of the paper, and the default edit."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One category, split one way."""
+    """The result of one category, split in one way."""
 
     way: str
     category: str
@@ -81,26 +81,26 @@ class Row:
     n_shots: int
     """Labelled clips of each subcategory; 0 is zero-shot."""
     seed: int
-    """Of the labelled clips; -1 without."""
+    """Seed of the labelled clips; -1 without."""
     score: Score | None
     refused: str = ""
-    """Why there is no score."""
+    """Reason why there is no score; empty with a score."""
 
     def to_json(self) -> dict[str, Any]:
-        """A flat JSON object."""
+        """Return a flat JSON object."""
         own = {name: getattr(self, name) for name in ("way", "category", "n_subcategories")}
         own |= {"n_shots": self.n_shots, "seed": None if self.seed == NO_SHOTS else self.seed}
         return own | (self.score.to_json() if self.score else {"refused": self.refused})
 
 
 def head_of(bundle: Bundle, layout: Layout) -> Head:
-    """The live head, under the layout's labels.
+    """Return the live head, with the layout's labels.
 
-    Labels are compared column by column whatever their case, brackets and punctuation: SSv2 is
-    known with "[something]" as well.
+    Labels are compared column by column, without case, brackets and punctuation, because SSv2 also
+    exists with "[something]".
 
     Raises:
-        LayoutError: the labels are others, or a class is split already.
+        LayoutError: the labels differ, or a class is split already.
     """
     head = bundle.head()
     where = f"{bundle.path}'s head"
@@ -131,13 +131,13 @@ def _first_differences(found: Sequence[str], wanted: Sequence[str]) -> str:
 
 
 def readable(clips: Sequence[Clip], features: Features) -> tuple[Float32, list[str]]:
-    """Features `(clips, dim)` and true labels of the clips whose video could be read."""
+    """Return features `(clips, dim)` and true labels of the clips whose video could be read."""
     there = [clip for clip in clips if clip.video in features.places]
     return features.pick(clip.video for clip in there), [clip.label for clip in there]
 
 
 def draw_shots(category: Category, n_shots: int, seed: int) -> list[Clip]:
-    """So many clips of each subcategory from ft_set, or as many as there are."""
+    """Draw up to `n_shots` clips of each subcategory from ft_set."""
     rng = np.random.default_rng(seed)
     drawn = []
     for label in category.fine:
@@ -148,21 +148,21 @@ def draw_shots(category: Category, n_shots: int, seed: int) -> list[Clip]:
 
 @dataclass(frozen=True)
 class Splitter:
-    """Splits and scores categories; what all splits share."""
+    """Splits and scores categories; holds the data of all splits."""
 
     head: Head
     features: Features
     encoder: TextEncoder
     statistics: Statistics | None
-    """Of the bundle, for gated splits; flat ones are the paper's and do without."""
+    """Statistics of the bundle, for gated splits; flat splits, as in the paper, do not use them."""
     taxonomy: Taxonomy | None
-    """None lets the head's labels induce their groups."""
+    """Taxonomy; None induces the groups from the head's labels."""
 
     def row(self, category: Category, way: Way, n_shots: int = 0, seed: int = NO_SHOTS) -> Row:
-        """One split, scored. Doubts are not heeded; what cannot be split says why.
+        """Split and score a category. Doubts are ignored; `refused` holds the reason of a failure.
 
-        With shots, all of a way's rows start from its zero-shot rows and are fitted as
-        `edgesplit edit --shots` does it, which is not the paper's training.
+        With shots, all of a way's rows start from its zero-shot rows and are fitted as in
+        `edgesplit edit --shots`, which is not the paper's training.
         """
         row = Row(str(way), category.name, len(category.fine), n_shots, seed, None)
         shots = self._shots(category, n_shots, seed) if n_shots else None
@@ -191,7 +191,7 @@ class Splitter:
     def rows(
         self, category: Category, ways: Sequence[Way], n_shots: int, n_seeds: int
     ) -> Iterator[Row]:
-        """All ways for one category: without shots, and with those of every seed."""
+        """Yield all ways for one category: without shots, and with the shots of every seed."""
         for way in ways:
             yield self.row(category, way)
             if n_shots:

@@ -1,10 +1,10 @@
-"""Every video through a model once: a cache of features that a killed run leaves usable.
+"""Run every video through a model once, with a cache of features that survives a killed run.
 
-It goes by names, where the cache of `edgesplit.backbone.features` looks at the files: so a table
-can be made where the videos are not, and 220,000 videos are some thousand files. A folder of small
-npz files, each with the names and the features of some videos, each written whole or not at all; a
-damaged one is removed and its videos are done again. A folder belongs to one model and one folder
-of videos. A video that was exchanged under its name is not noticed: remove the folder then.
+Keys are names, while the cache of `edgesplit.backbone.features` reads the files. So a table can be
+made without the videos, and 220,000 videos need only some thousand files. The cache is a folder of
+small npz files, each with the names and the features of some videos. Writes are atomic; a damaged
+file is removed and its videos are computed again. A folder belongs to one model and one folder of
+videos. A changed video with the same name is not detected: remove the folder in that case.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rich.progress import track
 from edgesplit._types import Float32
 from edgesplit.backbone.features import Extract, Features
 from edgesplit.errors import ClipError
+from edgesplit.limits import FEATURE_BYTES
 from edgesplit.storage.files import Store, map_os_errors, read_bytes
 from edgesplit.storage.user_cache import make_cache
 from edgesplit.video.clips import VIDEO_SUFFIXES
@@ -30,14 +31,14 @@ from edgesplit.video.clips import VIDEO_SUFFIXES
 __all__ = ["CHUNK", "extract_all", "space_folder"]
 
 CHUNK = 64
-"""Videos in a file: what a kill can cost."""
+"""Number of videos in a file, and so the most that a killed run loses."""
 
 
 def space_folder(root: Path | None, space: str, videos: Path) -> Path:
-    """Where features of a model and a folder of videos are kept.
+    """Return the folder for the features of a model and a folder of videos.
 
     Args:
-        root: of all such folders; one in the user's cache by default.
+        root: parent of all such folders; by default one in the user's cache.
         space: the model's identity, such as a feature space.
         videos: the folder of videos.
     """
@@ -54,19 +55,19 @@ def extract_all(
     dim: int,
     what: str = "features",
 ) -> Features:
-    """Features of all videos: those in the cache, and of the others now.
+    """Return the features of all videos, from the cache or computed now.
 
     Args:
-        folder: the cache, see `space_folder`; made if need be.
+        folder: the cache, see `space_folder`; created if it is missing.
         videos: the folder of videos.
-        names: files in it; another suffix of a video will do, as SSv2 comes in .webm.
-        open_model: called only if there is a video to do.
-        dim: of the features.
-        what: what the progress bar says.
+        names: files in it; other video suffixes are accepted, because SSv2 comes in .webm.
+        open_model: called only if a video must be computed.
+        dim: size of the features.
+        what: text of the progress bar.
 
     Raises:
         ClipError: there is no feature at all.
-        BundleError: the cache cannot be written.
+        BundleError: the cache is not writable.
     """
     with map_os_errors("write features to", folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,12 +107,12 @@ def _checked(feature: Float32, dim: int) -> Float32:
     if feature.shape != (dim,):  # the model and its folder of features do not belong together
         raise ValueError(f"a feature has shape {feature.shape}, want ({dim},)")
     if not np.isfinite(feature).all():
-        raise ClipError("The model makes no finite feature of it.")
+        raise ClipError("The model's feature of the video is not finite.")
     return feature
 
 
 def _saved(folder: Path, features: Mapping[str, Float32]) -> Mapping[str, Float32]:
-    """Writes one file, named after its content so that two runs at once do not meet."""
+    """Write one file, named by its content, so that two concurrent runs do not conflict."""
     if features:
         buffer = io.BytesIO()
         np.savez(buffer, names=[*features], features=np.stack([*features.values()]))
@@ -125,7 +126,7 @@ def _saved(folder: Path, features: Mapping[str, Float32]) -> Mapping[str, Float3
 def _load(folder: Path, dim: int) -> dict[str, Float32]:
     known: dict[str, Float32] = {}
     for path in sorted(folder.glob("*.npz")):
-        data = read_bytes(path)
+        data = read_bytes(path, FEATURE_BYTES)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 names, features = arrays["names"].tolist(), arrays["features"]

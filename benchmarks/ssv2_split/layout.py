@@ -1,4 +1,4 @@
-"""The authors' files, with what is missing of them.
+"""Read the authors' files, and derive missing ones.
 
     group_scheme.json     {"group_scheme": {coarse: [fine, …]}, "A": [coarse, …], "B": […]}
     A/labels.json         {label: index}: A's categories coarse, all others fine
@@ -9,18 +9,18 @@
         ft_set.csv            training clips of its subcategories
 
 In the last three, indices beyond labels.json are the category's subcategories, in the scheme's
-order (in SSv2 that is the alphabet's; where another order was meant, the other half's val.csv
-contradicts it, and that is an error).
+order. In SSv2 that is alphabetical; if another order was used, the other half's val.csv contradicts
+it, which is an error.
 
-What is missing of a category's files is derived: both halves list the same videos, and each is fine
-where the other is coarse. A clip that A/val.csv calls "Bending something" has its fine label in
-B/val.csv. That gives the given files of three SSv2-A categories row for row
-(tests/test_ssv2_split.py). ft_set is derived from both train.csv the same way, which nothing given
-confirms; without them there are no shots.
+Missing files of a category are derived: both halves list the same videos, and each half is fine
+where the other is coarse. A clip with the label "Bending something" in A/val.csv has its fine label
+in B/val.csv. This reproduces the given files of three SSv2-A categories row by row
+(tests/test_ssv2_split.py). ft_set is derived from both train.csv files in the same way, but no
+given file confirms it; without train.csv there are no shots.
 
 In FineGym-A a text is both a coarse category and a fine label of another group, so one index means
 both. When that category is split, no answer is right for clips of the fine label: they are in
-neither set, and counted.
+neither set, but are counted.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Scheme = Mapping[str, tuple[str, ...]]
 
 
 class LayoutError(EdgesplitError):
-    """The folder is not as the authors laid it out, or a bundle does not belong to it."""
+    """The folder does not have the authors' layout, or a bundle does not belong to it."""
 
 
 class Clip(NamedTuple):
@@ -57,25 +57,25 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class Category:
-    """A coarse category to split, and the clips that say how well."""
+    """A coarse category to split, and the clips to score the split on."""
 
     name: str
     fine: tuple[str, ...]
-    """Its subcategories, in the order of their indices; some may have no clip."""
+    """Subcategories in the order of their indices; some may have no clip."""
     target: tuple[Clip, ...]
-    """equivalent_set: clips of the subcategories."""
+    """Clips of the subcategories (equivalent_set)."""
     other: tuple[Clip, ...]
-    """unrelated_set."""
+    """All other clips (unrelated_set)."""
     shots: tuple[Clip, ...]
-    """ft_set; empty where there is neither the file nor what it is derived from."""
+    """Training clips (ft_set); empty if the file is missing and cannot be derived."""
     derived: bool
-    """Whether target or other is derived."""
+    """True if target or other is derived."""
     n_ambiguous: int
-    """Clips of a fine label of the same text, which are in neither set."""
+    """Number of clips of a fine label of the same text, which are in neither set."""
 
     @property
     def modifiers(self) -> list[str]:
-        """Of the subcategories; see `modifiers`."""
+        """The modifiers of the subcategories; see `modifiers`."""
         return modifiers(self.fine)
 
 
@@ -86,21 +86,21 @@ class Layout:
     folder: Path
     half: HalfName
     labels: tuple[str, ...]
-    """What the base model predicts, by index."""
+    """Classes of the base model, by index."""
     scheme: Scheme
     categories: tuple[Category, ...]
 
     @property
     def videos(self) -> tuple[str, ...]:
-        """Names of all evaluation clips, each once, in order."""
+        """The names of all evaluation clips, each once, in order."""
         clips = (clip for c in self.categories for part in (c.target, c.other) for clip in part)
         return tuple(dict.fromkeys(clip.video for clip in clips))
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """What the authors let a split learn from: the groups that this half's model knows finely.
+        """The authors' knowledge for a split: groups whose fine labels this half's model has.
 
-        Their modifier files are not known; modifiers are what differs between a group's labels.
+        Their modifier files are not known; modifiers are the differences between a group's labels.
         """
         split = {category.name for category in self.categories}
         return {
@@ -111,10 +111,10 @@ class Layout:
 
 
 def modifiers(labels: Sequence[str]) -> list[str]:
-    """The words in which labels differ; the labels themselves where those do not tell them apart.
+    """Return the words in which labels differ, or the labels if the words do not distinguish them.
 
-    "Plugging something into something" says nothing that "Plugging something into something but
-    pulling it right out" does not say as well.
+    For example, "Plugging something into something" adds no word to "Plugging something into
+    something but pulling it right out".
     """
     try:
         found = [check_label(modifier) for modifier in differing_words(labels)]
@@ -124,7 +124,7 @@ def modifiers(labels: Sequence[str]) -> list[str]:
 
 
 def load_layout(folder: Path, half: HalfName) -> Layout:
-    """Reads one half of SSv2-Split or FineGym-Split.
+    """Read one half of SSv2-Split or FineGym-Split.
 
     Raises:
         LayoutError: a file is missing and cannot be derived, is damaged, or contradicts another.
@@ -190,7 +190,7 @@ class _Reader:
         return bool(self.twin_labels) and all(file.is_file() for file in files)
 
     def _paired(self, name: str, needed_for: Path) -> list[tuple[Clip, str]]:
-        """Every clip of a file of this half, with its label in the other half."""
+        """Return every clip of a file of this half, with its label in the other half."""
         if name not in self._pairs:
             twin = self.twin / name
             missing = [p for p in (self.folder / name, twin) if not p.is_file()]
@@ -213,7 +213,7 @@ class _Reader:
 
 
 def _check_labels(path: Path, clips: Sequence[Clip], derived: Mapping[str, str]) -> None:
-    """A given set must call its clips what the halves call them, or its indices are other ones."""
+    """Raise LayoutError if a given set labels its clips differently from the halves."""
     for clip in clips:
         if derived.get(clip.video, clip.label) != clip.label:
             raise LayoutError(
@@ -223,13 +223,13 @@ def _check_labels(path: Path, clips: Sequence[Clip], derived: Mapping[str, str])
 
 
 def _of_category(pairs: Sequence[tuple[Clip, str]], name: str, fine: Sequence[str]) -> list[Clip]:
-    """Clips that one half calls `name`, under the fine label that the other half gives them."""
+    """Return the clips with the label `name` in one half, with their fine labels of the other."""
     known = set(fine)
     return [Clip(clip.video, at) for clip, at in pairs if clip.label == name and at in known]
 
 
 def _load_scheme(path: Path) -> tuple[Scheme, dict[HalfName, dict[str, str]]]:
-    """The scheme, and each half's categories by the name of their folder."""
+    """Return the scheme, and each half's categories by the name of their folder."""
     content = _load_json(path)
     try:
         scheme = {
@@ -242,7 +242,7 @@ def _load_scheme(path: Path) -> tuple[Scheme, dict[HalfName, dict[str, str]]]:
         }
     except (KeyError, TypeError, AttributeError, LabelError) as error:
         raise LayoutError(
-            f'{path} is no group scheme ({error!r}). It has "group_scheme", "A" and "B".'
+            f'{path} is not a group scheme ({error!r}). It must have "group_scheme", "A" and "B".'
         ) from error
     unknown = [name for half in halves.values() for name in half.values() if name not in scheme]
     if unknown:
@@ -251,7 +251,7 @@ def _load_scheme(path: Path) -> tuple[Scheme, dict[HalfName, dict[str, str]]]:
 
 
 def _load_labels(path: Path, scheme: Scheme, split: Mapping[str, str]) -> tuple[str, ...]:
-    """The labels by index; what they are follows from the scheme, their order does not."""
+    """Return the labels by index; the scheme determines the labels, but not their order."""
     content = _load_json(path)
     try:
         by_index = {index: check_label(label) for label, index in content.items()}
@@ -286,7 +286,7 @@ def _load_json(path: Path) -> Any:
 
 
 def _read_rows(path: Path, labels: Sequence[str]) -> list[Clip]:
-    """The clips of a CSV file, their indices read as places in `labels`."""
+    """Return the clips of a CSV file, whose indices are places in `labels`."""
     clips = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -1,4 +1,4 @@
-"""The form of the paper's Table 2: rule, generality, locality, mean; measured beside published."""
+"""Make a table like the paper's Table 2: rule, generality, locality, mean, with published rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONE_CLIP = "1 clip each"
 
 @dataclass(frozen=True)
 class Published:
-    """A line of the paper, in percent; read second-hand, in summaries of it."""
+    """A line of the paper, in percent, taken from summaries of the paper."""
 
     benchmark: str
     way: str
@@ -31,7 +31,7 @@ class Published:
 
     @property
     def mean(self) -> float:
-        """Of generality and locality."""
+        """The mean of generality and locality."""
         return (self.generality + self.locality_paper) / 2
 
 
@@ -53,7 +53,7 @@ PUBLISHED = (
 
 
 def published_for(data: str, half: str) -> tuple[Published, ...]:
-    """What is published of a benchmark, by its folder's name; of B halves nothing is."""
+    """Return the published lines of a benchmark, by its folder's name; none for B halves."""
     names = {"ssv2": SSV2, "finegym": FINEGYM}
     wanted = next((v for k, v in names.items() if data.casefold().startswith(k)), None)
     return tuple(line for line in PUBLISHED if half == "A" and line.benchmark == wanted)
@@ -61,29 +61,29 @@ def published_for(data: str, half: str) -> tuple[Published, ...]:
 
 @dataclass(frozen=True)
 class Line:
-    """A way of splitting: means over categories, each the mean over its seeds. Fractions of 1."""
+    """The figures of a way of splitting: means over categories of means over seeds, in 0..1."""
 
     way: str
     n_shots: int
     generality: float
     locality_paper: float
     mean: float
-    """Of generality and the paper's locality."""
+    """Mean of generality and the paper's locality."""
     in_group: float
     locality: float
     seeds_sd: float
     """Standard deviation of generality over seeds; NaN with fewer than two."""
     n_categories: int
-    """That have a generality."""
+    """Number of categories with a generality."""
     n_refused: int
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; NaN becomes null."""
+        """Return a JSON object; NaN becomes null."""
         return nan_to_null(asdict(self))
 
 
 def summarise(rows: Sequence[Row]) -> list[Line]:
-    """One line for each way and number of shots, in order of appearance."""
+    """Return one line for each way and number of shots, in order of appearance."""
     return [
         _line(*key, [row for row in rows if (row.way, row.n_shots) == key])
         for key in dict.fromkeys((row.way, row.n_shots) for row in rows)
@@ -115,13 +115,13 @@ def _over_categories(scored: Sequence[tuple[Row, Score]], name: str) -> float:
 
 
 def _mean(values: Iterable[float]) -> float:
-    """NaN, which a category without clips has, is left out."""
+    """Return the mean without NaN, the value of categories without clips."""
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan
 
 
 def render(title: str, lines: Sequence[Line], published: Sequence[Published]) -> Table:
-    """The table; published figures in rows of their own, marked as such."""
+    """Return the table; published figures are in separate, marked rows."""
     table = Table(title=title, title_justify="left")
     table.add_column("rule")
     table.add_column("labelled")

@@ -1,9 +1,9 @@
-"""The paper's baseline: the base model decides, a CLIP re-labels what it put into the category.
+"""The paper's baseline: the base model decides, and a CLIP re-labels the clips of the category.
 
 The CLIP comes from a local Hugging Face folder: the model, its tokenizer, and the image mean and
-deviation of its processor. Frames are scaled and cropped to the size of its vision tower as its
-processor does it. Labels are the prompts as they stand. A video's similarity to a label
-is the mean over its frames. Needs the export extra; nothing else in this package does.
+deviation of its processor. Frames are scaled and cropped to the size of its vision tower, as by its
+processor. Labels are used as prompts without a change. A video's similarity to a label is the mean
+over its frames. This module needs the export extra; no other module of the package does.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from edgesplit.video.preprocessing import Preprocessing
 __all__ = ["FRAMES", "LocalClip", "clip_space", "gate_rows", "gated_videos", "relabel"]
 
 FRAMES = 8
-"""Of each video, evenly spread; how many the authors take is not known."""
+"""Number of frames of each video, evenly spread; the authors' number is not known."""
 
 
 def relabel(
     decided: Sequence[str], coarse: str, fine: Sequence[str], similarities: npt.ArrayLike
 ) -> list[str]:
-    """What the gate decides.
+    """Return the decisions of the gate.
 
     Args:
         decided: the base model's decisions.
-        coarse: the category; all other decisions stand.
+        coarse: the category; all other decisions are kept.
         fine: its subcategories.
-        similarities: `(clips, subcategories)` of images and texts; the first of equals wins. A row
-            of NaN, of a video that was not seen, leaves the clip in the category.
+        similarities: `(clips, subcategories)` of images and texts; the first of equals wins. With a
+            row of NaN, for a video without an image, the clip stays in the category.
     """
     scores = np.asarray(similarities, np.float64)
     best, seen = np.argmax(scores, axis=1), np.isfinite(scores.sum(axis=1))
@@ -54,9 +54,9 @@ def relabel(
 
 
 def gated_videos(head: Head, category: Category, features: Features) -> list[str]:
-    """Videos of the subcategories that the base model puts into the category.
+    """Return the videos of the subcategories that the base model puts into the category.
 
-    The only ones a CLIP has to see. What else is put there is wrong before and after.
+    A CLIP needs only these. All other videos in the category are wrong before and after.
     """
     there = [clip.video for clip in category.target if clip.video in features.places]
     decided = head.classify(features.pick(there)) if there else []
@@ -70,16 +70,16 @@ def gate_rows(
     images: Features,
     texts: Callable[[Sequence[str]], Float32],
 ) -> Iterator[Row]:
-    """The gate's row for every category.
+    """Yield the gate's row for every category.
 
-    Outside the category a gate decides as any gated split does, so its locality and churn are
-    those of one; generality is its own. It cannot be scored "in group": the CLIP does not see what
-    the base model puts elsewhere.
+    Outside the category the gate decides like any gated split, so locality and churn are those of a
+    gated split; only generality differs. It cannot be scored "in group", because the CLIP does not
+    get the clips that the base model puts elsewhere.
 
     Args:
-        name: what the rows are called.
-        splitter: with the base model and its features.
-        categories: to score.
+        name: name of the rows.
+        splitter: the splitter with the base model and its features.
+        categories: the categories to score.
         images: the CLIP's features of `gated_videos`.
         texts: labels to embeddings `(labels, dim)`.
     """
@@ -139,7 +139,7 @@ class LocalClip:
         self.dim: int = config.projection_dim
 
     def image(self, video: Path) -> Float32:
-        """`(dim,)`: mean over frames of their embeddings of length 1.
+        """Return `(dim,)`: the mean over frames of their embeddings of length 1.
 
         Raises:
             ClipError: the video cannot be read.
@@ -152,7 +152,7 @@ class LocalClip:
         return np.asarray(_normalised(embedded).mean(axis=0), np.float32)
 
     def texts(self, labels: Sequence[str]) -> Float32:
-        """`(labels, dim)`: embeddings of length 1; long labels are cut."""
+        """Return embeddings `(labels, dim)` of length 1; long labels are cut."""
         rows = []
         with self._torch.inference_mode():
             for label in labels:  # one by one: no padding that a tokenizer may lack
@@ -165,7 +165,7 @@ class LocalClip:
 
 
 def clip_space(folder: Path) -> str:
-    """The identity of a folder's CLIP as far as videos go: sha256 over its files, in hex."""
+    """Return the identity of a folder's CLIP for videos: sha256 over its files, in hex."""
     digest = hashlib.sha256(f"{FRAMES} frames, antialias-bicubic".encode())
     for path in sorted(folder.iterdir()):
         if path.is_file():
@@ -177,7 +177,7 @@ def clip_space(folder: Path) -> str:
 
 
 def _mean_and_std(folder: Path) -> tuple[list[float], list[float]]:
-    """From the processor's file; newer ones keep the image processor inside."""
+    """Read mean and deviation from the processor's file; newer files nest the image processor."""
     for name in ("preprocessor_config.json", "processor_config.json"):
         path = folder / name
         try:

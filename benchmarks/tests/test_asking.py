@@ -1,4 +1,4 @@
-"""The line after answers is the one that was fitted, and the tables are of all sets."""
+"""The shipped line for answers is the fitted one, and the tables have all sets."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What every rule is compared with."""
+"""The baselines that every rule is compared with."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The demo's bundle, all of whose categories are split at once."""
+"""The demo's bundle, with all its categories split at once."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What documents quote is what the committed results say."""
+"""The documents quote the committed results."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is shipped is what was fitted, and the committed judgement is of it."""
+"""The shipped constants are the fitted ones, and the committed figures belong to them."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ def test_constants_are_as_good_as_those_that_fit_best(committed: dict[str, Lines
 
 
 def case(data: str, spread: float) -> Case:
-    """A split that gains as much as the logarithm of its spread says."""
+    """Return a split whose gain follows from the logarithm of its spread."""
     gain = 0.2 + 0.5 * spread
     return Case(
         data, "m", f"{data}{spread}", 2, "as known", 1.0, True, 2.718**spread, 0.7, 0.5, gain

@@ -1,4 +1,4 @@
-"""`make gpu` goes on whatever a part does, and keeps what it has."""
+"""`make gpu` continues after any failure of a part, and keeps its results."""
 
 import json
 import subprocess

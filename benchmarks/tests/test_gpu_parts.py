@@ -1,4 +1,4 @@
-"""The parts of `make gpu` that need a GPU, on a stand-in: the CPU runs what they open."""
+"""The parts of `make gpu` that need a GPU, run on the CPU instead."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""How costs grow: the slope, and histories that are as long as they say."""
+"""The growth of costs: the slope, and histories of the stated length."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The table of machines: a row for each result, and none is silent about what did not run."""
+"""The table of machines has a row for each result, which names the parts that did not run."""
 
 import json
 from pathlib import Path

@@ -29,7 +29,7 @@ def test_groups_of_motion_split_are_its_categories(half: Half) -> None:
 
 @pytest.fixture(scope="module")
 def ssv2() -> dict[str, list[str]]:
-    """{coarse category: fine labels} of Something-Something V2, as people grouped them."""
+    """Return {coarse category: fine labels} of Something-Something V2, as people grouped them."""
     scheme: dict[str, list[str]] = json.loads(SSV2.read_text())["group_scheme"]
     return scheme
 

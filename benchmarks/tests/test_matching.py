@@ -1,4 +1,4 @@
-"""What unrelated words reach by chance, on Motion-Split's groups."""
+"""Similarities that unrelated words reach by chance, on Motion-Split's groups."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The architectures that are measured export, at reduced size."""
+"""The measured architectures can be exported, at reduced size."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SUBJECTS: dict[str, Callable[[Path], dict[str, Any]]] = {
 def test_architecture_exports_with_parity_and_the_same_winners(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At reduced size what `benchmarks.speed.models` measures at full size, by the same code."""
+    """Run the code of `benchmarks.speed.models` at reduced size."""
     tiny = Architecture(dim=48, depth=2, heads=4, frames=4, size=32, patch=8)
     monkeypatch.setitem(mvd.ARCHITECTURES, "vit-small", tiny)
     row = measure(Subject(name, SUBJECTS[name]))

@@ -1,4 +1,4 @@
-"""Motion-Split stays what it was frozen as, and every class of it can be rendered."""
+"""Motion-Split does not change, and all its classes can be rendered."""
 
 from collections import Counter
 from itertools import pairwise

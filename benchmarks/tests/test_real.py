@@ -1,4 +1,4 @@
-"""Heads trained on real motion: nobody is on both sides, and edits keep what they promise."""
+"""Heads trained on real motion: subjects are on one side only, and edits are local."""
 
 from collections import Counter
 from pathlib import Path
@@ -157,7 +157,7 @@ def test_gestures_have_both_axes() -> None:
 
 
 def made_motion() -> Motion:
-    """Six subjects, four actions to the left and to the right."""
+    """Return synthetic clips of six subjects, with four actions to the left and to the right."""
     rng = np.random.default_rng(0)
     fine, subject = np.tile(np.arange(8), 24), np.repeat(np.arange(6), 32)
     actions = ("wave", "pull", "push", "turn")

@@ -1,6 +1,6 @@
-"""The authors' layout, the cache of features, the table and the VLM gate, on small made data.
+"""The authors' layout, the cache of features, the table and the VLM gate, on small synthetic data.
 
-The annotations of SSv2-Split are checked where they lie beside the checkout.
+The annotations of SSv2-Split are checked if they exist beside the checkout.
 """
 
 import csv
@@ -65,7 +65,7 @@ def write_layout(
     *,
     file: str = "val.csv",
 ) -> Path:
-    """A made benchmark without any category's folder; clips are {video: (group, fine label)}."""
+    """Write a benchmark without folders of categories; clips are {video: (group, fine label)}."""
     folder.mkdir(exist_ok=True)
     (folder / "group_scheme.json").write_text(json.dumps({"group_scheme": scheme, **halves}))
     for half, split in halves.items():
@@ -323,7 +323,7 @@ def test_damaged_files_are_refused(data: Path) -> None:
     spoil_json(data / "group_scheme.json", lambda content: {**content, "A": ["Waving"]})
     refused("has no group 'Waving', but splits it")
     spoil_json(data / "group_scheme.json", lambda content: {"A": []})
-    refused("is no group scheme")
+    refused("is not a group scheme")
 
 
 def test_labels_must_follow_the_scheme(data: Path) -> None:
@@ -408,7 +408,7 @@ def test_derived_sets_are_the_authors_row_for_row(name: str, tmp_path: Path) -> 
 
 
 def numbered(path: Path) -> Floats:
-    """A stand-in for a model: the feature is the number in the file's name."""
+    """Return the number in the file's name as its feature, in place of a model."""
     if path.stem == "7":
         raise ClipError("seven is no video")
     return np.array([float(path.stem), 1], np.float32)
@@ -624,9 +624,9 @@ def test_ways_are_read(text: str, way: Way) -> None:
 
 
 def test_no_ways_are_refused() -> None:
-    with pytest.raises(ValueError, match="'magic' is no rule"):
+    with pytest.raises(ValueError, match="'magic' is not a rule"):
         Way.from_text("magic")
-    with pytest.raises(ValueError, match="'both' is no composition"):
+    with pytest.raises(ValueError, match="'both' is not a composition"):
         Way.from_text("alignment:both")
 
 
@@ -733,7 +733,7 @@ def write_processor(folder: Path) -> None:
 
 
 def tiny_clip(folder: Path) -> Path:
-    """A CLIP of a few thousand random weights whose tokenizer knows the scheme's words."""
+    """Write a CLIP of a few thousand random weights whose tokenizer knows the scheme's words."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
@@ -778,7 +778,7 @@ def tiny_clip(folder: Path) -> Path:
 
 
 def write_video(path: Path, seed: int) -> Path:
-    """Six frames of blocks of noise."""
+    """Write a video of six frames of blocks of noise."""
     blocks = np.random.default_rng(seed).integers(0, 256, (6, 2, 2, 3), np.uint8)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=12, options={"crf": "18"})
@@ -791,7 +791,7 @@ def write_video(path: Path, seed: int) -> Path:
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
-    """A video of every evaluation clip but one, one of them with another suffix, one damaged."""
+    """Write all evaluation clips except one; one has another suffix, and one is damaged."""
     folder = tmp_path / "videos"
     folder.mkdir()
     for seed, name in enumerate(CLIPS):
@@ -825,7 +825,7 @@ def make_bundle(
 
 
 def invoke(command: Sequence[str]) -> Result:
-    """Runs the command with its two outputs apart, which click 8.1 wants to be told."""
+    """Run the command with separate outputs, which click 8.1 does only with an option."""
     apart: dict[str, Any] = {"mix_stderr": False} if hasattr(CliRunner(), "mix_stderr") else {}
     return CliRunner(env={"COLUMNS": "160"}, **apart).invoke(main, command)
 
@@ -883,7 +883,7 @@ def test_videos_become_a_table(
 def test_a_table_needs_no_videos_once_they_are_cached(
     data: Path, features: Features, make_bundle: Callable[[Sequence[str]], Bundle], tmp_path: Path
 ) -> None:
-    """The hand-worked figures, in print."""
+    """Check the printed table against figures that were calculated by hand."""
     layout = load_layout(data, "A")
     bundle = make_bundle(layout.labels)
     rows = np.zeros((5, DIM), np.float32)
@@ -996,7 +996,7 @@ def test_wrong_rules_are_usage_errors(data: Path, tmp_path: Path) -> None:
     command = [str(data), "--videos", str(tmp_path), "--bundle", str(tmp_path), "--rule", "magic"]
     result = invoke(command)
     assert result.exit_code == 2
-    assert "'magic' is no rule" in result.stderr
+    assert "'magic' is not a rule" in result.stderr
 
 
 def test_importing_the_benchmark_loads_no_torch() -> None:

@@ -1,4 +1,4 @@
-"""The soak test of streams, small."""
+"""A small soak test of streams."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The swap benchmark's own count, small: nothing is lost, reported twice or mixed during swaps."""
+"""A small swap benchmark: no window is lost, reported twice or mixed during swaps."""
 
 import numpy as np
 

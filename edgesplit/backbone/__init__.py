@@ -1,12 +1,12 @@
 """The frozen part of a model: clip -> feature.
 
-identity   its bytes, and the feature space that heads belong to
+identity   the backbone's bytes, and the feature space that heads belong to
 session    makes every ONNX Runtime session
 backends   clip -> feature by ONNX Runtime, or by any function
-difference how far features or logits differ
-features   a folder of videos -> features, each computed once
+difference measures of how features or logits differ
+features   features of a folder of videos, each computed once
 ranges     the range of each value on clips
-graph      what a rewrite of a backbone takes and returns, and tools to write one
+graph      types and tools for rewrites of a backbone
 fp16, int8, attention
            rewrite a backbone in half precision, in 8 bits, with fused attention
 fuse       backbone and head in one ONNX file

@@ -1,8 +1,8 @@
 """A transformer backbone with ONNX Runtime's fused attention, in float32.
 
-When it opens a graph, ONNX Runtime fuses GELU and LayerNorm by itself, but not this form of
-attention: three operators that write and read a score for every two tokens. Fused, the scores never
-leave the processor's cache. Only ONNX Runtime has the fused operator.
+When ONNX Runtime opens a graph, it fuses GELU and LayerNorm, but not this form of attention: three
+operators that write and read a score for every pair of tokens. With the fused operator, the scores
+stay in the processor's cache. Only ONNX Runtime has this operator.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ __all__ = ["fuse_attention"]
 
 _DOMAIN = "com.microsoft"
 _BY_TOKEN = (0, 2, 1, 3)
-"""From (batch, heads, tokens, size) to (batch, tokens, heads, size), and back."""
+"""Permutation from (batch, heads, tokens, size) to (batch, tokens, heads, size), and back."""
 _KEYS_BY_TOKEN = (0, 3, 1, 2)
-"""The same for keys, which are multiplied as (batch, heads, size, tokens)."""
+"""Permutation of keys to the same order; they are multiplied as (batch, heads, size, tokens)."""
 
 
 def fuse_attention(backbone: bytes, clips: Iterable[Float32] = ()) -> Rewritten:
     """Return the backbone with fused attention; a `Rewrite` that needs no clips.
 
     Raises:
-        ExportError: there is no attention in it, as in every CNN.
+        ExportError: the backbone has no attention, as in every CNN.
     """
     model = open_flat(backbone)
     graph = model.graph
@@ -42,8 +42,8 @@ def fuse_attention(backbone: bytes, clips: Iterable[Float32] = ()) -> Rewritten:
             found[attention.result] = attention
     if not found:
         raise ExportError(
-            "There is no attention in this backbone that ONNX Runtime could fuse. For a CNN try "
-            "int8."
+            "This backbone has no attention that ONNX Runtime could fuse. For a CNN, use the int8 "
+            "variant."
         )
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
@@ -56,7 +56,7 @@ def fuse_attention(backbone: bytes, clips: Iterable[Float32] = ()) -> Rewritten:
 
 @dataclass(frozen=True, slots=True)
 class _Attention:
-    """softmax(scale * queries @ keys) @ values; all `(batch, heads, tokens, size)` but the keys."""
+    """softmax(scale * queries @ keys) @ values; all but keys are `(batch, heads, tokens, size)`."""
 
     queries: str
     keys: str
@@ -68,7 +68,7 @@ class _Attention:
 
 
 def _find(wiring: Wiring, softmax: onnx.NodeProto) -> _Attention | None:
-    """Return the attention around a softmax; None if there is none, or it has a mask."""
+    """Return the attention around a softmax; None if it is not attention, or has a mask."""
     axis = attributes(softmax).get("axis", -1)
     mixed = wiring.only_user(softmax.output[0])
     product, scale = _unscaled(wiring, softmax.input[0])
@@ -81,18 +81,18 @@ def _find(wiring: Wiring, softmax: onnx.NodeProto) -> _Attention | None:
     keys, of_keys = _unscaled(wiring, scores.input[1])
     values = mixed.input[1]
     of, with_, by = (wiring.sizes.get(name, ()) for name in (queries, keys, values))
-    # What broadcasts over clips or heads, or has values of another size, is left alone.
+    # Attention that broadcasts over clips or heads, or has values of another size, is skipped.
     alike = len(of) == 4 and of[1] and of[3] and (*of[:2], of[3]) == (*with_[:2], *with_[2:3])
     if not alike or len(with_) != 4 or len(by) != 4 or (*of[:2], of[3]) != (*by[:2], by[3]):
         return None
     scale *= of_queries * of_keys
-    if not scale:  # to the operator, 0 means its own choice
+    if not scale:  # for the operator, 0 means the default scale
         return None
     return _Attention(queries, keys, values, scale, n_heads=of[1], result=mixed.output[0])
 
 
 def _unscaled(wiring: Wiring, name: str) -> tuple[str, float]:
-    """Return the value that a name is a multiple of, and the factor."""
+    """Return the value before multiplications by constants, and their product."""
     scale = 1.0
     while (node := wiring.maker(name, "Mul", "Div")) is not None:
         if node.op_type == "Div":
@@ -108,9 +108,9 @@ def _unscaled(wiring: Wiring, name: str) -> tuple[str, float]:
 
 
 def _write(attention: _Attention, weights: dict[str, onnx.TensorProto]) -> list[onnx.NodeProto]:
-    """Return the fused operator, which wants `(batch, tokens, heads * size)`.
+    """Return nodes with the fused operator, whose inputs are `(batch, tokens, heads * size)`.
 
-    The graph around it transposes the other way; ONNX Runtime drops such pairs.
+    The surrounding graph has the inverse transposes; ONNX Runtime removes such pairs.
     """
     stem = f"{attention.result}_attention"
     nodes = []

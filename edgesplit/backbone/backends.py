@@ -18,12 +18,12 @@ CLOSED = "The backend is closed. Open a new one."
 
 
 class Backend(Protocol):
-    """Runs the backbone. Several threads may call `run` at once."""
+    """A runner of the backbone. Several threads may call `run` at once."""
 
     def run(self, clips: Float32) -> Float32:
         """Return features `(batch, dim)` float32 of clips `(batch, *clip_shape)` float32 in 0..1.
 
-        The result is an array of its own, which later runs do not change.
+        The result is a new array, which later runs do not change.
 
         Raises:
             BackendError: the run failed; the backend stays usable.
@@ -31,12 +31,12 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Free the backend's memory; it cannot run afterwards. Safe to call twice."""
+        """Free the backend's memory; later runs raise. Safe to call twice."""
         ...
 
 
 class OrtBackend:
-    """Runs a backbone by ONNX Runtime. `run` is safe from several threads."""
+    """A backend that runs ONNX Runtime. `run` is safe from several threads."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class OrtBackend:
 
         Args:
             backbone: ONNX bytes, input `clip`, output `features`.
-            threads: threads inside an operator; 0 lets ONNX Runtime take all cores.
+            threads: threads inside an operator; 0 lets ONNX Runtime use all cores.
             providers: ONNX Runtime's execution providers, the preferred one first.
             optimize: let ONNX Runtime rewrite the graph; not on a CPU for float16 (`to_fp16`).
 
@@ -62,7 +62,7 @@ class OrtBackend:
             backbone, threads=threads, providers=providers, optimize=optimize
         )
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
-        """The execution providers that started, the preferred one first."""
+        """Execution providers that started, the preferred one first."""
 
     def run(self, clips: Float32) -> Float32:
         """See `Backend.run`."""
@@ -71,20 +71,20 @@ class OrtBackend:
             raise BackendError(CLOSED)
         try:
             (features,) = session.run(["features"], {"clip": clips})
-        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise BackendError(f"The backbone failed on clips of {clips.shape}: {error}") from error
         return np.asarray(features, np.float32)
 
     def close(self) -> None:
-        """See `Backend.close`; a run that is under way ends undisturbed."""
+        """See `Backend.close`; a run that has started finishes normally."""
         self._session = None
 
 
 class FunctionBackend:
-    """Runs a function, for tests and for backbones of your own."""
+    """A backend that calls a function, for tests and custom backbones."""
 
     def __init__(self, function: Callable[[Float32], Float32]) -> None:
-        """Take a function from clips `(batch, *clip_shape)` to features `(batch, dim)`."""
+        """Set the function from clips `(batch, *clip_shape)` to features `(batch, dim)`."""
         self._function: Callable[[Float32], Float32] | None = function
 
     def run(self, clips: Float32) -> Float32:

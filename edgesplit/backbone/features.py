@@ -1,9 +1,9 @@
-"""Features of videos, each computed once, and a cache that a killed run leaves usable.
+"""Features of videos, each computed once, and a cache that stays usable after a killed run.
 
-The cache holds a file per video, so a kill costs one video. Its key is the feature space and, as
-for make, the video's path, size and time of last change. A digest of the content would also know a
-video that was moved, but reading a whole folder takes longer than a second run may; a moved video
-is computed again.
+The cache holds a file per video, so a kill costs one video. The key is the feature space and, as in
+make, the video's path, size and time of last change. A digest of the content would also recognise a
+moved video, but reading a complete folder takes too long for a second run. So a moved video is
+computed again.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ import numpy as np
 
 from edgesplit._data import check_digest, load_arrays, save_arrays
 from edgesplit._types import Float32
-from edgesplit.errors import CacheError, ClipError
-from edgesplit.storage.files import Store
+from edgesplit.errors import BundleError, CacheError, ClipError
+from edgesplit.limits import FEATURE_BYTES
+from edgesplit.storage.files import Store, read_regular
 from edgesplit.storage.user_cache import find_cached, make_cache, warn_of_cache
 
 __all__ = ["Extract", "FeatureCache", "Features", "extract_all"]
 
 Extract = Callable[[Path], Float32]
-"""Takes a video file to its feature, `(dim,)`; raises ClipError if there is none."""
+"""A function from a video file to its feature, `(dim,)`; it raises ClipError if it has none."""
 
 Video = TypeVar("Video")
 
 _READING = 2
-"""Raised when `read_clip` makes other pixels of the same video and preprocessing."""
+"""Version of `read_clip`; incremented when it makes other pixels from the same video."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +42,11 @@ class Features:
     """Features by the name of the video."""
 
     places: Mapping[str, int]
-    """Row of the matrix by name."""
+    """Rows of the matrix by name."""
     matrix: Float32
     """Features `(videos, dim)`."""
     missing: Mapping[str, str]
-    """Why a video has no feature, by name."""
+    """Reasons for missing features, by name."""
 
     def pick(self, videos: Iterable[str]) -> Float32:
         """Return features `(videos, dim)`; KeyError if a video has none."""
@@ -53,25 +54,25 @@ class Features:
         return picked
 
     def to_bytes(self, feature_space: str) -> bytes:
-        """An npz file: names, features float32 `(clips, dim)`, feature_space."""
+        """Return an npz file: names, features float32 `(clips, dim)`, feature_space."""
         names = np.array([*self.places], np.str_)
         return save_arrays(names=names, features=self.matrix, feature_space=feature_space)
 
 
 class FeatureCache:
-    """Takes videos to features `(dim,)`, from the user's cache where that has them.
+    """A function from videos to features `(dim,)` that uses the user's cache.
 
-    It goes on without a cache that cannot be written or trusted, with a warning; a damaged file is
-    made again. Not safe from several threads.
+    If the cache cannot be written or trusted, it warns and continues without it. A damaged file is
+    computed again. Not safe from several threads.
     """
 
     def __init__(self, open_model: Callable[[], Extract], *, space: str, dim: int) -> None:
-        """Name the model; it is not opened yet.
+        """Set the model, which is not opened yet.
 
         Args:
             open_model: called once, at the first video that is not in the cache.
             space: the model's identity, a feature space.
-            dim: size of its features.
+            dim: size of the model's features.
 
         Raises:
             ValueError: `space` is not a digest; it names a folder of the cache.
@@ -93,7 +94,7 @@ class FeatureCache:
 
         Raises:
             ClipError: the video cannot be read, or its feature is not finite.
-            ValueError: the model gives a feature of another size.
+            ValueError: the model makes a feature of another size.
         """
         name = _name_of(video) if self._writable else None
         path = find_cached(*self._folder, name) if name else None
@@ -103,20 +104,20 @@ class FeatureCache:
             self._model = self._open_model()
         feature = self._model(video)
         if feature.shape != (self._dim,):
-            raise ValueError(f"a feature has shape {feature.shape}, want ({self._dim},)")
+            raise ValueError(f"a feature has shape {feature.shape}, not ({self._dim},)")
         if not np.isfinite(feature).all():
-            raise ClipError(f"The backbone makes no finite feature of {video}.")
+            raise ClipError(f"The backbone's feature of {video} is not finite. Check the video.")
         if path is not None:
             try:
                 Store().replace_file(path, save_arrays(feature=feature))
             except OSError as error:
-                _log.warning("features are not kept from here on: %s", error)
+                _log.warning("features are no longer cached: %s", error)
                 self._writable = False
         return feature
 
 
 def _name_of(video: Path) -> str | None:
-    """Return the name of the file that keeps a video's feature; None if the video is missing."""
+    """Return the name of a video's file in the cache; None if the video is missing."""
     try:
         about = video.stat()
     except OSError:  # reading the video then raises
@@ -128,8 +129,8 @@ def _name_of(video: Path) -> str | None:
 
 def _read(path: Path, dim: int) -> Float32 | None:
     try:
-        feature = load_arrays(path.read_bytes(), "feature")["feature"]
-    except (OSError, ValueError, KeyError):
+        feature = load_arrays(read_regular(path, FEATURE_BYTES), "feature")["feature"]
+    except (BundleError, ValueError, KeyError):
         return None
     sound = feature.shape == (dim,) and feature.dtype == np.float32
     return feature if sound and np.isfinite(feature).all() else None
@@ -143,9 +144,9 @@ def extract_all(
     """Return the features of all videos that have one, in their order.
 
     Args:
-        videos: files by their names.
-        extract: takes a video to its feature.
-        progress: gets the number of videos done, and of all.
+        videos: files by name.
+        extract: function from a video to its feature.
+        progress: called with the number of finished videos and the number of all videos.
 
     Raises:
         ClipError: no video can be read.
@@ -160,7 +161,7 @@ def extract_all(
         if progress is not None:
             progress(done, len(videos))
     if not rows:
-        first = next(iter(missing.values()), "There is none.")
+        first = next(iter(missing.values()), "No video was given.")
         raise ClipError(f"None of {len(videos)} videos can be read. {first}")
     places = {name: place for place, name in enumerate(rows)}
     return Features(places, np.stack([*rows.values()]), missing)

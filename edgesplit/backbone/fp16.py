@@ -1,10 +1,10 @@
-"""A backbone in half precision, its types written into the graph.
+"""A backbone in half precision, with its types written into the graph.
 
-TensorRT 11 takes the precision of every operator from the ONNX, and TensorRT 10 can: one typed file
-serves both. Operators compute in float16, but for those that float16 would spoil: normalisations,
-softmax, reductions and what computes with their results stay in float32, between casts. So do
-operators with a value that leaves float16's range on the clips. Clips and features stay float32, so
-nothing around a backbone knows which one it is.
+TensorRT 11 takes the precision of every operator from the ONNX file, and TensorRT 10 can do so: one
+typed file works for both. Operators compute in float16, except those that would lose accuracy:
+normalisations, softmax, reductions and operators on their results stay in float32, between casts.
+Operators with a value outside float16's range on the clips stay in float32, too. Clips and features
+stay float32, so the interface of the backbone does not change.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ FLOAT16_MAX = 65504.0
 HIGHEST = FLOAT16_MAX / 4
 """Operators with a value that reaches this on the clips stay in float32.
 
-A quarter of float16's largest number. The clips are only a sample, and others may go further: on
-the demo's backbone two clips stay below twice what ten others reach, and real clips below three
-times what made ones reach (a test measures it). A kernel may also round its partial sums to
-float16, which may be larger than the result. Float16 is as precise below this as above it, so the
-margin costs nothing but the speed of the operators that it keeps in float32.
+A quarter of float16's largest number. The clips are only a sample, and other clips may reach larger
+values: on the demo's backbone, values on two clips stay below twice those on ten others, and values
+on real clips below three times those on generated clips (a test measures it). A kernel may also
+round its partial sums to float16, and they may be larger than the result. Float16 is as precise
+below this limit as above it, so the margin only costs the speed of the operators that stay in
+float32.
 """
 
 LOWEST = 2.0**-14
 """Operators with a value that stays below this on all clips stay in float32, too.
 
-It is float16's smallest normal number. Below it the steps are 2**-24 whatever the value, so the
-value would lose more than the 11 bits that float16 has elsewhere, or become zero.
+It is float16's smallest normal number. Below it the steps are always 2**-24, so a value would keep
+fewer than the 11 bits that float16 has elsewhere, or become zero.
 """
 
 _REDUCTIONS = frozenset(
@@ -50,9 +51,9 @@ _REDUCTIONS = frozenset(
         *("Exp", "Log", "Pow", "Reciprocal", "Sqrt"),
     }
 )
-"""Sums of many numbers, and functions that leave float16's range: 6e-8 to 65504.
+"""Sums of many numbers, and functions whose results leave float16's range: 6e-8 to 65504.
 
-They are also what a LayerNorm or a softmax is made of when it is not one operator.
+A LayerNorm or a softmax that is not one operator consists of them.
 """
 
 _NORMALISATIONS = frozenset(
@@ -61,7 +62,7 @@ _NORMALISATIONS = frozenset(
         *("LayerNormalization", "LogSoftmax", "LpNormalization", "Softmax"),
     }
 )
-"""They reduce too, but what comes out of them fits float16."""
+"""Operators that also reduce, but whose results fit float16."""
 
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul"})
 
@@ -69,22 +70,22 @@ _ARITHMETIC = frozenset({"Add", "Sub", "Mul"})
 def to_fp16(backbone: bytes, clips: Iterable[Float32]) -> Rewritten:
     """Return the backbone with float16 inside; a `Rewrite`.
 
-    LayerNorm and softmax, as one operator or taken apart, and all other reductions stay in
-    float32, as does arithmetic on their results. So does an operator whose weights float16 cannot
-    hold (an epsilon of 1e-12, a mask of -1e9), and one that reads or gives a value whose size on
-    the clips is not within `LOWEST` and `HIGHEST`. Infinite numbers stay infinite in float16, and
-    do not count.
+    LayerNorm and softmax, as one or several operators, all other reductions, and arithmetic on
+    their results stay in float32. An operator also stays in float32 if float16 cannot represent its
+    weights (an epsilon of 1e-12, a mask of -1e9), or if it reads or makes a value whose size on the
+    clips is not within `LOWEST` and `HIGHEST`. Infinite numbers are ignored, because they stay
+    infinite in float16.
 
-    It is meant for GPUs. ONNX Runtime's CPU optimizer ends the process on some float16 graphs (its
-    MatmulTransposeFusion, in 1.23.2 and 1.32.0), so open it there without optimizing.
+    The result is for GPUs. ONNX Runtime's CPU optimizer crashes on some float16 graphs (its
+    MatmulTransposeFusion, in 1.23.2 and 1.32.0), so open it without optimizing on a CPU.
 
     Args:
         backbone: ONNX bytes without functions and control flow, float32 in and out.
         clips: `clip_shape` float32 in 0..1 each, to measure ranges on; taken one at a time.
 
     Raises:
-        ExportError: the graph holds something else, comes out inconsistent, or has an operator
-            of its own in float16 whose result overflows.
+        ExportError: the graph has functions or control flow, the result is inconsistent, or the
+            backbone already has a float16 operator whose result overflows.
         BackendError: ONNX Runtime cannot run it.
         ValueError: there are no clips.
     """
@@ -100,15 +101,15 @@ def to_fp16(backbone: bytes, clips: Iterable[Float32]) -> Rewritten:
 
 
 def round_halves(backbone: bytes) -> bytes:
-    """Return a copy of a backbone that ONNX Runtime's CPU kernels compute as its types say.
+    """Return a copy of a backbone that rounds every float16 value in ONNX Runtime's CPU kernels.
 
-    For float16 they compute in float32, and the casts between two operators fall away, so that
-    values above 65,504 pass unseen. Here every float16 value goes through an Identity, whose
-    kernel takes float16: the value is rounded, and infinite if it is too large. Open it without
-    optimizing, which would remove the Identity again.
+    These kernels compute float16 in float32, and the casts between two operators are removed, so
+    values above 65,504 are not noticed. In the copy every float16 value goes through an Identity,
+    whose kernel uses float16: the value is rounded, and infinite if it is too large. Open the copy
+    without optimizing, which would remove the Identity.
 
     Args:
-        backbone: the bytes of a `to_fp16`.
+        backbone: the bytes of a `to_fp16` result.
     """
     model = onnx.load_model_from_string(backbone)
     types = _types(model)
@@ -127,8 +128,8 @@ def round_halves(backbone: bytes) -> bytes:
 class _Halving:
     """One conversion of a graph to float16.
 
-    A value `v` can be held twice, each made on demand: in float32 it is called `v`, in float16 `v`
-    with the suffix.
+    A value `v` can exist twice, each form made on demand: in float32 it is named `v`, in float16
+    `v` with the suffix.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -140,34 +141,34 @@ class _Halving:
         self.floats = {name for name, kind in types.items() if kind == TensorProto.FLOAT}
         halves = {name for name, kind in types.items() if kind == TensorProto.FLOAT16}
         self.halves = halves - self.weights.keys()
-        """Values that the backbone itself holds in float16."""
+        """Values that are float16 in the given backbone."""
         self.suffix = "_fp16"
         while any(name.endswith(self.suffix) for name in (*self.weights, *self.floats)):
             self.suffix = "_" + self.suffix
         given = [entry.name for entry in graph.input if entry.name in self.floats]
         self.held = {(name, False) for name in (*self.weights, *given)}
-        """Values that exist by now, each with True if in float16."""
+        """Values that exist so far, each with True if it is in float16."""
         self.nodes: list[onnx.NodeProto] = []
         self.kept = self._kept(graph)
         """First outputs of the nodes that compute in float32."""
         self.watched = set[str]().union(
             *(self._values_of(node) for node in graph.node if node.output[0] not in self.kept)
         )
-        """Values whose range is measured: those that float16 would hold."""
+        """Values whose range is measured: those that would be in float16."""
 
     def rewrite(self, ranges: Ranges) -> RangeReport:
-        """Replace the graph's nodes and weights; return what the ranges decided.
+        """Replace the graph's nodes and weights; return a report of the ranges.
 
         Raises:
-            ExportError: the backbone itself holds a value in float16 that overflows.
+            ExportError: a value that is float16 in the given backbone overflows.
         """
         graph = self.graph
         sizes = {name: _size(ends) for name, ends in ranges.items()}
         for name in sorted(self.halves):
             if not sizes[name] <= FLOAT16_MAX:
                 raise ExportError(
-                    f"The backbone itself computes {name!r} in float16, and on these clips it "
-                    f"reaches {sizes[name]:.3g}: float16 ends at {FLOAT16_MAX:,.0f}. "
+                    f"The exported backbone computes {name!r} in float16, and on these clips it "
+                    f"reaches {sizes[name]:.3g}; the float16 maximum is {FLOAT16_MAX:,.0f}. "
                     "Export the model in float32."
                 )
         n_kept, n_operators = 0, len(graph.node)
@@ -185,11 +186,11 @@ class _Halving:
         return RangeReport(n_kept, n_operators, largest=sizes.get(value, 0.0), value=value)
 
     def _values_of(self, node: onnx.NodeProto) -> set[str]:
-        """Return the float32 values that a node reads and gives, without weights."""
+        """Return the float32 values that a node reads and makes, without weights."""
         return (self.floats - self.weights.keys()).intersection((*node.input, *node.output))
 
     def _kept(self, graph: onnx.GraphProto) -> set[str]:
-        """Return the first outputs of the nodes that compute in float32 whatever their values."""
+        """Return the first outputs of the nodes that compute in float32 for any values."""
         reduced: set[str] = set()
         kept: set[str] = set()
         for node in graph.node:
@@ -198,7 +199,7 @@ class _Halving:
             if kind in _REDUCTIONS or (fed and kind in _ARITHMETIC):
                 reduced.add(name)
             elif fed and kind == "Div":
-                kept.add(name)  # a quotient ends what began with a reduction: float16 holds it
+                kept.add(name)  # the division ends a normalisation: its quotient fits float16
             elif kind in _NORMALISATIONS or not all(map(self._fits, node.input)):
                 kept.add(name)
         return kept | reduced
@@ -209,12 +210,12 @@ class _Halving:
             return True
         values = numpy_helper.to_array(self.weights[name])
         half = _halved(values)
-        # Many small weights may become zero, as they add up to little; a single number may not.
+        # Many small weights may become zero, because their sum is small; a single one may not.
         vanished = values.size == 1 and bool((values != 0).any() and (half == 0).any())
         return not vanished and bool((np.isfinite(half) == np.isfinite(values)).all())
 
     def _add(self, node: onnx.NodeProto, *, halve: bool) -> None:
-        """Add a node, with its inputs in the precision that it computes in."""
+        """Add a node, with its inputs in the precision of its computation."""
         schema = defs.get_schema(node.op_type, self.opset.get(node.domain, 1), node.domain)
         halved_types = set()
         for place, name in enumerate(node.input):
@@ -235,7 +236,7 @@ class _Halving:
         self.nodes.append(node)
 
     def _ask(self, name: str, *, half: bool) -> str:
-        """Return the name of a value in one precision, which a cast or a second weight makes."""
+        """Return the name of a value in one precision; add a cast or a second weight for it."""
         called = self._called(name, half)
         if (name, half) in self.held:
             return called
@@ -255,7 +256,7 @@ class _Halving:
 
 
 def _halved(values: Float32) -> npt.NDArray[np.float16]:
-    with np.errstate(over="ignore"):  # what overflows is looked for afterwards
+    with np.errstate(over="ignore"):  # the caller looks for overflows
         return values.astype(np.float16)
 
 
@@ -268,10 +269,10 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _size(ends: tuple[float, float]) -> float:
-    """Return the largest absolute finite number of a range; NaN if a number was NaN."""
+    """Return the largest finite absolute value of a range; NaN if a number was NaN."""
     return float(np.max([0.0, *(abs(end) for end in ends if not math.isinf(end))]))
 
 
 def _holds(size: float) -> bool:
-    """Return True if float16 can hold values of this size with the margin; False for NaN."""
+    """Return True if float16 can represent this size with the margin; False for NaN."""
     return size == 0 or LOWEST <= size < HIGHEST

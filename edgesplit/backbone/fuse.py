@@ -1,7 +1,7 @@
 """Backbone and head in one ONNX file, for programs that take only one.
 
-Nothing edits this file, and an edit's promises do not hold for it: a compiler sees one graph, and
-may compute the same class differently when a head has other sizes.
+This file cannot be edited, and locality is not guaranteed for it: a compiler sees one graph and may
+compute the same class differently if the head has another size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgesplit.heads.onnx_codec import FUSED_KEY
 __all__ = ["TOLERANCE", "Fused", "fuse_models", "join_models"]
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit between the one file and the two, over the largest logit."""
+"""Largest allowed difference of a logit from that of the two files, over the largest logit."""
 
 _PREFIX = "head/"
 _N_CLIPS = 4
@@ -38,17 +38,17 @@ class Fused:
     """
 
     data: bytes
-    """Equal backbones and heads give equal bytes."""
+    """Bytes of the file; equal for equal backbones and heads."""
     head_digest: str
     difference: float
-    """Largest difference of a logit from the two files, over the largest logit; 0 if all bits are
-    the same."""
+    """Largest difference of a logit from that of the two files, over the largest logit; 0 if all
+    bits are the same."""
 
 
 def fuse_models(
     backbone: bytes, head: Head, *, clip_shape: tuple[int, ...], optimize: bool = True
 ) -> Fused:
-    """Join a backbone and a head, and check that the file answers as the two do.
+    """Join a backbone and a head, and check that the file gives the same answers.
 
     Args:
         backbone: ONNX bytes, input `clip`, output `features`; it may be a variant.
@@ -57,29 +57,29 @@ def fuse_models(
         optimize: True if `OrtBackend` opens this backbone with its optimizer.
 
     Raises:
-        ExportError: the file would be above 2 GB, or answers differently.
+        ExportError: the file would be above 2 GB, or gives other answers.
         BackendError: ONNX Runtime refuses it, or a weight lies outside the backbone's bytes.
     """
     check_self_contained(backbone)
     n_bytes = len(backbone) + len(head.to_bytes())
     if n_bytes > LARGEST_BYTES:
         raise ExportError(
-            f"Backbone and head take {n_bytes / 1e9:.2f} GB; one ONNX file holds "
+            f"Backbone and head have {n_bytes / 1e9:.2f} GB; one ONNX file can hold "
             f"{LARGEST_BYTES / 1e9:.2f} GB. Fuse the fp16 or int8 variant, or keep two files."
         )
     data = join_models(onnx.load_model_from_string(backbone), head)
     difference = _compare(data, backbone, head, clip_shape=clip_shape, optimize=optimize)
     if not difference <= TOLERANCE:
         raise ExportError(
-            f"The fused file's logits differ by {difference:.2g} of the largest one from those of "
-            f"backbone and head; {TOLERANCE:g} is allowed. Update ONNX Runtime, or fuse the fp32 "
-            "backbone."
+            f"The fused file's logits differ by {difference:.2g} of the largest logit from those "
+            f"of backbone and head; {TOLERANCE:g} is allowed. Update ONNX Runtime, or fuse the "
+            "fp32 backbone."
         )
     return Fused(data=data, head_digest=head.digest, difference=difference)
 
 
 def join_models(backbone: onnx.ModelProto, head: Head) -> bytes:
-    """Return the one file's bytes, unchecked; `backbone` is not changed."""
+    """Return the bytes of the joined file, unchecked; `backbone` is not changed."""
     opset = next(
         entry.version for entry in backbone.opset_import if entry.domain in ("", "ai.onnx")
     )
@@ -109,7 +109,7 @@ def join_models(backbone: onnx.ModelProto, head: Head) -> bytes:
 
 
 def _describe(head: Head) -> dict[str, Any]:
-    """Return what a program needs to read the outputs: label and parent of every column."""
+    """Return a description of the outputs for programs: label and parent of every column."""
     return {
         "feature_space": head.feature_space,
         "head_digest": head.digest,

@@ -1,4 +1,4 @@
-"""What a rewrite of a backbone takes and returns, and tools to write one."""
+"""Types of a backbone's rewrites, and tools to write one."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RangeReport:
-    """Which operators stay in float32 because of the ranges of a backbone's values."""
+    """Operators that stay in float32 because of the ranges of a backbone's values."""
 
     n_kept: int
-    """Operators that stay in float32 because of the range of their values."""
+    """Number of operators that stay in float32 because of the range of their values."""
     n_operators: int
-    """All operators of the backbone."""
+    """Number of all operators of the backbone."""
     largest: float
-    """Largest absolute number among the values that float16 might have held."""
+    """Largest absolute number among the values that were candidates for float16."""
     value: str
-    """Name of the value that has it."""
+    """Name of the value with that number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +46,21 @@ class Rewritten:
     """A backbone in another form."""
 
     data: bytes
-    """The ONNX file."""
+    """Bytes of the ONNX file."""
     ranges: RangeReport | None = None
-    """For fp16: what the ranges of the values decided."""
+    """Effect of the ranges of the values; only for fp16."""
 
 
 Rewrite = Callable[[bytes, Iterable[Float32]], Rewritten]
-"""Rewrites a backbone's ONNX bytes, with clips to measure ranges on: `clip_shape` float32 in 0..1
-each, taken one at a time. Equal inputs give equal bytes."""
+"""A function that rewrites a backbone's ONNX bytes, with clips to measure ranges on: `clip_shape`
+float32 in 0..1 each, read one at a time. Equal inputs give equal bytes."""
 
 
 def open_flat(backbone: bytes) -> onnx.ModelProto:
-    """Return a backbone as one plain graph, like every exported one, with constants as weights.
+    """Return a backbone as one plain graph, with its constants as weights.
 
     Raises:
-        ExportError: it has functions or control flow.
+        ExportError: the backbone has functions or control flow.
         BackendError: a weight lies outside its bytes.
     """
     check_self_contained(backbone)
@@ -77,11 +77,11 @@ def open_flat(backbone: bytes) -> onnx.ModelProto:
 
 
 _MAX_SHAPE = 64
-"""The most numbers of a weight that may be a shape."""
+"""Most numbers of a weight that may be a shape."""
 
 
 class Wiring:
-    """Makers, users and sizes of a graph's values, as they were when this was created."""
+    """Makers, users and sizes of a graph's values at the time of creation."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         graph = model.graph
@@ -93,7 +93,7 @@ class Wiring:
                 self._users.setdefault(name, []).append(node)
         self.results = {entry.name for entry in graph.output}
         self.sizes = _infer_sizes(model)
-        """Sizes of the axes of every value whose rank is known; 0 where one is free."""
+        """Sizes of the axes of every value with a known rank; 0 for a free axis."""
 
     def maker(self, name: str, *kinds: str) -> onnx.NodeProto | None:
         """Return the node that makes a value, if it is an operator of one of these kinds."""
@@ -101,19 +101,19 @@ class Wiring:
         return node if node is not None and node.op_type in kinds else None
 
     def only_user(self, name: str) -> onnx.NodeProto | None:
-        """Return the only node that uses a value; None if others do, or the graph returns it."""
+        """Return the only node that uses a value; None for several, or if it is an output."""
         users = self._users.get(name, [])
         return users[0] if len(users) == 1 and name not in self.results else None
 
     def scalar(self, name: str) -> float | None:
-        """Return the number of a weight that holds one; None for any other value."""
+        """Return the number of a weight with one element; None for any other value."""
         tensor = self.weights.get(name)
         if tensor is None or int(np.prod(tensor.dims)) != 1:
             return None
         return float(numpy_helper.to_array(tensor).item())
 
     def with_scalar(self, node: onnx.NodeProto) -> tuple[str, str] | None:
-        """Return a commutative operator's inputs as (value, scalar); None without a scalar."""
+        """Return a commutative operator's inputs as (value, scalar); None if no input is one."""
         first, second = node.input
         for value, scalar in ((first, second), (second, first)):
             if self.scalar(scalar) is not None:
@@ -136,7 +136,7 @@ def _infer_sizes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with inputs in place of its weights, but for those that may be shapes."""
+    """Return the model with inputs in place of its weights, except those that may be shapes."""
     graph = model.graph
     small = [tensor for tensor in graph.initializer if np.prod(tensor.dims) <= _MAX_SHAPE]
     large = [
@@ -154,7 +154,7 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 def replace_nodes(
     graph: onnx.GraphProto, nodes: list[onnx.NodeProto], weights: Mapping[str, onnx.TensorProto]
 ) -> None:
-    """Give a graph those of the nodes, which are in order, and weights that its outputs need."""
+    """Replace a graph's content by those nodes, in order, and weights that its outputs need."""
     used = {entry.name for entry in graph.output}
     living = []
     for node in reversed(nodes):
@@ -168,7 +168,7 @@ def replace_nodes(
 
 
 def _name_constants(graph: onnx.GraphProto) -> None:
-    """Turn Constant nodes into weights, which can be held in any precision."""
+    """Turn Constant nodes into weights, which can have any precision."""
     rest = []
     for node in graph.node:
         value = _constant(node) if node.op_type == "Constant" else None
@@ -181,9 +181,9 @@ def _name_constants(graph: onnx.GraphProto) -> None:
 
 
 def _constant(node: onnx.NodeProto) -> npt.NDArray[np.generic] | None:
-    """Return the numbers that a Constant holds; None for texts and whole numbers."""
-    held = attributes(node)
-    if "value" in held:
-        return numpy_helper.to_array(held["value"])
-    numbers = held.get("value_float", held.get("value_floats"))
+    """Return the numbers of a Constant; None for texts and integers."""
+    values = attributes(node)
+    if "value" in values:
+        return numpy_helper.to_array(values["value"])
+    numbers = values.get("value_float", values.get("value_floats"))
     return None if numbers is None else np.asarray(numbers, np.float32)

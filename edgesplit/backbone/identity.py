@@ -1,8 +1,8 @@
-"""A backbone's bytes: one ONNX file, or above 2 GB a graph and its weights beside it.
+"""A backbone's bytes: one ONNX file, or above 2 GB a graph and a file of weights.
 
 protobuf cannot hold a message of 2 GiB. A larger backbone is an ONNX file without weights, and
-`backbone.data` with the weights at the places that the graph names. The two files have one
-identity; neither is of use alone.
+`backbone.data` with the weights at the offsets that the graph names. Both files have one common
+identity, and neither can be used alone.
 
 No other model may keep a weight outside its bytes (`check_self_contained`).
 """
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesplit.errors import BackendError, BundleError, ExportError
+from edgesplit.limits import BACKBONE_BYTES, GRAPH_BYTES
 from edgesplit.storage.files import read_regular
 from edgesplit.video.preprocessing import Preprocessing
 
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 LARGEST_BYTES = 2**31 - 2**24
-"""The most bytes of weights in one ONNX file; the margin to 2 GiB is for the graph."""
+"""Most bytes of weights in one ONNX file; the margin to 2 GiB is for the graph."""
 
 GRAPH, WEIGHTS = "backbone.onnx", "backbone.data"
 """Names of the two files in a bundle; the second exists only above `LARGEST_BYTES`."""
@@ -52,7 +53,7 @@ GRAPH, WEIGHTS = "backbone.onnx", "backbone.data"
 def _names_are_text() -> Iterator[None]:
     try:
         yield
-    except UnicodeDecodeError as error:  # protobuf decodes a text when it is asked for
+    except UnicodeDecodeError as error:  # protobuf decodes a text at access
         raise BackendError(
             "The model is damaged: a name in it is not UTF-8. Restore it from a copy."
         ) from error
@@ -63,7 +64,7 @@ class LargeBackbone:
     """A backbone whose weights do not fit into its ONNX file."""
 
     graph: bytes
-    """The ONNX file, whose weights all lie in `backbone.data`."""
+    """ONNX file, whose weights are all in `backbone.data`."""
     weights: bytes | bytearray | memoryview
     """Content of `backbone.data`."""
 
@@ -75,15 +76,17 @@ class LargeBackbone:
         """Return the weights by name, as views of the file's content.
 
         Raises:
-            BundleError: the graph names a place that the file does not have.
-            BackendError: another tensor than a weight of the graph lies outside it.
+            BundleError: the graph names an offset outside the file.
+            BackendError: a tensor that is not a weight of the graph lies outside it.
         """
         model = _parse(self.graph)
         found: dict[str, npt.NDArray[np.generic]] = {}
         for tensor in model.graph.initializer:
             if _is_outside(tensor):
                 if tensor.name in found:
-                    raise BundleError(f"{GRAPH} has two weights named {tensor.name!r}.")
+                    raise BundleError(
+                        f"{GRAPH} has two weights named {tensor.name!r}. Restore it from a copy."
+                    )
                 found[tensor.name] = self._read(tensor)
                 for field in ("data_location", "external_data"):
                     tensor.ClearField(field)
@@ -104,7 +107,8 @@ class LargeBackbone:
             return array.reshape(tuple(tensor.dims))
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
-                f"{GRAPH} keeps {tensor.name} where {WEIGHTS} has nothing."
+                f"{GRAPH} names a place of {tensor.name!r} that {WEIGHTS} does not have. Restore "
+                "both from a copy."
             ) from error
 
 
@@ -116,55 +120,78 @@ def inline(backbone: Backbone) -> bytes:
     """Return the bytes of a backbone that is one file.
 
     Raises:
-        ExportError: it is two files.
+        ExportError: the backbone is two files.
     """
     if isinstance(backbone, LargeBackbone):
         raise ExportError(
-            f"The backbone takes {len(backbone) / 1e9:.2f} GB, and variants, engines and fused "
-            f"files are made of one ONNX file, which holds {LARGEST_BYTES / 1e9:.2f} GB. ONNX "
-            "Runtime runs it as it is, in fp32."
+            f"The backbone has {len(backbone) / 1e9:.2f} GB, but variants, engines and fused files "
+            f"are made from one ONNX file of at most {LARGEST_BYTES / 1e9:.2f} GB. Run this "
+            "backbone in fp32 with ONNX Runtime."
         )
     return backbone
 
 
 def check_self_contained(model: Backbone) -> None:
-    """Raise if a model has a weight outside its bytes, except a large backbone's in its file.
+    """Raise if a model has a loop, or a weight outside its bytes (and a large backbone's file).
 
-    ONNX Runtime, TensorRT and onnx read such a weight from a file, looked up from the current
-    folder, and some versions of ONNX Runtime from any file or an address in memory. None of that
-    was verified.
+    ONNX Runtime, TensorRT and onnx read such a weight from a file, relative to the current folder,
+    and some versions of ONNX Runtime from any file or memory address. None of these was verified.
 
     The place of such a weight is the value of the key `location`. Bytes without this word need no
-    parsing: searching them takes no memory, and no parser can find the key in them. Files with the
-    word are parsed.
+    parsing: a search takes no memory, and no parser can find the key in them. Files with the word
+    are parsed.
 
     Args:
         model: the ONNX file's bytes, or those of a large backbone's two files.
 
     Raises:
-        BackendError: there is such a weight, named with its place; or an operator that ONNX
-            Runtime's GPU providers take for a compiled model, in its bytes or in a file.
+        BackendError: the model has such a weight, which is named with its place; a Loop; or an
+            operator that ONNX Runtime's GPU providers use for a compiled model.
         BundleError: a large backbone's graph names a place that its weights do not have.
     """
     if b"EPContext" in (model.graph if isinstance(model, LargeBackbone) else model):
         raise BackendError(
             "The model has an EPContext operator, which runs compiled code, often from another "
-            "file. Use the model that it was compiled from."
+            "file. Use the original model."
         )
+    graph = model.graph if isinstance(model, LargeBackbone) else model
+    if b"Loop" in graph:
+        _check_loops(_parse(graph))
     if isinstance(model, LargeBackbone):
         model.tensors()
     elif b"location" in model:
         _check_tensors(_parse(model))
 
 
+@_names_are_text()
+def _check_loops(model: onnx.ModelProto) -> None:
+    """Raise BackendError if an operator is a Loop: nobody can know when it ends."""
+    for node in _messages(model, "NodeProto"):
+        if node.op_type == "Loop":
+            raise BackendError(
+                "The model has a Loop operator, which may never end. Do not use it unless you know "
+                "who made it. Export it again without loops."
+            )
+
+
+def _messages(message: Any, kind: str) -> Iterator[Any]:
+    """Yield every message of a kind in a message, at any depth."""
+    if type(message).__name__ == kind:
+        yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in (value,) if hasattr(value, "ListFields") else value:
+                yield from _messages(inner, kind)
+
+
 def _parse(model: bytes) -> onnx.ModelProto:
-    import onnx  # not at the top: sessions are imported where cached embeddings suffice
+    import onnx  # not at the top: a process with cached embeddings does not need it
 
     try:
         return onnx.load_model_from_string(model)
     except Exception as error:  # protobuf's own
         raise BackendError(
-            "The model is damaged: it is no ONNX file. Restore it from a copy."
+            "The model is damaged: it is not an ONNX file. Restore it from a copy."
         ) from error
 
 
@@ -175,9 +202,9 @@ def _check_tensors(model: onnx.ModelProto) -> None:
             places = [entry.value for entry in tensor.external_data if entry.key == "location"]
             raise BackendError(
                 f"The model keeps {reprlib.repr(owner)} in another file, "
-                f"{reprlib.repr(places[-1] if places else '')}, which was never verified and could "
-                "be any file of this machine. Do not use it unless you know who made it. Export it "
-                "again with the weights inside."
+                f"{reprlib.repr(places[-1] if places else '')}, which was not verified and could "
+                "be any file on this machine. Do not use the model unless you know who made it. "
+                "Export it again with the weights inside."
             )
 
 
@@ -190,12 +217,12 @@ def _tensors(message: Any, owner: str) -> Iterator[tuple[str, onnx.TensorProto]]
     from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
     from onnx import NodeProto, TensorProto, __version__
 
-    # ONNX Runtime may know a field that onnx does not; and what protobuf in C++ reads as a known
-    # field in an unusual encoding, protobuf in pure Python takes for an unknown one.
+    # ONNX Runtime may know a field that onnx does not. And protobuf in C++ reads some unusual
+    # encodings as a known field that protobuf in pure Python reads as an unknown field.
     if len(UnknownFieldSet(message)):
         raise BackendError(
-            f"The model has a field that onnx {__version__} does not know, so nobody can check "
-            "that its weights lie in its own bytes. Update onnx, or export the model again."
+            f"The model has a field that onnx {__version__} does not know, so it cannot be checked "
+            "that the weights are inside the model. Update onnx, or export the model again."
         )
     owner = getattr(message, "name", "") or owner
     if isinstance(message, NodeProto) and not message.name and message.output:
@@ -229,13 +256,13 @@ def read_backbone(folder: Path, space: str, preprocessing: Preprocessing) -> Bac
     """Return a bundle's backbone, checked against the feature space.
 
     Raises:
-        BundleError: a file is missing, or is not the one that the bundle was made with.
+        BundleError: a file is missing, or is not the file that the bundle was made with.
     """
-    graph = read_regular(folder / GRAPH, follow_link=True)
+    graph = read_regular(folder / GRAPH, GRAPH_BYTES, follow_link=True)
     beside = folder / WEIGHTS
     backbone: Backbone = graph
     if beside.exists():
-        backbone = LargeBackbone(graph, read_regular(beside, follow_link=True))
+        backbone = LargeBackbone(graph, read_regular(beside, BACKBONE_BYTES, follow_link=True))
     if feature_space(backbone, preprocessing) != space:
         lost = not beside.exists() and _needs_weights_file(graph)
         what = f"{beside} is missing, and {folder / GRAPH}" if lost else str(folder / GRAPH)

@@ -1,12 +1,12 @@
-"""A backbone in 8 bits, with Q/DQ pairs where ONNX Runtime or TensorRT looks for them.
+"""A backbone in 8 bits, with Q/DQ pairs at the places that ONNX Runtime or TensorRT expects.
 
-Convolutions and matrix products with stored weights compute in whole numbers; everything else
-(LayerNorm, softmax, attention's own products) stays in float32. Weights get a scale for every
-output channel, values one range each, from calibration clips.
+Convolutions and matrix products with stored weights compute in integers; everything else
+(LayerNorm, softmax, products inside attention) stays in float32. Weights get one scale for every
+output channel, and values one range each, from calibration clips.
 
-For ONNX Runtime values are unsigned with a zero point: what comes out of a ReLU then starts at
-zero, so that the ReLU vanishes into the rounding and the convolutions of a CNN hand on whole
-numbers. TensorRT wants signed values around zero, and biases in float32.
+For ONNX Runtime, values are unsigned with a zero point. The range of a ReLU's output then starts at
+zero, so the quantization replaces the ReLU, and the convolutions of a CNN pass integers to each
+other. TensorRT expects signed values around zero, and biases in float32.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from edgesplit.errors import ExportError
 __all__ = ["to_int8"]
 
 _MIN_OPSET = 13
-"""The first opset whose DequantizeLinear takes a scale for every channel."""
+"""First opset whose DequantizeLinear accepts a scale for every channel."""
 
 _TINY = float(np.finfo(np.float32).tiny)
 _MOST_BIAS = 2.0**30
-"""A bias stays below this many steps, so that the 32-bit sum that starts with it fits."""
+"""Largest bias in steps, so that the 32-bit sum that starts with it does not overflow."""
 
 
 def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) -> Rewritten:
@@ -41,12 +41,12 @@ def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) 
 
     Args:
         backbone: ONNX bytes without functions and control flow, float32 in and out.
-        clips: `clip_shape` float32 in 0..1 each, to calibrate on; taken one at a time.
-        signed: write values as TensorRT wants them, not ONNX Runtime.
+        clips: `clip_shape` float32 in 0..1 each, to calibrate on; read one at a time.
+        signed: write values for TensorRT, not for ONNX Runtime.
 
     Raises:
-        ExportError: the graph holds something else, nothing that could be quantized, or a value
-            that is not finite.
+        ExportError: the graph has functions or control flow, nothing that could be quantized, or a
+            value that is not finite.
         BackendError: ONNX Runtime cannot run it.
         ValueError: there are no clips.
     """
@@ -57,7 +57,7 @@ def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) 
     if opset < _MIN_OPSET or not layers:
         raise ExportError(
             f"The backbone (opset {opset}, {len(layers)} convolutions and matrix products with "
-            f"weights) cannot be quantized: it takes opset {_MIN_OPSET} and one of them."
+            f"weights) cannot be quantized: that needs opset {_MIN_OPSET} and at least one of them."
         )
     ranges = _find_ranges(model, layers, clips)
     _Rounding(wiring.weights, layers, ranges, signed).rewrite(model.graph)
@@ -70,13 +70,13 @@ def to_int8(backbone: bytes, clips: Iterable[Float32], *, signed: bool = False) 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """An operator that will compute in whole numbers."""
+    """An operator that will compute in integers."""
 
     node: onnx.NodeProto
     axis: int
-    """The weight's axis of output channels."""
+    """Axis of the output channels in the weight."""
     outcome: str
-    """Name of the output to quantise: this operator's, its ReLU's, or "" for none."""
+    """Name of the output to quantize: this operator's, its ReLU's, or "" for none."""
 
 
 def _find_layers(graph: onnx.GraphProto, wiring: Wiring) -> dict[str, _Layer]:
@@ -87,7 +87,7 @@ def _find_layers(graph: onnx.GraphProto, wiring: Wiring) -> dict[str, _Layer]:
         if axis is None:
             continue
         outcome = ""
-        if node.op_type == "Conv":  # the others may give float32, which loses less
+        if node.op_type == "Conv":  # outputs of the others stay float32, which loses less
             outcome = node.output[0]
             after = wiring.only_user(outcome)
             if after is not None and after.op_type == "Relu":
@@ -97,7 +97,7 @@ def _find_layers(graph: onnx.GraphProto, wiring: Wiring) -> dict[str, _Layer]:
 
 
 def _channel_axis(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> int | None:
-    """Return the axis of a layer's weight with the output channels; None if it is not a layer."""
+    """Return the axis of the output channels in a node's weight; None if it is not a layer."""
     stored = [weights[name] for name in node.input if name in weights]
     read = [name for name in node.input if name not in weights]
     if not stored or read != node.input[:1] or {t.data_type for t in stored} != {TensorProto.FLOAT}:
@@ -118,13 +118,13 @@ def _channel_axis(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> int 
 def _find_ranges(
     model: onnx.ModelProto, layers: dict[str, _Layer], clips: Iterable[Float32]
 ) -> Ranges:
-    """Return the lowest and highest number of every value to be rounded, over all clips.
+    """Return the lowest and highest number of every value to quantize, over all clips.
 
-    Ranges averaged over the clips, so that none widens them for all, were tried on Motion-Split:
-    logits came out three to five times as far from fp32's.
+    Ranges averaged over the clips, so that one clip cannot widen them for all, were tried on
+    Motion-Split: the difference of the logits from fp32 was three to five times as large.
 
     Raises:
-        ExportError: a value is infinite or NaN, so no step fits it.
+        ExportError: a value is infinite or NaN, so it cannot be quantized.
     """
     names = {layer.node.input[0] for layer in layers.values()}
     names |= {layer.outcome for layer in layers.values() if layer.outcome}
@@ -132,10 +132,10 @@ def _find_ranges(
     for name, ends in ranges.items():
         if not all(map(math.isfinite, ends)):
             raise ExportError(
-                f"The backbone cannot be quantized: its value {name!r} goes from {ends[0]} to "
-                f"{ends[1]} on these clips. Stay with fp32."
+                f"The backbone cannot be quantized: its value {name!r} ranges from {ends[0]} to "
+                f"{ends[1]} on these clips. Use fp32."
             )
-    # Zero must be a step: padding is made of it.
+    # Zero must be representable, because padding consists of zeros.
     return {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in ranges.items()}
 
 
@@ -149,7 +149,7 @@ class _Rounding:
     signed: bool
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     steps: dict[str, float] = field(default_factory=dict)
-    """Step of every value that is rounded by now."""
+    """Step of every value that is quantized so far."""
 
     def rewrite(self, graph: onnx.GraphProto) -> None:
         """Replace the graph's nodes and weights."""
@@ -174,32 +174,32 @@ class _Rounding:
         stored = numpy_helper.to_array(self.weights[weight]).astype(np.float64)
         others = tuple(axis for axis in range(stored.ndim) if axis != layer.axis)
         steps = np.maximum(np.abs(stored).max(axis=others) / 127, _TINY)
-        start = None
+        biases = None
         if bias and not self.signed:
-            start = numpy_helper.to_array(self.weights[bias[0]]).astype(np.float64)
-            steps = np.maximum(steps, np.abs(start) / (step * _MOST_BIAS))
+            biases = numpy_helper.to_array(self.weights[bias[0]]).astype(np.float64)
+            steps = np.maximum(steps, np.abs(biases) / (step * _MOST_BIAS))
         steps = steps.astype(np.float32)
         shape = [-1 if axis == layer.axis else 1 for axis in range(stored.ndim)]
-        whole = np.rint(stored / steps.reshape(shape)).clip(-127, 127).astype(np.int8)
+        integers = np.rint(stored / steps.reshape(shape)).clip(-127, 127).astype(np.int8)
         label = node.output[0]
-        node.input[1] = self._stored(f"{label}_weight", whole, steps, layer.axis)
-        if start is not None:
+        node.input[1] = self._stored(f"{label}_weight", integers, steps, layer.axis)
+        if biases is not None:
             fine = (steps * np.float32(step)).astype(np.float32)
             node.input[2] = self._stored(
-                f"{label}_bias", np.rint(start / fine).astype(np.int32), fine, 0
+                f"{label}_bias", np.rint(biases / fine).astype(np.int32), fine, 0
             )
 
     def _stored(
-        self, name: str, whole: npt.NDArray[np.signedinteger], steps: Float32, axis: int
+        self, name: str, integers: npt.NDArray[np.signedinteger], steps: Float32, axis: int
     ) -> str:
-        """Add whole numbers and the node that reads them as float32; return its output's name."""
-        zeros = np.zeros_like(whole, shape=steps.shape)
-        parts = {f"{name}_q": whole, f"{name}_step": steps, f"{name}_zero": zeros}
+        """Add integers and the node that reads them as float32; return the node's output."""
+        zeros = np.zeros_like(integers, shape=steps.shape)
+        parts = {f"{name}_q": integers, f"{name}_step": steps, f"{name}_zero": zeros}
         self._keep(parts)
         return self._add("DequantizeLinear", [*parts], f"{name}_dq", axis=axis)
 
     def _round_value(self, name: str) -> float:
-        """Add the pair that rounds a value, once; return the step."""
+        """Add the Q/DQ pair of a value, once; return the step."""
         if name in self.steps:
             return self.steps[name]
         step, zero = self._scale(*self.ranges[name])

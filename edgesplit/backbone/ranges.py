@@ -1,7 +1,7 @@
-"""The range of a backbone's values, measured in float32 on clips.
+"""Ranges of a backbone's values, measured in float32 on clips.
 
-Weights alone do not say whether float16 or 8 bits can hold what a backbone computes, so those who
-rewrite it measure.
+The weights alone do not show whether float16 or 8 bits can represent the values of a backbone, so
+rewrites measure them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Ranges = dict[str, tuple[float, float]]
 
 
 _REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceSum")
-"""The sum is NaN if a number is, which ONNX Runtime's minimum and maximum overlook."""
+"""Reductions of each value. The sum finds NaN, which ONNX Runtime's minimum and maximum miss."""
 
 
 def measure_ranges(
@@ -35,22 +35,22 @@ def measure_ranges(
 ) -> Ranges:
     """Return the range of each value over all clips; NaN, NaN if one of its numbers was NaN.
 
-    The graph itself reduces the values, so ONNX Runtime frees each one after its last use. A
-    ViT-B's values of one clip would take gigabytes.
+    The reductions are part of the graph, so ONNX Runtime frees each value after its last use. All
+    values of a ViT-B for one clip would take gigabytes.
 
     Args:
         model: input `clip`, with a batch axis; it is not changed.
         names: float32 values, not weights.
-        halves: float16 values, likewise. ONNX Runtime's CPU kernels compute them in float32, so
-            numbers beyond float16's range are seen.
-        clips: `clip_shape` float32 in 0..1 each; taken one at a time.
+        halves: float16 values, not weights. ONNX Runtime's CPU kernels compute them in float32, so
+            numbers outside float16's range are visible.
+        clips: `clip_shape` float32 in 0..1 each; read one at a time.
 
     Raises:
         BackendError: ONNX Runtime cannot run the backbone.
         ValueError: there are no clips.
     """
     watched, values = _watch(model, set(names), set(halves))
-    asked = [entry.name for entry in watched.graph.output[len(model.graph.output) :]]
+    outputs = [entry.name for entry in watched.graph.output[len(model.graph.output) :]]
     # ONNX Runtime's optimizer stays off: it fails on some graphs whose constants are outputs.
     session = open_session(watched.SerializeToString(), threads=0, optimize=False, in_order=True)
     lowest = np.full(len(values), np.inf)
@@ -58,21 +58,22 @@ def measure_ranges(
     n_clips = 0
     for n_clips, clip in enumerate(clips, 1):  # noqa: B007
         try:
-            run = session.run(asked, {"clip": clip[None]}) if asked else []  # none asked: all
-        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            # An empty list of outputs would mean all outputs.
+            run = session.run(outputs, {"clip": clip[None]}) if outputs else []
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise BackendError(f"The backbone failed on a clip of {clip.shape}: {error}") from error
         low, high, total = np.array(run, np.float64).reshape(-1, len(_REDUCTIONS)).T
         low[np.isnan(total)] = high[np.isnan(total)] = np.nan
         lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)  # both keep NaN
     if not n_clips:
-        raise ValueError("ranges are measured on clips, and there are none")
+        raise ValueError("there are no clips to measure ranges on")
     return dict(zip(values, zip(lowest.tolist(), highest.tolist(), strict=True), strict=True))
 
 
 def _watch(
     model: onnx.ModelProto, names: set[str], halves: set[str]
 ) -> tuple[onnx.ModelProto, list[str]]:
-    """Return the model with three reductions of each value as more outputs, and the values."""
+    """Return the model with three reductions of each value as extra outputs, and the values."""
     graph = model.graph
     prefix = "range"
     while any(name.startswith(prefix) for node in graph.node for name in node.output):

@@ -1,4 +1,4 @@
-"""Make ONNX Runtime sessions; no other module does.
+"""Make ONNX Runtime sessions; no other module makes them.
 
 A session is made from bytes that were verified, never from a path that may have changed since, and
 never with weights from another file.
@@ -31,7 +31,7 @@ def import_onnxruntime() -> ModuleType:
         MissingExtraError: ONNX Runtime is not installed.
     """
     # From 1.32 on, ONNX Runtime's wheels look up a telemetry host and write an identity below
-    # ~/.cache unless this is set before the import. A device has no business doing either.
+    # ~/.cache unless this is set before the import. A device should do neither.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
@@ -58,10 +58,10 @@ def open_session(
         model: the ONNX file's bytes, or those of a large backbone's two files.
         threads: threads inside an operator; 0 lets ONNX Runtime choose.
         providers: ONNX Runtime's execution providers, the preferred one first.
-        optimize: let ONNX Runtime rewrite the graph. In a head there is nothing to gain: it takes
-            a quarter of the time that making the session takes, and runs are no faster.
-        in_order: run the operators in the graph's order. By default ONNX Runtime runs those last
-            that only outputs wait for, and holds everything that they read until then.
+        optimize: let ONNX Runtime rewrite the graph. A head gains nothing: the rewrite takes a
+            quarter of the time to make the session, and runs are not faster.
+        in_order: run the operators in the graph's order. By default ONNX Runtime runs operators
+            that only outputs need last, and keeps their inputs until then.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
@@ -78,16 +78,16 @@ def open_session(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if in_order:
         options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
-    # Without VNNI x86 adds 8-bit products in 16 bits, which overflow; this keeps them whole there.
+    # x86 without VNNI adds 8-bit products in 16 bits, which overflow; this setting prevents it.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    # An ONNX file alone was checked; one that is also a file of ONNX Runtime's own format was not.
+    # The checks read ONNX. A file that is also valid in ONNX Runtime's own format was not checked.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = 3  # errors; warnings about providers are checked below
     available = onnxruntime.get_available_providers()
     absent = [name for name in providers if name not in available]
     if absent:
         raise BackendError(
-            f"{version} is built without {', '.join(absent)}. Name another provider.",
+            f"{version} is built without {', '.join(absent)}. Choose another provider.",
             reason=f"ONNX Runtime is built without {', '.join(absent)}",
         )
     check_self_contained(model)
@@ -101,24 +101,24 @@ def open_session(
         model = model.graph
     try:
         session = onnxruntime.InferenceSession(model, options, providers=list(providers))
-    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
         raise BackendError(f"{version} refuses the model: {error}") from error
     missing = [name for name in providers if name not in session.get_providers()]
     if missing:
-        # Being listed means nothing: ONNX Runtime falls back without an error, and a device that
-        # was meant to use its GPU would silently be ten times slower.
+        # A listed provider may still not start: ONNX Runtime then falls back without an error, and
+        # a device that should use its GPU would silently be ten times slower.
         raise BackendError(
             f"{version} could not start {', '.join(missing)}; it would run on "
-            f"{', '.join(session.get_providers())}. Check the driver, or name another provider.",
+            f"{', '.join(session.get_providers())}. Check the driver, or choose another provider.",
             reason=f"ONNX Runtime could not start {', '.join(missing)}",
         )
     return session
 
 
 def _load_cuda_wheels(onnxruntime: ModuleType) -> None:
-    """Load CUDA and cuDNN from their wheels, if any: the linker looks for the system's alone."""
+    """Load CUDA and cuDNN from their wheels, if any; the linker only finds system libraries."""
     load = getattr(onnxruntime, "preload_dlls", None)  # from 1.21 on
     if load is not None:
-        # It prints what it does not find, which may be the system's; the provider tells the rest.
+        # It prints missing libraries that the system may have; the provider reports real failures.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
             load()

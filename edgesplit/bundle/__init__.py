@@ -6,8 +6,8 @@ publishing  publish, roll back, prune: their checks and durable steps
 verify      checks of every file
 history     log.jsonl: what went live when
 gate        refuses a head that changes more than its edit may
-create      a new bundle, all at once
+create      a new bundle, made atomically
 label_texts the labels' embeddings, made at export
-videos      videos, or a folder of labelled clips, through the bundle's backbone -> features
-questions   which clips somebody is asked about, the answers so far, and their split
+videos      features of videos, or of a folder of labelled clips
+questions   clips to ask about, the answers so far, and the split by them
 """

@@ -2,15 +2,15 @@
 
     lab.bundle/
       bundle.json          format version, feature space, preprocessing, text encoder digest
-      backbone.onnx        exported once, never touched again; above 2 GB with backbone.data
+      backbone.onnx        exported once, never changed; above 2 GB with backbone.data
       heads/<digest>.onnx  every version ever made
       HEAD                 digest of the live head
       log.jsonl            one line per publish, appended
-      stats.npz            class means, covariance, a sample (once clips were given)
+      stats.npz            class means, covariance, a sample (after calibration)
       texts.npz            embeddings of the labels, by the packaged text encoder
-      text/                a text encoder of its own, when not the packaged one
+      text/                the bundle's text encoder, if it is not the packaged one
 
-Only HEAD and log.jsonl are ever written twice; `publish` writes them. Readers take no lock.
+Only HEAD and log.jsonl are written more than once, by `publishing`. Readers take no lock.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from edgesplit.edits.text_encoder import TextEncoder, packaged_encoder
 from edgesplit.errors import BundleError, FeatureSpaceError
 from edgesplit.heads.head import Head
 from edgesplit.heads.statistics import Statistics
+from edgesplit.limits import BUNDLE_JSON_BYTES, LABEL_TEXTS_BYTES, STATISTICS_BYTES
 from edgesplit.storage.files import Store, lock, map_os_errors, read_regular
 from edgesplit.video.preprocessing import Preprocessing
 
@@ -53,15 +54,15 @@ __all__ = ["Bundle", "find_bundle", "open_bundle"]
 
 FORMAT_VERSION = 1
 STATISTICS_FILE = "stats.npz"
-"""Written once and never changed."""
+"""Name of the statistics file, which is written once and never changed."""
 ENVIRONMENT = "EDGESPLIT_BUNDLE"
 
 
 def find_bundle(path: str | Path | None = None) -> Path:
-    """Return `path`, else what EDGESPLIT_BUNDLE says, else the bundle in the current folder.
+    """Return `path`, else the path in EDGESPLIT_BUNDLE, else the bundle in the current folder.
 
     Raises:
-        BundleError: there is none, or several.
+        BundleError: the current folder holds no bundle, or several.
     """
     named = path or os.environ.get(ENVIRONMENT)
     if named:
@@ -77,7 +78,7 @@ def find_bundle(path: str | Path | None = None) -> Path:
         raise BundleError(
             f"{here} holds several bundles: {', '.join(f.name for f in found)}. {how}"
         )
-    raise BundleError(f"There is no bundle in {here}. {how} `edgesplit demo` makes one to try.")
+    raise BundleError(f"{here} holds no bundle. {how} `edgesplit demo` creates one to try.")
 
 
 def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
@@ -85,10 +86,10 @@ def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
 
     Args:
         path: the folder.
-        store: what writes; the file system's own by default.
+        store: writer of files; by default one for the file system.
 
     Raises:
-        BundleError: the folder is not a bundle of a format this edgesplit reads.
+        BundleError: the folder is not a bundle, or has a format that this edgesplit cannot read.
     """
     folder = Path(path)
     file = folder / "bundle.json"
@@ -96,11 +97,11 @@ def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
         what = "does not exist" if not folder.exists() else "is not a bundle (no bundle.json in it)"
         raise BundleError(f"{folder} {what}. `edgesplit export` makes a bundle.")
     try:
-        content = load_json(read_regular(file, follow_link=True))
+        content = load_json(read_regular(file, BUNDLE_JSON_BYTES, follow_link=True))
         version = content["format"]
         if version != FORMAT_VERSION:
             raise BundleError(
-                f"{folder} has bundle format {version!r}, this edgesplit reads {FORMAT_VERSION}. "
+                f"{folder} has bundle format {version!r}; this edgesplit reads {FORMAT_VERSION}. "
                 "Use the edgesplit release that wrote it."
             )
         return Bundle(
@@ -153,10 +154,10 @@ class Bundle:
         """Return a head of this bundle, verified; the live one when no digest is given.
 
         Args:
-            digest: the whole digest or its first characters, 4 at least.
+            digest: the complete digest, or at least its first 4 characters.
 
         Raises:
-            BundleError: there is no such head, or its file does not have this digest.
+            BundleError: the head does not exist, or its file does not have this digest.
             HeadError: the file is not a head.
             FeatureSpaceError: the head belongs to another backbone.
         """
@@ -165,7 +166,7 @@ class Bundle:
     def history(self) -> tuple[Version, ...]:
         """Return the heads that went live, oldest first; the last is the live one.
 
-        While HEAD is damaged, it is every entry of the log, of which none is live.
+        If HEAD is damaged, return every entry of the log; none of them is live.
         """
         return read_history(self.path, find_live(self.path))
 
@@ -173,51 +174,53 @@ class Bundle:
         """Return the fp32 backbone, checked against the feature space.
 
         Raises:
-            BundleError: it is not the one that the bundle was exported with.
+            BundleError: it is not the backbone that the bundle was exported with.
         """
         return read_backbone(self.path, self.feature_space, self.preprocessing)
 
     @property
     def statistics(self) -> Statistics | None:
-        """Statistics of unlabelled clips; None when there are none yet, see `calibrate`."""
-        there = (self.path / STATISTICS_FILE).exists()  # each time: another process may calibrate
-        return self._statistics if there else None
+        """Statistics of unlabelled clips; None before `calibrate`."""
+        # Checked on every call: another process may calibrate.
+        exists = (self.path / STATISTICS_FILE).exists()
+        return self._statistics if exists else None
 
     @cached_property
     def _statistics(self) -> Statistics:
         path = self.path / STATISTICS_FILE
-        statistics = Statistics.from_bytes(read_regular(path, follow_link=True))
-        own, shape = statistics.feature_space, statistics.sample.shape[1:]
-        if own != self.feature_space or shape != (self.dim,):
+        statistics = Statistics.from_bytes(read_regular(path, STATISTICS_BYTES, follow_link=True))
+        own, shape = statistics.feature_space, statistics.means.shape
+        n_classes = len(self.head().tree.roots)  # no edit changes it
+        if own != self.feature_space or shape != (n_classes, self.dim):
             raise FeatureSpaceError(f"{path} belongs to another bundle. Restore it from a copy.")
         return statistics
 
     @property
     def text_encoder(self) -> TextEncoder:
-        """The bundle's own text encoder, else the packaged one, which knows the labels already.
+        """Text encoder of the bundle, else the packaged one with the labels' embeddings.
 
         Raises:
-            BundleError: its files, or the labels' embeddings, are damaged.
+            BundleError: the encoder's files, or the labels' embeddings, are damaged.
         """
         return self._own_text_encoder if self._has_text_encoder else self._packaged_encoder
 
     @property
     def _has_text_encoder(self) -> bool:
-        return (self.path / "text").exists()  # asked each time: `edgesplit encoder` may have run
+        return (self.path / "text").exists()  # on every call: `edgesplit encoder` may have run
 
     @cached_property
     def _packaged_encoder(self) -> TextEncoder:
         encoder, path = packaged_encoder(), self.path / LABEL_TEXTS_FILE
-        if not path.exists():  # older bundles have none
+        if not path.exists():  # as in older bundles
             return encoder
-        known = read_label_texts(read_regular(path, follow_link=True), encoder)
+        known = read_label_texts(read_regular(path, LABEL_TEXTS_BYTES, follow_link=True), encoder)
         return encoder.knowing(known)
 
     @cached_property
     def _own_text_encoder(self) -> TextEncoder:
         return TextEncoder.open(self.path / "text")
 
-    # --- editing; nothing is live before `publish`
+    # --- editing; only `publish` makes an edit live
 
     def split_class(
         self,
@@ -244,8 +247,8 @@ class Bundle:
     ) -> Edit:
         """Run `edgesplit.split_classes` on the live head, with the bundle's statistics and encoder.
 
-        Once published, all of the plan is live. `rollback` undoes all of it, `merge_class` one
-        split of it.
+        Publishing makes the complete plan live. `rollback` undoes the complete plan, `merge_class`
+        one of its splits.
         """
         return self._split(split_classes, plan, taxonomy=taxonomy, **choices)
 
@@ -267,20 +270,20 @@ class Bundle:
         """Run `SplitDraft.finish`; the result is that of `split_class`."""
         return self._warn(draft.finish(request))
 
-    def _split(self, split: Callable[..., Edit], *asked: Any, **choices: Any) -> Edit:
+    def _split(self, split: Callable[..., Edit], *args: Any, **choices: Any) -> Edit:
         encoder = self.text_encoder
         return self._warn(
-            split(self.head(), *asked, statistics=self.statistics, encoder=encoder, **choices)
+            split(self.head(), *args, statistics=self.statistics, encoder=encoder, **choices)
         )
 
     def _warn(self, edit: Edit) -> Edit:
-        """Add a warning if the split took another packaged text encoder than the export did."""
+        """Add a warning if the split used another packaged text encoder than the export."""
         encoder = self.text_encoder
         if self._has_text_encoder or encoder.digest == self.text_encoder_digest:
             return edit
         warning = (
-            f"the text encoder is {encoder.digest[:12]}, the bundle was exported beside "
-            f"{self.text_encoder_digest[:12]}: the same edit gave other rows there"
+            f"the text encoder is {encoder.digest[:12]}, but the bundle was exported with "
+            f"{self.text_encoder_digest[:12]}, which makes other rows for the same edit"
         )
         warnings = (*edit.report.warnings, warning)
         return replace(edit, report=replace(edit.report, warnings=warnings))
@@ -288,14 +291,14 @@ class Bundle:
     def merge_class(self, name: str) -> Edit:
         """Undo the split of `name` on the live head.
 
-        When that split was the head's last edit, the result is the parent itself, byte for byte.
+        If that split was the head's last edit, the result is the parent, byte for byte.
         """
         return self._restore_parent(merge_class(self.head(), name))
 
     def rename_class(self, name: str, to: str, *, modifier: str | None = None) -> Edit:
         """Give `name` another label on the live head; see `edgesplit.rename_class`.
 
-        Taking back the head's last edit gives the parent itself, byte for byte.
+        If this undoes the head's last edit, the result is the parent, byte for byte.
         """
         return self._restore_parent(rename_class(self.head(), name, to, modifier=modifier))
 
@@ -312,52 +315,52 @@ class Bundle:
     # --- writing
 
     def publish(self, edit: Edit | Head, *, action: str | None = None) -> Version:
-        """Make a head live: at once, durably, and only on top of the head it was made from.
+        """Make a head live, atomically and durably, if it was made from the live head.
 
         Args:
             edit: an edit of the live head, or a head whose parent is the live one.
-            action: text of the log's entry; the edit's own by default. For a head, the labels that
-                changed are added.
+            action: text of the log entry; by default the edit's action. For a head, the changed
+                labels are added.
 
         Raises:
             ConflictError: another head went live since the edit was made.
             FeatureSpaceError: the head belongs to another backbone.
-            GateError: the head would change logits that the edit must leave alone.
-            BundleError: the folder cannot be written. Nothing was changed; or, when only the very
-                last sync failed, the head is live but may not be after a power cut.
+            GateError: the head would change logits that the edit must not change.
+            BundleError: the folder cannot be written. Nothing was changed, unless only the last
+                sync failed: then the head is live, but a power cut may undo that.
         """
         return publishing.publish(self, edit, action)
 
     def check(self, edit: Edit) -> GateReport:
-        """Run the gate that `publish` runs, and publish nothing; errors as there."""
+        """Run the gate of `publish` without publishing; it raises the same errors."""
         return publishing.check_edit(self, edit)
 
     def rollback(self, digest: str | None = None, *, expect: str | None = None) -> Version:
         """Make an earlier head live again, byte for byte.
 
         Args:
-            digest: the head; by default the one that the live head was made from, so that
-                repeating it walks back through the edits.
-            expect: digest of the head that must be live for it; any by default.
+            digest: digest of the head; by default the head that the live one was made from, so
+                repeated calls undo one edit after another.
+            expect: digest that the live head must have; by default any.
 
         Raises:
             ConflictError: another head is live than expected.
-            BundleError: there is no earlier head, it was never live, or the folder cannot be
+            BundleError: no earlier head exists, the head was never live, or the folder cannot be
                 written.
         """
         return publishing.roll_back(self, digest, expect)
 
     def prune(self, keep: int, *, dry_run: bool = False) -> tuple[str, ...]:
-        """Remove the files of all heads but the last `keep` that were live.
+        """Remove the files of all heads except the last `keep` that were live.
 
-        The history keeps its entries; it is only no longer possible to roll back to those heads.
+        The history keeps its entries, but the removed heads cannot be rolled back to.
 
         Args:
-            keep: heads to keep, the live one included; at least 1.
-            dry_run: only say which would go.
+            keep: number of heads to keep, including the live one; at least 1.
+            dry_run: only return the heads that would be removed.
 
         Returns:
-            Digests of the heads that went, in order.
+            Digests of the removed heads, in order.
 
         Raises:
             ValueError: `keep` is less than 1.
@@ -366,7 +369,9 @@ class Bundle:
         return publishing.prune(self, keep, dry_run=dry_run)
 
     def calibrate(self, features: npt.ArrayLike, *, accept_few: bool = False) -> Statistics:
-        """Give a bundle without statistics those of unlabelled clips, durably and for good.
+        """Add statistics of unlabelled clips to a bundle without statistics, durably.
+
+        They cannot be replaced later.
 
         Args:
             features: `(clips, dim)`, from this bundle's backbone.
@@ -374,9 +379,9 @@ class Bundle:
 
         Raises:
             BundleError: it has statistics already, or the folder cannot be written.
-            TooFewClipsError: a class has fewer clips than its mean wants.
+            TooFewClipsError: a class has fewer clips than its mean needs.
             ConflictError: another process holds the bundle's lock.
-            ValueError: there is no feature, or its size does not fit the head.
+            ValueError: there are no features, or their size does not fit the head.
         """
         statistics = Statistics.from_features(self.head(), features)
         if not accept_few:
@@ -391,10 +396,10 @@ class Bundle:
         """Raise BundleError if the bundle has statistics already."""
         if (self.path / STATISTICS_FILE).exists():
             raise BundleError(
-                f"{self.path} has statistics already, which edits were made with: they stay. "
-                "Export the model anew to have others."
+                f"{self.path} has statistics already; edits may depend on them, so they cannot be "
+                "replaced. Export the model again for other statistics."
             )
 
     def verify(self) -> list[str]:
-        """Check every file; return what is wrong, in sentences. Empty when nothing is."""
+        """Check every file; return the problems as sentences, empty if there are none."""
         return verify(self)

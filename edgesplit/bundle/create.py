@@ -1,4 +1,4 @@
-"""How a bundle is made: all of it appears at once or not at all."""
+"""Create a bundle atomically: the complete folder appears, or nothing."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def create_bundle(
     label_texts: bytes | None = None,
     store: Store | None = None,
 ) -> Bundle:
-    """Make a bundle with `head` live; all of it appears at once or not at all.
+    """Create a bundle with `head` live, atomically.
 
     Args:
         path: a folder that does not exist yet.
-        backbone: the canonical fp32 one.
+        backbone: the canonical fp32 backbone.
         head: the first head, of this backbone's feature space.
-        preprocessing: how a video becomes a clip.
-        statistics: of this head's feature space.
-        label_texts: the file of `embed_labels`; without it a first edit embeds them.
-        store: what writes; the file system's own by default.
+        preprocessing: preprocessing from a video to a clip.
+        statistics: statistics of this head's feature space.
+        label_texts: result of `embed_labels`; without it the first edit embeds the labels.
+        store: writer of files; by default one for the file system.
 
     Raises:
         BundleError: `path` exists or cannot be written.

@@ -1,4 +1,4 @@
-"""The gate: a head goes live only if it leaves alone what its edit does not touch."""
+"""The gate: a head goes live only if it changes nothing outside its edit."""
 
 from __future__ import annotations
 
@@ -19,37 +19,38 @@ from edgesplit.heads.statistics import spread
 __all__ = ["GateReport", "check_locality"]
 
 MAX_GOLDEN = 256
-"""Most features that are compared."""
+"""Maximum number of features to compare."""
 
 OUTPUTS = ["logits", "probabilities"]
 
 N_MADE = 64
-"""Random features for a bundle without golden ones."""
+"""Number of random features for a bundle without golden features."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """The extent of a comparison that found no difference."""
+    """Size of a comparison that found no difference."""
 
     n_features: int
     n_untouched: int
-    """Root classes whose logits were compared, bit for bit."""
+    """Number of root classes whose logits were compared, bit for bit."""
 
 
 def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateReport:
     """Raise GateError if `after` changes anything that both heads have.
 
-    Nodes of both must have the same row, parent and provenance, and a split of both the same
-    composition and temperature and no further children. Root logits, computed by ONNX Runtime on
-    the golden features, must be equal to the bit, but for classes that are, or were, split flat;
-    where no class is, so must the root probabilities. A label that both heads have must be the same
-    node; one label may become a new one, if that is all.
+    A node of both heads must have the same row, parent and provenance. A split of both heads must
+    have the same composition and temperature and no new children. Root logits, computed by ONNX
+    Runtime on the golden features, must be equal bit for bit, except those of classes that are or
+    were split flat. If no class is or was split flat, the root probabilities must be equal, too. A
+    label of both heads must belong to the same node. One label may be renamed, if nothing else
+    changes.
 
     Args:
         before: the live head.
-        after: the head that would be live.
-        golden: `(clips, dim)` features of real clips, some of which are compared; random ones
-            by default.
+        after: the new head.
+        golden: `(clips, dim)` features of real clips, a sample of which is compared; by default
+            random features.
 
     Raises:
         GateError: a root class is missing, new or moved, or something differs.
@@ -83,7 +84,7 @@ def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateRep
         labels = list(dict.fromkeys(changed))
         listed = ", ".join(map(repr, labels[:5])) + (", …" if len(labels) > 5 else "")
         raise GateError(
-            f"The head would change {len(labels)} labels that its edit must leave alone: {listed}. "
+            f"The head would change {len(labels)} labels that its edit must not change: {listed}. "
             "Nothing was published; make the edit again."
         )
     return GateReport(n_features=len(features), n_untouched=len(untouched))
@@ -112,20 +113,23 @@ def _check_roots(before: Head, after: Head, pairs: Mapping[int, int]) -> None:
 
 
 def _check_renames(difference: HeadDiff) -> None:
-    """Raise GateError if a label changes beside other things: damage, or another head's edit."""
+    """Raise GateError if a label changes together with anything else.
+
+    Then the head is damaged, or it is an edit of another head.
+    """
     others = (*difference.added, *difference.removed, *difference.resplit)
     if difference.renamed and (others or len(difference.renamed) > 1):
         rename = difference.renamed[0]
         raise GateError(
-            f"The head calls {rename.before!r} {rename.after!r}, beside other changes. A rename is "
-            "an edit of its own: publish it by itself. Nothing was published."
+            f"The head renames {rename.before!r} to {rename.after!r} and has other changes. "
+            "Nothing was published. Publish the rename as a separate edit."
         )
 
 
 def _changed_labels(
     before: Head, after: Head, pairs: Mapping[int, int], difference: HeadDiff
 ) -> list[str]:
-    """Return the labels of nodes whose row differs, or whose split, where both heads have one."""
+    """Return the labels of nodes whose row differs, or whose split differs in both heads."""
     resplit = [split.label for split in difference.resplit if split.before and split.after]
     known = set(pairs.values())
     grown = [

@@ -1,8 +1,8 @@
 """log.jsonl: which head went live when, and which were pruned. Lines are only ever appended.
 
-A line is written before HEAD follows it, so a line that nothing followed is an attempt that did
-not happen: the next line's `from`, or for the last line HEAD, is another head than its `to`. A
-line of a prune names the live head twice.
+A line is written before HEAD changes. If HEAD did not change, the line records a failed attempt:
+its `to` differs from the next line's `from` or, for the last line, from HEAD. The line of a prune
+has the live head in both `from` and `to`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edgesplit._data import is_digest, load_json
 from edgesplit.errors import BundleError
+from edgesplit.limits import LOG_BYTES
 from edgesplit.storage.files import Store, read_regular
 
 __all__ = ["LOG", "Version", "append_version", "live_at", "new_version", "read_history"]
@@ -30,11 +31,11 @@ class Version:
     """One entry of a bundle's history: a head that went live, or stayed live in a prune."""
 
     digest: str
-    """The head that is live from then on."""
+    """Digest of the head that was live afterwards."""
     time: str
-    """UTC, ISO 8601 with milliseconds, by the clock of whoever published."""
+    """Time by the publisher's clock: UTC, ISO 8601 with milliseconds."""
     action: str
-    """What was done, in words."""
+    """Description of the change."""
     before: str
     """Digest of the head that was live until then; empty for the first."""
     pruned: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Version:
 
     @property
     def moment(self) -> datetime:
-        """`time` as a datetime; the earliest possible when a damaged log has no time there."""
+        """`time` as a datetime; the earliest possible datetime if the log's time is damaged."""
         try:
             moment = datetime.fromisoformat(self.time.replace("Z", "+00:00"))
         except ValueError:
@@ -56,32 +57,34 @@ class Version:
 
 
 def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] = ()) -> Version:
-    """Return a version that goes live now."""
+    """Return a version with the current time."""
     now = datetime.fromtimestamp(time.time(), timezone.utc)
     moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # The name of a file need not be Unicode, and the log is.
+    action = action.encode(errors="backslashreplace").decode()
     return Version(digest, moment, action, before, tuple(pruned))
 
 
 def append_version(store: Store, folder: Path, version: Version) -> None:
-    """Add a line durably.
+    """Append a line durably.
 
     Raises:
-        OSError: at most a torn line was added, which readers pass over.
+        OSError: at most a torn line was added, which readers ignore.
     """
     store.append_line(folder / LOG, json.dumps(version.to_json(), ensure_ascii=False))
 
 
 def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
-    """Return the heads that went live, oldest first, without attempts that did not happen.
+    """Return the heads that went live, oldest first, without failed attempts.
 
     Args:
-        folder: the bundle.
-        live: what HEAD says; None when it says nothing, which gives every entry.
+        folder: folder of the bundle.
+        live: digest in HEAD; None if HEAD holds none, to get every entry.
 
     Raises:
         BundleError: the log cannot be read or holds no entry.
     """
-    entries = _entries(read_regular(folder / LOG))
+    entries = _entries(read_regular(folder / LOG, LOG_BYTES))
     if not entries:
         raise BundleError(f"{folder / LOG} holds no entry. Restore it from a copy.")
     if live is None:
@@ -93,7 +96,7 @@ def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
 def _entries(content: bytes) -> Sequence[Version]:
     entries = []
     for line in content.splitlines():
-        # A line that a crash tore records what never happened; others may not be ours.
+        # A line that a crash tore records a failed attempt; other invalid lines may not be ours.
         with contextlib.suppress(ValueError, KeyError, TypeError):
             entries.append(_read_version(load_json(line)))
     return entries
@@ -113,12 +116,13 @@ def _read_version(fields: dict[str, str | list[str]]) -> Version:
 def live_at(history: Sequence[Version], moment: datetime) -> tuple[Version, ...]:
     """Return the versions that may have been live at a moment, oldest first.
 
-    There is one, or none before the first. There are several only where a publisher's clock went
-    back, as on a device that starts without the time: the log does not show when it did.
+    The result is one version, or none before the first. It is several only if a publisher's clock
+    was set back, as on a device that starts without the correct time, because the log does not show
+    when that happened.
 
     Args:
-        history: as from `read_history`.
-        moment: with a time zone.
+        history: result of `read_history`.
+        moment: a datetime with a time zone.
     """
     heads = [version for version in history if version.digest != version.before]  # no prunes
     ends = [*(version.moment for version in heads[1:]), _NEVER]

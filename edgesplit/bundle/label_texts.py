@@ -1,4 +1,4 @@
-"""Embeddings of the labels, made at export: so a first edit embeds only its new words."""
+"""Embeddings of the labels, made at export, so that a first edit embeds only its new words."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from edgesplit.heads.labels import LabelTree
 __all__ = ["LABEL_TEXTS_FILE", "check_label_texts", "embed_labels", "read_label_texts"]
 
 LABEL_TEXTS_FILE = "texts.npz"
-"""In the bundle's folder, written once and never changed."""
+"""Name of the file in the bundle's folder, which is written once and never changed."""
 
 
 def embed_labels(tree: LabelTree, encoder: TextEncoder) -> bytes:
-    """The file: the texts that splits of a head embed, their vectors, and the encoder's digest.
+    """Return the file: the texts that splits of a head embed, their vectors, the encoder's digest.
 
     Raises:
-        LabelError: a label is too long for the encoder, or holds nothing that it can read.
+        LabelError: a label is too long for the encoder, or has no text that it can read.
         MissingExtraError: ONNX Runtime is not installed.
     """
     texts = list(dict.fromkeys(map(normalize_text, texts_of_head(tree, encoder))))
@@ -31,7 +31,7 @@ def embed_labels(tree: LabelTree, encoder: TextEncoder) -> bytes:
 
 
 def read_label_texts(data: bytes, encoder: TextEncoder) -> Mapping[str, Float32]:
-    """Vectors by text; none where another encoder made them.
+    """Return the vectors by text; empty if another encoder made them.
 
     Raises:
         BundleError: the file is damaged.
@@ -43,25 +43,25 @@ def read_label_texts(data: bytes, encoder: TextEncoder) -> Mapping[str, Float32]
         vectors = arrays["vectors"].astype(np.float32)
         texts = [str(text) for text in arrays["texts"]]
         if vectors.shape != (len(texts), encoder.dim) or not all(map(is_embedding, vectors)):
-            raise ValueError("these are no embeddings")
+            raise ValueError("these are not embeddings")
         return dict(zip(texts, vectors, strict=True))
     except (ValueError, TypeError, KeyError) as error:
         raise BundleError(
             f"{LABEL_TEXTS_FILE} is damaged. Restore it from a copy, or remove it: edits then "
-            "embed the labels themselves."
+            "embed the labels again."
         ) from error
 
 
 def check_label_texts(known: Mapping[str, Float32], encoder: TextEncoder) -> None:
-    """Compute the vectors anew.
+    """Compute the vectors again and compare.
 
     Raises:
-        BundleError: some are not what the encoder says.
+        BundleError: some vectors differ from those of the encoder.
     """
     found = encoder.compute(list(known))
     wrong = [text for text, row in zip(known, found, strict=True) if (known[text] != row).any()]
     if wrong:
         raise BundleError(
-            f"{LABEL_TEXTS_FILE} is not what the text encoder says of {len(wrong)} texts, such as "
-            f"{wrong[0]!r}. Remove it: edits then embed the labels themselves."
+            f"{LABEL_TEXTS_FILE} differs from the text encoder's result for {len(wrong)} texts, "
+            f"such as {wrong[0]!r}. Remove it: edits then embed the labels again."
         )

@@ -1,7 +1,7 @@
-"""How a head goes live and how old ones go: the one writer of heads/, log.jsonl and HEAD.
+"""Publish, roll back and prune heads: the only writer of heads/, log.jsonl and HEAD.
 
-Each step is durable before the next is begun, so that a crash leaves the old head live or the new
-one, with a log that says how it went live.
+Each step is durable before the next one begins. After a crash, the old or the new head is live, and
+the log shows how it went live.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from edgesplit.edits.edit import Edit
 from edgesplit.errors import BundleError, ConflictError, EditError
 from edgesplit.heads.diff import diff_heads
 from edgesplit.heads.head import Head, head_digest
+from edgesplit.limits import HEAD_BYTES
 from edgesplit.storage.files import Store, is_regular, lock, map_os_errors, read_regular
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ __all__ = ["check_edit", "go_live", "prune", "publish", "roll_back"]
 
 
 def publish(bundle: Bundle, edit: Edit | Head, action: str | None) -> Version:
-    """Make a head live on top of the one it was made from; see `Bundle.publish`."""
+    """Make a head live in place of the head it was made from; see `Bundle.publish`."""
     head = edit.head if isinstance(edit, Edit) else edit
     check_space(head, bundle.feature_space, bundle.dim)
     if isinstance(edit, Edit):
@@ -50,7 +51,7 @@ def publish(bundle: Bundle, edit: Edit | Head, action: str | None) -> Version:
 
 
 def check_edit(bundle: Bundle, edit: Edit) -> GateReport:
-    """Run the gate that `publish` runs, and publish nothing; see `Bundle.check`."""
+    """Run the gate of `publish` without publishing; see `Bundle.check`."""
     check_space(edit.head, bundle.feature_space, bundle.dim)
     return _check_locality(bundle, edit.before, edit.head)
 
@@ -65,8 +66,8 @@ def roll_back(bundle: Bundle, digest: str | None, expect: str | None) -> Version
     head = bundle.head(digest)
     if not _was_live(bundle, head.digest, seen):
         raise BundleError(
-            f"{head.digest[:12]} was never live here, so it never passed the gate. "
-            f"`edgesplit publish {head_file(bundle.path, head.digest)}` makes it live if it does."
+            f"{head.digest[:12]} was never live in this bundle, so it never passed the gate. Use "
+            f"`edgesplit publish {head_file(bundle.path, head.digest)}`, which runs the gate."
         )
     with lock(bundle.path):
         live = find_live(bundle.path)  # a rollback to a named head repairs a damaged HEAD
@@ -79,7 +80,7 @@ def roll_back(bundle: Bundle, digest: str | None, expect: str | None) -> Version
 
 
 def prune(bundle: Bundle, keep: int, *, dry_run: bool) -> tuple[str, ...]:
-    """Remove the files of all heads but the last `keep`; see `Bundle.prune`."""
+    """Remove the files of all heads except the last `keep`; see `Bundle.prune`."""
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
     if dry_run:
@@ -96,7 +97,7 @@ def prune(bundle: Bundle, keep: int, *, dry_run: bool) -> tuple[str, ...]:
 
 
 def _check_live(bundle: Bundle, head: Head, live: str | None, *, expect: str | None) -> None:
-    """Raise EditError if `head` is live already, ConflictError if another than `expect` is."""
+    """Raise EditError if `head` is live already, ConflictError if the live head is not `expect`."""
     if head.digest == live:
         raise EditError(f"{head.digest[:12]} is live already; nothing was published.")
     if live == expect:
@@ -108,7 +109,7 @@ def _check_live(bundle: Bundle, head: Head, live: str | None, *, expect: str | N
         )
     raise ConflictError(
         f"The head was made from {(expect or 'nothing')[:12]}, but {(live or 'nothing')[:12]} "
-        "is live: somebody published in between. Make the edit again on top of it."
+        "is live: another publish came first. Make the edit again from the live head."
     )
 
 
@@ -136,17 +137,19 @@ def _find_parent(bundle: Bundle) -> str:
         if one.digest != live.digest and has_head(bundle.path, one.digest)
     ]
     if not others:
-        raise BundleError("The first head is live, and no other is kept: nothing to roll back to.")
+        raise BundleError(
+            "The first head is live and no other head is kept, so no rollback is possible."
+        )
     raise BundleError(
-        "The first head is live: there is nothing to roll back to. Another was live "
-        f"last: `edgesplit rollback {others[-1]}`; `edgesplit log` lists all."
+        "The first head is live, so it has no earlier head to roll back to. To return to the head "
+        f"that was live last, use `edgesplit rollback {others[-1]}`; `edgesplit log` lists all."
     )
 
 
 def _was_live(bundle: Bundle, digest: str, live: str | None) -> bool:
-    """Return True if a head is in the log, or an ancestor of the live one.
+    """Return True if a head is in the log, or an ancestor of the live head.
 
-    The live head's digest vouches for its ancestors.
+    The digests of the ancestors are verified through the digest of the live head.
     """
     if live and has_head(bundle.path, live):
         ancestors = bundle.heads.ancestors(bundle.heads.read(live))
@@ -168,14 +171,14 @@ def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str)
     """Write the head's file, a line of the log, and HEAD, in this order.
 
     Raises:
-        OSError: the head did not go live; what was written is passed over, and used again. Or,
-            when only the last sync failed, it is live but may not be after a power cut.
+        OSError: the head did not go live; files that were written are ignored, and reused later. If
+            only the last sync failed, the head is live, but a power cut may undo that.
     """
     _sync_live(store, folder)
     path = head_file(folder, head.digest)
     # A file of that name is hashed: a power cut can leave it empty.
-    if is_regular(path) and head_digest(read_regular(path)) == head.digest:
-        store.sync_file(path)  # whoever put it there may not have made it durable
+    if is_regular(path) and head_digest(read_regular(path, HEAD_BYTES)) == head.digest:
+        store.sync_file(path)  # its writer may not have made it durable
     else:
         store.replace_file(path, head.to_bytes())
     version = new_version(head.digest, before=before, action=action)
@@ -185,10 +188,10 @@ def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str)
 
 
 def remove_heads(store: Store, folder: Path, digests: Collection[str], *, live: str) -> Version:
-    """Write a line of the log, then remove the heads' files and what crashes left half written.
+    """Write a line of the log, then remove the heads' files and the partial files of crashes.
 
     Raises:
-        OSError: some files are still there; prune again.
+        OSError: some files were not removed; prune again.
     """
     _sync_live(store, folder)
     action = f"prune {len(digests)} head{'s' * (len(digests) != 1)}"
@@ -203,10 +206,10 @@ def remove_heads(store: Store, folder: Path, digests: Collection[str], *, live: 
 
 
 def _sync_live(store: Store, folder: Path) -> None:
-    """Make HEAD durable as it is: the next line of the log says that this head was live.
+    """Make the current HEAD durable, because the next line of the log names this head as live.
 
-    Whoever wrote HEAD may have been killed before it was durable. After a power cut, the line would
-    name a head that never went live.
+    The process that wrote HEAD may have been killed before HEAD was durable. After a power cut, the
+    line would then name a head that never went live.
     """
     path = folder / "HEAD"
     if is_regular(path):

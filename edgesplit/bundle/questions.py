@@ -1,7 +1,7 @@
 """Questions about a class's clips, the answers so far, and the split that they make.
 
-The answers are kept in a file, each from the moment that it was given. What is chosen, when to stop
-and what the answers do is decided by `edgesplit.edits.asking` and `edgesplit.edits.split`.
+Each answer is saved to a file at once. `edgesplit.edits.asking` chooses the clips and decides when
+to stop; `edgesplit.edits.split` makes the split.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["Questions", "class_label"]
 
 
 class Questions:
-    """What somebody is asked about clips of a class, and what was said so far."""
+    """Questions about clips of a class, and the answers so far."""
 
     def __init__(
         self,
@@ -48,37 +48,37 @@ class Questions:
         *,
         taxonomy: Taxonomy | None = None,
     ) -> None:
-        """Name the class and the clips; nobody is asked yet, and nothing is read or written.
+        """Set the class and the clips; the answers file is neither read nor written.
 
         Args:
-            bundle: whose live head is split.
+            bundle: bundle whose live head is split.
             name: the class, as in `LabelTree.find`.
-            request: how it is to be split; without features and answers.
+            request: the requested split, without features and answers.
             clips: unlabelled clips of any classes, by name.
-            file: keeps the answers; see `load` and `save`.
+            file: file of the answers; see `load` and `save`.
             taxonomy: as in `split_class`.
 
         Raises:
-            LabelError, EditError: as `split_class`, where the class cannot be split at all.
+            LabelError, EditError: as `split_class`, if the class cannot be split at all.
         """
         self._bundle, self._taxonomy = bundle, taxonomy
         self._request = replace(request, features=clips.matrix, answers=None)
         self.clips, self.file = clips, file
         self.names = [*clips.places]
-        """Of the clips, by their place in the features."""
+        """Names of the clips, by their place in the features."""
         tree = bundle.head().tree
         column, self.subcategories = find_split(tree, name, request.into)
         self.label = tree[column].label
         check_modifiers(self.subcategories)
         self.answers: dict[str, str] = {}
-        """By clip, as `load_answers` gives them: an empty text where there is none yet."""
+        """Answers by clip, as from `load_answers`; an empty text if a clip has no answer yet."""
         self._saved = self._stamp()
         self._draft: tuple[tuple[str, bool, str], SplitDraft] | None = None
-        _ = self.before  # refuses what cannot be split at all
+        _ = self.before  # raises if the class cannot be split at all
 
     @property
     def modifiers(self) -> list[str]:
-        """Of the subcategories."""
+        """Modifiers of the subcategories."""
         return [modifier for _, modifier in self.subcategories]
 
     @property
@@ -88,25 +88,25 @@ class Questions:
 
     @property
     def n_answered(self) -> int:
-        """Answers that say something; not those that nobody can tell."""
+        """Number of answers, without those that are "cannot tell"."""
         return sum(bool(answer) and answer != CANNOT_TELL for answer in self.answers.values())
 
     @cached_property
     def before(self) -> Report:
-        """Of the split by texts and unlabelled clips alone, in doubt or not."""
+        """Report of the split from texts and unlabelled clips alone, even if it is in doubt."""
         return self._finish(replace(self._request, accept_doubt=True)).report
 
     def _finish(self, request: SplitRequest) -> Edit:
-        """Split the live head; its texts are read once, and not again for each answer."""
+        """Split the live head; reuse the draft while head, statistics and encoder are the same."""
         bundle = self._bundle
         state = (bundle.live, bundle.statistics is None, bundle.text_encoder.digest)
         if self._draft is None or self._draft[0] != state:
-            drafted = bundle.draft_split(self.label, self._request, taxonomy=self._taxonomy)
-            self._draft = state, drafted
+            draft = bundle.draft_split(self.label, self._request, taxonomy=self._taxonomy)
+            self._draft = state, draft
         return bundle.finish_split(self._draft[1], request)
 
     def load(self) -> None:
-        """Take the answers of the file; errors as in `load_answers`."""
+        """Read the answers from the file; errors as in `load_answers`."""
         self.answers = load_answers(self.file, self.clips.places, self.subcategories)
         self._saved = self._stamp()
 
@@ -114,18 +114,18 @@ class Questions:
         """Write the answers to the file; errors as in `save_answers`.
 
         Raises:
-            EditError: somebody else wrote the file meanwhile.
+            EditError: another program changed the file.
         """
         if self._stamp() != self._saved:
             raise EditError(
-                f"{self.file} was changed by another program meanwhile. It stays as it is; go on "
+                f"{self.file} was changed by another program, so it was not overwritten. Continue "
                 f"with --resume {self.file}."
             )
         save_answers(self.file, self.answers)
         self._saved = self._stamp()
 
     def _stamp(self) -> tuple[int, int, int] | None:
-        """Which state of the file this is; None while there is none."""
+        """Return a stamp of the file's current content; None if the file does not exist."""
         try:
             about = self.file.stat()
         except OSError:
@@ -133,18 +133,18 @@ class Questions:
         return about.st_ino, about.st_size, about.st_mtime_ns
 
     def add(self, names: Sequence[str]) -> None:
-        """Note that clips are asked about, and save."""
+        """Add clips without an answer, and save."""
         for name in names:
             self.answers.setdefault(name, "")
         self.save()
 
     def answer(self, name: str, answer: str) -> None:
-        """Note what was said of a clip, a modifier, `NEITHER` or `CANNOT_TELL`, and save."""
+        """Set the answer for a clip (a modifier, `NEITHER` or `CANNOT_TELL`), and save."""
         self.answers[name] = answer
         self.save()
 
     def choose(self) -> list[str]:
-        """Clips to ask about next: those without an answer, or one for each subcategory.
+        """Return the clips to ask about next: those without an answer, else one per subcategory.
 
         Raises:
             EditError: no clip of the class is left.
@@ -153,7 +153,7 @@ class Questions:
             return self.pending
         n = len(self.subcategories)
         n = min(n, max(MOST_ANSWERS * n - self.n_answered, 1))
-        # What nobody can tell is not asked again.
+        # A clip that was answered with "cannot tell" is not chosen again.
         names = [name for name in self.names if self.answers.get(name) != CANNOT_TELL]
         places = {name: place for place, name in enumerate(names)}
         answers = place_answers(self.answers, places, self.file) if self.n_answered else None
@@ -163,10 +163,10 @@ class Questions:
         return [names[place] for place in chosen]
 
     def split(self, *, accept_doubt: bool = False) -> Edit:
-        """The split with all answers; errors as in `split_class`.
+        """Return the split by all answers; errors as in `split_class`.
 
         Args:
-            accept_doubt: accept it even if the request does not.
+            accept_doubt: accept a doubtful split even if the request does not.
         """
         request = replace(
             self._request,
@@ -176,18 +176,18 @@ class Questions:
         return self._finish(request)
 
     def preview(self) -> Report:
-        """The report of `split`, in doubt or not."""
+        """Return the report of `split`, even if the split is in doubt."""
         try:
             return self.split().report
         except DoubtfulSplitError:
             return self.split(accept_doubt=True).report
 
     def pays(self, report: Report) -> bool:
-        """Whether another answer is worth asking for; see `edgesplit.edits.asking.pays`."""
+        """Return True if another answer is worth asking for; see `edgesplit.edits.asking.pays`."""
         return self.n_answered < MOST_ANSWERS * len(self.subcategories) and pays(report)
 
     def find_more(self, report: Report) -> list[str]:
-        """Clips to ask about next where that pays; none where no clip is left."""
+        """Return the clips to ask about next, if that pays; empty if no clip is left."""
         if not self.pays(report):
             return []
         try:
@@ -197,7 +197,7 @@ class Questions:
 
 
 def class_label(bundle: Bundle, name: str) -> str:
-    """The label of the class that a split of this name would split.
+    """Return the label of the class that a split with this name would split.
 
     Raises:
         LabelError: the class does not exist or is ambiguous.

@@ -11,6 +11,7 @@ from edgesplit.bundle.history import read_history
 from edgesplit.bundle.label_texts import LABEL_TEXTS_FILE, check_label_texts, read_label_texts
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import BundleError, EdgesplitError
+from edgesplit.limits import LABEL_TEXTS_BYTES
 from edgesplit.storage.files import read_regular
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["verify"]
 
 
 def verify(bundle: Bundle) -> list[str]:
-    """Return what is wrong with a bundle's files, in sentences; empty when nothing is."""
+    """Return the problems of a bundle's files, as sentences; empty if there are none."""
     problems: list[str] = []
 
     def attempt(step: Callable[[], object]) -> None:
@@ -45,23 +46,26 @@ def verify(bundle: Bundle) -> list[str]:
 def _check_label_texts(bundle: Bundle) -> None:
     path, encoder = bundle.path / LABEL_TEXTS_FILE, packaged_encoder()
     if path.exists():
-        check_label_texts(read_label_texts(read_regular(path, follow_link=True), encoder), encoder)
+        check_label_texts(
+            read_label_texts(read_regular(path, LABEL_TEXTS_BYTES, follow_link=True), encoder),
+            encoder,
+        )
 
 
 def _check_history(bundle: Bundle) -> None:
-    """Raise BundleError if the log does not end with the live head, or a logged one is gone."""
+    """Raise BundleError if the log does not end with the live head, or lacks a head's file."""
     live = bundle.live
     history = read_history(bundle.path, live)
     if not history or history[-1].digest != live:
         raise BundleError(
-            f"The log does not say how {live[:12]} went live: HEAD was set by hand, or the log "
-            "is incomplete. Publish or roll back to go on from here."
+            f"The log does not show how {live[:12]} went live: HEAD was set by hand, or the log "
+            "is incomplete. Publish or roll back to continue from this head."
         )
     pruned = {digest for version in history for digest in version.pruned}
     heads = dict.fromkeys(version.digest for version in history)
     gone = [d[:12] for d in heads if d not in pruned and not has_head(bundle.path, d)]
     if gone:
         raise BundleError(
-            f"{len(gone)} heads of the log are gone, such as {gone[0]}: it is not possible to "
-            "roll back to them. Restore them from a copy."
+            f"{len(gone)} heads of the log are missing, such as {gone[0]}, so nobody can roll back "
+            "to them. Restore them from a copy."
         )

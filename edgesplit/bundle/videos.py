@@ -1,10 +1,10 @@
-"""Videos through a bundle's preprocessing and backbone -> features.
+"""Features of videos, by a bundle's preprocessing and backbone.
 
 A folder of labelled clips, for low-shot edits, has a sub-folder for each subcategory:
 
-clips/left/a.mp4      a video, through the bundle's backbone
+clips/left/a.mp4      a video, for the bundle's backbone
 clips/right/b.npy     saved features of that backbone, (dim,) or (clips, dim)
-clips/right/c.npz     what `edgesplit features -o` wrote
+clips/right/c.npz     a file written by `edgesplit features -o`
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from edgesplit._types import Float32
 from edgesplit.backbone.backends import OrtBackend
 from edgesplit.backbone.features import Extract, FeatureCache, Features, extract_all
 from edgesplit.errors import ClipError
-from edgesplit.storage.files import read_bytes
+from edgesplit.limits import ARRAYS_BYTES
+from edgesplit.storage.files import read_regular
 from edgesplit.video.clips import VIDEO_SUFFIXES, find_videos, read_clip
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ __all__ = [
 ]
 
 _SAVED = (".npy", ".npz")
-_FORM = (
-    "Give a folder of videos, or what `edgesplit features FOLDER -o features.npz` writes about one."
-)
+_FORM = "Give a folder of videos, or a file written by `edgesplit features FOLDER -o features.npz`."
 
 
 def backbone_of(bundle: Bundle) -> Extract:
@@ -49,7 +48,7 @@ def backbone_of(bundle: Bundle) -> Extract:
 
 
 def open_extractor(bundle: Bundle) -> Extract:
-    """Return `backbone_of(bundle)` with a cache; the backbone is read when a video needs it."""
+    """Return `backbone_of(bundle)` with a cache; the backbone is read at the first cache miss."""
     return FeatureCache(lambda: backbone_of(bundle), space=bundle.feature_space, dim=bundle.dim)
 
 
@@ -59,12 +58,12 @@ def extract_folder(
     """Return features of the videos in a folder and below it, named by their paths from there.
 
     Args:
-        folder: is searched by `find_videos`.
-        bundle: whose backbone and preprocessing make them.
+        folder: folder for `find_videos`.
+        bundle: bundle with the backbone and preprocessing.
         progress: as in `extract_all`.
 
     Raises:
-        ClipError: there is no video, or not a single one can be read.
+        ClipError: there is no video, or none can be read.
     """
     videos = {path.relative_to(folder).as_posix(): path for path in find_videos(folder)}
     return extract_all(videos, open_extractor(bundle), progress)
@@ -77,11 +76,11 @@ def read_clips(
 
     Args:
         source: a folder of videos, as for `extract_folder`; or a file, as for `read_features`.
-        bundle: whose backbone makes them, or made them.
+        bundle: bundle with the backbone of the features.
         progress: as in `extract_all`.
 
     Raises:
-        ClipError: there is no clip, or the file is not of this bundle's backbone.
+        ClipError: there is no clip, or the features are not from this bundle's backbone.
     """
     if source.is_dir():
         return extract_folder(source, bundle, progress)
@@ -89,31 +88,31 @@ def read_clips(
 
 
 def read_features(file: Path, bundle: Bundle) -> Features:
-    """Return what `edgesplit features -o` wrote, or the rows of an npy file, named by their number.
+    """Read a file of `edgesplit features -o`, or an npy file, whose rows are named by number.
 
     Raises:
-        ClipError: the file cannot be read, or its features are not of this bundle's backbone.
+        ClipError: the file cannot be read, or its features are not from this bundle's backbone.
     """
     names, matrix = _load(file, bundle.feature_space)
     if matrix.ndim != 2 or matrix.shape[1] != bundle.dim or not np.isfinite(matrix).all():
         raise ClipError(
-            f"{file} gives features of shape {matrix.shape}, want finite numbers "
+            f"{file} has features of shape {matrix.shape}. Give finite numbers of shape "
             f"(clips, {bundle.dim}) from this bundle's backbone."
         )
     if not len(matrix):
-        raise ClipError(f"{file} has no feature. Make it again: edgesplit features.")
+        raise ClipError(f"{file} has no features. Make it again with `edgesplit features`.")
     names = [str(place) for place in range(len(matrix))] if names is None else names
     places = {name: place for place, name in enumerate(names)}
     if len(names) != len(matrix) or len(places) != len(names):
         raise ClipError(
-            f"{file} names {len(places)} clips and has {len(matrix)} features. "
-            "Make it again: edgesplit features."
+            f"{file} names {len(places)} clips but has {len(matrix)} features. "
+            "Make it again with `edgesplit features`."
         )
     odd = [name for name in names if "\0" in name]
     if odd:
         raise ClipError(
-            f"{file} names a clip {odd[0]!r}, which no file is called. Make it again: edgesplit "
-            "features."
+            f"{file} names a clip {odd[0]!r}, which is not a valid file name. Make it again with "
+            "`edgesplit features`."
         )
     return Features(places, matrix, {})
 
@@ -124,9 +123,9 @@ def read_shots(
     """Return the features `(clips, dim)` of the files in each sub-folder, by its name.
 
     Args:
-        folder: its sub-folders are named after subcategories, by modifier or in full.
-        bundle: whose backbone takes the videos.
-        progress: called with the number of files read and of all.
+        folder: folder whose sub-folders are named after subcategories, by modifier or full label.
+        bundle: bundle with the backbone.
+        progress: called with the number of files read and the number of all files.
 
     Raises:
         ClipError: there is no sub-folder with a clip, or a file cannot be read.
@@ -137,11 +136,11 @@ def read_shots(
             continue
         files = sorted(part.iterdir())
         clips = [file for file in files if file.suffix.lower() in (*VIDEO_SUFFIXES, *_SAVED)]
-        strangers = [file.name for file in files if not file.name.startswith(".")]
-        if strangers and not clips:
+        others = [file.name for file in files if not file.name.startswith(".")]
+        if others and not clips:
             raise ClipError(
-                f"{part} has no video or saved features ({', '.join(_SAVED)}), but "
-                f"{strangers[0]}. Put its clips there."
+                f"{part} has no video or saved features ({', '.join(_SAVED)}), only files such as "
+                f"{others[0]}. Put its clips there."
             )
         found += [(part.name, file) for file in clips]
     if not found:
@@ -161,10 +160,10 @@ def read_shots(
 
 
 def _load(file: Path, feature_space: str) -> tuple[list[str] | None, Float32]:
-    """Names, where the file has any, and features."""
+    """Return the names, None if the file has none, and the features."""
     if file.suffix.lower() in VIDEO_SUFFIXES:
         raise ClipError(f"{file} is a single video. {_FORM}")
-    data = read_bytes(file, ClipError)
+    data = read_regular(file, ARRAYS_BYTES, follow_link=True, error_class=ClipError)
     try:
         arrays = load_arrays(data, "feature_space", "features")
         if "" in arrays:
@@ -172,10 +171,10 @@ def _load(file: Path, feature_space: str) -> tuple[list[str] | None, Float32]:
         space, features = str(arrays["feature_space"]), np.asarray(arrays["features"], np.float32)
         names = [str(name) for name in load_arrays(data, "names")["names"].tolist()]
     except (ValueError, TypeError) as error:
-        raise ClipError(f"{file} is no file of saved features. {_FORM}") from error
+        raise ClipError(f"{file} is not a file of saved features. {_FORM}") from error
     if space != feature_space:
         raise ClipError(
-            f"{file} holds features of another backbone ({space[:12]}, the bundle's is "
-            f"{feature_space[:12]}). Make it again: edgesplit features."
+            f"{file} has features of another backbone ({space[:12]}; the bundle has "
+            f"{feature_space[:12]}). Make it again with `edgesplit features`."
         )
     return names, features

@@ -3,20 +3,21 @@
 Heavy modules load inside the commands, so that `--help` and `--version` are fast.
 
 edit      edit, merge, rename, drop
-ask       ask; replies: what is typed when it asks; clip_page: the page that shows the clips
+ask       ask; replies: parses what is typed; clip_page: the page that shows the clips
 bundle    log, show, diff, verify, rollback, publish, prune, features, calibrate
 run       predict, run
 backbone  engine, variant, fuse
 device    doctor, bench
 export    export, encoder
-demo      the main job on shipped clips
-splits    what commands that make a new head share
-options   what several commands share; signals: what a signal does meanwhile
-render    what is printed: console, edits, ask, sheet, bundle, backends, stream
+demo      a split on shipped clips
+splits    options and steps of all commands that make a new head
+options   options of several commands; signals: signal handlers while a command runs
+render    output: console, edits, ask, sheet, bundle, backends, stream
 """
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -25,7 +26,7 @@ import click
 
 from edgesplit import __version__
 from edgesplit.cli import ask, backbone, bundle, demo, device, edit, export, run
-from edgesplit.cli.render.console import print_error
+from edgesplit.cli.render.console import echo, print_error
 from edgesplit.errors import EdgesplitError
 
 __all__ = ["main"]
@@ -50,18 +51,18 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     ),
     "Workstation": (export.export, export.encoder),
 }
-"""The commands, as `edgesplit --help` lists them."""
+"""Commands by section, in the order of `edgesplit --help`."""
 
 INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 
 FORCE = ("--accept-doubt", "--accept-few", "--overwrite", "--rebuild")
-"""What `--force` would mean on a command that has one of these."""
+"""Options that a user of `--force` may mean."""
 
 
 class _Group(click.Group):
-    """Lists commands by section; turns errors into one message, or with --json one object."""
+    """Lists commands by section; prints an error as one message, or with --json as one object."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, self.commands))
@@ -86,7 +87,9 @@ class _Group(click.Group):
                 kind = type(error.__cause__ or error).__name__
                 print_error(kind, error.format_message(), as_json=True)
             else:
-                error.show()
+                text = io.StringIO()
+                error.show(text)
+                echo(text.getvalue().rstrip("\n"), err=True)
             sys.exit(error.exit_code)
         sys.exit(done if isinstance(done, int) else 0)
 
@@ -100,7 +103,7 @@ class _Group(click.Group):
 
 
 def _name_successors(error: click.NoSuchOption) -> click.NoSuchOption:
-    """Return the error, which asks if one of `FORCE` is meant where the command has one."""
+    """Return an error that suggests the options of `FORCE` that the command has."""
     parameters = error.ctx.command.params if error.ctx else []
     known = [name for parameter in parameters for name in parameter.opts if name in FORCE]
     if not known:
@@ -114,8 +117,8 @@ def _name_successors(error: click.NoSuchOption) -> click.NoSuchOption:
 def main() -> None:
     """Split a class of a deployed video classifier, on the device, in milliseconds.
 
-    Most commands work on a bundle: --bundle, else EDGESPLIT_BUNDLE, else the one in the current
-    folder. `edgesplit demo` makes one to try.
+    Most commands need a bundle: the one named by --bundle, else by EDGESPLIT_BUNDLE, else the one
+    in the current folder. `edgesplit demo` creates a bundle to try.
     """
 
 

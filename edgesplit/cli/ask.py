@@ -1,4 +1,4 @@
-"""`ask`: a few answers about well-chosen clips make a split."""
+"""The command `ask`: split a class by a few answers about selected clips."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edgesplit.cli.render.ask import (
     show_cards,
     show_question,
 )
-from edgesplit.cli.render.console import console, notes, print_json, progress
+from edgesplit.cli.render.console import console, echo, notes, print_json, progress
 from edgesplit.cli.render.edits import show_edit
 from edgesplit.cli.render.sheet import Card, check_sheet
 from edgesplit.cli.replies import Key, ask_yes, keys_text, read_reply
@@ -38,7 +38,7 @@ from edgesplit.cli.splits import (
     read_split,
     split_options,
 )
-from edgesplit.errors import EdgesplitError, EditError
+from edgesplit.errors import DoubtfulSplitError, EdgesplitError, EditError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,33 +57,36 @@ __all__ = ["ask"]
     "source",
     required=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Unlabelled clips: a folder of videos, or what `edgesplit features -o` wrote.",
+    help="Unlabelled clips: a folder of videos, or a file written by `edgesplit features -o`.",
 )
 @click.option(
     "--videos",
     type=FOLDER,
-    help="Where the videos of a features file are (default: beside it, the current folder, or a "
-    "folder in these).",
+    help="Folder with the videos of a features file (default: the file's folder, the current "
+    "folder, or a folder in one of these).",
 )
 @click.option(
     "--answers",
     "answers_path",
     type=FILE,
-    help="Ask nothing: take the answers of this CSV file, 'clip,answer'.",
+    help="Read the answers from this CSV file ('clip,answer') and ask nothing.",
 )
 @click.option(
     "--resume",
     "resume_path",
     type=NEW_FILE,
-    help="Go on from the answers of this file, and save there; it need not exist yet.",
+    help="Continue with the answers in this file and save new answers to it. It need not exist.",
 )
 @click.option(
-    "--list", "list_only", is_flag=True, help="Only choose clips: write the sheet and the file."
+    "--list",
+    "list_only",
+    is_flag=True,
+    help="Only choose clips: write the page and the answers file, and ask nothing.",
 )
 @click.option(
     "--sheet",
     type=NEW_FILE,
-    help="The page that shows the clips (default: ask-CLASS.html).",
+    help="HTML page that shows the clips (default: ask-CLASS.html).",
 )
 @split_options
 @output_options
@@ -105,20 +108,21 @@ def ask(
 ) -> None:
     """Split a class after a few questions.
 
-    Chooses the clips that tell most, shows them on a page, asks what each shows, and splits the
-    class. Every answer is saved at once; --resume goes on. A program calls it with --list, fills
-    the CSV file in, and calls it with --answers.
+    Choose the most useful clips, show them on a page, ask what each clip shows, and split the class
+    by the answers. Every answer is saved at once; --resume continues later. In scripts: run with
+    --list, fill in the CSV file, then run with --answers.
 
     \b
     Example:
         edgesplit ask --class pushing --into left,right --from clips/
-        edgesplit ask --class pushing --into left,right --from clips/ --answers answers.csv
+        edgesplit ask --class pushing --into left,right --from clips/ \\
+            --answers answers.csv
     """
     from edgesplit.bundle.questions import Questions, class_label
     from edgesplit.bundle.videos import read_clips
 
     if answers_path and resume_path:
-        raise click.UsageError("--resume asks, --answers does not: leave one of them out.")
+        raise click.UsageError("--resume asks questions, --answers asks none. Give only one.")
     check_output(dry_run=dry_run, output=output)
     request, taxonomy = read_split(into, **choices)
     bundle = open_bundle(bundle_path)
@@ -140,7 +144,7 @@ def ask(
         out, live = notes() if as_json else console(), not dry_run and output is None
         if asks and not _interview(questions, page, out, as_json, live):
             return
-        # A person was given an account after each round.
+        # After an interview, the account and its page were shown in the last round.
         next_page = page if sheet and not asks else None
         _publish(
             bundle, questions, asks, next_page, dry_run=dry_run, output=output, as_json=as_json
@@ -148,21 +152,40 @@ def ask(
 
 
 def _publish(
-    bundle: Bundle, questions: Questions, told: bool, next_page: ClipPage | None, **output: Any
+    bundle: Bundle, questions: Questions, shown: bool, next_page: ClipPage | None, **output: Any
 ) -> None:
-    """Split by the answers, as `publish_edit` does; say what they did unless that was told."""
+    """Split by the answers and publish; print the account of the answers unless it was shown."""
 
     def describe(edit: Edit) -> dict[str, Any]:
         return _describe(questions, edit, next_page)
 
     def show(out: Console, edit: Edit, outcome: str, calibrated: bool) -> None:
-        if not told:
+        if not shown:
             pays = questions.pays(edit.report)
             show_account(out, questions.names, questions.before, edit.report, pays)
         show_edit(out, edit, outcome, calibrated, told=True)
 
     wanted = describe if output["as_json"] or next_page is not None else None
-    publish_edit(bundle, lambda _: questions.split(), describe=wanted, show=show, **output)
+    publish_edit(bundle, lambda _: _split(questions), describe=wanted, show=show, **output)
+
+
+def _split(questions: Questions) -> Edit:
+    """Split by the answers; a refusal names what `ask` itself can do about it.
+
+    Raises:
+        DoubtfulSplitError: the split is in doubt, and a subcategory has no answered clip.
+    """
+    try:
+        return questions.split()
+    except DoubtfulSplitError as error:
+        answered = set(questions.answers.values())
+        missing = ", ".join(repr(one) for one in questions.modifiers if one not in answered)
+        raise DoubtfulSplitError(
+            f"This split is in doubt: {'; '.join(error.doubts)}. Answer a clip of {missing}, name "
+            "the group to learn from with --like, use its words (--into 'LABEL=MODIFIER,…'), give "
+            "the modifiers with --taxonomy, or accept this with --accept-doubt.",
+            error.doubts,
+        ) from error
 
 
 def _slug(label: str) -> str:
@@ -172,10 +195,10 @@ def _slug(label: str) -> str:
 
 
 def _new_file(path: Path) -> Path:
-    """The path, which must be free; said before minutes of work."""
+    """Return the path; raise EditError if it exists, before minutes of work."""
     if path.exists():
         raise EditError(
-            f"{path} exists already. Go on with --resume {path}, take its answers with "
+            f"{path} exists already. Continue with --resume {path}, use its answers with "
             f"--answers {path}, or remove it."
         )
     return path
@@ -184,21 +207,23 @@ def _new_file(path: Path) -> Path:
 def _check_files(
     source: Path, answers: Path, sheet: Path | None, output: Path | None, *, saves: bool
 ) -> None:
-    """Raise if two files are one, or one that is to be written cannot be; before minutes of work.
+    """Raise if two options name one file, or an output cannot be written, before minutes of work.
 
     Args:
-        source: what --from names.
+        source: path of --from.
         answers: the answers file.
-        sheet: the page, if it is to be written.
-        output: what -o names.
-        saves: whether the answers file is to be written.
+        sheet: the page, if it will be written.
+        output: path of -o.
+        saves: True if the answers file will be written.
     """
     named = {"--from": source, "the answers": answers, "--sheet": sheet, "--output": output}
     names: dict[str, str] = {}
     for name, path in named.items():
         other = name if path is None else names.setdefault(os.path.realpath(path), name)
         if other != name:
-            raise click.UsageError(f"{other} and {name} are one file, {path}. Name another one.")
+            raise click.UsageError(
+                f"{other} and {name} are the same file, {path}. Name different files."
+            )
     if saves:
         check_writable(answers)
     if output is not None:
@@ -210,7 +235,7 @@ def _check_files(
 
 @contextmanager
 def _keep_answers(questions: Questions) -> Iterator[None]:
-    """Let an error say how to go on once something was answered."""
+    """Add to an error how to continue, if there are answers."""
     try:
         yield
     except BrokenPipeError:
@@ -219,13 +244,13 @@ def _keep_answers(questions: Questions) -> Iterator[None]:
         if not any(questions.answers.values()) or "--resume" in str(error):
             raise
         raise click.ClickException(
-            f"{error} {questions.file} keeps the answers: the same command with --resume "
-            f"{questions.file} goes on."
+            f"{error} The answers are saved: to continue, run the same command with --resume "
+            f"{questions.file}."
         ) from error
 
 
 def _list(questions: Questions, page: ClipPage, as_json: bool) -> None:
-    """Choose clips, write the page and the file; print the paths."""
+    """Choose clips, write the page and the answers file, and print the clips' paths."""
     names = questions.choose()
     cards = page.show(names)
     questions.add(names)
@@ -238,10 +263,10 @@ def _list(questions: Questions, page: ClipPage, as_json: bool) -> None:
         print_json({"next": content, **files, "published": False})
         return
     for card in cards:
-        click.echo(place_text(card))
-    click.echo(
-        f"{page.path} shows them. Write what they show into {questions.file}, then type the same "
-        f"with --answers {questions.file} instead of --list.",
+        echo(place_text(card))
+    echo(
+        f"{page.path} shows the clips. Write your answers into {questions.file}, then run the same "
+        f"command with --answers {questions.file} instead of --list.",
         err=True,
     )
 
@@ -249,21 +274,22 @@ def _list(questions: Questions, page: ClipPage, as_json: bool) -> None:
 def _interview(
     questions: Questions, page: ClipPage, out: Console, as_json: bool, live: bool
 ) -> bool:
-    """Ask, round after round, while it pays, and at last whether the head goes `live`.
+    """Ask about clips in rounds, then ask whether to publish if the head would go `live`.
 
-    False if somebody stops it.
+    Return False if the person stops.
     """
     if not questions.file.exists():
-        click.echo(f"The answers go to {questions.file}, a new file.", err=True)
+        echo(f"The answers are saved to {questions.file}, a new file.", err=True)
     try:
         done = _ask_rounds(questions, page, out, as_json)
         if done and (not live or ask_yes("Publish this split?", err=as_json) is True):
             return True
-    except (click.Abort, KeyboardInterrupt, RuntimeError) as error:  # no standard input: the last
-        click.echo(err=True)
-        _say_how_to_go_on(questions)
+    except (click.Abort, KeyboardInterrupt, RuntimeError) as error:
+        # RuntimeError: there is no standard input.
+        echo(err=True)
+        _print_how_to_continue(questions)
         raise click.Abort from error
-    _say_how_to_go_on(questions)
+    _print_how_to_continue(questions)
     if as_json:
         said = _answers(questions, {})
         about = {"answers_file": str(questions.file), "next": questions.pending}
@@ -287,7 +313,7 @@ def _ask_rounds(questions: Questions, page: ClipPage, out: Console, as_json: boo
         except EditError:
             if not questions.n_answered:
                 raise
-            out.print("There is no clip of the class left to ask about.")
+            out.print("No clip of the class is left to ask about.")
             return True
         clips = f"{len(names)} more clip{'s' * (len(names) > 1)}"
         more = f"Ask about {clips}? (n: split by the answers so far, q: stop)"
@@ -297,13 +323,13 @@ def _ask_rounds(questions: Questions, page: ClipPage, out: Console, as_json: boo
         cards = page.show(names)
         questions.add(names)
         show_cards(out, cards)
-        out.print(f"{page.path.resolve().as_uri()} shows them", markup=False)
+        out.print(f"{page.path.resolve().as_uri()} shows the clips", markup=False)
         if not _ask_round(questions, cards, as_json):
             return False
 
 
 def _ask_round(questions: Questions, cards: list[Card], as_json: bool) -> bool:
-    """Ask about each clip, saving every answer at once; False if somebody stops it."""
+    """Ask about each clip and save every answer at once; return False if the person stops."""
     place, modifiers = 0, questions.modifiers
     while place < len(cards):
         card = cards[place]
@@ -312,12 +338,12 @@ def _ask_round(questions: Questions, cards: list[Card], as_json: bool) -> bool:
         text = click.prompt(f"clip {card.number} ({about})", default=said, err=as_json)
         reply = read_reply(text, modifiers)
         if reply is None:
-            click.echo(f"{text!r} is none of: {keys_text(modifiers)}", err=True)
+            echo(f"{text!r} is not one of: {keys_text(modifiers)}", err=True)
         elif reply is Key.STOP:
             return False
         elif reply is Key.BACK:
             if not place:
-                click.echo("This is the first clip of the round.", err=True)
+                echo("This is the first clip of the round.", err=True)
             place = max(place - 1, 0)
         else:
             questions.answer(card.name, str(reply))
@@ -325,12 +351,12 @@ def _ask_round(questions: Questions, cards: list[Card], as_json: bool) -> bool:
     return True
 
 
-def _say_how_to_go_on(questions: Questions) -> None:
-    """Say that nothing is lost."""
+def _print_how_to_continue(questions: Questions) -> None:
+    """Print that the head is unchanged and that the answers are kept."""
     n, file = questions.n_answered, questions.file
-    click.echo(
-        f"The head is as it was. {file} has {n} answer{'s' * (n != 1)}; the same command with "
-        f"--resume {file} goes on, with --answers {file} splits by them.",
+    echo(
+        f"The head was not changed. {file} has {n} answer{'s' * (n != 1)}: run the same command "
+        f"with --resume {file} to continue, or with --answers {file} to split by them.",
         err=True,
     )
 
@@ -344,9 +370,9 @@ def _answers(questions: Questions, by_text: dict[str, str]) -> list[dict[str, st
 
 
 def _describe(questions: Questions, edit: Edit, page: ClipPage | None) -> dict[str, Any]:
-    """What `ask --json` adds to what `edit --json` says; writes the page of the next clips."""
+    """Return what `ask --json` adds to `edit --json`; write the page of the next clips."""
     shots, names = edit.report.shots, questions.names
-    by_text = {names[told.clip]: told.by_text for told in shots.answers} if shots else {}
+    by_text = {names[one.clip]: one.by_text for one in shots.answers} if shots else {}
     more = questions.find_more(edit.report)
     if more and page is not None:
         page.show(more)

@@ -1,4 +1,4 @@
-"""Commands about other forms of the backbone: `engine`, `variant`, `fuse`."""
+"""Commands that make other forms of the backbone: `engine`, `variant`, `fuse`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgesplit.cli.options import (
     write_new,
 )
 from edgesplit.cli.render.backends import show_engine, show_engines, show_variant, show_variants
-from edgesplit.cli.render.console import notes, print_json, print_result, short, steps
+from edgesplit.cli.render.console import echo, notes, print_json, print_result, short, steps
 from edgesplit.errors import EdgesplitError
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ __all__ = ["engine", "fuse", "variant"]
 def engine() -> None:
     """Compile the backbone with TensorRT.
 
-    Engines are made for this device and lie in the cache (EDGESPLIT_CACHE), never in a bundle.
-    Edits need no new one.
+    An engine is built for this device and stored in the cache (EDGESPLIT_CACHE), never in a bundle.
+    Edits do not need a new engine.
 
     \b
     Example:
@@ -60,21 +60,22 @@ def _batch(text: str) -> Batch:
     type=click.Choice(get_args(EnginePrecision)),
     default="fp32",
     show_default=True,
-    help="Precision of the operators; with fp16 those that it would spoil stay in fp32.",
+    help="Precision of the operators. With fp16, operators that would lose accuracy stay in fp32.",
 )
 @click.option(
     "--batch",
-    type=Parsed(_batch, "not three rising numbers from 1 on, such as 1,1,8"),
+    type=Parsed(_batch, "not three numbers from 1 in ascending order, such as 1,1,8"),
     metavar="LEAST,BEST,MOST",
-    help="How many clips it takes at once, and for how many it is fastest (default: 1,1,8).",
+    help="Smallest, fastest and largest number of clips in one run (default: 1,1,8).",
 )
 @click.option(
     "--clips",
     "folder",
     type=FOLDER,
-    help="Folder of unlabelled videos like those the device sees: for int8, and better for fp16.",
+    help="Folder of unlabelled videos like those the device sees: required for int8, recommended "
+    "for fp16.",
 )
-@click.option("--rebuild", is_flag=True, help="Build it again if the cache has it.")
+@click.option("--rebuild", is_flag=True, help="Build the engine again if the cache has it.")
 @bundle_options
 def _build_engine(
     precision: EnginePrecision,
@@ -85,8 +86,8 @@ def _build_engine(
 ) -> None:
     """Build the engine of a bundle's backbone.
 
-    It takes minutes on a small device. The engine is kept only if its features agree with ONNX
-    Runtime's.
+    This takes minutes on a small device. The engine is kept only if its features agree with those
+    of ONNX Runtime.
 
     \b
     Example:
@@ -123,7 +124,7 @@ def _print_made(
 def _list_engines(as_json: bool) -> None:
     """List the engines in the cache, newest first.
 
-    It says which of them run on this device.
+    The last column shows which of them run on this device.
 
     \b
     Example:
@@ -141,7 +142,7 @@ def _list_engines(as_json: bool) -> None:
     content = [{**_engine_content(one), "fits": one.platform == platform} for one in engines]
     print_result(as_json, content, show_engines, engines, platform)
     if why and not as_json:
-        click.echo(f"None of them runs here: {why}", err=True)
+        echo(f"None of them runs on this device: {why}", err=True)
 
 
 def _engine_content(one: Engine) -> dict[str, Any]:
@@ -156,8 +157,8 @@ def _content(one: Artifact) -> dict[str, Any]:
 def variant() -> None:
     """Make the backbone smaller or faster.
 
-    Variants are other forms of the backbone for ONNX Runtime. They lie in the cache
-    (EDGESPLIT_CACHE), never in a bundle, and every head runs on them.
+    A variant is another form of the backbone for ONNX Runtime. It is stored in the cache
+    (EDGESPLIT_CACHE), never in a bundle, and works with every head.
 
     \b
     Example:
@@ -173,20 +174,20 @@ def variant() -> None:
     "folder",
     required=True,
     type=FOLDER,
-    help="Folder of unlabelled videos like those the device sees, to calibrate and to compare.",
+    help="Folder of unlabelled videos like those the device sees, for calibration and comparison.",
 )
-@click.option("--rebuild", is_flag=True, help="Make it again if the cache has it.")
+@click.option("--rebuild", is_flag=True, help="Make the variant again if the cache has it.")
 @bundle_options
 def _add_variant(
     name: VariantName, folder: Path, rebuild: bool, bundle_path: Path | None, as_json: bool
 ) -> None:
     """Make a variant and compare it with fp32.
 
-    It is kept only if it answers as the fp32 backbone does.
+    The variant is kept only if its answers agree with those of the fp32 backbone.
 
     \b
-    fp16  float16 inside, where values fit: half the size; for GPUs, slow on most CPUs
-    int8  8 bits inside, calibrated on every other clip and compared on the rest
+    fp16  float16 where values fit: half the size; for GPUs, slow on most CPUs
+    int8  8 bits, calibrated on every other clip and compared on the others
     ort   float32 with ONNX Runtime's fused operators, for transformers
 
     \b
@@ -224,23 +225,23 @@ def _add_rm(group: click.Group) -> None:
     noun = str(group.name)
 
     @click.argument("key", required=False)
-    @click.option("--all", "everything", is_flag=True, help="Remove all of them.")
+    @click.option("--all", "everything", is_flag=True, help=f"Remove all {noun}s.")
     @json_option
     def rm(key: str | None, everything: bool, as_json: bool) -> None:
         from edgesplit.runtime.backends.engines import ENGINES
         from edgesplit.runtime.backends.variants import VARIANTS
 
         if (key is None) != everything:
-            raise click.UsageError("give a KEY, or --all")
+            raise click.UsageError("Give either KEY or --all.")
         removed = (ENGINES if noun == "engine" else VARIANTS).remove(key)
         if as_json:
             print_json({"removed": removed})
         else:
-            click.echo("\n".join(removed) or f"there was no {noun}")
+            echo("\n".join(removed) or f"the cache has no {noun}")
 
     summary = f"""Remove {noun}s from the cache.
 
-    By the first characters of a key, or all.
+    KEY is a key of `edgesplit {noun} list`, or its first characters.
 
     \b
     Example:
@@ -255,10 +256,10 @@ _add_rm(variant)
 
 
 @click.command()
-@click.option("-o", "--output", required=True, type=NEW_FILE, help="The file.")
-@click.option("--head", "digest", help="Digest of a head of the bundle (default: the live one).")
+@click.option("-o", "--output", required=True, type=NEW_FILE, help="ONNX file to write.")
+@click.option("--head", "digest", help="Digest of the head (default: the live head).")
 @click.option(
-    "--variant", type=click.Choice(get_args(VariantName)), help="Take this variant of the backbone."
+    "--variant", type=click.Choice(get_args(VariantName)), help="Use this variant of the backbone."
 )
 @overwrite_option
 @bundle_options
@@ -272,10 +273,9 @@ def fuse(
 ) -> None:
     """Write backbone and head as one ONNX file.
 
-    For programs that take only one file. It cannot be edited: after an edit, fuse again, and build
-    again whatever is built from it. It comes without the promise that no other answer changes:
-    TensorRT, for example, may choose other kernels for the same class if the head has another
-    size.
+    For programs that take only one file. The file cannot be edited: after an edit, fuse again, and
+    rebuild everything that was built from it. Other answers may change: TensorRT, for example, may
+    choose other kernels for the same class if the head has another size.
 
     \b
     Example:
@@ -299,15 +299,15 @@ def fuse(
         about = {"output": str(output), "head_digest": fused.head_digest}
         print_json({**about, "size_bytes": size, "difference": difference})
         return
-    click.echo(
+    echo(
         f"{output}: backbone and head {short(fused.head_digest)}, {len(fused.data) / 1e6:.1f} MB\n"
-        f"  logits differ from those of the two files by {fused.difference:.1g} of the largest, in "
-        "ONNX Runtime\n"
-        "  after an edit, fuse again; what is compiled from it comes with no promise of locality"
+        f"  in ONNX Runtime, logits differ from those of the two files by {fused.difference:.1g} "
+        "of the largest\n"
+        "  after an edit, fuse again; an engine built from this file does not guarantee locality"
     )
     if variant == "fp16":
-        click.echo(
-            "warning: on a CPU open it with graph optimizations off: with them, ONNX Runtime "
-            "crashes on some float16 graphs",
+        echo(
+            "warning: on a CPU, open this file with graph optimizations off: ONNX Runtime's "
+            "optimizer crashes on some float16 graphs",
             err=True,
         )

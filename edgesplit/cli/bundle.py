@@ -1,4 +1,4 @@
-"""Commands about a bundle: its heads and their history, its files, features, statistics."""
+"""Commands about a bundle: heads, history, files, features and statistics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from edgesplit.cli.render.bundle import (
     show_history,
     show_videos,
 )
-from edgesplit.cli.render.console import console, print_json, print_result, progress, short
+from edgesplit.cli.render.console import console, echo, print_json, print_result, progress, short
 from edgesplit.errors import BundleError, HeadError
 
 if TYPE_CHECKING:
@@ -45,17 +45,19 @@ __all__ = ["calibrate", "diff", "features", "log", "prune", "publish", "rollback
 def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
     """Make the head in a file the live one.
 
-    It may have been edited elsewhere, but from the head that is live here.
+    The head may come from another machine, but must have been made from the live head of this
+    bundle.
 
     \b
     Example:
         edgesplit publish head.onnx
     """
     from edgesplit.heads.head import Head
+    from edgesplit.limits import HEAD_BYTES
     from edgesplit.storage.files import read_bytes
 
     bundle = open_bundle(bundle_path)
-    head = Head.from_bytes(read_bytes(file, HeadError))
+    head = Head.from_bytes(read_bytes(file, HEAD_BYTES, HeadError))
     _show_version(bundle.publish(head, action=f"publish {file.name}"), as_json)
 
 
@@ -65,7 +67,7 @@ def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
 def rollback(digest: str | None, bundle_path: Path | None, as_json: bool) -> None:
     """Make an earlier head live again.
 
-    By default the one from which the live head was made.
+    The default is the head that the live head was made from.
 
     \b
     Example:
@@ -79,13 +81,13 @@ def _show_version(version: Version, as_json: bool) -> None:
     if as_json:
         print_json(version.to_json())
     else:
-        click.echo(f"head {short(version.before)} -> {short(version.digest)} is live")
+        echo(f"head {short(version.before)} -> {short(version.digest)} is live")
 
 
 def parse_moment(text: str) -> datetime:
-    """Return the moment of a text: `14:03`, `2026-11-22`, `2026-11-22 14:03`, ISO 8601; UTC.
+    """Parse a time: `14:03`, `2026-11-22`, `2026-11-22 14:03` or ISO 8601; UTC without an offset.
 
-    A time alone is the last such time that has passed. A text with an offset says its own zone.
+    A time without a date means its last occurrence.
 
     Raises:
         ValueError: the text is none of these.
@@ -104,9 +106,10 @@ def parse_moment(text: str) -> datetime:
 @click.option(
     "--at",
     "moment",
-    type=Parsed(parse_moment, "no time: write 14:03, 2026-11-22 or '2026-11-22 14:03' (UTC)."),
+    type=Parsed(parse_moment, "not a time. Write 14:03, 2026-11-22 or '2026-11-22 14:03' (UTC)."),
     metavar="TIME",
-    help="Only the head that was live then: 14:03, '2026-11-22 14:03', ISO 8601; UTC.",
+    help="Show only the head that was live at this UTC time: 14:03, '2026-11-22 14:03' or ISO "
+    "8601.",
 )
 @bundle_options
 def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> None:
@@ -125,29 +128,32 @@ def log(moment: datetime | None, bundle_path: Path | None, as_json: bool) -> Non
         versions = live_at(versions, moment)
         when = f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}"
         if not versions:
-            raise BundleError(f"No head was live at {when}: the first went live after that.")
-        click.echo(f"at {when}", err=True)
+            raise BundleError(f"No head was live at {when}: the first went live later.")
+        echo(f"at {when}", err=True)
         if len(versions) > 1:
-            click.echo(f"warning: the clock went back, so at {when} it was one of these", err=True)
+            echo(
+                f"warning: the clock was set back, so one of these heads was live at {when}",
+                err=True,
+            )
     if as_json:
         print_json([version.to_json() for version in reversed(versions)])
         return
     try:
         live = bundle.live
     except BundleError as error:
-        click.echo(f"warning: {error}", err=True)
+        echo(f"warning: {error}", err=True)
         live = ""
     show_history(console(), versions, live=live)
 
 
 @click.command()
 @click.argument("digest", required=False)
-@click.option("--groups", is_flag=True, help="List the ways the labels let a class be split.")
+@click.option("--groups", is_flag=True, help="List what the classes can be split into from text.")
 @bundle_options
 def show(digest: str | None, groups: bool, bundle_path: Path | None, as_json: bool) -> None:
     """Show a bundle and the label tree of a head.
 
-    By default of the live head; with --groups, what its classes can be split into from text.
+    The default is the live head. With --groups, list what its classes can be split into from text.
 
     \b
     Example:
@@ -182,7 +188,7 @@ def show(digest: str | None, groups: bool, bundle_path: Path | None, as_json: bo
 def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> None:
     """Compare the labels and rows of two heads.
 
-    By default the second is the live one.
+    OLD and NEW are digests. NEW is the live head by default.
 
     \b
     Example:
@@ -214,7 +220,7 @@ def verify(bundle_path: Path | None, as_json: bool) -> None:
     if problems:
         raise BundleError("\n".join(problems))
     n_entries = len(bundle.history())
-    click.echo(f"{bundle.path}: backbone, {n_entries} log entries, heads and HEAD are sound")
+    echo(f"{bundle.path}: backbone, {n_entries} log entries, heads and HEAD are intact")
 
 
 @click.command()
@@ -222,9 +228,9 @@ def verify(bundle_path: Path | None, as_json: bool) -> None:
     "--keep",
     required=True,
     type=click.IntRange(min=1),
-    help="How many heads to keep: the live one and those that were live last.",
+    help="Number of heads to keep: the live head and those that were live last.",
 )
-@click.option("--dry-run", is_flag=True, help="List what would go; remove nothing.")
+@click.option("--dry-run", is_flag=True, help="List the heads; remove nothing.")
 @bundle_options
 def prune(keep: int, dry_run: bool, bundle_path: Path | None, as_json: bool) -> None:
     """Remove the files of old heads.
@@ -240,9 +246,9 @@ def prune(keep: int, dry_run: bool, bundle_path: Path | None, as_json: bool) -> 
         print_json({"pruned": list(digests), "removed": not dry_run})
         return
     for digest in digests:
-        click.echo(short(digest))
+        echo(short(digest))
     what = "would be removed" if dry_run else "removed"
-    click.echo(f"{len(digests)} heads {what}", err=True)
+    echo(f"{len(digests)} heads {what}", err=True)
 
 
 @click.command()
@@ -260,8 +266,8 @@ def features(
 ) -> None:
     """Compute the features of a folder of videos.
 
-    They are cached, so that a run that was stopped goes on from there, and `edit --shots` and
-    `calibrate` find them. Videos that cannot be read are listed.
+    Features are cached: a stopped run continues where it stopped, and `edit --shots` and
+    `calibrate` use them. Videos that cannot be read are listed.
 
     \b
     Example:
@@ -295,9 +301,9 @@ def features(
 def calibrate(clips: Path, accept_few: bool, bundle_path: Path | None, as_json: bool) -> None:
     """Add statistics from unlabelled videos.
 
-    Once per bundle, like `export --calibrate` but without torch. From then on splits are centred
-    on clips of the class and say how accurate they expect to be, and the gate compares features
-    of real clips.
+    This works once per bundle and does the same as `export --calibrate`, without torch. Afterwards,
+    splits are centred on clips of the class and report an expected accuracy, and the gate compares
+    features of real clips.
 
     \b
     Example:

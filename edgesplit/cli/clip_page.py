@@ -1,4 +1,4 @@
-"""The page of the clips that `ask` asks about, and where their videos are."""
+"""The HTML page that shows the clips of `ask`, and the search for their videos."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from edgesplit.cli.render.console import echo
 from edgesplit.cli.render.sheet import Card, write_sheet
 from edgesplit.errors import ClipError
 
@@ -22,43 +21,43 @@ __all__ = ["ClipPage", "VideoFolders", "find_folders"]
 
 @dataclass(frozen=True, slots=True)
 class VideoFolders:
-    """Where the videos of clips are looked for."""
+    """Folders that are searched for the videos of clips."""
 
     folders: Sequence[Path]
-    """Searched in order, by the clips' names."""
+    """Folders in the order of the search; the clips' names are paths below them."""
     searched: str
-    """The same in words, which follow "not found"."""
+    """The folders in words, to follow "not found"."""
 
     def find(self, name: str) -> Path | None:
-        """The video of a clip; a name never leads out of the folders."""
+        """Return the video of a clip, or None; a name that leads out of the folders finds none."""
         return next(filter(None, (_video_in(folder, name) for folder in self.folders)), None)
 
 
 def find_folders(source: Path, videos: Path | None, names: Collection[str]) -> VideoFolders:
-    """Where the videos of these clips are.
+    """Return the folders to search for the videos of these clips.
 
-    `edgesplit features clips -o features.npz` names videos as the folder does, and writes beside
-    it. So a folder beside the features file counts, too, but only if it alone has every video:
-    another one may use the same names.
+    `edgesplit features clips -o features.npz` names each video by its path below `clips`, a folder
+    that is often next to `features.npz`. A folder next to the features file is therefore searched,
+    too, but only if it is the only one with every video: another one may use the same names.
 
     Args:
-        source: what --from names.
-        videos: what --videos names.
-        names: of the clips.
+        source: path of --from.
+        videos: path of --videos.
+        names: names of the clips.
     """
     named = videos or (source if source.is_dir() else None)
     if named is not None:
         return VideoFolders([named], f"in {named}")
     near = [source.parent] if source.parent.samefile(Path()) else [source.parent, Path()]
-    whole = [
+    complete = [
         folder
         for one in near
         for folder in _folders_in(one)
         if all(_video_in(folder, name) for name in names)
     ]
     places = ", ".join(f"in {folder.resolve()}" for folder in near)
-    searched = f"{places}, or in a folder there that alone has all clips"
-    return VideoFolders([*near, *(whole if len(whole) == 1 else [])], searched)
+    searched = f"{places}, or in a single folder in these that has all clips"
+    return VideoFolders([*near, *(complete if len(complete) == 1 else [])], searched)
 
 
 def _folders_in(folder: Path) -> list[Path]:
@@ -71,13 +70,13 @@ def _video_in(folder: Path, name: str) -> Path | None:
     path = folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         return None
-    # Not `path.is_file()`, which raises at a name that is too long.
+    # `path.is_file()` raises for a name that is too long.
     return path if os.path.isfile(path) else None
 
 
 @dataclass(frozen=True, slots=True)
 class ClipPage:
-    """Where clips are shown, and where their videos are."""
+    """The HTML page of the clips, and the folders of their videos."""
 
     path: Path
     videos: VideoFolders
@@ -85,21 +84,21 @@ class ClipPage:
 
     @property
     def title(self) -> str:
-        """What is asked."""
+        """Question that the page asks."""
         *first, last = self.questions.modifiers
         return f"{self.questions.label}: {', '.join(first)} or {last}?"
 
     def show(self, names: Sequence[str]) -> list[Card]:
-        """Write the page of some clips, and say which were not found.
+        """Write the page of some clips and warn about videos that were not found.
 
-        A clip keeps its number over rounds.
+        A clip keeps its number in later rounds.
         """
         order = [*dict.fromkeys([*self.questions.answers, *names])]
         cards = [self._card(order.index(name) + 1, name) for name in names]
         write_sheet(self.path, self.title, self.questions.modifiers, cards)
         n_missing = sum(card.path is None for card in cards)
         if n_missing:
-            click.echo(
+            echo(
                 f"{n_missing} of {len(cards)} videos were not found {self.videos.searched}. Name "
                 "their folder with --videos.",
                 err=True,

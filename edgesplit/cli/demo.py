@@ -22,13 +22,14 @@ __all__ = ["demo"]
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="demo")
-@click.option("--overwrite", is_flag=True, help="Replace a demo that is in the folder already.")
-@click.option("--no-edit", is_flag=True, help="Only put the bundle and its clips there.")
+@click.option("--overwrite", is_flag=True, help="Replace a demo that exists in the folder.")
+@click.option("--no-edit", is_flag=True, help="Only write the bundle and its clips.")
 @json_option
 def demo(folder: Path, overwrite: bool, no_edit: bool, as_json: bool) -> None:
     """Watch a split go live on shipped clips.
 
-    Predicts the clips while another process splits a class of the bundle.
+    FOLDER (default: demo) receives a bundle and its clips. The command predicts the clips while
+    another process splits a class of the bundle.
 
     \b
     Example:
@@ -44,7 +45,7 @@ def demo(folder: Path, overwrite: bool, no_edit: bool, as_json: bool) -> None:
         return
 
     def on_before(answers: Mapping[str, Prediction]) -> None:
-        out.print("\nA runtime predicts the clips, over and over:")
+        out.print("\nA runtime predicts the clips again and again:")
         for name, prediction in answers.items():
             show_prediction(out, name, prediction)
         command = shlex.join(["edgesplit", *edit_command(folder)])

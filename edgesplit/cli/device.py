@@ -11,7 +11,7 @@ import click
 from edgesplit._types import BackendName, BenchQuestion, VariantName
 from edgesplit.cli.options import FILE, FOLDER, SECONDS, backend_options, bundle_options, check_new
 from edgesplit.cli.render.backends import show_checkup
-from edgesplit.cli.render.console import notes, print_json, print_result, progress, steps
+from edgesplit.cli.render.console import echo, notes, print_json, print_result, progress, steps
 from edgesplit.cli.signals import handle_signals
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ __all__ = ["bench", "doctor"]
 QUESTIONS: tuple[BenchQuestion, ...] = get_args(BenchQuestion)
 
 SLOWER = 3
-"""Exit code if something is slower than on the other side."""
+"""Exit code if a figure is slower than on the other side."""
 
 
 @click.command()
 @click.argument("questions", nargs=-1, type=click.Choice((*QUESTIONS, "all")))
 @click.option("--seconds", type=SECONDS, help="Seconds to time predictions for.")
 @click.option(
-    "--quick", is_flag=True, help="Measure for a minute or two only; results are marked as quick."
+    "--quick", is_flag=True, help="Measure for only a minute or two; results are marked as quick."
 )
-@click.option("--clip", type=FILE, help="The video to predict (default: a made one).")
+@click.option("--clip", type=FILE, help="Video to predict (default: a generated video).")
 @click.option(
     "-o",
     "--output",
@@ -63,14 +63,19 @@ def bench(
 ) -> None:
     """Measure what a bundle costs on this device.
 
-    QUESTIONS are latency (of a prediction, from the video file to the decision, part by part), swap
-    (the time until a published head decides, and what swaps cost predictions), edit (the time of an
-    edit, and the bytes that it ships) and locality (what a split changes elsewhere); by default all
-    of them. The bundle is not changed. The figures are written to a new folder, as JSON, as a
-    Markdown table and as a page.
+    QUESTIONS name what to measure (default: all of these):
 
-    --against-bundle and --against-env compare two sides instead, and say of each figure whether it
-    is slower, faster, the same or unclear. The exit code is 3 if something is slower.
+    \b
+    latency   time of a prediction, from the video file to the decision, by part
+    swap      time until a published head decides, and its cost for predictions
+    edit      time of an edit, and the bytes to ship
+    locality  changes that a split causes elsewhere
+
+    The bundle is not changed. The figures are written to a new folder, as JSON, as a Markdown
+    table and as an HTML page.
+
+    --against-bundle and --against-env compare two sides instead and rate each figure as slower,
+    faster, the same or unclear. The exit code is 3 if a figure is slower.
 
     \b
     Example:
@@ -83,15 +88,15 @@ def bench(
     turns = against_bundle is not None or against_env is not None
     if turns and (questions or output or seconds is not None):
         raise click.UsageError(
-            "--against-bundle and --against-env compare two sides and answer no questions: leave "
-            "out questions, --output and --seconds. They take --quick, and longer without it."
+            "--against-bundle and --against-env compare two sides and measure no questions. Leave "
+            "out QUESTIONS, --output and --seconds; add --quick for a shorter run."
         )
     effort = Effort.usual(quick=quick, seconds=seconds)
     job = Job(find_bundle(bundle_path), effort, backend, variant, clip)
     # A lost connection and SIGTERM act as Ctrl-C, which removes the copies of the bundle.
     ends = (signal.SIGTERM, signal.SIGHUP)
-    heard = [number for number in ends if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
-    with handle_signals(signal.default_int_handler, *heard):
+    handled = [number for number in ends if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
+    with handle_signals(signal.default_int_handler, *handled):
         if turns:
             _compare_in_turns(job, against_bundle, against_env, as_json=as_json)
         else:
@@ -108,7 +113,7 @@ def _compare_in_turns(job: Job, bundle: Path | None, python: Path | None, *, as_
     if as_json:
         print_json(comparison.to_json())
     else:
-        click.echo(to_verdicts(comparison.to_json()))
+        echo(to_verdicts(comparison.to_json()))
     click.get_current_context().exit(SLOWER if comparison.slower else 0)
 
 
@@ -125,12 +130,12 @@ def _measure(
         record = run_bench(
             job, questions, on_wait=lambda question, what: on_step(f"{question}: {what}")
         )
-    if as_json:  # printed before it is written, so that it is not lost if writing fails
+    if as_json:  # printed first, so that the record is not lost if writing fails
         print_json(record)
     else:
-        click.echo(to_table(record))
+        echo(to_table(record))
     folder = write_record(record, output)
-    click.echo(f"written to {folder}: bench.json, bench.md, bench.html", err=True)
+    echo(f"written to {folder}: bench.json, bench.md, bench.html", err=True)
 
 
 @click.command()
@@ -138,8 +143,8 @@ def _measure(
 def doctor(bundle_path: Path | None, as_json: bool) -> None:
     """Check what this device can do, and how fast.
 
-    It says what to change and changes nothing. The exit code is 1 only if edgesplit cannot work
-    here: ONNX Runtime is missing, or the bundle cannot be read.
+    Print findings and recommended changes; change nothing. The exit code is 1 only if edgesplit
+    cannot work on this device: ONNX Runtime is missing, or the bundle cannot be read.
 
     \b
     Example:
@@ -147,7 +152,7 @@ def doctor(bundle_path: Path | None, as_json: bool) -> None:
     """
     from edgesplit.runtime.device.doctor import examine
 
-    with notes().status("trying what runs here"):
+    with notes().status("testing this device"):
         checkup = examine(bundle_path)
     print_result(as_json, checkup.to_json(), show_checkup, checkup)
     click.get_current_context().exit(0 if checkup.usable else 1)

@@ -31,15 +31,16 @@ __all__ = ["drop", "edit", "merge", "rename"]
     "--plan",
     "plan_path",
     type=FILE,
-    help="Split several classes at once: YAML {class: [subcategory, …]}. The other options are the "
-    "defaults of each.",
+    help="Split several classes at once: YAML {class: [subcategory, …]}. The other options are "
+    "defaults for each split.",
 )
 @split_options
 @click.option(
     "--shots",
     "shots_path",
     type=FOLDER,
-    help="Labelled clips: a sub-folder for each subcategory, with videos or features (.npy, .npz).",
+    help="Folder of labelled clips: one sub-folder for each subcategory, with videos or features "
+    "(.npy, .npz).",
 )
 @output_options
 @bundle_options
@@ -56,7 +57,7 @@ def edit(
 ) -> None:
     """Split a class, or the classes of a plan.
 
-    The new head goes live at once; a running device swaps it in between two clips.
+    The new head goes live at once. A running device swaps it in between two clips.
 
     \b
     Example:
@@ -66,7 +67,7 @@ def edit(
     request, taxonomy = read_split(into, **choices)
     if plan_path and (name is not None or into or shots_path):
         raise click.UsageError(
-            "--plan names classes, subcategories and clips: leave out --class, --into and --shots."
+            "--plan names classes, subcategories and clips. Leave out --class, --into and --shots."
         )
     if not plan_path and (name is None or not into):
         raise click.UsageError("Give --class and --into, or --plan.")
@@ -92,7 +93,7 @@ def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
         return requests
     tree = bundle.head().tree
     for name, request in requests.items():
-        # The class may be one that the plan makes.
+        # An earlier split of the plan may make the class.
         tree, subcategories = _grow(tree, name, request)
         if name in plan.answered:
             requests[name] = _read_answers(plan.answered[name], request, subcategories, bundle)
@@ -102,7 +103,7 @@ def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:
 def _grow(
     tree: LabelTree, name: str, request: SplitRequest
 ) -> tuple[LabelTree, Subcategories | None]:
-    """The tree after a split, and the subcategories; None where the split will be refused."""
+    """Return the tree after a split and the subcategories; None if the split will be refused."""
     from edgesplit.edits.naming import find_split, grow
 
     try:
@@ -153,9 +154,10 @@ def merge(name: str, bundle_path: Path | None, **output: Any) -> None:
 @click.option(
     "--class", "name", required=True, help="The class to rename; its leading words are enough."
 )
-@click.option("--to", required=True, metavar="LABEL", help="Its new label, in full.")
+@click.option("--to", required=True, metavar="LABEL", help="The complete new label.")
 @click.option(
-    "--modifier", help="What distinguishes the subcategory from its siblings (default: as before)."
+    "--modifier",
+    help="Modifier that distinguishes the subcategory from its siblings (default: unchanged).",
 )
 @output_options
 @bundle_options
@@ -164,11 +166,12 @@ def rename(
 ) -> None:
     """Give a class another label.
 
-    Its weights stay as they are.
+    The weights do not change.
 
     \b
     Example:
-        edgesplit rename --class "pushing something left" --to "shoving something to the left"
+        edgesplit rename --class "pushing something left" \\
+            --to "shoving something to the left"
     """
     publish_edit(
         open_bundle(bundle_path),
@@ -179,7 +182,10 @@ def rename(
 
 @click.command()
 @click.option(
-    "--class", "name", required=True, help="The subcategory; its leading words are enough."
+    "--class",
+    "name",
+    required=True,
+    help="The subcategory to remove; its leading words are enough.",
 )
 @output_options
 @bundle_options

@@ -1,4 +1,4 @@
-"""Commands of the workstation, which need the export extra: `export`, `encoder`."""
+"""Commands for a workstation with the export extra: `export`, `encoder`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from edgesplit.cli.options import FILE, FOLDER, Parsed, bundle_options, json_option, open_bundle
 from edgesplit.cli.render.bundle import show_choices, show_encoder, show_export
-from edgesplit.cli.render.console import notes, print_result, timed_steps
+from edgesplit.cli.render.console import echo, notes, print_result, timed_steps
 from edgesplit.video.preprocessing import INTERPOLATIONS, LAYOUTS
 
 __all__ = ["encoder", "export"]
@@ -45,14 +45,16 @@ THREE = Parsed(_colours, "not 3 numbers")
 
 @click.command()
 @click.argument("model")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Bundle to create."
+)
 @click.option(
     "--sampling",
     required=True,
     type=Parsed(_sampling, "neither uniform nor dense:STRIDE, such as dense:4"),
     metavar="uniform|dense:STRIDE",
-    help="uniform: frames spread over the whole video, as for Something-Something; dense:4: every "
-    "fourth frame, as for Kinetics. No model's files say which.",
+    help="uniform: frames spread over the complete video, as for Something-Something; dense:4: "
+    "every fourth frame, as for Kinetics. Model files do not contain this setting.",
 )
 @click.option("--checkpoint", type=FILE, help="Weights: a state dict saved by torch.save.")
 @click.option(
@@ -66,13 +68,13 @@ THREE = Parsed(_colours, "not 3 numbers")
 @click.option(
     "--resize",
     type=click.IntRange(min=1),
-    help="Scale the short side to this and crop the centre (default: scale to --size).",
+    help="Scale the short side to this many pixels and crop the centre (default: scale to --size).",
 )
 @click.option(
     "--interpolation",
     type=click.Choice(INTERPOLATIONS),
-    help="antialias, -bicubic: as Pillow, torchvision and Hugging Face scale frames; no-antialias: "
-    "as OpenCV and torch's interpolate; area: as FFmpeg (default: antialias).",
+    help="antialias, antialias-bicubic: as in Pillow, torchvision and Hugging Face; no-antialias: "
+    "as in OpenCV and torch's interpolate; area: as in FFmpeg (default: antialias).",
 )
 @click.option(
     "--layout", type=click.Choice(LAYOUTS), help="Axis order of the model's input (default: ncthw)."
@@ -81,7 +83,7 @@ THREE = Parsed(_colours, "not 3 numbers")
     "--mean",
     type=THREE,
     metavar="R,G,B",
-    help="Mean of the training's normalisation, for pixels in 0..1; folded into the backbone.",
+    help="Mean of the normalisation in training, for pixels in 0..1; folded into the backbone.",
 )
 @click.option(
     "--std", type=THREE, metavar="R,G,B", help="Standard deviation of the same normalisation."
@@ -111,14 +113,16 @@ def export(
 
     Needs the export extra. MODEL is a Hugging Face folder or hub id (VideoMAE, TimeSformer,
     ViViT), mvd:vit-small with its authors' --checkpoint, torchvision:NAME, or
-    package.module:factory. What its files say about classes and clips is used and printed; options
-    replace it. A factory says nothing: it needs --labels, --frames and --size.
+    package.module:factory. Classes and clip settings in the model's files are used and printed;
+    options override them. A factory has no such files: give --labels, --frames and --size.
 
     \b
     Example:
-        edgesplit export models/videomae-base-ssv2 --sampling uniform -o lab.bundle
-        edgesplit export mymodels.r3d:factory --checkpoint r3d.pt --labels labels.txt \\
-            --frames 8 --size 112 --sampling dense:2 -o lab.bundle
+        edgesplit export models/videomae-base-ssv2 --sampling uniform \\
+            -o lab.bundle
+        edgesplit export mymodels.r3d:factory --checkpoint r3d.pt \\
+            --labels labels.txt --frames 8 --size 112 --sampling dense:2 \\
+            -o lab.bundle
     """
     from edgesplit.edits.groups import find_knowledge
     from edgesplit.export import check_request, export_model, load_classifier
@@ -137,11 +141,15 @@ def export(
             model, checkpoint=checkpoint, n_classes=len(labels) if labels else None
         )
     if classifier.warning:
-        click.echo(f"warning: {classifier.warning}", err=True)
+        echo(f"warning: {classifier.warning}", err=True)
     choices = classifier.settle(labels=labels, **options)
     preprocessing = choices.preprocessing
     if max(preprocessing.mean) > 1 or max(preprocessing.std) > 1:
-        click.echo("warning: --mean and --std are for pixels in 0..1; divide by 255?", err=True)
+        echo(
+            "warning: --mean and --std are for pixels in 0..1; divide them by 255 if yours are "
+            "for 0..255",
+            err=True,
+        )
     show_choices(talk, choices)
     with timed_steps("looking for the head", silent=as_json) as on_step:
         report = export_model(
@@ -166,8 +174,8 @@ def export(
 def encoder(folder: Path, model: str | None, bundle_path: Path | None, as_json: bool) -> None:
     """Give a bundle its own text encoder.
 
-    Needs the export extra. FOLDER is a local Hugging Face folder: a BERT or RoBERTa sentence
-    encoder, or a CLIP.
+    Needs the export extra. FOLDER is a local Hugging Face folder with a BERT or RoBERTa sentence
+    encoder or a CLIP model.
 
     \b
     Example:

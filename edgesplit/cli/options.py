@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they stand for: a bundle, a backend, a new file."""
+"""Options of several commands, and functions that open or check what the options name."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class Number(click.FloatRange):
-    """A finite number within bounds; `nan` passes every bound of click's."""
+    """A finite number within bounds; click's own bounds accept `nan`."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """See click."""
+        """Return the value as a number, or fail; see `click.ParamType.convert`."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
@@ -57,7 +57,7 @@ class Number(click.FloatRange):
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new clicks only
-    """A text that a function parses; it raises ValueError at a text that is wrong."""
+    """A text that a function parses; the function raises ValueError for an invalid text."""
 
     name = "text"
 
@@ -65,7 +65,7 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new click
         self.parse, self.fault = parse, fault
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See click."""
+        """Return the parsed value, or fail; see `click.ParamType.convert`."""
         try:
             return self.parse(value)
         except ValueError:
@@ -75,10 +75,10 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new click
 SECONDS = Number(min=0, min_open=True)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-"""Every command has it."""
+"""Option of every command."""
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
-"""Of commands that write a file which they can always make again."""
+"""Option of commands that write a file which they can make again."""
 
 
 def bundle_options(command: Command) -> Command:
@@ -87,7 +87,7 @@ def bundle_options(command: Command) -> Command:
         "--bundle",
         "bundle_path",
         type=click.Path(path_type=Path, file_okay=False),
-        help="The bundle (default: EDGESPLIT_BUNDLE, or the one in the current folder).",
+        help="The bundle (default: EDGESPLIT_BUNDLE, else the bundle in the current folder).",
     )
     return bundle(json_option(command))
 
@@ -99,7 +99,8 @@ def backend_options(command: Command) -> Command:
         type=click.Choice(get_args(BackendName)),
         default="auto",
         show_default=True,
-        help="An engine, a provider of ONNX Runtime, or the fastest that starts here.",
+        help="tensorrt: an engine; auto: the fastest that starts on this device; the others: "
+        "providers of ONNX Runtime.",
     )
     variant = click.option(
         "--variant",
@@ -110,7 +111,7 @@ def backend_options(command: Command) -> Command:
 
 
 def output_options(command: Command) -> Command:
-    """Add --dry-run and -o, of commands that make a new head."""
+    """Add --dry-run and -o, for commands that make a new head."""
     dry_run = click.option("--dry-run", is_flag=True, help="Print the report; change nothing.")
     output = click.option(
         "-o",
@@ -126,7 +127,10 @@ def open_backend(bundle: Bundle, name: BackendName, variant: VariantName | None)
     from edgesplit import runtime
 
     if name == "tensorrt" and variant:
-        raise click.UsageError("--variant is ONNX Runtime's; an engine has a --precision instead")
+        raise click.UsageError(
+            "--variant works with ONNX Runtime only. For TensorRT, use `edgesplit engine build "
+            "--precision` and leave out --variant."
+        )
     return runtime.open_backend(bundle, name, variant=variant)
 
 
@@ -138,20 +142,20 @@ def open_bundle(path: Path | None) -> Bundle:
 
 
 def check_new(path: Path, *, overwrite: bool | None = None) -> None:
-    """Raise EdgesplitError if the path is taken, before the work that would fill it.
+    """Raise EdgesplitError if the path exists; called before the work for its content.
 
     Args:
-        path: of the file.
+        path: path of the new file.
         overwrite: the command's `--overwrite`; None if it has no such option.
     """
-    # Not `path.exists()`, which raises at a name that is too long.
+    # `path.exists()` raises for a name that is too long.
     if os.path.exists(path) and not overwrite:
         way = "remove it first" if overwrite is None else "use --overwrite"
         raise EdgesplitError(f"{path} exists already. Choose another name, or {way}.")
 
 
 def check_writable(path: Path) -> None:
-    """Raise EdgesplitError if a file of this name cannot be written, before the work for it."""
+    """Raise EdgesplitError if the file cannot be written; called before work for its content."""
     from edgesplit.storage.files import map_os_errors, part_path
 
     part = part_path(path)
@@ -161,10 +165,10 @@ def check_writable(path: Path) -> None:
 
 
 def write_new(path: Path, content: bytes, *, overwrite: bool | None = None) -> None:
-    """Write a file that must be new, unless it may be overwritten.
+    """Write a new file; an existing file only if it may be overwritten.
 
     Raises:
-        EdgesplitError: it exists, or cannot be written.
+        EdgesplitError: the file exists, or cannot be written.
     """
     from edgesplit.storage.files import Store, map_os_errors
 

@@ -1,4 +1,4 @@
-"""What somebody types when asked about a clip, or whether to go on."""
+"""Parse replies to questions about a clip, and to yes/no questions."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from collections.abc import Sequence
 
 import click
 
+from edgesplit.cli.render.console import echo
+
 __all__ = ["Key", "ask_yes", "keys_text", "read_reply"]
 
 
 class Key(enum.Enum):
-    """A reply that is no answer."""
+    """A reply that is not an answer about the clip."""
 
     BACK = "back"
     STOP = "stop"
 
 
 def keys_text(modifiers: Sequence[str]) -> str:
-    """What may be typed, in one line."""
+    """Return the possible replies, in one line."""
     own = [f"{key} {modifier}" for key, modifier in _numbers(modifiers).items()] or [*modifiers]
     shared = [f"{key} {word}" for key, word in _letters(modifiers).items()]
     return ", ".join([*own, *shared])
 
 
 def read_reply(text: str, modifiers: Sequence[str]) -> str | Key | None:
-    """What a text means; None if it means nothing, or several things.
+    """Return the reply that a text means; None if it is unknown or ambiguous.
 
-    It is a key, a modifier, or an unambiguous beginning of a modifier, whatever the case.
+    A reply is a key, a modifier, or an unambiguous prefix of a modifier. Case is ignored.
     """
     from edgesplit.edits.answers_file import CANNOT_TELL, NEITHER
 
@@ -47,11 +49,11 @@ def read_reply(text: str, modifiers: Sequence[str]) -> str | Key | None:
 
 
 def ask_yes(question: str, *, err: bool) -> bool | Key:
-    """Ask until the reply is yes, which nothing means, too, or no, or `Key.STOP`.
+    """Ask until the reply is yes, no or `Key.STOP`; an empty reply means yes.
 
     Args:
-        question: what is asked.
-        err: ask on standard error.
+        question: text of the question.
+        err: True to ask on standard error.
     """
     known: dict[str, bool | Key]
     known = {"y": True, "yes": True, "n": False, "no": False, "q": Key.STOP, "stop": Key.STOP}
@@ -60,18 +62,18 @@ def ask_yes(question: str, *, err: bool) -> bool | Key:
         said = text.strip().casefold()
         if said in known:
             return known[said]
-        click.echo(f"{text!r} is none of: y yes, n no, q stop", err=True)
+        echo(f"{text!r} is not one of: y yes, n no, q stop", err=True)
 
 
 def _numbers(modifiers: Sequence[str]) -> dict[str, str]:
-    """The modifiers by number; none where a modifier begins with a digit."""
+    """Return the modifiers by number; empty if a modifier begins with a digit."""
     if any(modifier[:1].isdigit() for modifier in modifiers):
         return {}
     return {str(number): modifier for number, modifier in enumerate(modifiers, start=1)}
 
 
 def _letters(modifiers: Sequence[str]) -> dict[str, str]:
-    """The other replies by their key; by the whole word where a modifier begins with the key."""
+    """Return the other replies by key; by the full word if a modifier begins with the key."""
     begun = {modifier[:1].casefold() for modifier in modifiers}
     words = {"n": "neither", "?": "cannot tell", "b": Key.BACK.value, "q": Key.STOP.value}
     return {word if key in begun else key: word for key, word in words.items()}

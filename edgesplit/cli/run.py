@@ -1,4 +1,4 @@
-"""Commands that watch videos: `predict`, `run`."""
+"""Commands that classify videos and streams: `predict`, `run`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgesplit.cli.options import (
     open_backend,
     open_bundle,
 )
-from edgesplit.cli.render.console import console, print_error, print_json
+from edgesplit.cli.render.console import console, echo, print_error, print_json
 from edgesplit.cli.render.stream import backend_text, decision_text, event_text, show_prediction
 from edgesplit.cli.signals import handle_signals
 from edgesplit.errors import ClipError, EdgesplitError, HeadError
@@ -48,9 +48,9 @@ def predict(
 ) -> None:
     """Classify video files.
 
-    With --json one object a line. The number behind each level of the label tree is its
+    With --json, print one object per line. The number after each level of the label tree is its
     probability. If a video is shorter than a clip, the number of repeated frames is reported. If a
-    file cannot be read, the others go on, and the exit code is 1.
+    file cannot be read, the other files are still classified and the exit code is 1.
 
     \b
     Example:
@@ -77,7 +77,7 @@ def predict(
             show_prediction(console(), path.name, prediction)
             if clip.n_repeated:
                 frames = f"{clip.n_repeated} of {runtime.bundle.preprocessing.frames} frames"
-                click.echo(f"warning: {path.name} is short: {frames} are repeated", err=True)
+                echo(f"warning: {path.name} is short: {frames} are repeated", err=True)
     click.get_current_context().exit(1 if failed else 0)
 
 
@@ -86,15 +86,15 @@ def predict(
     "--source",
     required=True,
     envvar="EDGESPLIT_SOURCE",
-    help="A file, rtsp://… or another URL, /dev/video0, or - for standard input. "
-    "EDGESPLIT_SOURCE keeps a password out of the list of processes.",
+    help="A file, rtsp://… or another URL, /dev/video0, or - for standard input. Use the variable "
+    "EDGESPLIT_SOURCE to keep a password out of the process list.",
 )
 @click.option(
     "--window",
     "window_s",
     type=SECONDS,
-    help="Seconds that an event lasts. Required if the model samples frames over the whole event "
-    "(uniform); if it samples densely, the model says.",
+    help="Length of a window in seconds; an event should fit. Required for a model with uniform "
+    "sampling; dense sampling defines it.",
 )
 @click.option(
     "--stride",
@@ -113,14 +113,14 @@ def predict(
 @click.option(
     "--live/--no-live",
     default=None,
-    help="If windows come too fast: drop all but the newest (live), or read more slowly. By "
-    "default streams and cameras are live, files and standard input are not.",
+    help="If windows arrive too fast: drop all but the newest (--live) or read more slowly "
+    "(--no-live). Default: --live for streams and cameras, --no-live for files and standard input.",
 )
 @click.option(
     "--playlist",
     is_flag=True,
     help="Accept an HLS playlist from an http or https source. Its server then chooses which "
-    "hosts this machine contacts, which may be this machine or its network.",
+    "hosts this machine contacts, including this machine and its network.",
 )
 @click.option(
     "--stall",
@@ -136,7 +136,7 @@ def predict(
     type=SECONDS,
     help="End with an error after this many seconds without a frame (default: never).",
 )
-@click.option("--every", is_flag=True, help="Print every window, not only when the class changes.")
+@click.option("--every", is_flag=True, help="Print every window, not only changes of the class.")
 @click.option(
     "--recent",
     default=10,
@@ -147,14 +147,14 @@ def predict(
 @click.option(
     "--shadow",
     metavar="DIGEST|FILE",
-    help="Score this head beside the live one and report where they disagree.",
+    help="Also score this head, and report where it disagrees with the live head.",
 )
 @click.option(
     "--rollback-above",
     type=Number(0, 1, max_open=True),
     metavar="SHARE",
-    help="Roll back an edit that changes more than this share of the windows outside its splits, "
-    "as soon as that is certain.",
+    help="Roll back an edit as soon as it is certain that it changes more than this share of the "
+    "windows outside its splits.",
 )
 @backend_options
 @bundle_options
@@ -173,9 +173,8 @@ def run(
 ) -> None:
     """Classify a stream, window after window.
 
-    With --json one event a line. A head that is published meanwhile goes live between two windows.
-    A source that breaks off is opened again. Ctrl-C ends it: the last event accounts for every
-    frame.
+    With --json, print one event per line. A newly published head goes live between two windows. A
+    lost source is opened again. Ctrl-C stops the command; the last event accounts for every frame.
 
     \b
     Example:
@@ -209,25 +208,29 @@ def run(
 
 
 def _exit(code: int) -> NoReturn:
-    """End at once: a reader that hangs would keep Python waiting for its network timeout."""
+    """Exit at once; Python would otherwise wait for the network timeout of a hanging reader."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def _find_head(named: str) -> str | Head:
-    """The head of --shadow: read from a file, or the digest of one in the bundle."""
+    """Return the head of --shadow: read from a file, or the digest of a head in the bundle."""
     from edgesplit.heads.head import Head
+    from edgesplit.limits import HEAD_BYTES
     from edgesplit.storage.files import read_bytes
 
     file = Path(named)
-    # A digest has no suffix and no folder: what has one is a file, though it may be missing.
+    # A digest has no suffix and no folder. A name with one is a file, even if it is missing.
     is_file = file.suffix or len(file.parts) > 1 or file.is_file()
-    return Head.from_bytes(read_bytes(file, HeadError)) if is_file else named
+    return Head.from_bytes(read_bytes(file, HEAD_BYTES, HeadError)) if is_file else named
 
 
 def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:
-    """Print each event as a line of JSON; the first says which backend runs, and why."""
+    """Return a function that prints an event as a line of JSON.
+
+    The first event also names the backend and why the faster ones were not used.
+    """
     from edgesplit.runtime.stream import Started
 
     def show(event: Event) -> None:
@@ -241,10 +244,10 @@ def _json_printer(opened: OpenedBackend) -> Callable[[Event], None]:
 
 
 def _printer(opened: OpenedBackend, every: bool) -> Callable[[Event], None]:
-    """Print decisions on standard output and other events on standard error."""
+    """Return a function that prints decisions on standard output and other events on stderr."""
     from edgesplit.runtime.stream import Decision, Rescored
 
-    click.echo(backend_text(opened), err=True)
+    echo(backend_text(opened), err=True)
     label = ""
 
     def show(event: Event) -> None:
@@ -252,16 +255,16 @@ def _printer(opened: OpenedBackend, every: bool) -> Callable[[Event], None]:
         if isinstance(event, Rescored) and not event.changed:
             return
         if not isinstance(event, Decision):
-            click.echo(event_text(event), err=True)
+            echo(event_text(event), err=True)
         elif every or event.prediction.label != label:
             label = event.prediction.label
-            click.echo(decision_text(event))
+            echo(decision_text(event))
 
     return show
 
 
 def _signals_call(stop: Callable[[], None]) -> AbstractContextManager[None]:
-    """Let the first SIGINT or SIGTERM call `stop`; a second one ends the process at once."""
+    """Call `stop` at the first SIGINT or SIGTERM; a second signal ends the process at once."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def handle(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""What a signal does while a command runs."""
+"""Signal handlers while a command runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["handle_signals"]
 
 @contextmanager
 def handle_signals(handler: Any, *numbers: int) -> Iterator[None]:
-    """Let a function handle these signals, as `signal.signal` does."""
+    """Handle these signals with a function, then restore the previous handlers."""
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield

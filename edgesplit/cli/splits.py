@@ -1,4 +1,4 @@
-"""What the commands that make a new head share: options of a split, and how an edit goes live."""
+"""Shared by the commands that make a new head: options of a split, and publishing of an edit."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def class_options(*, required: bool) -> Callable[[Command], Command]:
             multiple=True,
             required=required,
             metavar="CSV",
-            help="Subcategories: modifiers, full labels, or LABEL=MODIFIER. Repeats; quote commas "
-            "as CSV.",
+            help="Subcategories, separated by commas (quoted as in CSV): modifiers, full labels or "
+            "LABEL=MODIFIER. Can be given several times.",
         )
         return name(into(command))
 
@@ -60,30 +60,31 @@ def split_options(command: Command) -> Command:
             type=click.Choice(RULES),
             default=DEFAULT_RULE,
             show_default=True,
-            help="How new rows are made from what the head knows; prototype needs statistics, "
-            "alignment-mlp and retrieval are the paper's.",
+            help="Rule that makes the new rows from known labels. prototype needs statistics; "
+            "alignment-mlp and retrieval are from the paper.",
         ),
         click.option(
             "--composition",
             type=click.Choice(COMPOSITIONS),
             default="gated",
             show_default=True,
-            help="gated changes no other answer; flat is the paper's.",
+            help="gated changes no other answer; flat is from the paper.",
         ),
         click.option(
-            "--like", help='The group of known labels to learn from, as "pulling something".'
+            "--like", help='Group of known labels to learn from, such as "pulling something".'
         ),
         click.option(
             "--taxonomy",
             "taxonomy_path",
             type=FILE,
-            help="JSON {coarse category: {fine label: modifier}}, instead of groups from the "
-            "labels.",
+            help="JSON file {coarse category: {fine label: modifier}}; replaces the groups that "
+            "are found in the labels.",
         ),
         click.option(
             "--accept-doubt",
             is_flag=True,
-            help="Make the split even if it is expected to be hardly better than guessing.",
+            help="Make the split even if it is in doubt: its meaning is unclear, or it is expected "
+            "to be little better than guessing.",
         ),
     )
     for option in reversed(options):
@@ -100,7 +101,7 @@ def read_split(
     taxonomy_path: Path | None,
     accept_doubt: bool,
 ) -> tuple[SplitRequest, Taxonomy | None]:
-    """What `class_options` and `split_options` ask for."""
+    """Return the request and the taxonomy of `class_options` and `split_options`."""
     from edgesplit.edits.groups import load_taxonomy
     from edgesplit.edits.request import SplitRequest
 
@@ -111,19 +112,21 @@ def read_split(
 
 
 def _parse_into(values: tuple[str, ...]) -> Into:
-    """CSV texts, or a mapping if every one is LABEL=MODIFIER."""
+    """Return the CSV texts, or a mapping if every text is LABEL=MODIFIER."""
     try:
         texts = [
             text for row in csv.reader(values, skipinitialspace=True, strict=True) for text in row
         ]
     except csv.Error as error:
-        raise click.UsageError(f"--into is not CSV ({error}).") from error
+        raise click.UsageError(f"--into is not valid CSV ({error}). Check its quotes.") from error
     parts = [text.rpartition("=") for text in texts]
     named = [(label, modifier) for label, equals, modifier in parts if equals]
     if not named:
         return texts
     if len(named) < len(texts):
-        raise click.UsageError("--into: give every subcategory as LABEL=MODIFIER, or none.")
+        raise click.UsageError(
+            "--into has subcategories with and without LABEL=MODIFIER. Use it for all or none."
+        )
     labels = [label for label, _ in named]
     for label in labels:
         if labels.count(label) > 1:
@@ -134,10 +137,10 @@ def _parse_into(values: tuple[str, ...]) -> Into:
 def check_output(*, dry_run: bool, output: Path | None, **_: Any) -> None:
     """Raise UsageError for --dry-run with -o, EdgesplitError for a file that exists.
 
-    For commands that work for long, or ask somebody, before they come to `publish_edit`.
+    For commands that work for minutes or ask questions before they call `publish_edit`.
     """
     if dry_run and output is not None:
-        raise click.UsageError("--dry-run writes nothing; leave out --output.")
+        raise click.UsageError("--dry-run writes no file. Leave out --output.")
     if output is not None:
         check_new(output)
 
@@ -157,23 +160,23 @@ def publish_edit(
     Args:
         bundle: the bundle to edit.
         make: makes the edit.
-        dry_run: whether --dry-run was given.
+        dry_run: True if --dry-run was given.
         output: the file of -o.
-        as_json: whether --json was given.
-        describe: more entries of the JSON object.
-        show: prints it for people, as `show_edit`.
+        as_json: True if --json was given.
+        describe: returns more entries of the JSON object.
+        show: prints the edit for people, as `show_edit` does.
     """
     check_output(dry_run=dry_run, output=output)
     start = time.perf_counter()
     edit = make(bundle)
     edit_ms, publish_ms = 1000 * (time.perf_counter() - start), None
-    more = {} if describe is None else describe(edit)  # while the class is as it was
+    more = {} if describe is None else describe(edit)  # it reads the head before the edit
     if dry_run:
         bundle.check(edit)
         outcome = "not published (dry run)"
     elif output is not None:
         write_new(output, edit.head.to_bytes())
-        # A merge can restore the parent itself, which was live before.
+        # A merge can restore the parent, which was live before.
         restored = edit.head.digest == edit.before.parent
         way = f"rollback {short(edit.head.digest)}" if restored else f"publish {output}"
         outcome = f"written to {output}; `edgesplit {way}` makes it live"

@@ -1,12 +1,12 @@
-"""The answers file: CSV, a line for each clip that somebody is asked about.
+"""The answers file: CSV with a line for each clip that a person is asked about.
 
 clip,answer
 yard/0412.mp4,left            # the modifier of a subcategory, or its full label
-yard/0655.mp4,neither         # it shows none of them
-yard/0831.mp4,cannot tell     # nobody can say
+yard/0655.mp4,neither         # the clip shows none of them
+yard/0831.mp4,cannot tell     # the person cannot decide
 yard/1207.mp4,                # not answered yet
 
-A clip's name is that in the folder, or in the file of features, which the answers are about.
+The names of clips are those in the folder, or in the file of features, of the answers.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ __all__ = [
 ]
 
 MAX_BYTES = 2**20
-"""Of an answers file: some ten thousand lines."""
+"""Maximum size of an answers file, about ten thousand lines."""
 NEITHER = "neither"
 CANNOT_TELL = "cannot tell"
 
 _HEADER = ["clip", "answer"]
 _FORM = (
-    "Begin with the line 'clip,answer', then a line for each clip: its name, a comma, and a "
+    "Write 'clip,answer' in the first line, then a line for each clip: its name, a comma, and a "
     f"subcategory, {NEITHER!r}, {CANNOT_TELL!r} or nothing."
 )
 
@@ -49,25 +49,29 @@ def load_answers(
     clips: Collection[str],
     subcategories: Subcategories | None = None,
 ) -> dict[str, str]:
-    """Reads an answers file: what was said of each clip, in the file's order.
+    """Read an answers file.
 
     Args:
         path: the file.
-        clips: names of all clips that may be answered.
-        subcategories: answers are given as their modifiers; without them, as they are written.
+        clips: names of all clips that may have an answer.
+        subcategories: if given, answers are returned as their modifiers, else as written.
 
     Returns:
-        A modifier, `NEITHER`, `CANNOT_TELL`, or an empty text for a clip without an answer.
+        By clip, in the file's order: a modifier, `NEITHER`, `CANNOT_TELL`, or an empty text for a
+        clip without an answer.
 
     Raises:
-        EditError: the file cannot be read, or does not hold answers about these clips; the text
-            says where, and what is wanted.
+        EditError: the file cannot be read, or is not an answers file for these clips; the text
+            names the line and the correct form.
     """
     file = Path(path)
     with map_os_errors("read", file, EditError), file.open("rb") as opened:
         data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise EditError(f"{file} has more than the {MAX_BYTES} bytes of an answers file.")
+        raise EditError(
+            f"{file} is too large for an answers file; the limit is {MAX_BYTES} bytes. Answer "
+            "fewer clips."
+        )
     rows = csv.reader(io.StringIO(decode_text(data, file, EditError), newline=""), strict=True)
     answers: dict[str, str] = {}
     lines: dict[str, int] = {}
@@ -84,14 +88,14 @@ def load_answers(
                 clip, answer = _read_row(row, clips, subcategories)
                 if clip in lines:
                     raise EditError(
-                        f"the clip {clip!r} has a line already, {lines[clip]}. Leave one of them."
+                        f"the clip {clip!r} is also in line {lines[clip]}. Remove one of them."
                     )
             except EditError as error:
                 raise EditError(f"{file}, line {rows.line_num}: {error}") from error
             answers[clip], lines[clip] = answer, rows.line_num
     except csv.Error as error:
         raise EditError(
-            f"{file}, line {rows.line_num}: it is not CSV ({error}). {_FORM}"
+            f"{file}, line {rows.line_num}: the line is not CSV ({error}). {_FORM}"
         ) from error
     if not header:
         raise EditError(f"{file} is empty. {_FORM}")
@@ -99,13 +103,13 @@ def load_answers(
 
 
 def save_answers(path: Path, answers: Mapping[str, str], store: Store | None = None) -> None:
-    """Writes an answers file in the place of the one that was there, all of it or nothing.
+    """Write an answers file, replacing an existing one atomically.
 
     Raises:
-        EditError: it cannot be written, or a clip's name is not Unicode.
+        EditError: the file cannot be written, or a clip's name is not Unicode.
     """
     text = io.StringIO(newline="")
-    # A lone carriage return, which a file's name may have, ends a row unless it is in quotes.
+    # A carriage return in a file's name would end the row unless it is in quotes.
     in_quotes = any("\r" in name for name in answers)
     writer = csv.writer(
         text, lineterminator="\n", quoting=csv.QUOTE_ALL if in_quotes else csv.QUOTE_MINIMAL
@@ -123,15 +127,15 @@ def save_answers(path: Path, answers: Mapping[str, str], store: Store | None = N
 def place_answers(
     answers: Mapping[str, str], places: Mapping[str, int], path: str | Path
 ) -> dict[int, str | None]:
-    """The answers as `SplitRequest` takes them; None for a clip that shows none.
+    """Return the answers as `SplitRequest` takes them; None for a clip that shows none.
 
     Args:
-        answers: as `load_answers` gives them.
-        places: of the clips in the features, by name.
-        path: where the answers come from, for the message.
+        answers: the result of `load_answers`.
+        places: indices of the clips in the features, by name.
+        path: the answers file, for the message.
 
     Raises:
-        EditError: there is no answer among them.
+        EditError: no clip has an answer.
     """
     placed = {
         places[clip]: None if words(answer) == (NEITHER,) else answer
@@ -139,57 +143,57 @@ def place_answers(
         if answer and words(answer) != words(CANNOT_TELL)
     }
     if not placed:
-        raise EditError(f"{path} has no answer yet. {_FORM}")
+        raise EditError(f"{path} does not contain an answer yet. {_FORM}")
     return placed
 
 
 def check_modifiers(subcategories: Subcategories) -> None:
-    """Raise EditError if a subcategory is called what stands for no subcategory."""
+    """Raise EditError if a modifier is one of the reserved answers."""
     for label, modifier in subcategories:
         if words(modifier) in (words(NEITHER), words(CANNOT_TELL)):
             raise EditError(
-                f"{modifier!r} is what an answer says of a clip that shows no subcategory. Call "
-                f"{label!r} otherwise: 'LABEL=MODIFIER'."
+                f"{modifier!r} is a reserved answer and cannot be a modifier. Give {label!r} "
+                "another modifier: 'LABEL=MODIFIER'."
             )
 
 
 def _check_header(fields: list[str]) -> bool:
     if [field.casefold() for field in fields] != _HEADER:
-        raise EditError(f"it is {','.join(fields)!r}, not 'clip,answer'. {_FORM}")
+        raise EditError(f"the header is {','.join(fields)!r}, not 'clip,answer'. {_FORM}")
     return True
 
 
 def _read_row(
     row: list[str], clips: Collection[str], subcategories: Subcategories | None
 ) -> tuple[str, str]:
-    """A clip and its answer."""
+    """Return a clip and its answer."""
     if len(row) != 2:
         raise EditError(
-            f"it has {len(row)} field{'s' * (len(row) > 1)}, not 2. Write 'clip,answer', and a "
-            "name that has a comma in quotes."
+            f"the line has {len(row)} field{'s' * (len(row) > 1)}, not 2. Write 'clip,answer'. "
+            "Put a name that contains a comma in quotes."
         )
     clip, answer = row[0], row[1].strip()
     clip = clip if clip in clips else clip.strip()
     if clip not in clips:
         raise EditError(
-            f"there is no clip {clip!r}. Name one as the folder or the file of features does, "
+            f"there is no clip {clip!r}. Use a name from the folder or the file of features, "
             f"such as {next(iter(clips), '')!r}."
         )
     return clip, answer if subcategories is None else _modifier(clip, answer, subcategories)
 
 
 def _modifier(clip: str, answer: str, subcategories: Subcategories) -> str:
-    said = words(answer)
+    answer_words = words(answer)
     if not answer:
         return ""
     for text in (NEITHER, CANNOT_TELL):
-        if said == words(text):
+        if answer_words == words(text):
             return text
-    fits = [names[1] for names in subcategories if said in map(words, names)]
+    fits = [names[1] for names in subcategories if answer_words in map(words, names)]
     if len(fits) != 1:
         known = ", ".join(repr(modifier) for _, modifier in subcategories)
         raise EditError(
-            f"{answer!r} is no answer about the clip {clip!r}. Write {known}, {NEITHER!r}, "
+            f"{answer!r} is not a valid answer for the clip {clip!r}. Write {known}, {NEITHER!r}, "
             f"{CANNOT_TELL!r} or nothing."
         )
     return fits[0]

@@ -1,8 +1,8 @@
-"""Which clips to ask a person about: the one nearest to the centre of each cluster.
+"""Choose the clips to ask a person about: the clip nearest to the centre of each cluster.
 
-A few answers about well-chosen clips make a split (docs/method.md). k-means divides the clips that
-the head gives to the class into as many clusters as questions may be asked. Clips that were
-answered already are centres that stay.
+A few answers about well-chosen clips are enough for a split (docs/method.md). k-means divides the
+clips that the head gives to the class into as many clusters as there are questions. Answered clips
+are fixed centres.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["ENOUGH_SEPARATION", "MOST_ANSWERS", "choose_clips", "pays"]
 
 ENOUGH_SEPARATION = 0.9
-"""Separation from which another answer is not worth asking for."""
+"""Separation from which another answer is not worth its cost."""
 MOST_ANSWERS = 3
-"""Answers for each subcategory, at most: from there on, another one gains little."""
+"""Maximum answers per subcategory: more answers gain little."""
 N_ITERATIONS = 30
 N_CANDIDATES = 256
-"""Clips of which the first centres are taken."""
+"""Number of clips among which the initial centres are chosen."""
 
 
 @single_threaded_blas
@@ -49,25 +49,26 @@ def choose_clips(
     *,
     statistics: Statistics | None = None,
 ) -> Int64:
-    """Choose clips whose answers tell most about a split.
+    """Choose the clips whose answers help a split most.
 
     Args:
-        head: the head that is to be edited.
+        head: the head to be edited.
         name: the class, as in `LabelTree.find`.
-        request: what will be asked for; its answers, about these features, are taken into account.
+        request: the request for the split; its answers, about these features, are used, too.
         features: `(clips, dim)`: unlabelled clips of any classes.
-        n: how many to choose.
-        statistics: of unlabelled clips; those of `features` by default.
+        n: number of clips to choose.
+        statistics: statistics of unlabelled clips; default: those of `features`.
 
     Returns:
-        Places in `features`, at most n, the clip of the largest cluster first. None was answered.
+        Indices in `features`, at most n, the clip of the largest cluster first. Answered clips are
+        never chosen.
 
     Raises:
         LabelError: the class does not exist or is ambiguous.
-        EditError: the class cannot be split as asked, or the head gives no clip, of those not
-            answered, to it.
+        EditError: the class cannot be split as requested, or the head gives none of the clips
+            without an answer to it.
         FeatureSpaceError: the features or the statistics are of another backbone.
-        ValueError: the features are no matrix or not finite, or n is below 1.
+        ValueError: the features are not a matrix or not finite, or n is below 1.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1 clip to ask about, got {n}")
@@ -76,16 +77,17 @@ def choose_clips(
     tree = head.tree
     column, subcategories = find_split(tree, name, request.into)
     clips = check_features(features, head.dim, "the features")
-    grow(tree, column, subcategories, request.composition)  # refuses before anyone is asked
-    _, asked = read_answers(replace(request, features=clips), subcategories, head.dim)
-    answered = [place for place, _ in asked]
-    mine = find_given(head, column, clips)
-    mine[answered] = False
-    places = np.flatnonzero(mine)
+    grow(tree, column, subcategories, request.composition)  # raises before a person is asked
+    _, answers = read_answers(replace(request, features=clips), subcategories, head.dim)
+    answered = [place for place, _ in answers]
+    of_class = find_given(head, column, clips)
+    of_class[answered] = False
+    places = np.flatnonzero(of_class)
     if not len(places):
         raise EditError(
-            f"The head gives none of {len(clips)} clips to {tree[column].label!r}"
-            f"{' that was not answered yet' if answered else ''}. Show it others."
+            f"The head gives none of the {len(clips)} clips"
+            f"{' without an answer' if answered else ''} to {tree[column].label!r}. Use other "
+            "clips."
         )
     statistics = statistics or Statistics.from_features(head, clips)
     space = Whitening(
@@ -93,18 +95,18 @@ def choose_clips(
     )
     points = space.points(clips[places].astype(np.float64))
     fixed = space.points(clips[answered].astype(np.float64))
-    shows_one = np.array([owner >= 0 for _, owner in asked], bool)
-    stay = near_labelled(points, fixed[shows_one], fixed[~shows_one])
-    if stay.any():
-        places, points = places[stay], points[stay]
+    shows_one = np.array([owner >= 0 for _, owner in answers], bool)
+    kept = near_labelled(points, fixed[shows_one], fixed[~shows_one])
+    if kept.any():
+        places, points = places[kept], points[kept]
     return places[_nearest_to_centres(points, fixed, n)]
 
 
 def pays(report: Report) -> bool:
-    """Whether another answer is worth asking for, after a split with some.
+    """Return True if another answer is worth its cost, after a split with answers.
 
-    It does while some subcategory has no answer, or the separation is below `ENOUGH_SEPARATION`;
-    but for at most `MOST_ANSWERS` answers for each subcategory.
+    This is so while a subcategory has no answer or the separation is below `ENOUGH_SEPARATION`, up
+    to `MOST_ANSWERS` answers per subcategory.
     """
     shots = report.shots
     if shots is None:
@@ -116,9 +118,10 @@ def pays(report: Report) -> bool:
 
 
 def _nearest_to_centres(points: Float64, fixed: Float64, n: int) -> Int64:
-    """Places of the points nearest to n centres, which k-means finds beside those that are `fixed`.
+    """Return indices of the points nearest to n centres, found by k-means with `fixed` centres.
 
-    The first centres are greedy: each is the candidate that brings all points nearest to one.
+    The initial centres are chosen greedily: each is the candidate that reduces the mean distance
+    of all points to their nearest centre most.
     """
     if len(points) <= n:
         return np.arange(len(points))

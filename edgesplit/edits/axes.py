@@ -1,4 +1,4 @@
-"""Which axis of a head a user means: told by its words, then by how alike the words differ."""
+"""Choose the axis of a split: first by common words, then by the match of the texts."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from edgesplit.edits.vocabulary import alike
 __all__ = ["AxisChoice", "choose_axis"]
 
 MIN_WORDS = 0.75
-"""Part of the wanted words that an axis must have to be the one that is meant."""
+"""Minimum part of the wanted words that an axis must have to be chosen by words."""
 
 MIN_LEAD = 0.1
-"""Likeness by which an axis must be ahead of the next one; `ENCODER_ERROR` says why."""
+"""Minimum lead of an axis in text match over the next one; see `ENCODER_ERROR`."""
 
 N_CANDIDATES = 3
-"""Axes that are named where it is not clear which one is meant."""
+"""Maximum axes in the message of an unclear choice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AxisChoice:
-    """The axis that is meant, as far as that is clear."""
+    """The axis of a split, or the candidates where the choice is unclear."""
 
     axis: Axis | None
-    """None where it is not."""
+    """The chosen axis; None if the choice is unclear."""
     words: tuple[str, ...] = ()
-    """Of each wanted modifier, the axis' word that says the same; empty where none does."""
+    """For each wanted modifier, the axis's word of the same meaning; empty if it has none."""
     candidates: tuple[Axis, ...] = ()
-    """Axes that may be meant, the likeliest first, where it is not clear."""
+    """The most likely axes, the best first, where the choice is unclear."""
 
 
 def choose_axis(
     problem: TransferProblem, wanted: Sequence[str], axes: Sequence[Axis]
 ) -> tuple[AxisChoice, TransferProblem]:
-    """The axis that a split is meant along, by its words or by likeness.
+    """Choose the axis of a split, by its words or by the match of the texts.
 
     Args:
-        problem: embeddings of what is wanted and known.
+        problem: embeddings of the wanted and the known texts.
         wanted: the modifiers of the subcategories.
-        axes: of the known labels.
+        axes: the axes of the known labels.
 
     Returns:
-        The choice, and the problem in which words that the axis has are those of the head.
+        The choice, and the problem with the head's words in place of wanted words of the axis.
     """
     if not axes:
         return AxisChoice(None), problem
@@ -56,13 +56,13 @@ def choose_axis(
     by_words = np.array([score for score, _ in found])
     first = int(by_words.argmax())
     if by_words[first] < MIN_WORDS:
-        likeness = np.array([_likeness(problem, axis) for axis in axes])
-        order = np.argsort(-settled(likeness), kind="stable")
+        by_text = np.array([_match_score(problem, axis) for axis in axes])
+        order = np.argsort(-settled(by_text), kind="stable")
         first = int(order[0])
-        lead = likeness[first] - (likeness[order[1]] if len(order) > 1 else -1.0)
+        lead = by_text[first] - (by_text[order[1]] if len(order) > 1 else -1.0)
         agreed = by_words[first] > 0 and by_words[first] == by_words.max()
-        if likeness[first] < CHANCE or (lead < MIN_LEAD and not agreed):
-            near = [axes[a] for a in order[:N_CANDIDATES] if likeness[a] >= CHANCE]
+        if by_text[first] < CHANCE or (lead < MIN_LEAD and not agreed):
+            near = [axes[a] for a in order[:N_CANDIDATES] if by_text[a] >= CHANCE]
             return AxisChoice(None, candidates=tuple(near)), problem
     places, axis = found[first][1], axes[first]
     words = tuple(axis.words[place] if place >= 0 else "" for place in places)
@@ -74,21 +74,21 @@ def choose_axis(
 
 
 def _find_words(wanted: Sequence[str], axis: Axis) -> tuple[float, list[int]]:
-    """The part of the wanted words that an axis has, and the place of each, -1 without one.
+    """Return the part of the wanted words that an axis has, and the index of each; -1 for none.
 
-    Of an axis that has fewer words, the part of its words.
+    If the axis has fewer words than are wanted, the part is that of its words.
     """
-    said, texts = ([parse_label(text).stems for text in part] for part in (wanted, axis.words))
-    scores = np.zeros((len(said), max(len(said), len(texts))))  # a column for each wanted word
-    scores[:, : len(texts)] = [[alike(word, text) for text in texts] for word in said]
+    new, texts = ([parse_label(text).stems for text in part] for part in (wanted, axis.words))
+    scores = np.zeros((len(new), max(len(new), len(texts))))  # at least one column per wanted word
+    scores[:, : len(texts)] = [[alike(word, text) for text in texts] for word in new]
     chosen = match_one_to_one(scores)
-    found = scores[np.arange(len(said)), chosen]
+    found = scores[np.arange(len(new)), chosen]
     places = np.where(found > 0, chosen, -1).tolist()
-    return float(found.sum()) / min(len(said), len(texts)), places
+    return float(found.sum()) / min(len(new), len(texts)), places
 
 
-def _likeness(problem: TransferProblem, axis: Axis) -> float:
-    """How alike the wanted words and an axis' differ; -1 where it has too few words."""
+def _match_score(problem: TransferProblem, axis: Axis) -> float:
+    """Return the text match of the wanted words with an axis; -1 if the axis has too few words."""
     wanted, known = problem.wanted.told_apart, problem.known.told_apart[axis.members]
     if len(known) < len(wanted):
         return -1.0

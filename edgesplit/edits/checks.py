@@ -1,8 +1,8 @@
 """Reasons to refuse a split before it is made, and warnings.
 
-A split is refused if it is not clear what is meant, if the head has no word for a subcategory, if
-it is expected to be hardly better than guessing (the texts may be why, or the clips), or if the
-rule would take what differs otherwise. Warnings do not stop anything.
+A split is refused if its axis is unclear, if the head has no word for a subcategory, if the texts
+or the clips give little hope of better accuracy than guessing, or if the rule would copy labels
+whose difference does not match. Warnings never refuse a split.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ from edgesplit.heads.statistics import MIN_CLASS_CLIPS, Statistics
 __all__ = ["MIN_GAIN", "MIN_TRUST", "Decision", "decide", "warn_of_clips", "warn_of_flips"]
 
 MIN_GAIN = 0.32
-"""A split that is expected to gain less, where guessing gains 0 and always right 1, is not made
-without being asked twice. It tells splits that fail from others best, on Motion-Split's development
-backbones and on real motion, each set counting alike (`benchmarks.quality.expectation`)."""
+"""Minimum expected gain of a split that is not refused: 0 is guessing, 1 is always right. This
+value separates failing splits from others best, on Motion-Split's development backbones and on
+real motion, with equal weight for each set (`benchmarks.quality.expectation`)."""
 
 MIN_TRUST = 0.55
-"""Trust that texts want where clips say nothing; fitted alike, but above a half: a word that is
-found does not stand for another that is not."""
+"""Minimum trust in the texts where there is no estimate. Fitted in the same way, but above 0.5: one
+of two words found is not enough."""
 
 MAX_LISTED = 4
-"""Words of an axis that a message names."""
+"""Maximum words of an axis in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """That a split is made."""
+    """The decision to make a split."""
 
     doubts: tuple[str, ...]
-    """What spoke against it, in sentences, and was overruled."""
+    """Reasons against the split that were overruled."""
     warnings: tuple[str, ...]
-    """About the zero-shot rows, in sentences."""
+    """Warnings about the zero-shot rows."""
 
 
 def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None) -> Decision:
-    """Whether the split is made.
+    """Decide that the split is made, or refuse it.
 
     Raises:
-        DoubtfulSplitError: something speaks against it (see the top of this module), the request
-            does not accept that, and some subcategory has no labelled clip.
+        DoubtfulSplitError: there is a reason against the split (see the top of this module), the
+            request does not accept it, and some subcategory has no labelled clip.
     """
     doubts = tuple(
-        _say_the_same(problem)
+        _same_meaning(problem)
         or _unclear_axis(zero_shot)
         or _missing_words(problem, zero_shot)
         or _expected_failure(problem, zero_shot, estimate)
@@ -71,12 +71,12 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
     )
     if not doubts or problem.request.accept_doubt or all(map(len, problem.labelled)):
         return Decision(doubts, warnings)
-    show = f"of {_listing(problem.not_shown)}, too," if problem.has_labelled else "of each"
+    which = f"of {_listing(problem.not_shown)}, too" if problem.has_labelled else "of each"
     raise DoubtfulSplitError(
-        f"This split is in doubt: {'; '.join(doubts)}. Name the group to learn from "
-        "with --like, say it in its words (--into 'LABEL=MODIFIER,…'), give the modifiers "
-        f"with --taxonomy, show a clip {show} with --shots, answer questions (`edgesplit ask`), "
-        "or accept this with --accept-doubt.",
+        f"This split is in doubt: {'; '.join(doubts)}. Name the group to learn from (--like), use "
+        "its words (--into 'LABEL=MODIFIER,…'), give the modifiers (--taxonomy), give a labelled "
+        f"clip {which} (--shots), answer questions (`edgesplit ask`), or accept the doubt "
+        "(--accept-doubt).",
         doubts,
     )
 
@@ -84,7 +84,7 @@ def decide(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
 def _expected_failure(
     problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None
 ) -> list[str]:
-    """Why the split may come out no better than guessing; empty when it should not."""
+    """Return reasons why the split may be little better than guessing; empty if there are none."""
     match = zero_shot.match
     if match.trust >= MIN_TRUST if estimate is None else estimate.gain >= MIN_GAIN:
         return []
@@ -92,56 +92,57 @@ def _expected_failure(
     wanted = " | ".join(problem.modifiers)
     if not problem.groups:
         doubts.append(
-            "no two labels of this head differ in one thing alone, so it knows no way to tell "
-            f"{wanted} apart"
+            "no two labels of this head differ in one part only, so it has no knowledge to "
+            f"distinguish {wanted}"
         )
     elif not match.sources:
         doubts.append(
-            f"no group of known labels has {len(problem.modifiers)} members, as many as {wanted}"
+            f"no group of known labels has at least {len(problem.modifiers)} members, as {wanted} "
+            "need"
         )
     elif match.trust < MIN_TRUST:
         nearest = _listing(problem.known_labels[source] for source in match.sources if source >= 0)
         doubts.append(
-            f"no known labels differ as {wanted} do (likeness {match.score:.2f} of 1; "
+            f"no known labels differ as {wanted} do (text match {match.score:.2f} of 1; "
             f"the nearest are {nearest})"
         )
     if estimate is not None and (estimate.gain_by_clips < MIN_GAIN or not doubts):
         doubts.append(
-            "it is expected to be hardly better than guessing: the head's own groups with like "
-            f"names come out at {estimate.precedent:+.2f} when they are split so (1 is always "
-            f"right, 0 guessing), and clips of the class lie {estimate.spread:.1f} times as far "
-            f"apart as usual; {estimate.separation:.0%} of how they differ lies between the "
-            "subcategories (of one cloud, cut in two, 64 % would)"
+            "its expected accuracy is little better than guessing: test splits of the head's own "
+            f"groups with similar names gain {estimate.precedent:+.2f} (1 is always right, 0 is "
+            f"guessing), the spread of the class's clips is {estimate.spread:.1f} times the usual "
+            f"one, and {estimate.separation:.0%} of their variance lies between the subcategories "
+            "(64 % for one cluster cut in two)"
         )
     return doubts
 
 
-def _say_the_same(problem: SplitProblem) -> list[str]:
-    """Subcategories whose words are known to mean one thing: "left", "leftwards"."""
-    said: dict[object, str] = {}
+def _same_meaning(problem: SplitProblem) -> list[str]:
+    """Return a doubt if two modifiers are known to mean the same: "left", "leftwards"."""
+    by_meaning: dict[object, str] = {}
     for _, modifier in problem.read_as:
         stems = parse_label(modifier).stems
         if not read(stems):
             continue
-        other = said.setdefault(meaning(stems), modifier)
+        other = by_meaning.setdefault(meaning(stems), modifier)
         if other != modifier:
-            return [f"{other!r} and {modifier!r} say the same"]
+            return [f"{other!r} and {modifier!r} mean the same"]
     return []
 
 
 def _unclear_axis(zero_shot: ZeroShot) -> list[str]:
-    """That several things vary in the head, and the texts do not say which is meant."""
+    """Return a doubt if several axes of the head are equally likely."""
     candidates = zero_shot.choice.candidates
     if zero_shot.choice.axis is not None or len(candidates) < 2:
         return []
     listed = " | ".join(_shortened(axis.words) for axis in candidates)
-    return [f"it may be meant along any of these; choose one with --like: {listed}"]
+    return [f"it is unclear which of these axes is meant; choose one with --like: {listed}"]
 
 
 def _missing_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
-    """Subcategories that the axis has no word for, nor a labelled clip.
+    """Return a doubt if subcategories have neither a word of the axis nor a labelled clip.
 
-    Most words must be found for another to be told by likeness.
+    A missing word is matched by its text only if the axis has most of the other words.
     """
     choice, match, names = zero_shot.choice, zero_shot.match, problem.modifiers
     if choice.axis is None or not any(choice.words):
@@ -154,7 +155,7 @@ def _missing_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
     ]
     if not missing:
         return []
-    return [f"the head knows {_shortened(choice.axis.words)}, but nothing of {_listing(missing)}"]
+    return [f"the head knows {_shortened(choice.axis.words)}, but no word for {_listing(missing)}"]
 
 
 def _shortened(words: Sequence[str]) -> str:
@@ -163,22 +164,23 @@ def _shortened(words: Sequence[str]) -> str:
 
 
 def _rule_differs(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
-    """What the rule would copy, where it does not differ as the subcategories do.
+    """Return a doubt if the rule would copy labels that do not differ as the subcategories do.
 
-    A rule looks at all known labels, and the paper's look at the words as they are written; what
-    they take need not be what the texts say.
+    A rule uses all known labels, and the paper's rules use the words as written. Their sources may
+    differ from the match of the texts.
     """
     seen = zero_shot.problem
     if not len(seen.vectors):
         return []
     strongest = seen.known.told_apart[np.argmax(settled(zero_shot.transfer.weights), axis=1)]
-    alike = pair_cosines(seen.wanted.told_apart, strongest)
-    if alike.mean() >= SURE and alike.min() >= ENCODER_ERROR:
+    similarity = pair_cosines(seen.wanted.told_apart, strongest)
+    if similarity.mean() >= SURE and similarity.min() >= ENCODER_ERROR:
         return []
-    taken = _listing(sources[0].label for sources in zero_shot.sources if sources)
+    copied = _listing(sources[0].label for sources in zero_shot.sources if sources)
     return [
-        f"the rule would take {taken} for {' | '.join(problem.modifiers)}: they differ otherwise "
-        f"(likeness {alike.mean():.2f} of 1, the worst pair {alike.min():+.2f})"
+        f"rule {zero_shot.rule!r} would copy {copied}, but their difference does not match "
+        f"{' | '.join(problem.modifiers)} (text match {similarity.mean():.2f} of 1, worst pair "
+        f"{similarity.min():+.2f})"
     ]
 
 
@@ -187,11 +189,11 @@ def _listing(labels: Iterable[str]) -> str:
 
 
 def _warn_of_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
-    """Words that are read as others, that the axis does not have, or that are a little alike."""
-    said = zip(problem.modifiers, problem.read_as, strict=True)
+    """Return warnings of corrected words, of words that the axis lacks, and of a weak match."""
+    pairs = zip(problem.modifiers, problem.read_as, strict=True)
     warnings = [
-        f"{modifier!r} is read as {corrected!r}, as the head spells it"
-        for modifier, (_, corrected) in said
+        f"{modifier!r} is read as {corrected!r}, the head's spelling"
+        for modifier, (_, corrected) in pairs
         if modifier != corrected
     ]
     axis, found = zero_shot.choice.axis, zero_shot.choice.words
@@ -207,17 +209,17 @@ def _warn_of_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
     if match.trust >= MIN_TRUST and match.score < SURE:
         nearest = _listing(problem.known_labels[source] for source in match.sources if source >= 0)
         warnings.append(
-            f"{' | '.join(problem.modifiers)} are a little like {nearest}, no more (likeness "
+            f"{' | '.join(problem.modifiers)} match {nearest} only weakly (text match "
             f"{match.score:.2f} of 1)"
         )
     return warnings
 
 
 def _warn_of_rows(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
-    """Near ties between sources, and rows that hardly move, or nearly the same way."""
+    """Return warnings of near ties between sources, of very short rows and of similar rows."""
     match, known, names = zero_shot.match, problem.known_labels, problem.modifiers
     warnings = [
-        f"{names[i]!r} is nearly as near to {known[runner_up]!r} as to {known[source]!r}"
+        f"{names[i]!r} matches {known[runner_up]!r} almost as well as {known[source]!r}"
         for i, (source, runner_up, margin) in enumerate(
             zip(match.sources, match.runners_up, match.margins, strict=True)
         )
@@ -227,35 +229,35 @@ def _warn_of_rows(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
     known_rows = zero_shot.problem.vectors
     typical = float(np.median(np.linalg.norm(known_rows, axis=1))) if len(known_rows) else 0.0
     warnings += [
-        f"{name!r} moves its row hardly at all: nothing known is like it."
+        f"{name!r}: no known label is similar; its row is almost that of the class"
         for name, norm in zip(names, length, strict=True)
         if norm < 0.1 * typical
     ]
     unit: Float64 = zero_shot.rows / np.maximum(length, 1e-12)[:, None]
-    alike = unit @ unit.T
+    cosine = unit @ unit.T
     warnings += [
-        f"{names[j]!r} and {names[i]!r} get nearly the same row (cosine {alike[i, j]:.2f}): one "
-        "may take all."
+        f"{names[j]!r} and {names[i]!r} have almost the same row (cosine {cosine[i, j]:.2f}): one "
+        "of them may get all clips"
         for i in range(len(names))
         for j in range(i)
-        if alike[i, j] > 0.9
+        if cosine[i, j] > 0.9
     ]
     return warnings
 
 
 def warn_of_clips(problem: SplitProblem, shares: Float64) -> list[str]:
-    """Too few unlabelled clips of the class, or a subcategory that gets hardly any of them.
+    """Return a warning of too few clips of the class, or of subcategories that get very few.
 
     Args:
         problem: the split.
-        shares: of the class's clips that each subcategory gets; empty if they are not known.
+        shares: share of the class's clips that each subcategory gets; empty if unknown.
     """
     given = problem.request.features is not None
     if problem.statistics is not None and problem.clips.mean is None:
         clips = "clips" if given else "bundle's clips"
         return [
-            f"only {problem.clips.count} of the {clips} are of this class, {MIN_CLASS_CLIPS} are "
-            "wanted: the new rows are not centred on it"
+            f"the new rows are not centred: only {problem.clips.count} of the {clips} are of this "
+            f"class; at least {MIN_CLASS_CLIPS} are needed"
         ]
     return [
         f"{modifier!r} gets {share:.0%} of the class's clips{'' if given else ' in the bundle'}"
@@ -265,9 +267,9 @@ def warn_of_clips(problem: SplitProblem, shares: Float64) -> list[str]:
 
 
 def warn_of_flips(before: Head, after: Head, statistics: Statistics | None) -> tuple[str, ...]:
-    """What flat splits cost: decisions about the bundle's clips that change between classes."""
+    """Return a warning if flat splits change decisions between classes on the bundle's clips."""
     if statistics is None:
         return ()
     flips = count_flips(before, after, statistics.sample)
     clips = f"{len(statistics.sample)} of the bundle's clips"
-    return (f"flat flips {flips} decisions on {clips}",) if flips else ()
+    return (f"flat changes the class of {flips} decisions on {clips}",) if flips else ()

@@ -1,9 +1,9 @@
-"""Labels that differ in one place only, and in what: groups by word alignment.
+"""Find labels that differ in one part only, by word alignment.
 
-"swipe left with one finger" and "swipe right with one finger" are the context "swipe … with one
-finger" with the fillers "left" and "right". That is a contrast if the fillers are known to be one
-(see `edgesplit.edits.vocabulary`), or if the same two fillers differ in another context, too. Any
-part of a label may vary: "one finger" and "the whole hand" are the other axis of the same labels.
+"swipe left with one finger" and "swipe right with one finger" have the context "swipe … with one
+finger" and the fillers "left" and "right". They are a contrast if the fillers are a known contrast
+(see `edgesplit.edits.vocabulary`), or if the same two fillers occur in another context, too. Any
+part of a label may vary: "one finger" and "the whole hand" are another axis of the same labels.
 """
 
 from __future__ import annotations
@@ -29,50 +29,50 @@ from edgesplit.edits.vocabulary import (
 __all__ = ["Contrast", "find_contrasts"]
 
 MIN_SHARED = 0.25
-"""Least part of a label's weight that a context carries, where only repetition makes a contrast.
-Rare words weigh more."""
+"""Minimum part of a label's weight in its context, for contrasts by repetition. Rare words weigh
+more."""
 
 MAX_FILLERS = 64
-"""Fillers of a context that are compared, the first ones."""
+"""Maximum fillers of a context that are compared; the first ones are."""
 
 REPEATED = "repeated"
-"""The same two fillers differ for other actions, too; nothing else is known of them."""
+"""Kind of a contrast whose two fillers differ for other actions, too."""
 
 MAX_COUNTED = 12
-"""Numbers that a contrast may have; labels of more are numbered, "class 17", and no count."""
+"""Maximum members of a contrast of numbers; more are numbered classes ("class 17"), not counts."""
 
 MAX_OPPOSITES = 512
-"""Whole labels that are compared, the first ones with a verb that has an opposite."""
+"""Maximum complete labels that are compared; the first ones with a verb that has an opposite."""
 
 MAX_WHOLE = 3
-"""Words of a label that may be the opposite of another label as a whole."""
+"""Maximum words of a label that is compared as a whole with other labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Labels of one context whose fillers are a contrast of one another; two at least."""
+    """At least two labels of one context whose fillers are a contrast."""
 
     name: str
-    """The context, "…" standing for what varies within: "swipe … with one finger"."""
+    """Context, with "…" in place of the fillers: "swipe … with one finger"."""
     members: tuple[tuple[int, str], ...]
-    """Of each label: its place in the list, and the filler as it is written."""
+    """Index and filler, as written, of each label."""
     by: str
-    """The kind that the fillers are known to differ in, or "repeated"; a word behind it links
-    contrasts whose fillers are not written alike."""
+    """Kind in which the fillers are known to differ, or "repeated"; a word after it links contrasts
+    with differently written fillers."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Filler:
-    """What stands in the place of a context that varies."""
+    """The varying part of a label in a context."""
 
     label: int
     stems: Stems
     parts: tuple[tuple[int, int], ...]
-    """Where its words begin and end in the label: one part, or a verb and the label's last word."""
+    """Word ranges in the label: one range, or a verb and the label's last word."""
 
 
 _Context = tuple[int, int] | tuple[str, ...]
-"""Numbers of a beginning and an end; or the middle of labels that vary at both ends."""
+"""Numbers of a beginning and an end, or the middle of labels that vary at both ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +81,16 @@ class _Edge:
 
     context: _Context
     by: str
-    """What they differ in, or `REPEATED`."""
+    """Kind in which they differ, or `REPEATED`."""
     one: _Filler
     other: _Filler
 
 
 def find_contrasts(texts: Sequence[str]) -> tuple[Contrast, ...]:
-    """The contrasts of a label list, in the order of their first labels.
+    """Return the contrasts of a label list, in the order of their first labels.
 
     A pair of labels is compared in its longest context only: its fillers differ in their first and
-    in their last word. A label may be in several contrasts, one for each thing that varies.
+    in their last word. A label may be in several contrasts, one for each part that varies.
     """
     if not texts:
         return ()
@@ -99,14 +99,14 @@ def find_contrasts(texts: Sequence[str]) -> tuple[Contrast, ...]:
     edges = _edges(labels, contexts)
     edges += _two_slots(labels) + _whole_labels(labels)
     found = [_contrast(labels, part) for part in _components(edges)]
-    return _largest([one for one in found if one.by != "count" or len(one.members) <= MAX_COUNTED])
+    return _largest([c for c in found if c.by != "count" or len(c.members) <= MAX_COUNTED])
 
 
 def _contexts(labels: Sequence[Label]) -> dict[tuple[int, int], list[_Filler]]:
-    """Every context that two labels or more have, and their fillers.
+    """Return every context of at least two labels, with its fillers.
 
     A context is a beginning and an end. Both are numbered, as in a tree of prefixes, so that the
-    contexts of ten thousand labels, most of them of one label alone, are compared as numbers.
+    contexts of ten thousand labels, most of which have one label only, are compared as numbers.
     """
     beginnings, ends = _Numbered(), _Numbered()
     by_length = defaultdict(list)
@@ -117,8 +117,8 @@ def _contexts(labels: Sequence[Label]) -> dict[tuple[int, int], list[_Filler]]:
         start, stop = np.triu_indices(n + 1)
         start, stop = start[stop - start < n], stop[stop - start < n]
         before = np.array([beginnings.add(labels[i].stems) for i in indices])
-        behind = np.array([ends.add(labels[i].stems[::-1])[::-1] for i in indices])
-        pairs = np.stack([before[:, start], behind[:, stop]], axis=-1)
+        after = np.array([ends.add(labels[i].stems[::-1])[::-1] for i in indices])
+        pairs = np.stack([before[:, start], after[:, stop]], axis=-1)
         where = np.broadcast_arrays(np.array(indices)[:, None], start, stop)
         keys.append(pairs.reshape(-1, 2))
         places.append(np.stack(where, axis=-1).reshape(-1, 3))
@@ -130,36 +130,36 @@ def _contexts(labels: Sequence[Label]) -> dict[tuple[int, int], list[_Filler]]:
     )
     shared = counts[inverse] > 1
     found: dict[tuple[int, int], list[_Filler]] = defaultdict(list)
-    for (before, behind), (index, start, stop) in zip(
+    for (before, after), (index, start, stop) in zip(
         key[shared].tolist(), place[shared].tolist(), strict=True
     ):
         filler = _Filler(index, labels[index].stems[start:stop], ((start, stop),))
-        found[before, behind].append(filler)
+        found[before, after].append(filler)
     return found
 
 
 class _Numbered:
-    """Numbers for beginnings: equal ones get equal numbers, the empty one 0."""
+    """Numbers for beginnings: equal beginnings get equal numbers, the empty one gets 0."""
 
     def __init__(self) -> None:
         self.numbers: dict[tuple[int, str], int] = {}
         self.names = [False]
-        """Of each beginning, whether some word of it may name something."""
+        """For each beginning, True if one of its words may name a context."""
 
     def add(self, stems: Stems) -> list[int]:
-        """The numbers of all beginnings of a text, the empty one first."""
+        """Return the numbers of all beginnings of a text, the empty one first."""
         numbers = [0]
         for word in stems:
             key = numbers[-1], word
             if key not in self.numbers:
                 self.numbers[key] = len(self.names)
-                self.names.append(self.names[key[0]] or _names_something(word))
+                self.names.append(self.names[key[0]] or _may_name_context(word))
             numbers.append(self.numbers[key])
         return numbers
 
 
-def _names_something(word: str) -> bool:
-    """Whether a context may consist of this word alone; "up" is none: "pull ups", "push ups"."""
+def _may_name_context(word: str) -> bool:
+    """Return True if a context may be this word only; "up" may not: "pull ups", "push ups"."""
     poles = read((word,)) or ({},)
     return word not in FUNCTION_WORDS and "space" not in poles[0]
 
@@ -167,7 +167,7 @@ def _names_something(word: str) -> bool:
 def _edges(
     labels: Sequence[Label], contexts: Mapping[tuple[int, int], list[_Filler]]
 ) -> list[_Edge]:
-    """Pairs of fillers that are a contrast, by what is known or by repetition."""
+    """Return pairs of fillers that are a known contrast, or a contrast by repetition."""
     n_contexts = Counter(
         stems for fillers in contexts.values() for stems in {filler.stems for filler in fillers}
     )
@@ -204,16 +204,16 @@ def _edges(
 
 
 def _differ_at_ends(one: Stems, other: Stems) -> bool:
-    """Whether first and last words differ, so that no longer context holds both."""
+    """Return True if first and last words differ, so that no longer context contains both."""
     if not one or not other:
         return one != other
     return one[0] != other[0] and one[-1] != other[-1]
 
 
 def _cross(one: Stems, other: Stems, ends: set[tuple[str, str]]) -> bool:
-    """Whether two things differ: "in with full hand", "out with two fingers".
+    """Return True if two parts differ: "in with full hand", "out with two fingers".
 
-    Another filler then has the first word of one and the last of the other.
+    Another filler then has the first word of one and the last word of the other.
     """
     if min(len(one), len(other)) < 2:
         return False
@@ -221,23 +221,23 @@ def _cross(one: Stems, other: Stems, ends: set[tuple[str, str]]) -> bool:
 
 
 def _keeps_action(labels: Sequence[Label], filler: _Filler) -> bool:
-    """Whether the action of the filler's label stays in the context."""
+    """Return True if the action of the filler's label is in the context."""
     action, ((start, stop),) = labels[filler.label].action, filler.parts
     return action is None or not start <= action < stop
 
 
 def _action(labels: Sequence[Label], edge: _Edge) -> Hashable:
-    """The action in the context of an edge; the context itself where no word names one."""
+    """Return the action in the context of an edge; the context if no word names an action."""
     keeping = next(f for f in (edge.one, edge.other) if _keeps_action(labels, f))
     action = labels[keeping.label].action
     return edge.context if action is None else labels[keeping.label].stems[action]
 
 
 def _is_repeated(pair: frozenset[Stems], actions: Sequence[Hashable]) -> bool:
-    """Whether a pair differs for enough actions to be no accident; a missing word proves less.
+    """Return True if a pair occurs for so many actions that it is unlikely to be chance.
 
-    Actions count, not contexts: in a grid of three swipes by two kinds of fingers, every pair of
-    swipes differs twice.
+    A pair with an empty filler needs more actions. Actions count, not contexts: with three swipes
+    by two kinds of fingers, every pair of swipes occurs in two contexts.
     """
     n_actions = len(set(actions))
     if () not in pair:
@@ -246,21 +246,21 @@ def _is_repeated(pair: frozenset[Stems], actions: Sequence[Hashable]) -> bool:
 
 
 def _weights(labels: Sequence[Label]) -> dict[str, float]:
-    """What each word says about a label: the more the rarer it is; see `siblings._weights`."""
+    """Return the weight of each word; rare words weigh more, see `siblings._weights`."""
     n_labels = Counter(word for label in labels for word in set(label.stems))
     return {word: 0.0 if word in FUNCTION_WORDS else n**-0.25 for word, n in n_labels.items()}
 
 
 def _share(labels: Sequence[Label], weights: Mapping[str, float], filler: _Filler) -> float:
-    """The part of its label's weight that a filler leaves to the context."""
-    whole = sum(weights[word] for word in labels[filler.label].stems)
-    return 1 - sum(weights[word] for word in filler.stems) / max(whole, 1e-12)
+    """Return the part of a label's weight that is in the context of a filler."""
+    total = sum(weights[word] for word in labels[filler.label].stems)
+    return 1 - sum(weights[word] for word in filler.stems) / max(total, 1e-12)
 
 
 def _two_slots(labels: Sequence[Label]) -> list[_Edge]:
-    """Opposite verbs with opposite last words: "pushing something away", "pulling something in".
+    """Return edges of opposite verbs and last words: "pushing it away", "pulling it in".
 
-    Not where one of the two varies alone, in some other label of the same middle.
+    A pair is skipped if another label of the same middle has one verb with the other's last word.
     """
     by_middle: dict[Stems, list[_Filler]] = defaultdict(list)
     for index, label in enumerate(labels):
@@ -281,7 +281,7 @@ def _two_slots(labels: Sequence[Label]) -> list[_Edge]:
 
 
 def _whole_labels(labels: Sequence[Label]) -> list[_Edge]:
-    """Labels of up to three words that are opposites: "sitting down", "standing up"."""
+    """Return edges of short labels that are opposites as a whole: "sitting down", "standing up"."""
     fillers = [
         _Filler(index, label.stems, ((0, len(label.stems)),))
         for index, label in enumerate(labels)
@@ -296,7 +296,7 @@ def _whole_labels(labels: Sequence[Label]) -> list[_Edge]:
 
 
 def _components(edges: Sequence[_Edge]) -> list[list[_Edge]]:
-    """Edges of one context and one kind of contrast that hang together."""
+    """Return the connected components of the edges of each context and kind of contrast."""
     joined = Joined()
     for edge in edges:
         joined.join(
@@ -309,12 +309,12 @@ def _components(edges: Sequence[_Edge]) -> list[list[_Edge]]:
 
 
 def _contrast(labels: Sequence[Label], edges: Sequence[_Edge]) -> Contrast:
-    """The labels of some edges."""
+    """Return the contrast of one component of edges."""
     fillers = {filler.label: filler for edge in edges for filler in (edge.one, edge.other)}
     ordered = [fillers[label] for label in sorted(fillers)]
     written = [" ".join(labels[f.label].written(*part) for part in f.parts) for f in ordered]
     by = edges[0].by
-    if not all(written):  # a text encoder needs a text, and an axis what is there or not
+    if not all(written):  # a filler is empty: use complete labels, linked by the longest filler
         longest: Stems = max((filler.stems for filler in ordered), key=len)
         by = f"{by} {' '.join(longest)}"
         written = [labels[filler.label].text for filler in ordered]
@@ -323,7 +323,7 @@ def _contrast(labels: Sequence[Label], edges: Sequence[_Edge]) -> Contrast:
 
 
 def _name(labels: Sequence[Label], fillers: Sequence[_Filler]) -> str:
-    """What is left of the first label; or all labels where nothing is."""
+    """Return the first label without its filler, or all labels if nothing remains."""
     label, parts = labels[fillers[0].label], fillers[0].parts
     if parts == ((0, len(label.stems)),):
         return " / ".join(labels[filler.label].text for filler in fillers)
@@ -337,14 +337,14 @@ def _name(labels: Sequence[Label], fillers: Sequence[_Filler]) -> str:
 
 
 def _largest(found: Sequence[Contrast]) -> tuple[Contrast, ...]:
-    """Without those whose labels all are in another one; in the order of their first labels."""
+    """Return the contrasts that are not part of another one, in the order of their first labels."""
     kept: list[tuple[set[int], Contrast]] = []
-    holding: dict[int, list[set[int]]] = defaultdict(list)
-    for one in sorted(found, key=lambda c: (-len(c.members), c.by.startswith(REPEATED))):
-        places = {place for place, _ in one.members}
-        if any(places <= others for others in holding[min(places)]):
+    kept_with: dict[int, list[set[int]]] = defaultdict(list)
+    for candidate in sorted(found, key=lambda c: (-len(c.members), c.by.startswith(REPEATED))):
+        places = {place for place, _ in candidate.members}
+        if any(places <= others for others in kept_with[min(places)]):
             continue
-        kept.append((places, one))
+        kept.append((places, candidate))
         for place in places:
-            holding[place].append(places)
-    return tuple(one for _, one in sorted(kept, key=lambda c: sorted(c[0])))
+            kept_with[place].append(places)
+    return tuple(candidate for _, candidate in sorted(kept, key=lambda c: sorted(c[0])))

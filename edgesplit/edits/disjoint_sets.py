@@ -1,4 +1,4 @@
-"""Things that belong together because a chain of links joins them."""
+"""A disjoint-set forest: connected components of joined items."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ __all__ = ["Joined"]
 
 
 class Joined:
-    """Things that were joined, directly or through others: a disjoint-set forest."""
+    """Sets of items that were joined, directly or through other items."""
 
     def __init__(self) -> None:
         self._above: dict[Hashable, Hashable] = {}
 
     def find(self, thing: Hashable) -> Hashable:
-        """The one that stands for all that `thing` is joined with."""
+        """Return the representative of the set that contains `thing`."""
         while (above := self._above.get(thing, thing)) != thing:
-            self._above[thing] = self._above.get(above, above)  # half the way for the next one
+            self._above[thing] = self._above.get(above, above)  # path halving
             thing = above
         return thing
 
     def join(self, one: Hashable, other: Hashable) -> None:
-        """Joins two things, and all that they are joined with."""
+        """Join the sets of two items."""
         self._above[self.find(other)] = self.find(one)

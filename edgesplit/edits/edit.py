@@ -1,6 +1,6 @@
-"""Editing a head: pure functions from a head to an `Edit`. Nothing goes live here.
+"""Edits of a head that make no new rows: merge, drop and rename.
 
-The edits of this module learn nothing: they undo, rename and leave out. `split` makes new rows.
+They are pure functions from a head to an `Edit`, and publish nothing. `split` makes new rows.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ __all__ = ["Edit", "drop_class", "merge_class", "rename_class", "restore_parent"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edit:
-    """A new head and the account of how it came about."""
+    """A new head and its report."""
 
     before: Head
     head: Head
     report: Report
     action: str
-    """The edit in words, for the bundle's log."""
+    """Description of the edit, for the bundle's log."""
 
 
 def merge_class(head: Head, name: str) -> Edit:
-    """Undoes the split of a class, with all splits below it.
+    """Undo the split of a class, with all splits below it.
 
-    What stays has the labels, rows and provenance it had before the split; only the parent digest
-    says that there was one. See `restore_parent`.
+    The remaining nodes have the same labels, rows and provenance as before the split; only the
+    parent digest differs. See `restore_parent`.
 
     Args:
-        head: the head to edit; it stays as it is.
+        head: the head to edit; it does not change.
         name: the class that was split, as in `LabelTree.find`.
 
     Raises:
@@ -48,15 +48,15 @@ def merge_class(head: Head, name: str) -> Edit:
 
 
 def drop_class(head: Head, name: str) -> Edit:
-    """Leaves out one subcategory of a split, with all splits below it; its siblings share on.
+    """Remove one subcategory of a split, with all splits below it; its clips go to its siblings.
 
     Args:
-        head: the head to edit; it stays as it is.
+        head: the head to edit; it does not change.
         name: the subcategory, as in `LabelTree.find`.
 
     Raises:
         LabelError: the class does not exist or is ambiguous.
-        EditError: it is one of the model's own classes, or one of only two subcategories.
+        EditError: it is one of the model's original classes, or one of only two subcategories.
     """
     tree = head.tree
     children = [column for column, node in enumerate(tree) if node.parent is not None]
@@ -65,13 +65,13 @@ def drop_class(head: Head, name: str) -> Edit:
 
 
 def rename_class(head: Head, name: str, to: str, *, modifier: str | None = None) -> Edit:
-    """Gives a class another label; its row, and the labels below it, stay.
+    """Give a class another label; its row and the labels below it do not change.
 
     Args:
-        head: the head to edit; it stays as it is.
+        head: the head to edit; it does not change.
         name: the class, as in `LabelTree.find`.
         to: the new label, in full.
-        modifier: the new words that tell a subcategory from its siblings; as before by default.
+        modifier: the new modifier of a subcategory; default: unchanged.
 
     Raises:
         LabelError: the class does not exist or is ambiguous, or the new label is not allowed.
@@ -81,9 +81,11 @@ def rename_class(head: Head, name: str, to: str, *, modifier: str | None = None)
     column = tree.find(name)
     node, label = tree[column], check_label(to)
     if modifier is not None and node.parent is None:
-        raise EditError(f"{node.label!r} is no subcategory, so no modifier tells it apart.")
-    apart = node.modifier if modifier is None else check_label(modifier)
-    edit = _edit(head, "rename", column, tree.rename(column, label, apart), range(len(tree)))
+        raise EditError(
+            f"{node.label!r} is not a subcategory, so it has no modifier. Rename it without one."
+        )
+    words = node.modifier if modifier is None else check_label(modifier)
+    edit = _edit(head, "rename", column, tree.rename(column, label, words), range(len(tree)))
     below = ", ".join(repr(tree[child].label) for child in tree.children(column))
     warnings = (f"its subcategories keep their labels: {below}",) if below else ()
     report = replace(edit.report, to=label, warnings=warnings)
@@ -91,9 +93,9 @@ def rename_class(head: Head, name: str, to: str, *, modifier: str | None = None)
 
 
 def restore_parent(edit: Edit, parent: Head) -> Edit:
-    """The same edit, with `parent` itself as its result if it is the same but for its own parent.
+    """Return the edit with `parent` as its head, if both heads differ only in their parent digest.
 
-    So undoing the last edit brings the very bytes back that it was made from.
+    So undoing the last edit restores the same bytes.
     """
     return replace(edit, head=parent) if _same(edit.head, parent) else edit
 
@@ -107,7 +109,7 @@ def _edit(
     *,
     split: int | None = None,
 ) -> Edit:
-    """The head with labels `tree` and the rows of the `kept` columns; `split` loses children."""
+    """Return the edit to the labels `tree` and the rows of `kept`; `split` loses children."""
     rows = list(kept)
     edited = Head(
         tree=tree,

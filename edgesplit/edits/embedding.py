@@ -1,4 +1,4 @@
-"""The texts of a split, and their embeddings: what is wanted, and what the head has words for."""
+"""The texts of a split, wanted and known, and their embeddings."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from edgesplit.heads.labels import LabelTree, Provenance
 __all__ = ["embed_texts", "exported_columns", "texts_of_head", "words_in_order"]
 
 MAX_LABELS = 1000
-"""Labels of the head that a rule learns from, besides the groups: each costs an embedding."""
+"""Maximum labels of the head that a rule learns from, groups first: each costs an embedding."""
 
 
 def exported_columns(tree: LabelTree, known: Int64, encoder: TextEncoder) -> list[int]:
-    """Columns whose rows no edit made, those of groups first, up to `MAX_LABELS`.
+    """Return columns of rows not made by an edit, up to `MAX_LABELS`, preferring group members.
 
-    Labels that may be too long for the encoder are left out: a token has a byte at least.
+    Labels that may be too long for the encoder are skipped: a token has at least one byte.
     """
     columns = [
         column
@@ -44,9 +44,11 @@ def embed_texts(
     exported: Sequence[int],
     encoder: TextEncoder,
 ) -> tuple[Texts, Texts, Float64, Float64]:
-    """The wanted texts, the known ones, the exported labels, and names: the class's is last.
+    """Embed all texts of a split in one call: a call costs as much as thirty texts.
 
-    All texts are embedded in one call: a call costs as much as thirty texts.
+    Returns:
+        The wanted texts, the known texts, the exported labels, and the names of the groups with
+        the class's label as the last.
     """
     owner = [-1] * len(subcategories) + [i for i, group in enumerate(groups) for _ in group.members]
     labels = [label for label, _ in subcategories]
@@ -66,7 +68,7 @@ def embed_texts(
 
 
 def texts_of_head(tree: LabelTree, encoder: TextEncoder) -> list[str]:
-    """What any split of a head embeds but for the new words: for embedding it once, at export."""
+    """Return the texts that every split of a head embeds, so that export can embed them once."""
     groups = known_groups(tree)
     members = [member for group in groups for member in group.members]
     columns = np.array([member.column for member in members], np.int64)
@@ -78,29 +80,29 @@ def texts_of_head(tree: LabelTree, encoder: TextEncoder) -> list[str]:
 
 
 def words_in_order(modifiers: Sequence[str]) -> list[str]:
-    """Siblings' modifiers as a text encoder can tell them apart.
+    """Return siblings' modifiers in a form that a text encoder can distinguish.
 
-    An encoder hardly sees in which order words come: to the packaged one "from left to right" is as
-    near to "left" as "from right to left" is. Of siblings that are the same words in another
-    order, what follows the first word that differs is left, here "to right" and "to left": what
-    something ends in, or ends at, comes last.
+    An encoder is almost blind to the order of words: the packaged one places "from left to right"
+    and "from right to left" equally near to "left". Siblings that have the same words in another
+    order are cut after the first word that differs, here to "to right" and "to left": the end of a
+    motion comes last.
     """
     split = [words(modifier) for modifier in modifiers]
-    alike: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    orders_of: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for text in split:
-        alike.setdefault(tuple(sorted(text)), set()).add(text)
-    told = []
+        orders_of.setdefault(tuple(sorted(text)), set()).add(text)
+    distinct = []
     for modifier, text in zip(modifiers, split, strict=True):
-        orders = sorted(alike[tuple(sorted(text))])
+        orders = sorted(orders_of[tuple(sorted(text))])
         start = common_start(orders, len(text)) + 1
-        told.append(" ".join(text[start:]) if len(orders) > 1 else modifier)
-    return told
+        distinct.append(" ".join(text[start:]) if len(orders) > 1 else modifier)
+    return distinct
 
 
 def _modifiers(
     wanted: Sequence[Sequence[str]], groups: Sequence[Group]
 ) -> tuple[list[str], list[str]]:
-    """All modifiers, those of the groups last, as they are written and in one order of words."""
+    """Return all modifiers as written, those of the groups last, and as `words_in_order`."""
     siblings = [*wanted, *([member.modifier for member in group.members] for group in groups)]
     in_order = [text for some in siblings for text in words_in_order(some)]
     return [text for some in siblings for text in some], in_order

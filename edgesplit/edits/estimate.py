@@ -1,22 +1,21 @@
-"""How accurate a split will be, from unlabelled clips and the head's own groups.
+"""Estimate the accuracy of a split, from unlabelled clips and the head's own groups.
 
-Four things can be known before anybody has seen a labelled clip:
+Four quantities are known without a labelled clip:
 
 - Trust in the texts. The known labels that a subcategory learns from should differ as the
   subcategories do; see `edgesplit.edits.matching`.
-- Spread. Clips of the class should differ along the directions that separate the subcategories,
-  and more so than clips of any class do. Where they do not, the backbone does not see the
-  difference.
-- Separation. Along those directions clips should lie in clusters, one for each subcategory, and not
-  in one cloud that is cut through.
-- Precedent. Every known group can be split as if it were unknown, with what the other groups
-  know, and the head itself says which of its members a clip is. Where that fails for groups whose
-  names are like the class's ("rotating the camera", "moving the camera"), it will fail for the
-  class ("turning the camera"), and often the wrong way round.
+- Spread. Clips of the class should vary along the directions that separate the subcategories, and
+  more than clips of other classes. Otherwise the backbone does not see the difference.
+- Separation. Along those directions the clips should form one cluster per subcategory, and not one
+  cluster that is cut in two.
+- Precedent. Each known group is split as if it were unknown, with the knowledge of the other
+  groups; the head's decisions are the truth. If that fails for groups whose names are similar to
+  the class's ("rotating the camera", "moving the camera"), it will fail for the class ("turning the
+  camera"), too, often with swapped subcategories.
 
-Spread, separation and precedent enter a line, the gain by clips; the trust takes its share of that.
-All was fitted by `python -m benchmarks.quality.expectation`, which also says how well it does on
-data that it was not fitted on.
+The gain by clips is a linear function of spread, separation and precedent; the gain is that times
+the trust. `python -m benchmarks.quality.expectation` fitted the constants, and measures the
+estimate on data that it was not fitted on.
 """
 
 from __future__ import annotations
@@ -43,59 +42,60 @@ __all__ = [
 ]
 
 SHARPNESS = 0.1
-"""A group whose name is less like the class's by this, as a cosine, counts e times less."""
+"""Difference in cosine between group name and class at which a group's weight falls by 1/e."""
 
 INTERCEPT, PER_SPREAD, PER_SEPARATION, PER_PRECEDENT = -0.578, 0.48, 1.303, 0.228
 LOWEST, HIGHEST = 0.05, 0.9
 """Limits of the estimate: 162 splits cannot justify 0 % or 100 %."""
 
 ANSWERED_INTERCEPT, PER_ANSWERED_SEPARATION = -2.07, 3.2
-"""Once there are labelled clips, the separation of the fitted rows alone tells the gain."""
+"""Constants of the gain with labelled clips: a linear function of the fitted rows' separation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is expected of a split, and why."""
+    """The expected accuracy of a split, and its causes."""
 
     accuracy: float
     """Expected share of the class's clips that get the right subcategory; 1/n is guessing."""
     gain: float
-    """The same, so that guessing is 0 and always right is 1; it may lie outside of that: below 0
+    """Same, scaled so that guessing is 0 and always right is 1. Not limited to that range: below 0
     is worse than guessing."""
     gain_by_clips: float
-    """What it would be if the texts could be trusted."""
+    """Gain with full trust in the texts."""
     trust: float
-    """In the texts, 0 to 1."""
+    """Trust in the texts, 0 to 1."""
     spread: float
-    """Standard deviation of the class's clips along what tells the subcategories apart, over
-    that of clips around their class means."""
+    """Standard deviation of the class's clips along the differences of the subcategories' rows,
+    divided by that of clips around their class means."""
     separation: float
-    """Part of the clips' variance along those directions that lies between the clips of different
-    subcategories, 0 to 1; 0.64 for two halves of one cloud."""
+    """Part of the clips' variance along those directions that lies between different subcategories,
+    0 to 1; 0.64 for two halves of one cluster."""
     precedent: float
-    """Mean gain of the head's own groups when split as if unknown, the more alike in name the
-    more it counts: -1 to 1."""
+    """Mean gain of the head's own groups when split as if unknown, weighted by the similarity of
+    their names: -1 to 1."""
 
 
 def estimate_accuracy(
     problem: SplitProblem, zero_shot: ZeroShot, gains: Mapping[int, float]
 ) -> Estimate | None:
-    """Estimate the accuracy of a zero-shot split; None when that is not possible.
-
-    There may be too few clips, or nothing in the head that varies as the subcategories do.
+    """Estimate the accuracy of a zero-shot split.
 
     Args:
         problem: the split.
         zero_shot: its rows.
-        gains: of `find_gains`.
+        gains: the result of `find_gains`.
+
+    Returns:
+        None if there are too few clips, or no known labels that differ as the subcategories do.
     """
     clips, statistics, rows = problem.clips, problem.statistics, zero_shot.rows
     if statistics is None or clips.mean is None or len(clips.features) < MIN_SEEN:
         return None
     if not zero_shot.match.trust or not gains:
         return None
-    alike = np.array([problem.group_names[group] @ problem.class_name for group in gains])
-    weights = np.exp((alike - alike.max()) / SHARPNESS)
+    similarity = np.array([problem.group_names[group] @ problem.class_name for group in gains])
+    weights = np.exp((similarity - similarity.max()) / SHARPNESS)
     precedent = float(weights @ np.array(list(gains.values())) / weights.sum())
     spread = _spread(rows, clips.features, statistics.covariance.astype(np.float64))
     separation = separation_of((clips.features - clips.features.mean(axis=0)) @ rows.T)
@@ -118,31 +118,30 @@ def estimate_accuracy(
 
 
 def accuracy_of_separation(separation: float, n: int) -> float:
-    """The accuracy to expect of rows that labelled clips moved and that were fitted to the class.
+    """Return the expected accuracy of rows that were moved by labelled clips and then fitted.
 
     Args:
-        separation: of the scores of the class's clips; see `separation_of`.
-        n: subcategories.
+        separation: separation of the scores of the class's clips; see `separation_of`.
+        n: number of subcategories.
     """
     return round(accuracy_of_gain(ANSWERED_INTERCEPT + PER_ANSWERED_SEPARATION * separation, n), 3)
 
 
 def accuracy_of_gain(gain: float, n: int) -> float:
-    """The accuracy that belongs to a gain, among n subcategories."""
+    """Return the accuracy for a gain, among n subcategories."""
     return 1 / n + (1 - 1 / n) * min(max(gain, LOWEST), HIGHEST)
 
 
 def find_gains(problem: SplitProblem, zero_shot: ZeroShot) -> dict[int, float]:
-    """Split each known group by what the other groups know; no labelled clip is looked at.
+    """Split each known group with the knowledge of the other groups, without labelled clips.
 
     Returns:
-        By group: how much better than guessing that is, as `Estimate.gain`. Empty where nothing can
-        be expected of the split anyway.
+        By group: the gain over guessing, as in `Estimate.gain`. Empty if no estimate is possible.
     """
     statistics = problem.statistics
     if statistics is None or problem.class_clips.mean is None or not zero_shot.match.trust:
         return {}
-    rows = leave_groups_out(zero_shot.problem)  # has the inverse already that the rule needed
+    rows = leave_groups_out(zero_shot.problem)  # reuses the inverse that the rule computed
     gains = {}
     for group, members in enumerate(members_of(problem.transfer.known.siblings)):
         clips = [statistics.of_class(int(problem.known_columns[member])) for member in members]
@@ -159,23 +158,23 @@ def find_gains(problem: SplitProblem, zero_shot: ZeroShot) -> dict[int, float]:
 
 def _spread(rows: Float64, clips: Float64, covariance: Float64) -> float:
     p, q = np.triu_indices(len(rows), 1)
-    apart = rows[p] - rows[q]
-    along = (clips @ apart.T).std(axis=0)
-    usual = np.sqrt(np.einsum("ij,jk,ik->i", apart, covariance, apart))
+    differences = rows[p] - rows[q]
+    along = (clips @ differences.T).std(axis=0)
+    usual = np.sqrt(np.einsum("ij,jk,ik->i", differences, covariance, differences))
     return float(np.mean(along / np.maximum(usual, 1e-12)))
 
 
 def separation_of(scores: Float64) -> float:
-    """Part of the variance of scores `(clips, wanted)` that lies between the subcategories, 0 to 1.
+    """Return the part of the variance of scores `(clips, wanted)` between subcategories, 0 to 1.
 
-    0.64 for one cloud that is cut through its middle, 1 for clusters without width; 0 where all
-    clips score alike.
+    It is 0.64 for one cluster cut through its middle, 1 for clusters without width, and 0 if all
+    clips have equal scores.
     """
     best = settled(scores).argmax(axis=1)
     around = scores - scores.mean(axis=1, keepdims=True)
     around = around - around.mean(axis=0)
     total = float(np.sum(around**2))
-    if total <= 1e-12 * float(np.sum(scores**2)):  # nothing but rounding
+    if total <= 1e-12 * float(np.sum(scores**2)):  # only rounding errors
         return 0.0
     within = sum(
         float(np.sum((around[best == i] - around[best == i].mean(axis=0)) ** 2))

@@ -1,10 +1,10 @@
-"""From zero-shot rows to the rows that are stored: fitted to clips, centred, tempered.
+"""Make the stored rows from zero-shot rows: fit them to clips, centre them, choose a temperature.
 
-With statistics, or clips of its own, the rows are fitted to the clips of the class (`refit`).
-Labelled clips first move them to where they belong (`answers`). Centring: a subcategory's bias is
-minus its row's score of the class's mean feature, or of the middle of its clips where there are
-enough (`middle_of`), so that none is ahead before a clip has said anything. The temperature makes
-the scores as sure as the split is expected to be right.
+Labelled clips first move the rows (`answers`). With statistics, or with clips in the request, the
+rows are then fitted to the clips of the class (`refit`). Centring: a subcategory's bias is minus
+its row's score of the class's mean feature, or of the middle of the class's clips if there are
+enough (`middle_of`), so that no subcategory has an advantage. The temperature makes the mean
+probability of the decisions equal to the expected accuracy.
 """
 
 from __future__ import annotations
@@ -25,34 +25,33 @@ from edgesplit.edits.whitening import Whitening, covariance_of
 __all__ = ["AnswerFit", "FittedRows", "fit_rows", "fit_temperature"]
 
 ROW_LENGTH = 0.9
-"""Median length of the head's own rows when zero-shot rows are compared with points. Logits times
-a factor decide the same, so the factor must not count against the points, which do not have it."""
+"""Median length to which the head's own rows are scaled when rows are compared with points. A head
+decides the same for logits times any factor, but points do not have that factor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnswerFit:
-    """What labelled clips did to the rows."""
+    """The effect of labelled clips on the rows."""
 
     pull: float
-    """Clips that each zero-shot row counted as."""
+    """Weight of each zero-shot row, in clips."""
     n_right: int
-    """Labelled clips that the zero-shot rows get right."""
+    """Number of labelled clips that the zero-shot rows get right."""
     separation: float | None
-    """Part of the variance of the class's scores that lies between the subcategories; None where
-    there are too few unlabelled clips."""
+    """Part of the variance of the class's scores that lies between the subcategories; None if there
+    are too few unlabelled clips."""
     neither_share: float
-    """Of the class's unlabelled clips, how many are like the ones that show none."""
+    """Share of the class's unlabelled clips that are like clips that show no subcategory."""
     moved_share: float
-    """Of the class's unlabelled clips, how many get another subcategory than from texts alone; 0
-    if texts say nothing."""
+    """Share of the class's unlabelled clips that get another subcategory than by texts only; 0 if
+    the texts give no rows."""
     by_text: tuple[int, ...]
-    """Of each clip that somebody was asked about: the subcategory that texts alone give it; -1 if
-    texts say nothing."""
+    """Subcategory of each answered clip by texts only; -1 if the texts give no rows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedRows:
-    """The new rows as they are stored, and what unlabelled clips of the class make of them."""
+    """The new rows as they are stored, and their results on the class's unlabelled clips."""
 
     rows: Float32
     """`(wanted, dim)`."""
@@ -60,22 +59,22 @@ class FittedRows:
     """`(wanted,)`."""
     temperature: float
     n_clips: int
-    """Unlabelled clips that the rows were centred on; 0 when they were not."""
+    """Number of unlabelled clips that the rows were centred on; 0 if they were not."""
     shares: Float64
-    """`(wanted,)`: of the class's clips, how many each subcategory gets; empty when unknown."""
+    """`(wanted,)`: share of the class's clips that each subcategory gets; empty if unknown."""
     answers: AnswerFit | None
-    """What labelled clips did; None without any."""
+    """Effect of labelled clips; None without any."""
     expected: float | None
-    """Expected accuracy of these rows; None when it is unknown."""
+    """Expected accuracy of these rows; None if unknown."""
 
 
 def fit_rows(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | None) -> FittedRows:
-    """Fits the zero-shot rows to the class's clips and to labelled ones, and centres them.
+    """Fit the zero-shot rows to the class's clips and to labelled ones, and centre them.
 
     Args:
         problem: the class, its clips and the labelled ones.
-        zero_shot: rows that texts gave.
-        estimate: of the zero-shot split.
+        zero_shot: the rows from texts.
+        estimate: the estimate for the zero-shot split.
     """
     clips = problem.clips
     rows, expected = zero_shot.rows, estimate.accuracy if estimate else None
@@ -95,7 +94,7 @@ def fit_rows(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | No
             neither_share = answers.neither_share
         rows = space.rows_for_features(fitted) * unit
         if problem.request.composition == "flat":
-            rows += zero_shot.rows.mean(axis=0)  # what all children share counts there
+            rows += zero_shot.rows.mean(axis=0)  # flat children compete with all classes
     stored = on_grid(rows)
     rows = stored.astype(np.float64)
     bias, temperature, shares = np.zeros(len(rows), np.float32), 1.0, np.zeros(0)
@@ -109,14 +108,14 @@ def fit_rows(problem: SplitProblem, zero_shot: ZeroShot, estimate: Estimate | No
             shares = np.bincount(scores.argmax(axis=1), minlength=len(rows)) / len(scores)
             if problem.request.composition == "gated":
                 temperature = fit_temperature(scores, expected)
-    if expected is not None:  # a clip that shows no subcategory comes out wrong
+    if expected is not None:  # a clip that shows no subcategory always gets a wrong one
         expected = round(expected * (1 - neither_share), 3)
     n_clips = 0 if clips.mean is None else clips.count
     return FittedRows(stored, bias, temperature, n_clips, shares, answers, expected)
 
 
 def _no_fit(problem: SplitProblem) -> AnswerFit:
-    """Of answers where nothing is known of the class's clips: they are told, and move nothing."""
+    """Return the fit of answers that move no row: the class's clips are unknown."""
     return AnswerFit(
         pull=0.0,
         n_right=0,
@@ -128,17 +127,17 @@ def _no_fit(problem: SplitProblem) -> AnswerFit:
 
 
 def _unit(problem: SplitProblem, space: Whitening) -> float:
-    """What a row for points is divided by, and multiplied with on the way back."""
+    """Return the unit of rows for points: rows are divided by it, and multiplied again later."""
     own = problem.head.weight[: len(problem.tree.roots)].astype(np.float64)
     lengths = np.linalg.norm(space.rows_for_points(own), axis=1)
     return float(np.median(lengths)) / ROW_LENGTH or 1.0
 
 
 def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) -> float | None:
-    """Accuracy to expect, once there are answers, of clips that show a subcategory.
+    """Return the expected accuracy on clips that show a subcategory, once there are answers.
 
-    `by_text` is what was expected before. A cluster has no name, so where some subcategory has no
-    clip, the separation cannot raise it.
+    `by_text` is the expected accuracy without them. Clusters have no names, so the separation
+    cannot raise it if some subcategory has no labelled clip.
     """
     expected, known = by_text, answers.separation
     if problem.has_labelled:
@@ -151,7 +150,7 @@ def _expect(problem: SplitProblem, answers: AnswerFit, by_text: float | None) ->
 
 
 def _whitening(problem: SplitProblem) -> Whitening | None:
-    """Around the class's mean; around that of the labelled clips where it is not known."""
+    """Return the whitening around the class's mean, or, if unknown, the labelled clips' mean."""
     seen = [part for part in problem.labelled if len(part)]
     if problem.whitening is not None or not seen:
         return problem.whitening
@@ -168,9 +167,9 @@ def _answer(
     pool: Float64,
     expected: float | None,
 ) -> tuple[Float64, AnswerFit]:
-    """Rows for points, moved by labelled clips and fitted to the class's.
+    """Return rows for points, moved by labelled clips and fitted to the class's clips.
 
-    Answers that clips show none of the subcategories leave the rows where they are.
+    Answers that a clip shows none of the subcategories do not move the rows.
     """
     n = len(text_rows)
     labelled = [space.points(part) for part in problem.labelled]
@@ -185,26 +184,26 @@ def _answer(
     if len(pool) and text_rows.any():
         by_text = settled(pool @ text_rows.T).argmax(axis=1)
         moved = float(np.mean(settled(pool @ rows.T).argmax(axis=1) != by_text))
-    asked = np.reshape([answer.feature for answer in problem.answers], (-1, problem.head.dim))
-    said = settled(space.points(asked.astype(np.float64)) @ text_rows.T).argmax(axis=1)
+    answered = np.reshape([answer.feature for answer in problem.answers], (-1, problem.head.dim))
+    by_text_rows = settled(space.points(answered.astype(np.float64)) @ text_rows.T).argmax(axis=1)
     return rows, AnswerFit(
         pull=votes.pull,
         n_right=votes.n_right,
         separation=separation,
         neither_share=round(n_neither / max(len(pool) + len(problem.answers), 1), 3),
         moved_share=round(moved, 3),
-        by_text=tuple(said.tolist()) if text_rows.any() else (-1,) * len(asked),
+        by_text=tuple(by_text_rows.tolist()) if text_rows.any() else (-1,) * len(answered),
     )
 
 
 def fit_temperature(scores: Float64, accuracy: float) -> float:
-    """The temperature at which the best child's share is, on average, the expected accuracy.
+    """Return the temperature at which the best child's mean share is the expected accuracy.
 
-    No label is needed: a split that is right in 7 of 10 cases should say 0.7 on average.
+    No label is needed: a split that is right in 7 of 10 cases should have a mean share of 0.7.
 
     Args:
         scores: `(clips, children)`: relative scores of unlabelled clips of the class.
-        accuracy: what is expected of the split.
+        accuracy: expected accuracy of the split.
 
     Returns:
         A power of 1.1 between 0.02 and 50.

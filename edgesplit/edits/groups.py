@@ -1,13 +1,13 @@
-"""What a head's own labels know: groups of labels that differ in one thing, and their modifiers.
+"""A head's knowledge: groups of labels that differ in one part, their modifiers, and axes.
 
-Two known labels "pulling something left" and "pulling something right" are a group "pulling
-something" with the modifiers "left" and "right". Groups are found in the label texts; a taxonomy
-overrides them. A label may be in several groups, one for each thing that varies: "swipe left with
-one finger" has a direction and a finger. Rows that a zero-shot edit made are never knowledge:
-errors would feed on themselves.
+The known labels "pulling something left" and "pulling something right" are the group "pulling
+something" with the modifiers "left" and "right". Groups are found in the label texts, unless a
+taxonomy replaces them. A label may be in several groups, one for each part that varies: "swipe left
+with one finger" has a direction and a finger. Rows made by a zero-shot edit are never knowledge,
+since errors would add up.
 
-Groups that share two modifiers vary in the same thing: "left, right, up, down" of swiping and "up,
-down" of a thumb are one axis, "one finger, whole hand" is another.
+Groups that share two modifiers are one axis: "left, right, up, down" of a swipe and "up, down" of a
+thumb. "one finger, whole hand" is another axis.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from edgesplit.edits.vocabulary import meaning
 from edgesplit.errors import EditError
 from edgesplit.heads.label_text import words
 from edgesplit.heads.labels import LabelTree
+from edgesplit.limits import TEXT_FILE_BYTES
 from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
 
@@ -47,13 +48,13 @@ __all__ = [
 ]
 
 SIBLINGS = "siblings"
-"""Of a group: its labels only begin alike."""
+"""Kind of a group whose labels only have the same beginning."""
 
 MAX_LISTED = 20
-"""Groups that a message names."""
+"""Maximum groups in a message."""
 
 MAX_LINKING = 64
-"""Modifiers of a group that may link it with another, the first ones."""
+"""Maximum modifiers of a group that may link it with another group; the first ones do."""
 
 Taxonomy = Mapping[str, Mapping[str, str]]
 """{coarse category: {fine label: modifier}}."""
@@ -70,25 +71,25 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Known labels that differ only in their modifier; two at least."""
+    """At least two known labels that differ only in their modifier."""
 
     name: str
     members: tuple[Member, ...]
     by: str = "taxonomy"
-    """Why these labels are a group: they differ in what is known to vary ("space", "body", …, or
-    opposite verbs, "verbs 3"), in what varies for other actions, too ("repeated"), or they just
-    begin alike ("siblings")."""
+    """Kind of the group: a known contrast ("space", "body", …, or opposite verbs, "verbs 3"), the
+    same fillers for other actions ("repeated"), the same beginning ("siblings"), or "taxonomy"."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         members = {member.label: member.modifier for member in self.members}
         return {"name": self.name, "by": self.by.partition(" ")[0], "members": members}
 
 
 def find_groups(labels: Iterable[tuple[int, str]]) -> tuple[Group, ...]:
-    """Groups of (column, label) pairs, in the order of their first labels.
+    """Return the groups of (column, label) pairs, in the order of their first labels.
 
-    Contrasts, and labels that begin alike. Where both are the same labels, they are one group.
+    Groups are contrasts, and labels with the same beginning. If both have the same labels, they are
+    one group.
     """
     known = list(labels)
     texts = [label for _, label in known]
@@ -97,7 +98,7 @@ def find_groups(labels: Iterable[tuple[int, str]]) -> tuple[Group, ...]:
     for name, members in find_siblings(texts):
         same = contrasts.pop(frozenset(place for place, _ in members), None)
         found.append((name, members, same.by if same else SIBLINGS))
-    found += [(one.name, list(one.members), one.by) for one in contrasts.values()]
+    found += [(c.name, list(c.members), c.by) for c in contrasts.values()]
     return tuple(
         Group(
             name,
@@ -110,22 +111,22 @@ def find_groups(labels: Iterable[tuple[int, str]]) -> tuple[Group, ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Axis:
-    """Groups of known labels that vary in the same thing."""
+    """Groups of known labels that vary in the same way."""
 
     groups: tuple[int, ...]
-    """Their places in the list of groups."""
+    """Indices in the list of groups."""
     words: tuple[str, ...]
-    """Their distinct modifiers, each as it is written first."""
+    """Distinct modifiers of the groups, each as first written."""
     members: Int64
-    """`(words,)`: of each word, the place of a known label that has it."""
+    """`(words,)`: index of a known label with each word."""
     by: str
-    """Why; see `Group.by`."""
+    """Kind; see `Group.by`."""
 
 
 def find_axes(groups: Sequence[Group]) -> tuple[Axis, ...]:
-    """The axes of some groups, in the order of their first groups.
+    """Return the axes of groups, in the order of their first groups.
 
-    Groups are linked by two common modifiers, or by the same pair of opposite verbs.
+    Two groups are linked by two common modifiers, or by the same pair of opposite verbs.
     """
     meanings = [[meaning(parse_label(m.modifier).stems) for m in group.members] for group in groups]
     joined = Joined()
@@ -135,12 +136,12 @@ def find_axes(groups: Sequence[Group]) -> tuple[Axis, ...]:
         links += map(frozenset, combinations(meanings[g][:MAX_LINKING], 2))
         for link in links:
             joined.join(first_with.setdefault(link, g), g)
-    together: dict[Hashable, list[int]] = {}
+    components: dict[Hashable, list[int]] = {}
     for g in range(len(groups)):
-        together.setdefault(joined.find(g), []).append(g)
+        components.setdefault(joined.find(g), []).append(g)
     starts = np.cumsum([0, *(len(group.members) for group in groups)])
     axes = []
-    for places in together.values():
+    for places in components.values():
         words: dict[Hashable, tuple[str, int]] = {}
         for g in places:
             for m, member in enumerate(groups[g].members):
@@ -154,18 +155,18 @@ def find_axes(groups: Sequence[Group]) -> tuple[Axis, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What the labels of a head say of how its classes can be split."""
+    """The knowledge in a head's labels about possible splits."""
 
     groups: tuple[Group, ...]
     axes: tuple[Axis, ...]
-    """Of groups that vary in a known or a repeated way; those of most groups first."""
+    """Axes of known or repeated contrasts, those with the most groups first."""
     siblings: tuple[Group, ...]
-    """Labels that only begin alike."""
+    """Groups of labels that only have the same beginning."""
     alone: tuple[str, ...]
-    """Labels in no group."""
+    """Labels without a group."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             "axes": [
                 {
@@ -181,7 +182,7 @@ class Knowledge:
 
 
 def find_knowledge(tree: LabelTree) -> Knowledge:
-    """What the labels of a head say, for people to read."""
+    """Return the knowledge in a head's labels, for display."""
     groups = known_groups(tree)
     axes = [axis for axis in find_axes(groups) if axis.by != SIBLINGS]
     transferable = {g for axis in axes for g in axis.groups}
@@ -199,13 +200,13 @@ def find_knowledge(tree: LabelTree) -> Knowledge:
 
 
 def load_taxonomy(path: str | Path) -> Taxonomy:
-    """Reads a taxonomy file: JSON {coarse category: {fine label: modifier}}.
+    """Read a taxonomy file: JSON {coarse category: {fine label: modifier}}.
 
     Raises:
-        EditError: the file cannot be read, is not UTF-8, or does not hold a taxonomy.
+        EditError: the file cannot be read, is not UTF-8, or is not a taxonomy.
     """
     form = 'Write {"coarse category": {"fine label": "modifier", …}, …}.'
-    text = decode_text(read_bytes(Path(path), EditError), Path(path), EditError)
+    text = decode_text(read_bytes(Path(path), TEXT_FILE_BYTES, EditError), Path(path), EditError)
     try:
         content = load_json(text)
     except ValueError as error:
@@ -225,15 +226,15 @@ def known_groups(
     taxonomy: Taxonomy | None = None,
     like: str | None = None,
 ) -> tuple[Group, ...]:
-    """The groups that the split of `target` may learn from.
+    """Return the groups that the split of `target` may learn from.
 
     Args:
         tree: the head's labels.
-        target: column of the class to split; neither it nor its subcategories are knowledge.
-            None for all that the head knows.
-        taxonomy: replaces the groups that the label texts give; labels that the head does not
-            have are passed over.
-        like: name of the one group to learn from, as in `LabelTree.find`; or words of the axis
+        target: column of the class to split; the class and its subcategories are not knowledge.
+            None for all groups of the head.
+        taxonomy: replaces the groups of the label texts; labels that the head does not have are
+            ignored.
+        like: name of the only group to learn from, as in `LabelTree.find`; or words of the axis
             to learn from, "left, right".
 
     Raises:
@@ -250,11 +251,11 @@ def known_groups(
 
 
 def _like(groups: tuple[Group, ...], like: str) -> tuple[Group, ...]:
-    """The group of a name, or the groups of the axis that has these words, "left, right"."""
+    """Return the group of this name, or the groups of the axis with these words, "left, right"."""
     wanted = words(like)
     if not wanted:
         raise EditError(
-            f"--like {like!r} names nothing. `edgesplit show --groups` lists the groups."
+            f"--like {like!r} contains no word. `edgesplit show --groups` lists the groups."
         )
     chosen = [g for g in groups if words(g.name) == wanted] or [
         g for g in groups if words(g.name)[: len(wanted)] == wanted
@@ -262,13 +263,14 @@ def _like(groups: tuple[Group, ...], like: str) -> tuple[Group, ...]:
     if len(chosen) == 1:
         return tuple(chosen)
     texts = [text for text in like.replace("|", ",").split(",") if words(text)]
-    said = {meaning(parse_label(text).stems) for text in texts}
+    meanings = {meaning(parse_label(text).stems) for text in texts}
     for axis in find_axes(groups):
-        if len(said) > 1 and said <= {meaning(parse_label(text).stems) for text in axis.words}:
+        of_axis = {meaning(parse_label(text).stems) for text in axis.words}
+        if len(meanings) > 1 and meanings <= of_axis:
             return tuple(groups[g] for g in axis.groups)
     names = [repr(group.name) for group in chosen or groups]
     listed = ", ".join(names[:MAX_LISTED]) + (", …" if len(names) > MAX_LISTED else "")
-    what = "matches several groups" if chosen else "is no group of known labels, and no axis"
+    what = "matches several groups" if chosen else "matches no group of known labels and no axis"
     raise EditError(
         f"--like {like!r} {what}. The groups are: {listed or 'none'}. `edgesplit show --groups` "
         "lists groups and axes."
@@ -286,13 +288,15 @@ def _from_taxonomy(known: Sequence[tuple[int, str]], taxonomy: Taxonomy) -> tupl
             if label.casefold() in columns
         }
         if len(found) < sum(label.casefold() in columns for label in fine):
-            raise EditError(f"The taxonomy names a label of {coarse!r} twice. Name each one once.")
+            raise EditError(
+                f"The taxonomy lists a label of {coarse!r} twice. List each label once."
+            )
         members = tuple(Member(label, column, text) for (column, label), text in found.items())
         if len(members) >= 2:
             groups.append(Group(coarse, members))
     if not groups:
         raise EditError(
-            "The taxonomy names no two known labels of one category in this head. "
+            "The taxonomy has no coarse category with two known labels of this head. "
             "`edgesplit show` lists the labels."
         )
     return tuple(groups)

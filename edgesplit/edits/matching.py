@@ -1,10 +1,10 @@
-"""Which known labels differ as the subcategories do, and how far to trust that.
+"""Match subcategories with known labels that differ in the same way, and compute the trust.
 
-Differences are compared with differences: "left" minus "right" should point the way "turning the
-camera left" minus "turning the camera right" does. A match assigns each wanted subcategory a
-member of one known group; its score is the mean, over pairs of subcategories, of the cosine
-between their difference and that of their sources. The margin of a subcategory is what the score
-loses when it takes the best other source instead.
+Differences are compared with differences: "left" minus "right" should have the direction of
+"turning the camera left" minus "turning the camera right". A match assigns each wanted subcategory
+a source, a member of one known group. Its score, the text match, is the mean, over pairs of
+subcategories, of the cosine between their difference and that of their sources. The margin of a
+subcategory is the loss in score with its best other source.
 """
 
 from __future__ import annotations
@@ -33,53 +33,52 @@ __all__ = [
 ]
 
 ENCODER_ERROR = 0.10
-"""Margins below this are a near tie. Differences of unrelated modifiers have cosines of 0.09 (root
-mean square, the packaged encoder; tests/edits/test_matching.py measures it), so less means
-nothing."""
+"""Error of the text encoder: smaller margins are a near tie. Differences of unrelated modifiers
+have cosines of 0.09 (root mean square, packaged encoder; tests/edits/test_matching.py measures
+it)."""
 
 CHANCE = 0.2
-"""Likeness that nine in ten pairs of words reach at most which have nothing to do with what the
-head knows: the best of a few dozen groups is always a little alike
-(tests/edits/test_matching.py)."""
+"""Upper limit of the text match for 90 % of word pairs that are unrelated to the head's labels: the
+best of a few dozen groups always matches a little (tests/edits/test_matching.py)."""
 
 SURE = 0.55
-"""From this likeness on, splits come out as well as with the very words that the head knows; in
-between, as much worse as it is lower. Fitted on Motion-Split's development backbones, whose
-subcategories were asked for in other words, another language and misspelt, and on real motion
+"""Minimum text match for full trust: such splits are as accurate as with the head's words. Below,
+trust falls linearly to 0 at `CHANCE`. Fitted on Motion-Split's development backbones, with
+subcategories in other words, in another language and misspelt, and on real motion
 (`benchmarks.quality.expectation`)."""
 
 SURE_NAMED = 0.2
-"""The same where the user named the group, so that nothing was searched: from here on, 98 in 100
-opposites take the right pole of a group (`python -m benchmarks.quality.antonyms`)."""
+"""Same where the user named the group, so that nothing was searched: above it, 98 of 100 opposites
+are matched with the right pole of a group (`python -m benchmarks.quality.antonyms`)."""
 
 MAX_MEMBERS = 256
-"""Members of a group that are looked at, the nearest ones."""
+"""Maximum members of a group that are compared; the nearest ones are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelMatch:
-    """The best match over all groups; indices count the known labels of the problem."""
+    """The best match over all groups; indices are those of the problem's known labels."""
 
     score: float
-    """Cosine in -1..1; NaN when no group has as many members as there are subcategories."""
+    """Text match, -1 to 1; NaN if no group has as many members as there are subcategories."""
     trust: float
-    """0 to 1: how far a split made from these labels can be trusted, as far as texts go."""
+    """Trust in the texts for a split made from these labels, 0 to 1."""
     sources: tuple[int, ...] = ()
-    """Known label of each subcategory, -1 where none was looked for; empty without a match."""
+    """Known label of each subcategory, -1 if it was not matched; empty without a match."""
     runners_up: tuple[int, ...] = ()
-    """The next best known label of each, -1 when there is none."""
+    """Next best known label of each subcategory, -1 if there is none."""
     margins: tuple[float, ...] = ()
 
 
 def match_labels(
     problem: TransferProblem, among: Sequence[Int64] | None = None, *, named: bool = False
 ) -> LabelMatch:
-    """The known labels whose texts differ most like the wanted ones.
+    """Match the wanted texts with the known labels whose differences are most similar.
 
     Args:
-        problem: what is wanted and known.
-        among: sets of known labels to look among, by their places; all groups by default.
-        named: the user named the one group to learn from, so that nothing is searched.
+        problem: the wanted and the known texts.
+        among: sets of known labels, by index, to search; default: all groups.
+        named: True if the user named the group to learn from, so that nothing is searched.
     """
     wanted, known = problem.wanted.told_apart, problem.known.told_apart
     groups = members_of(problem.known.siblings) if among is None else among
@@ -92,7 +91,7 @@ def match_labels(
 
 
 def trust_of(score: float, *, named: bool) -> float:
-    """How far a match of this score is to be trusted, 0 to 1; 0 for NaN."""
+    """Return the trust in a match of this score, 0 to 1; 0 for NaN."""
     low, high = (0.0, SURE_NAMED) if named else (CHANCE, SURE)
     return min(1.0, max(0.0, score - low) / (high - low)) if score > low else 0.0
 
@@ -100,7 +99,7 @@ def trust_of(score: float, *, named: bool) -> float:
 def match_part(
     problem: TransferProblem, part: Sequence[int], among: Sequence[Int64], *, named: bool
 ) -> LabelMatch:
-    """As `match_labels`, for some of the subcategories; the trust is that part's share."""
+    """Match some of the subcategories, as `match_labels` does; scale the trust by their share."""
     chosen = np.array(part, np.int64)
     found = match_labels(replace(problem, wanted=problem.wanted.part(chosen)), among, named=named)
     if not found.sources:
@@ -117,18 +116,18 @@ def match_part(
 def in_known_words(
     problem: TransferProblem, match: LabelMatch, *, other_words: bool
 ) -> TransferProblem:
-    """The problem with the known words for what is wanted, where they are alike enough.
+    """Return the problem with the head's words in place of the wanted words that match them.
 
-    "leftwards" is a little like many things. Once it is decided that it means what the head calls
-    "left", a rule does better to look for "left", and for a known label that ends so. A match no
-    better than by chance decides nothing. The words as written stay in `Texts.modifiers` and
+    "leftwards" is a little similar to many texts. Once it is matched with the head's "left", a rule
+    works better with the text "left", and with the text of that known label. A match that is not
+    better than chance changes nothing. The words as written stay in `Texts.modifiers` and
     `Texts.labels`, which the paper's rules use.
 
     Args:
-        problem: what is wanted and known.
-        match: of the two.
-        other_words: whether some subcategory is asked for in other words than its match has; then
-            all labels are exchanged, for half of them would differ in more than the modifier.
+        problem: the wanted and the known texts.
+        match: their match.
+        other_words: True if a subcategory has other words than its match. Then all labels are
+            replaced: if only some were, labels would differ in more than the modifier.
     """
     if not match.trust:
         return problem
@@ -142,34 +141,35 @@ def in_known_words(
 
 
 def pair_cosines(wanted: Float64, sources: Float64) -> Float64:
-    """How alike each difference among `wanted` and among `sources`, `(n, text dim)`, is.
+    """Return the cosines between differences in `wanted` and in `sources`, both `(n, text dim)`.
 
     Returns:
-        `(pairs,)` cosines; their mean is the score of taking source i for subcategory i.
+        `(pairs,)`; the mean is the score of the match of subcategory i with source i.
     """
     (cosines,) = _Differences(wanted, sources).cosines(np.arange(len(wanted))[None])
     return np.asarray(cosines)
 
 
 def best_match(wanted: Float64, known: Float64, group: Int64) -> LabelMatch:
-    """The best assignment within one group, by steepest ascent from a greedy start.
+    """Return the best assignment within one group, by steepest ascent from a greedy start.
 
     Args:
         wanted: `(n, text dim)`: embeddings.
         known: `(m, text dim)`: embeddings of the group, m >= n.
-        group: `(m,)`: places of its labels, by which the match names them.
+        group: `(m,)`: indices of its labels, used in the result.
     """
-    alike = (wanted - wanted.mean(axis=0)) @ (known - known.mean(axis=0)).T
+    similarity = (wanted - wanted.mean(axis=0)) @ (known - known.mean(axis=0)).T
     if len(group) > MAX_MEMBERS:
-        nearest = np.sort(np.argsort(-settled(alike.max(axis=0)), kind="stable")[:MAX_MEMBERS])
-        known, group, alike = known[nearest], group[nearest], alike[:, nearest]
+        order = np.argsort(-settled(similarity.max(axis=0)), kind="stable")
+        nearest = np.sort(order[:MAX_MEMBERS])
+        known, group, similarity = known[nearest], group[nearest], similarity[:, nearest]
     differences = _Differences(wanted, known)
-    best = match_one_to_one(alike)
+    best = match_one_to_one(similarity)
     value = float(differences.scores(best[None])[0])
     while True:
         others = _neighbours(best, len(known))
         values = differences.scores(others)
-        if not len(values) or not values.max() > value:  # so that NaN ends it, too
+        if not len(values) or not values.max() > value:  # written so that NaN ends the loop
             break
         best, value = others[np.argmax(values)], float(values.max())
     runners_up, margins = [], []
@@ -185,8 +185,7 @@ def best_match(wanted: Float64, known: Float64, group: Int64) -> LabelMatch:
 class _Differences:
     """Cosines between differences of wanted and of known texts, `(wanted | known, text dim)`.
 
-    (p - q) . (i - j) is a sum of four products: the differences themselves, of which there are
-    as many as pairs of pairs, are never made.
+    (p - q) . (i - j) is a sum of four products, so the differences are never computed.
     """
 
     def __init__(self, wanted: Float64, known: Float64) -> None:
@@ -196,32 +195,32 @@ class _Differences:
         self.known = _distances(known)
 
     def cosines(self, assignments: Int64) -> Float64:
-        """`(n, pairs)`, for assignments `(n, wanted)` of known texts."""
+        """Return cosines `(n, pairs)` for assignments `(n, wanted)` of known texts."""
         i, j = assignments[:, self.p], assignments[:, self.q]
         from_p = self.products[self.p, i] - self.products[self.p, j]
         from_q = self.products[self.q, i] - self.products[self.q, j]
         return np.asarray((from_p - from_q) / (self.wanted * self.known[i, j]))
 
     def scores(self, assignments: Int64) -> Float64:
-        """`(n,)`: the mean over pairs."""
+        """Return the mean cosine `(n,)` over pairs."""
         return settled(self.cosines(assignments).mean(axis=1))
 
 
 @lru_cache(maxsize=8)
 def _pairs(n: int) -> tuple[Int64, Int64]:
-    """The places of all pairs; asked for once for every group."""
+    """Return the indices of all pairs; cached, since every group needs them."""
     return np.triu_indices(n, 1)
 
 
 def _distances(rows: Float64) -> Float64:
-    """`(n, n)`; equal texts are taken to be a little apart, so that nothing is divided by zero."""
+    """Return distances `(n, n)`, at least 1e-6 so that they can be divided by."""
     squares = np.einsum("nd,nd->n", rows, rows)
     between = squares[:, None] + squares[None] - 2 * rows @ rows.T
     return np.asarray(np.sqrt(np.maximum(between, 1e-12)))
 
 
 def _neighbours(assignment: Int64, n_known: int) -> Int64:
-    """All assignments that give one subcategory another source; whoever had it swaps."""
+    """Return all assignments that change one source; if it is in use, the two are swapped."""
     n_wanted = len(assignment)
     place, other = np.divmod(np.arange(n_wanted * n_known), n_known)
     keep = other != assignment[place]

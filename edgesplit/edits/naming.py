@@ -1,4 +1,4 @@
-"""The subcategories that a split is asked for: their names, and the clips that show them."""
+"""The subcategories of a request: their labels and modifiers, and their labelled clips."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 Subcategories = Sequence[tuple[str, str]]
-"""(full label, modifier) of each."""
+"""(full label, modifier) of each subcategory."""
 
 
 def name_subcategories(label: str, into: Into, existing: Collection[str]) -> Subcategories:
-    """(full label, modifier) of every subcategory.
+    """Return (full label, modifier) of every subcategory.
 
-    A text that begins with the class's first word is a full label; any other is a modifier and
-    follows the class's label.
+    A text that begins with the class's first word is a full label. Any other text is a modifier,
+    and is appended to the class's label.
 
     Raises:
         LabelError: a name is empty, not allowed or appears twice.
@@ -54,21 +54,21 @@ def name_subcategories(label: str, into: Into, existing: Collection[str]) -> Sub
         taken = [text for text in texts if text.casefold() in existing and text != label]
         if taken:
             raise LabelError(
-                f"There already is a class {taken[0]!r}. If it is a modifier, say which label it "
-                f"makes: '{label} {taken[0]}={taken[0]}'."
+                f"A class {taken[0]!r} already exists. If it is meant as a modifier, write the "
+                f"label, too: '{label} {taken[0]}={taken[0]}'."
             )
         full = [words(text)[0] == words(label)[0] for text in texts]
-        told_apart = iter(
+        modifiers = iter(
             _modifiers(label, [t for t, is_full in zip(texts, full, strict=True) if is_full])
         )
         pairs = [
-            (text, next(told_apart)) if is_full else (f"{label} {text}", text)
+            (text, next(modifiers)) if is_full else (f"{label} {text}", text)
             for text, is_full in zip(texts, full, strict=True)
         ]
     if len(pairs) < 2:
         raise EditError(
-            f"A split needs at least two subcategories, got {len(pairs)}. Add what {label!r} is "
-            "when it is not that."
+            f"A split of {label!r} needs at least two subcategories, got {len(pairs)}. Add another "
+            "one."
         )
     for names in zip(*pairs, strict=True):
         folded = [name.casefold() for name in names]
@@ -79,7 +79,7 @@ def name_subcategories(label: str, into: Into, existing: Collection[str]) -> Sub
 
 
 def find_split(tree: LabelTree, name: str, into: Into) -> tuple[int, Subcategories]:
-    """The column of the class that a split of this name means, and its subcategories.
+    """Return the column of the class to split, and its subcategories.
 
     Raises:
         LabelError, EditError: as `LabelTree.find` and `name_subcategories`.
@@ -92,10 +92,10 @@ def find_split(tree: LabelTree, name: str, into: Into) -> tuple[int, Subcategori
 def grow(
     tree: LabelTree, column: int, subcategories: Subcategories, composition: Composition
 ) -> LabelTree:
-    """The tree after the split; the new nodes have no provenance yet.
+    """Return the tree after the split; the new nodes have no provenance yet.
 
     Raises:
-        EditError: the class cannot be split so.
+        EditError: the class cannot be split with this composition.
     """
     children = [Node(label=label, modifier=modifier) for label, modifier in subcategories]
     return tree.split(column, children, composition=composition)
@@ -116,7 +116,7 @@ def _modifiers(label: str, full_labels: Sequence[str]) -> list[str]:
 def correct_names(
     subcategories: Subcategories, tree: LabelTree, encoder: TextEncoder
 ) -> Subcategories:
-    """The same, with words that are one or two letters from a word of the head as the head's."""
+    """Return the subcategories with misspelt words replaced by words of the head."""
     exported = (node.label for node in tree if node.provenance == Provenance())
     known = {word for label in exported for word in parse_label(label).words}
     read = [
@@ -126,86 +126,96 @@ def correct_names(
         )
         for label, modifier in subcategories
     ]
-    told_apart = len({modifier.casefold() for _, modifier in read}) == len(read)
-    return read if told_apart else subcategories
+    distinct = len({modifier.casefold() for _, modifier in read}) == len(read)
+    return read if distinct else subcategories
 
 
 def place_shots(shots: Shots, subcategories: Subcategories, dim: int) -> list[Float64]:
-    """The clips of each subcategory.
+    """Return the labelled clips of each subcategory.
 
     Raises:
-        EditError: clips of something else, or no clip at all.
+        EditError: clips of an unknown subcategory, or no clip at all.
         FeatureSpaceError: features of another size.
-        ValueError: features that are no matrix, or not finite.
+        ValueError: features that are not a matrix, or not finite.
     """
     placed = [np.zeros((0, dim)) for _ in subcategories]
     for name, features in shots.items():
         place = _place_of(name, subcategories)
         if place is None:
-            raise EditError(f"There are clips of {name!r}, which is none of {_list(subcategories)}")
+            raise EditError(
+                f"There are clips of {name!r}, which is not a subcategory. The subcategories are "
+                f"{_list(subcategories)}."
+            )
         clips = check_features(features, dim, f"the clips of {name!r}").astype(np.float64)
         placed[place] = np.concatenate([placed[place], clips])
     if shots and not any(map(len, placed)):
-        raise EditError("There is no labelled clip of any subcategory. Leave --shots out, or add.")
+        raise EditError(
+            "There is no labelled clip of any subcategory. Add clips, or remove --shots."
+        )
     return placed
 
 
 def read_answers(
     request: SplitRequest, subcategories: Subcategories, dim: int
 ) -> tuple[Float32, tuple[tuple[int, int], ...]]:
-    """The request's features `(clips, dim)`, and each answer as (clip, subcategory), in order.
+    """Return the request's features `(clips, dim)`, and each answer as (clip, subcategory).
 
-    The subcategory is -1 for a clip that shows none. Without features there is no row.
+    Answers are in the order of clips. The subcategory is -1 for a clip that shows none. Without
+    features, the array has no row.
 
     Raises:
-        EditError: answers without features, about a clip that is not there, or that name
-            something else.
+        EditError: answers without features, about a clip that does not exist, or that name an
+            unknown subcategory.
         FeatureSpaceError: features of another size.
-        ValueError: features that are no matrix, or not finite.
-        TypeError: a clip that is no whole number, or an answer that is no text.
+        ValueError: features that are not a matrix, or not finite.
+        TypeError: a clip that is not an integer, or an answer that is not a text.
     """
     if request.features is None:
         if request.answers:
-            raise EditError("Answers are about clips: give the features that they count in.")
+            raise EditError("There are answers but no features. Add the features of the clips.")
         return np.zeros((0, dim), np.float32), ()
     features = check_features(request.features, dim, "the features")
-    asked = []
-    for clip, name in sorted((_place(key), name) for key, name in (request.answers or {}).items()):
+    answers = []
+    for clip, name in sorted((_index(key), name) for key, name in (request.answers or {}).items()):
         if not 0 <= clip < len(features):
-            raise EditError(f"There is an answer about clip {clip} of {len(features)}.")
+            raise EditError(
+                f"There is an answer about clip {clip}, but there are {len(features)} clips, "
+                "counted from 0."
+            )
         if name is not None and not isinstance(name, str):
-            raise TypeError(f"The answer about clip {clip} is a label, or None, not {name!r}.")
+            raise TypeError(f"The answer about clip {clip} must be a label or None, got {name!r}.")
         place = -1 if name is None else _place_of(name, subcategories)
         if place is None:
             raise EditError(
-                f"Clip {clip} is said to show {name!r}, which is none of {_list(subcategories)}"
+                f"The answer about clip {clip} is {name!r}, which is not a subcategory. The "
+                f"subcategories are {_list(subcategories)}."
             )
-        asked.append((clip, place))
-    return features, tuple(asked)
+        answers.append((clip, place))
+    return features, tuple(answers)
 
 
 def check_features(features: npt.ArrayLike, dim: int, what: str) -> Float32:
-    """`features`, which must be `(clips, dim)` and finite.
+    """Return `features` as float32; they must be `(clips, dim)` and finite.
 
     Raises:
         FeatureSpaceError: they are of another size.
-        ValueError: they are no matrix, or not finite.
+        ValueError: they are not a matrix, or not finite.
     """
-    with np.errstate(over="ignore"):  # what overflows is not finite
+    with np.errstate(over="ignore"):  # an overflow is not finite, and refused below
         clips = np.asarray(features, np.float32)
     if clips.ndim != 2 or not np.isfinite(clips).all():
         raise ValueError(f"{what} must be finite features (clips, {dim})")
     if clips.shape[1] != dim:
         raise FeatureSpaceError(
-            f"{what[0].upper()}{what[1:]} have {clips.shape[1]} values, the head takes {dim}. "
+            f"{what[0].upper()}{what[1:]} have {clips.shape[1]} values; the head needs {dim}. "
             "Extract them with this bundle's backbone."
         )
     return clips
 
 
-def _place(clip: object) -> int:
+def _index(clip: object) -> int:
     if isinstance(clip, bool | np.bool_) or not isinstance(clip, SupportsIndex):
-        raise TypeError(f"An answer is about a clip's place, a whole number, not {clip!r}.")
+        raise TypeError(f"A key of the answers must be a clip's index, an integer, got {clip!r}.")
     return operator.index(clip)
 
 
@@ -215,4 +225,4 @@ def _place_of(name: str, subcategories: Subcategories) -> int | None:
 
 
 def _list(subcategories: Subcategories) -> str:
-    return f"{', '.join(repr(modifier) for _, modifier in subcategories)}."
+    return ", ".join(repr(modifier) for _, modifier in subcategories)

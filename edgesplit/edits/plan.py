@@ -1,4 +1,4 @@
-"""Several splits in one edit, all of them or none."""
+"""Make several splits in one edit: all of them or none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "split_classes"]
 
 Plan = Mapping[str, Into | SplitRequest]
-"""{class: its subcategories, or a request}, in the order in which they are split."""
+"""{class: its subcategories, or a request}, in the order of the splits."""
 
 
 def split_classes(
@@ -35,26 +35,26 @@ def split_classes(
     encoder: TextEncoder | None = None,
     **choices: Unpack[SplitOptions],
 ) -> Edit:
-    """Splits several classes, one after another, in one edit: all of them or none.
+    """Split several classes, one after another, in one edit: all of them or none.
 
-    Each is split by `split_class` on the head that the splits before it made, so a plan may go on
-    to split a subcategory that it made itself. The new head's parent is `head`.
+    Each `split_class` starts from the head of the previous split, so a plan can split a subcategory
+    that it made before. The new head's parent is `head`.
 
     Args:
-        head: the head to edit; it stays as it is.
+        head: the head to edit; it does not change.
         plan: the classes in order, each with its subcategories.
         statistics: as in `split_class`.
         taxonomy: as in `split_class`, for all splits.
         encoder: as in `split_class`.
-        choices: fields of `SplitRequest` for the classes that are given subcategories alone.
+        choices: fields of `SplitRequest` for the classes without a request.
 
     Raises:
-        EditError: the plan is empty, or some splits were refused; the text names each of them.
-        DoubtfulSplitError: the same, where all that were refused are only in doubt.
+        EditError: the plan is empty, or splits were refused; the text names each of them.
+        DoubtfulSplitError: same, if all refused splits are only in doubt.
         FeatureSpaceError: the statistics or the clips are of another backbone.
     """
     if not plan:
-        raise EditError("The plan has no class to split. Name one at least.")
+        raise EditError("The plan has no class to split. Add at least one.")
     edits: list[Edit] = []
     refused: dict[str, EdgesplitError] = {}
 
@@ -70,7 +70,7 @@ def split_classes(
             edits.append(attempt(name, request))
         except DoubtfulSplitError as error:
             refused[name] = error
-            # Made all the same, so that the splits below it are judged, too.
+            # Made anyway, so that later splits of its subcategories are checked, too.
             edits.append(attempt(name, replace(request, accept_doubt=True)))
         except (EditError, LabelError) as error:
             refused[name] = error
@@ -90,24 +90,24 @@ def split_classes(
 
 
 def _flat_roots(edit: Edit) -> set[int]:
-    """Columns of the root classes whose logits a split changes: those above a flat one."""
+    """Return columns of the root classes whose logits a split changes: the root of a flat split."""
     tree = edit.before.tree
     flat = edit.report.composition == "flat"
     return {tree.path(tree.find(edit.report.label))[0]} if flat else set()
 
 
 def _refusal(refused: Mapping[str, EdgesplitError], n_splits: int) -> EditError:
-    """All that stands against a plan, and what to do."""
-    lines = [f"Refused {len(refused)} of the plan's {n_splits} splits, so none was made:"]
+    """Return the error with all reasons against a plan, and the next step."""
+    lines = [f"{len(refused)} of the plan's {n_splits} splits were refused, so none was made:"]
     doubtful = {n: e.doubts for n, e in refused.items() if isinstance(e, DoubtfulSplitError)}
     for name, error in refused.items():
         why = f"in doubt: {'; '.join(doubtful[name])}" if name in doubtful else str(error)
         lines.append(f"  {name!r}: {why}")
     if doubtful:
         lines.append(
-            "For each in doubt, name the group to learn from (like), say it in its words (into: "
-            "{LABEL: MODIFIER, …}), show a clip of each (shots or answers), or accept it "
-            "(accept_doubt: true)."
+            "For each split in doubt, name the group to learn from (like), use its words (into: "
+            "{LABEL: MODIFIER, …}), give a labelled clip of each subcategory (shots or answers), "
+            "or accept the doubt (accept_doubt: true)."
         )
     text = "\n".join(lines)
     if len(doubtful) < len(refused):

@@ -1,17 +1,17 @@
-"""The plan file: YAML, of which JSON is a part.
+"""The plan file: YAML, or JSON, which is a subset of it.
 
 pushing: [left, right]      # a class and its subcategories
-rolling:                    # the same in full; all but `into` may be missing
+rolling:                    # the long form; all keys except `into` are optional
   into: {rolling something away: up, rolling something nearer: down}
   rule: alignment
   composition: gated
   like: pulling something
-  shots: clips/rolling      # a folder, seen from the plan file's
-  answers: ask-rolling.csv  # what `edgesplit ask` was told of clips, and where they are: a folder
-  from: videos              # of videos, or what `edgesplit features -o` wrote
+  shots: clips/rolling      # a folder; paths are relative to the plan file's folder
+  answers: ask-rolling.csv  # answers about clips, from `edgesplit ask`
+  from: videos              # their folder of videos, or a file of `edgesplit features -o`
   accept_doubt: true
 
-Every value is read as a text: YAML takes `on` and `no` for booleans, but they are modifiers here.
+Every value is read as a text: YAML reads `on` and `no` as booleans, but they may be modifiers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from edgesplit.storage.text_file import decode_text
 __all__ = ["MAX_BYTES", "AnsweredClips", "PlanFile", "load_plan"]
 
 MAX_BYTES = 2**17
-"""Of a plan file: more than a thousand splits, read in about a second."""
+"""Maximum size of a plan file: more than a thousand splits, read in about a second."""
 
 _FORM = "Write 'class: [modifier, modifier]' or 'class: {into: […], …}' for each class."
 _KEYS = ("into", "rule", "composition", "like", "shots", "answers", "from", "accept_doubt")
@@ -44,41 +44,41 @@ _YES_NO = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class AnsweredClips:
-    """What was said of clips, and where they are."""
+    """The files of a split's answers and of their clips."""
 
     answers: Path
-    """See `edgesplit.edits.answers_file`."""
+    """Answers file; see `edgesplit.edits.answers_file`."""
     clips: Path
-    """A folder of videos, or a file of features; see `read_clips`."""
+    """Folder of videos, or file of features; see `read_clips`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """What a plan file asks for; its clips are not read yet."""
+    """The content of a plan file; its clips are not read yet."""
 
     requests: dict[str, SplitRequest]
-    """By class, in order; without shots and answers."""
+    """Request of each class, in order, without shots and answers."""
     shot_folders: dict[str, Path]
-    """By class: the folder of its labelled clips, where it names one; see `read_shots`."""
+    """Folder of labelled clips of each class that has one; see `read_shots`."""
     answered: dict[str, AnsweredClips] = field(default_factory=dict)
-    """By class: its answers, where it names some."""
+    """Answers of each class that has some."""
 
 
 def load_plan(path: str | Path, defaults: SplitRequest | None = None) -> PlanFile:
-    """Reads a plan file.
+    """Read a plan file.
 
     Args:
         path: the file.
-        defaults: what an entry does not say is taken from here.
+        defaults: values of the keys that an entry does not have.
 
     Raises:
-        BundleError: the file cannot be read.
-        EditError: it does not hold a plan; the text says where, and what is wanted.
+        EditError: the file cannot be read, or is not a plan; the text names the place and the
+            correct form.
     """
     file = Path(path)
     content = _parse(file)
     if not isinstance(content, dict) or not content:
-        what = "is not a plan" if content else "names no class"
+        what = "is not a plan" if content else "contains no class"
         raise EditError(f"{file} {what}. {_FORM}")
     requests: dict[str, SplitRequest] = {}
     folders: dict[str, Path] = {}
@@ -87,7 +87,7 @@ def load_plan(path: str | Path, defaults: SplitRequest | None = None) -> PlanFil
         try:
             choices = _choices(wanted)
             if ("answers" in choices) != ("from" in choices):
-                raise EditError("answers and from go together: what was said, and of which clips.")
+                raise EditError("'answers' and 'from' must be given together. Add the other one.")
             if "shots" in choices:
                 folders[name] = _folder(file.parent / choices.pop("shots"))
             if "answers" in choices:
@@ -101,7 +101,7 @@ def load_plan(path: str | Path, defaults: SplitRequest | None = None) -> PlanFil
 
 
 class _Loader(yaml.BaseLoader):
-    """Reads every value as a text, and refuses a key that appears twice."""
+    """A YAML loader that reads every value as a text, and refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         content = super().construct_mapping(node, deep=deep)
@@ -119,7 +119,9 @@ def _parse(file: Path) -> Any:
     with map_os_errors("read", file, EditError), file.open("rb") as opened:
         data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise EditError(f"{file} has more than the {MAX_BYTES} bytes of a plan. Make two of it.")
+        raise EditError(
+            f"{file} is too large for a plan; the limit is {MAX_BYTES} bytes. Make two plans of it."
+        )
     text = decode_text(data, file, EditError)
     try:
         return yaml.load(text, Loader=_Loader)
@@ -133,27 +135,28 @@ def _parse(file: Path) -> Any:
 
 
 def _choices(wanted: Any) -> dict[str, Any]:
-    """What `SplitRequest` takes, from one entry of a plan; the names of files are texts still."""
+    """Return the fields of `SplitRequest` from one entry of a plan; paths are still texts."""
     if not isinstance(wanted, dict):
         return {"into": _into(wanted)}
     for key in wanted:
         if key not in _KEYS:
             raise EditError(
-                f"there is no {key!r}{_nearest(key, _KEYS)}. An entry has into, and may have "
-                f"{', '.join(_KEYS[1:])}; labels with their modifiers go into 'into'."
+                f"{key!r} is not a key of an entry{_nearest(key, _KEYS)}. An entry needs 'into', "
+                f"and may have {', '.join(_KEYS[1:])}. Labels with their modifiers belong in "
+                "'into'."
             )
     if "into" not in wanted:
-        raise EditError("it has no 'into'. Write 'into: [modifier, modifier]'.")
+        raise EditError("the entry has no 'into'. Write 'into: [modifier, modifier]'.")
     for key in _KEYS[1:]:
-        text = wanted.get(key, "as it was")
+        text = wanted.get(key, "missing")  # any text: an optional key may be missing
         if not isinstance(text, str) or not text:
-            raise EditError(f"{key} wants one text.")
+            raise EditError(f"{key!r} must be one text, not a list, a mapping or nothing.")
     choices = {**wanted, "into": _into(wanted["into"])}
     closed = {"rule": RULES, "composition": COMPOSITIONS, "accept_doubt": tuple(_YES_NO)}
     for key, known in closed.items():
         if key in wanted and wanted[key] not in known:
             raise EditError(
-                f"{key} cannot be {wanted[key]!r}{_nearest(wanted[key], known)}. It is one of "
+                f"{key!r} cannot be {wanted[key]!r}{_nearest(wanted[key], known)}. Use one of "
                 f"{', '.join(known)}."
             )
     if "accept_doubt" in wanted:
@@ -162,28 +165,30 @@ def _choices(wanted: Any) -> dict[str, Any]:
 
 
 def _into(wanted: Any) -> Into:
-    """Subcategories, as a list or as {label: modifier}."""
+    """Return subcategories, as a list or as {label: modifier}."""
     texts = wanted.values() if isinstance(wanted, dict) else wanted
     if isinstance(wanted, str) or not all(isinstance(text, str) for text in texts):
-        raise EditError("into wants a list [modifier, modifier] or a mapping {label: modifier}.")
+        raise EditError(
+            "'into' must be a list [modifier, modifier] or a mapping {label: modifier}."
+        )
     into: Into = wanted
     return into
 
 
 def _folder(path: Path) -> Path:
     if not os.path.isdir(path):  # `path.is_dir()` raises at a name that is too long
-        raise EditError(f"there is no folder {path}, which shots names.")
+        raise EditError(f"the folder {path} of 'shots' does not exist. Correct the path.")
     return path
 
 
 def _answered(answers: Path, clips: Path) -> AnsweredClips:
     if not os.path.isfile(answers):
-        raise EditError(f"there is no file {answers}, which answers names.")
+        raise EditError(f"the file {answers} of 'answers' does not exist. Correct the path.")
     if not os.path.exists(clips):
-        raise EditError(f"there is no folder or file {clips}, which from names.")
+        raise EditError(f"the folder or file {clips} of 'from' does not exist. Correct the path.")
     return AnsweredClips(answers, clips)
 
 
 def _nearest(text: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(text, known, n=1)
-    return f", did you mean {near[0]!r}" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""

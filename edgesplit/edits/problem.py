@@ -1,4 +1,4 @@
-"""All that a split starts from: the class, the subcategories, what is known, and clips."""
+"""The inputs of a split: the class, its subcategories, the head's knowledge, and clips."""
 
 from __future__ import annotations
 
@@ -45,88 +45,88 @@ __all__ = [
 ]
 
 MAX_CLIPS = 512
-"""Unlabelled clips of the class that rows are fitted to: more cost time and tell little."""
+"""Maximum unlabelled clips of the class that rows are fitted to: more take time and gain little."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassClips:
-    """Unlabelled clips of the class, or of the nearest class above it that has enough of them."""
+    """Unlabelled clips of the class, or of its nearest ancestor with enough clips."""
 
     features: Float64
     """`(clips, dim)`; no row without statistics."""
     mean: Float64 | None
-    """`(dim,)`; None when it is of fewer than `MIN_CLASS_CLIPS` clips."""
+    """`(dim,)`; None for fewer than `MIN_CLASS_CLIPS` clips."""
     count: int
-    """Clips that the mean is of, or would be; more than `features` has, which is a sample."""
+    """Number of clips for the mean; may be larger than `features`, which is a sample."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a person said of one clip."""
+    """A person's answer about one clip."""
 
     clip: int
-    """Its place in the request's features."""
+    """Index of the clip in the request's features."""
     subcategory: int
-    """Place of the subcategory that it shows; -1 if it shows none of them."""
+    """Index of the subcategory that the clip shows; -1 if it shows none of them."""
     feature: Float32
-    """`(dim,)`."""
+    """`(dim,)`: feature of the clip."""
 
     @property
     def digest(self) -> str:
-        """Which clip it is: 16 hex digits of the sha256 of its feature's float32 bytes."""
+        """Identity of the clip: 16 hex digits of the sha256 of its feature's float32 bytes."""
         return hashlib.sha256(self.feature.astype("<f4").tobytes()).hexdigest()[:DIGEST_DIGITS]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitProblem:
-    """What the stages of a split share; none of them changes it."""
+    """The inputs shared by all stages of a split; no stage changes them."""
 
     head: Head
     column: int
-    """Of the class."""
+    """Column of the class."""
     request: SplitRequest
     subcategories: Subcategories
     read_as: Subcategories
-    """The same with misspelt words as the head writes them."""
+    """Subcategories with misspelt words replaced by the head's words."""
     tree: LabelTree
-    """Of the head after the split; the new nodes, its last, have no provenance yet."""
+    """Label tree after the split; the new nodes are the last ones, without provenance yet."""
     transfer: TransferProblem
-    """The part that a rule sees."""
+    """Input of the rule."""
     axes: tuple[Axis, ...]
-    """What varies, among the groups."""
+    """Axes of the groups."""
     groups: tuple[Group, ...]
-    """What is known; their members, one after another, are in the order of `transfer.known`."""
+    """Known groups; their members, one after another, are in the order of `transfer.known`."""
     known_columns: Int64
-    """`(known,)`: their columns."""
+    """`(known,)`: columns of the groups' members."""
     group_names: Float64
     """`(groups, text dim)`: embeddings of the groups' names."""
     class_name: Float64
     """`(text dim,)`: embedding of the class's label."""
     class_clips: ClassClips
-    """All that were given of the class."""
+    """All given clips of the class."""
     clips: ClassClips
-    """Those of them that are not labelled."""
+    """Clips of the class that are not labelled."""
     labelled: tuple[Float64, ...]
     """Features `(clips, dim)` of each subcategory's labelled clips, answers included."""
     answers: tuple[Answer, ...]
-    """What a person said of clips, in the order of the clips."""
+    """Answers about clips, in the order of the clips."""
     statistics: Statistics | None
     whitening: Whitening | None
-    """Around the class's mean; None where that is not known."""
+    """Whitening around the class's mean; None if the mean is unknown."""
 
     @property
     def modifiers(self) -> tuple[str, ...]:
-        """Of the subcategories, in order."""
+        """Modifiers of the subcategories, in order."""
         return tuple(modifier for _, modifier in self.subcategories)
 
     @property
     def known_labels(self) -> tuple[str, ...]:
-        """The labels of the groups' members, in order."""
+        """Labels of the groups' members, in order."""
         return tuple(member.label for group in self.groups for member in group.members)
 
     @property
     def has_labelled(self) -> bool:
-        """Whether some subcategory has a labelled clip."""
+        """True if some subcategory has a labelled clip."""
         return any(map(len, self.labelled))
 
     @property
@@ -137,7 +137,7 @@ class SplitProblem:
 
     @property
     def neither(self) -> Float64:
-        """`(clips, dim)`: clips that somebody said show no subcategory."""
+        """`(clips, dim)`: features of the clips that show no subcategory, by their answers."""
         found = [answer.feature for answer in self.answers if answer.subcategory < 0]
         return np.reshape(found, (len(found), self.head.dim)).astype(np.float64)
 
@@ -151,7 +151,7 @@ def pose_problem(
     taxonomy: Taxonomy | None,
     encoder: TextEncoder | None,
 ) -> SplitProblem:
-    """Names the subcategories, embeds the texts and gathers what head and clips know.
+    """Name the subcategories, embed the texts, and collect the knowledge and the clips.
 
     Arguments and errors are those of `edgesplit.edits.split.split_class`.
     """
@@ -165,10 +165,10 @@ def pose_problem(
         statistics = Statistics.from_features(head, given)
     clips = _clips_of(head, column, statistics)
     if len(given):
-        mine = given[find_given(head, column, given)].astype(np.float64)
-        if len(mine) >= MIN_CLASS_CLIPS:
-            some = mine[spread(len(mine), MAX_CLIPS)]
-            clips = ClassClips(some, mine.mean(axis=0), len(mine))
+        of_class = given[find_given(head, column, given)].astype(np.float64)
+        if len(of_class) >= MIN_CLASS_CLIPS:
+            sample = of_class[spread(len(of_class), MAX_CLIPS)]
+            clips = ClassClips(sample, of_class.mean(axis=0), len(of_class))
     groups = known_groups(tree, target=column, taxonomy=taxonomy, like=request.like)
     members = [member for group in groups for member in group.members]
     columns = np.array([member.column for member in members], np.int64)
@@ -215,14 +215,14 @@ def pose_problem(
 
 
 def take_labelled(problem: SplitProblem, request: SplitRequest) -> SplitProblem:
-    """Return the problem with the labelled clips of `request`, instead of those that it has.
+    """Return the problem with the labelled clips of `request` in place of its own.
 
-    The texts are not read again: `request` differs from the problem's in shots and answers at most,
-    and in whether it accepts a doubt. Errors as in `edgesplit.edits.split.split_class`.
+    The texts are not read again: `request` may differ from the problem's request only in shots,
+    answers and accepting a doubt. Errors are those of `edgesplit.edits.split.split_class`.
     """
     subcategories, dim = problem.subcategories, problem.head.dim
-    given, asked = read_answers(request, subcategories, dim)
-    answers = tuple(Answer(clip, owner, given[clip]) for clip, owner in asked)
+    given, placed = read_answers(request, subcategories, dim)
+    answers = tuple(Answer(clip, owner, given[clip]) for clip, owner in placed)
     shots = place_shots(request.shots or {}, subcategories, dim)
     labelled = _add_answers(shots, answers, subcategories)
     return replace(
@@ -235,7 +235,7 @@ def take_labelled(problem: SplitProblem, request: SplitRequest) -> SplitProblem:
 
 
 def find_given(head: Head, column: int, features: Float32) -> npt.NDArray[np.bool_]:
-    """`(clips,)`: whether the head gives a clip to the class of this column, or to one below it."""
+    """Return a mask `(clips,)` of the clips that the head gives to a class or one below it."""
     if not len(features):
         return np.zeros(0, bool)
     decided = head.evaluate(features).class_index
@@ -252,9 +252,9 @@ def _clips_of(head: Head, column: int, statistics: Statistics | None) -> ClassCl
         decided = head.evaluate(clips).class_index
         paths = {leaf: head.tree.path(leaf) for leaf in np.unique(decided).tolist()}
         for part in reversed(below):
-            mine = clips[[part in paths[leaf] for leaf in decided.tolist()]]
-            if len(mine) >= MIN_CLASS_CLIPS:
-                return ClassClips(mine, mine.mean(axis=0), len(mine))
+            of_part = clips[[part in paths[leaf] for leaf in decided.tolist()]]
+            if len(of_part) >= MIN_CLASS_CLIPS:
+                return ClassClips(of_part, of_part.mean(axis=0), len(of_part))
     count = int(statistics.counts[root])
     mean = statistics.means[root].astype(np.float64) if count >= MIN_CLASS_CLIPS else None
     return ClassClips(clips, mean, count)
@@ -269,36 +269,36 @@ def _whiten(clips: ClassClips, statistics: Statistics | None) -> Whitening | Non
 def _add_answers(
     shots: Sequence[Float64], answers: Sequence[Answer], subcategories: Subcategories
 ) -> list[Float64]:
-    """The labelled clips with those that were answered; a clip that comes both ways counts once.
+    """Return the labelled clips with the answered ones; a clip in both counts once.
 
     Raises:
-        EditError: an answer says something else of a clip than where it comes from.
+        EditError: an answer contradicts the subcategory under which its clip was given.
     """
     owner = {row.tobytes(): i for i, part in enumerate(shots) for row in part.astype(np.float32)}
     labelled = [*shots]
     for answer in answers:
-        said, known = answer.subcategory, owner.get(answer.feature.tobytes())
-        if known is None and said >= 0:
-            labelled[said] = np.vstack([labelled[said], answer.feature])
-        elif known not in (None, said):
+        answered, known = answer.subcategory, owner.get(answer.feature.tobytes())
+        if known is None and answered >= 0:
+            labelled[answered] = np.vstack([labelled[answered], answer.feature])
+        elif known not in (None, answered):
             names = [*(modifier for _, modifier in subcategories), "none of them"]
             raise EditError(
-                f"Clip {answer.clip} is said to show {names[said]!r}, but is among the labelled "
-                f"clips of {names[known]!r}. Correct one of the two."
+                f"The answer about clip {answer.clip} is {names[answered]!r}, but the clip is "
+                f"among the labelled clips of {names[known]!r}. Correct one of the two."
             )
     return labelled
 
 
 def _without(clips: ClassClips, answers: Sequence[Answer], labelled: list[Float64]) -> ClassClips:
-    """The clips but those that are labelled now, or none of the class's."""
+    """Return the clips without the labelled and the answered ones."""
     known = {answer.feature.tobytes() for answer in answers}
     known |= {row.tobytes() for part in labelled for row in part.astype(np.float32)}
-    stay = [row.tobytes() not in known for row in clips.features.astype(np.float32)]
-    return replace(clips, features=clips.features[stay]) if known else clips
+    kept = [row.tobytes() not in known for row in clips.features.astype(np.float32)]
+    return replace(clips, features=clips.features[kept]) if known else clips
 
 
 def _group_means(rows: Float64, owner: Int64) -> Float64:
-    """`(groups, dim)`: the mean of each group's rows."""
+    """Return the mean `(groups, dim)` of each group's rows."""
     means = [rows[members].mean(axis=0) for members in members_of(owner)]
     return np.reshape(means, (len(means), rows.shape[1]))
 
@@ -306,23 +306,23 @@ def _group_means(rows: Float64, owner: Int64) -> Float64:
 def _means(
     columns: Int64, owner: Int64, statistics: Statistics | None
 ) -> tuple[Float64 | None, Int64 | None]:
-    """Mean features of the known labels around their groups' means, and how many clips each has."""
+    """Return the known labels' mean features, centred on their groups, and numbers of clips."""
     if statistics is None:
         return None, None
     n_roots = len(statistics.counts)
-    inside = columns < n_roots  # a subcategory has no mean of its own
+    inside = columns < n_roots  # a subcategory has no mean
     place = np.where(inside, columns, 0)
     n_clips = np.where(inside, statistics.counts[place], 0)
     means = statistics.means[place].astype(np.float64)
     for members in members_of(owner):
-        if n_clips[members].min() < MIN_CLASS_CLIPS:  # then the group says nothing
+        if n_clips[members].min() < MIN_CLASS_CLIPS:  # the group cannot be used
             n_clips[members] = 0
             means[members] = 0
     return _centred(means, owner), n_clips
 
 
 def _centred(rows: Float64, owner: Int64) -> Float64:
-    """Rows minus the mean of their group's rows; changes them in place."""
+    """Return rows minus the mean of their group's rows, changed in place."""
     for members in members_of(owner):
         rows[members] -= rows[members].mean(axis=0)
     return rows

@@ -1,16 +1,16 @@
-"""Rows fitted to the clips of the class: each clip teaches what the rows already say of it.
+"""Fit rows to the clips of the class by self-training.
 
-The rows that texts or a few labelled clips gave cut through the class's clips somewhere; a ridge
-regression on the answers that they give themselves moves the cut to where the clips part. It is
-self-training (Scudder 1965), of linear rows, with the rows that it starts from as its centre:
+The initial rows, from texts or a few labelled clips, divide the class's clips somewhere. A ridge
+regression on the rows' own decisions moves the boundary to the gap between the clips. It is
+self-training (Scudder 1965) of linear rows, with the initial rows as its centre:
 
     minimise  sum_i w_i |r_i - V z_i|^2 + PULL |V - b V_start|^2
     with      r_i = softmax(SHARPNESS (V z_i - m))
 
-over points z_i of all clips, with the answer in place of r_i for a labelled one; z and r are minus
-their weighted means, m is the middle of the scores (`middle_of`), and b is the scale at which
-b V_start alone fits best. Few clips hardly move the rows. What it gains is measured by
-`python -m benchmarks.quality.refit_tried`.
+over points z_i of all clips. For a labelled clip, r_i is its label. z and r are centred on their
+weighted means, m is the middle of the scores (`middle_of`), and b is the scale at which b V_start
+fits best. Few clips move the rows little. `python -m benchmarks.quality.refit_tried` measures the
+gain.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ __all__ = ["middle_of", "refit"]
 
 N_ROUNDS = 3
 PULL = 100.0
-"""Clips that the rows at the start are worth."""
+"""Weight of the initial rows, in clips."""
 SHARPNESS = 3.0
-"""Of the answers that clips are taken to have, with scores of unit size."""
+"""Sharpness of the softmax r_i, for scores of unit size."""
 LABELLED = 5.0
-"""Unlabelled clips that a labelled one is worth."""
+"""Weight of a labelled clip, in unlabelled clips."""
 N_STEPS = 5
-"""Times that `middle_of` decides anew what the clips are taken for."""
+"""Number of iterations of `middle_of`."""
 
 
 def refit(rows: Float64, pool: Float64, labelled: Sequence[Float64] = ()) -> Float64:
-    """Fit rows to points; what is returned scores as widely as `rows` do.
+    """Fit rows to points; the result has scores of the same size as `rows`.
 
     Args:
         rows: `(wanted, dim)`, for points.
@@ -52,7 +52,7 @@ def refit(rows: Float64, pool: Float64, labelled: Sequence[Float64] = ()) -> Flo
     around = points - weight @ points / weight.sum()
     first = around @ start.T
     size = _size(points @ start.T)
-    if _size(first) <= 1e-9 * max(size, 1.0):  # all clips score alike: there is nothing to teach
+    if _size(first) <= 1e-9 * max(size, 1.0):  # all clips have equal scores: nothing to fit
         return np.asarray(start)
     solve = _Ridge(around, weight)
     fitted = start
@@ -71,15 +71,15 @@ def refit(rows: Float64, pool: Float64, labelled: Sequence[Float64] = ()) -> Flo
 
 
 def middle_of(scores: Float64) -> Float64:
-    """`(wanted,)`: what to subtract from scores, so that none is ahead in the middle of the clips.
+    """Return the scores `(wanted,)` of the middle of the clips, to be subtracted from scores.
 
-    The mean of all clips is the middle only if all subcategories are equally frequent. So each
-    subcategory's clips, as they are decided, have a mean, and the middle is the mean of these. Each
-    weighs the root of its count: with equal weights, a few clips that are decided wrongly would
-    count as much as all others. Measured by `python -m benchmarks.quality.asking_limits`.
+    The mean of all clips is the middle only if all subcategories are equally frequent. So the
+    middle is the mean of the means of each subcategory's decided clips. Each mean is weighted by
+    the root of its count: with equal weights, a few clips with wrong decisions would count as much
+    as all others. `python -m benchmarks.quality.asking_limits` measures this.
 
     Args:
-        scores: `(clips, wanted)` of unlabelled clips of the class, a clip at least.
+        scores: `(clips, wanted)` of unlabelled clips of the class, at least one clip.
     """
     middle = scores.mean(axis=0)
     for _ in range(N_STEPS):
@@ -93,7 +93,10 @@ def middle_of(scores: Float64) -> Float64:
 
 
 class _Ridge:
-    """Rows `(wanted, dim)` for targets `(clips, wanted)`, pulled to 0; the smaller form of two."""
+    """Ridge regression to rows `(wanted, dim)` for targets `(clips, wanted)`.
+
+    Of the two equivalent forms, the one with the smaller matrix is used.
+    """
 
     def __init__(self, around: Float64, weight: Float64) -> None:
         self._root = np.sqrt(weight)[:, None]

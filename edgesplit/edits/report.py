@@ -1,4 +1,4 @@
-"""What an edit says about itself: where each row came from, and how far to trust that."""
+"""The report of an edit: the sources of each new row, its expected accuracy, and warnings."""
 
 from __future__ import annotations
 
@@ -21,109 +21,109 @@ __all__ = ["AnswerReport", "NewRow", "Report", "ShotReport", "report_split"]
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """One subcategory that an edit made."""
+    """One subcategory made by an edit."""
 
     label: str
     modifier: str
     sources: tuple[Source, ...]
-    """The known labels it was made from, the largest share first."""
+    """Known labels that the row was made from, the largest share first."""
     match: str = ""
-    """The known label whose text differs from its siblings' as this one's does."""
+    """Known label whose text differs from its siblings' as this subcategory's text does."""
     runner_up: str = ""
-    """The sibling of `match` that comes next; empty when there is none."""
+    """Next best label in the group of `match`; empty if there is none."""
     margin: float = float("nan")
-    """What the likeness loses with the runner-up instead; see `edgesplit.edits.matching`."""
+    """Loss in text match with the runner-up in place of `match`; see `edgesplit.edits.matching`."""
     near_tie: bool = False
-    """The margin is within the text encoder's error."""
+    """True if the margin is within the text encoder's error."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerReport:
-    """What a person said of one clip, against what texts alone would have said."""
+    """A person's answer about one clip, and the decision by texts only."""
 
     clip: int
-    """Its place in `SplitRequest.features`."""
+    """Index of the clip in `SplitRequest.features`."""
     digest: str
     """See `edgesplit.edits.problem.Answer.digest`."""
     answer: str
-    """The modifier of the subcategory that it shows; empty if it shows none of them."""
+    """Modifier of the subcategory that the clip shows; empty if it shows none of them."""
     by_text: str
-    """The modifier that the rows from texts alone give it; empty if texts say nothing."""
+    """Modifier by the rows from texts only; empty if the texts give no rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShotReport:
-    """Labelled clips and answers about clips, and what they did."""
+    """Labelled clips and answers about clips, and their effect."""
 
     clips: tuple[int, ...]
-    """Of each subcategory, labelled clips and answers."""
+    """Number of labelled clips and answers of each subcategory."""
     n_right: int
-    """How many of them the rows from texts alone get right."""
+    """Number of these clips that the rows from texts only get right."""
     pull: float
-    """Clips that each zero-shot row counted as."""
+    """Weight of each zero-shot row, in clips."""
     separation: float | None
     """Part of the variance of the class's scores that lies between the subcategories, 0 to 1; 0.64
-    for one cloud cut in two. None where there are too few unlabelled clips."""
+    for one cluster cut in two. None if there are too few unlabelled clips."""
     moved_share: float
-    """Of the class's unlabelled clips, how many get another subcategory than from texts alone; 0
-    if texts say nothing."""
+    """Share of the class's unlabelled clips that get another subcategory than by texts only; 0 if
+    the texts give no rows."""
     neither_share: float
-    """Of the class's unlabelled clips, how many are like the ones that show no subcategory."""
+    """Share of the class's unlabelled clips that are like clips that show no subcategory."""
     answers: tuple[AnswerReport, ...] = ()
-    """In the order of the clips."""
+    """Answers in the order of the clips."""
 
     @property
     def n_neither(self) -> int:
-        """Answers that a clip shows none of the subcategories."""
+        """Number of answers that a clip shows none of the subcategories."""
         return sum(not answer.answer for answer in self.answers)
 
     @property
     def confirmed(self) -> bool:
-        """Whether there is a clip of each subcategory, and texts alone get every clip right."""
+        """True if each subcategory has a labelled clip, and texts only get every clip right."""
         return all(self.clips) and self.n_right == sum(self.clips)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The account of one edit."""
+    """The report of one edit."""
 
     action: str
     """`split`, `merge`, `rename`, `drop` or `plan`."""
     label: str
-    """The class that was edited; empty for a plan, which edits several."""
+    """Edited class; empty for a plan, which edits several."""
     n_untouched: int
-    """Root classes whose rows and logits the edit leaves alone, to the bit."""
+    """Number of root classes whose rows and logits stay equal bit by bit."""
     to: str = ""
-    """Rename only: the new label."""
+    """New label of a rename."""
     rule: str = ""
     composition: str = ""
     likeness: float = float("nan")
-    """How alike the new modifiers and the matched known ones differ, as texts: a cosine, 1 for the
-    same words. It says nothing about the clips."""
+    """Text match of the new and the known modifiers, a cosine; 1 for the same words. It does not
+    depend on clips."""
     n_clips: int = 0
-    """Unlabelled clips of the class that the new rows were centred on; 0 when they were not."""
+    """Number of unlabelled clips of the class that the new rows were centred on; 0 if none."""
     shots: ShotReport | None = None
-    """What labelled clips did; None without any."""
+    """Effect of labelled clips; None without any."""
     estimate: Estimate | None = None
-    """What texts and unlabelled clips say of the split, before any labelled one; None when there
-    are too few clips to say."""
+    """Estimate from texts and unlabelled clips, before any labelled clip; None if there are too few
+    clips."""
     expected: float | None = None
-    """Accuracy that is expected of the split as it was made; None when it is unknown."""
+    """Expected accuracy of the final split; None if unknown."""
     rows: tuple[NewRow, ...] = ()
     roll_up_growth: float = 0.0
-    """Flat only: by how much the class's logit grows when its subcategories are equally likely,
-    log(number of subcategories); that much more often it wins against the root classes."""
+    """Growth of the class's logit if its subcategories are equally likely, log(number of
+    subcategories); the class then wins more often against the root classes. Flat only."""
     doubts: tuple[str, ...] = ()
-    """What spoke against the split, and was accepted or overruled by labelled clips."""
+    """Reasons against the split that were accepted or overruled by labelled clips."""
     warnings: tuple[str, ...] = ()
     splits: tuple[Report, ...] = ()
-    """Plan only: the account of each split, in order."""
+    """Reports of a plan's splits, in order."""
 
     @property
     def settled(self) -> bool:
-        """Whether labelled clips settled the doubts.
+        """True if labelled clips settled the doubts.
 
-        There is one of each subcategory, and they let expect what a split without a doubt gains.
+        Each subcategory has a labelled clip, and the expected gain is at least `MIN_GAIN`.
         """
         if self.expected is None or self.shots is None or self.shots.separation is None:
             return False
@@ -132,7 +132,7 @@ class Report:
         return all(self.shots.clips) and gain >= MIN_GAIN
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; NaN becomes null."""
+        """Return a JSON object; NaN becomes null."""
         content = nan_to_null(asdict(self))
         content["rows"] = [nan_to_null(row) for row in content["rows"]]
         content["splits"] = [split.to_json() for split in self.splits]
@@ -147,7 +147,7 @@ def report_split(
     fitted: FittedRows,
     edited: Head,
 ) -> Report:
-    """The account of a split, from what each stage found."""
+    """Return the report of a split, from the results of its stages."""
     head, flat = problem.head, problem.request.composition == "flat"
     rows = tuple(_row(problem, zero_shot, i) for i in range(len(problem.subcategories)))
     return Report(
@@ -197,16 +197,20 @@ def _report_shots(problem: SplitProblem, fit: AnswerFit | None) -> ShotReport | 
 
 
 def _warn_of_answers(problem: SplitProblem, fit: AnswerFit | None) -> list[str]:
-    """Subcategories that nobody showed a clip of, and clips that show none."""
+    """Return warnings of subcategories without labelled clips, and of clips that show none."""
     if fit is None:
         return []
     missing, warnings = ", ".join(map(repr, problem.not_shown)), []
     if missing:
         uses_text = fit.pull or not problem.has_labelled
-        told = "text alone tells it" if uses_text else "it gets clips that are like no answered one"
-        warnings.append(f"no clip shows {missing}: {told}")
+        source = (
+            "its row is from text only" if uses_text else "its row is from unlabelled clips only"
+        )
+        warnings.append(f"no labelled clip shows {missing}: {source}")
     if round(fit.neither_share, 2):
-        warnings.append(f"about {fit.neither_share:.0%} of the class's clips show none of these")
+        warnings.append(
+            f"about {fit.neither_share:.0%} of the class's clips show none of the subcategories"
+        )
     return warnings
 
 

@@ -1,4 +1,4 @@
-"""What a split is asked for."""
+"""The request for a split."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ Shots = Mapping[str, "npt.ArrayLike"]
 
 
 Answers = Mapping[int, str | None]
-"""What a person said of clips, by their place in `SplitRequest.features`: the label or modifier of
-a subcategory, or None for a clip that shows none of them."""
+"""Answers of a person, by the clip's index in `SplitRequest.features`: the label or modifier of a
+subcategory, or None for a clip that shows none of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitRequest:
-    """How a class is to be split; every choice but `into` has a default."""
+    """The request to split a class; every field except `into` has a default."""
 
     into: Into
     """At least two subcategories."""
     rule: str | Rule = DEFAULT_RULE
-    """Makes the rows: one of `edgesplit.edits.rules.RULES`, or a function of your own."""
+    """Rule that makes the rows: one of `edgesplit.edits.rules.RULES`, or your own function."""
     composition: Composition = "gated"
-    """`gated` shares the class's score among the subcategories and changes no other answer; `flat`
-    is the paper's and lets them compete with every class."""
+    """Composition. `gated` shares the class's score among the subcategories and changes no other
+    answer. `flat` is the paper's; its subcategories compete with every class."""
     like: str | None = None
-    """The one group of known labels to learn from, as "pulling something"."""
+    """Group of known labels to learn from, such as "pulling something"; default: all groups."""
     shots: Shots | None = None
-    """A few labelled clips; some subcategories may have none."""
+    """Labelled clips; some subcategories may have none."""
     features: npt.ArrayLike | None = None
     """`(clips, dim)`: unlabelled clips. The rows are fitted to those that the head gives to the
-    class, instead of to those in the statistics."""
+    class, in place of the clips in the statistics."""
     answers: Answers | None = None
-    """What a person said of some of `features`; see `edgesplit.edits.asking.choose_clips`."""
+    """Answers about some of `features`; see `edgesplit.edits.asking.choose_clips`."""
     accept_doubt: bool = False
-    """Make the split even if it is expected to be hardly better than guessing."""
+    """True to make the split even if it is in doubt."""
 
 
 class SplitOptions(TypedDict, total=False):
-    """The fields of `SplitRequest` but `into`, as keyword arguments."""
+    """The fields of `SplitRequest` except `into`, as keyword arguments."""
 
     rule: str | Rule
     composition: Composition

@@ -1,6 +1,6 @@
-"""Labels that begin alike: "poking something so that it moves", "poking something slightly".
+"""Find labels with the same beginning: "poking something so that it moves", "… slightly".
 
-The rest of such labels need not be of one kind, so that a person would not call it an axis.
+The remaining words of such labels may be of different kinds, so they are not an axis.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from edgesplit.heads.label_text import differing_words, words
 __all__ = ["Siblings", "find_siblings"]
 
 Siblings = tuple[str, list[tuple[int, str]]]
-"""The shared beginning, and (place in the list, the rest) of each label."""
+"""Shared beginning, and (index in the list, remaining words) of each label."""
 
-# Words that cannot end the name of an action, nor tell one action from another: "turning the" goes
-# on to "turning the camera". "over" is missing because "tipping something over" is whole.
+# Words that neither end the name of an action nor distinguish actions: "turning the" continues to
+# "turning the camera". "over" is missing, because "tipping something over" is complete.
 _FUNCTION_WORDS = frozenset(
     """
     a an the one two each other both it its they them their that which so not
@@ -30,19 +30,19 @@ _FUNCTION_WORDS = frozenset(
 _OBJECTS = ("it", "them")
 _MIN_ACTION_WORDS = 2
 MIN_SHARED = 0.3
-"""Least part of a label's weight that its action carries; less joins more. From 0.26 to 0.33 about
-nine in ten joined pairs belong together, see `benchmarks/quality/label_groups.py`. From 0.36 on
-"pushing something from left to right" may fall out of its group."""
+"""Minimum part of a label's weight in its action; a smaller value joins more labels. From 0.26 to
+0.33 about nine in ten joined pairs belong together, see `benchmarks/quality/label_groups.py`. From
+0.36 on "pushing something from left to right" may be lost from its group."""
 
 
 def find_siblings(labels: Sequence[str]) -> list[Siblings]:
-    """Labels that begin with the same action, in the order of their first labels.
+    """Return groups of labels with the same action, in the order of their first labels.
 
-    An action is a beginning of two words or more that ends in no function word and is a fair part
-    of the label (see `MIN_SHARED`): "pulling something", "turning the camera", "pretending to
-    put". Each label goes with those it shares the longest action with, so "moving something
-    across a surface" is not "moving something". A label that is nothing but the action has no
-    modifier and stays out; so does a label without companions.
+    An action is a beginning of at least two words that does not end in a function word and is a
+    large enough part of the label (see `MIN_SHARED`): "pulling something", "turning the camera",
+    "pretending to put". Each label joins those with which it shares the longest action, so "moving
+    something across a surface" is not in "moving something". A label that is only the action has no
+    modifier and is skipped, as is a label without siblings.
     """
     texts = [words(label) for label in labels]
     weights = _weights(texts)
@@ -63,46 +63,46 @@ def find_siblings(labels: Sequence[str]) -> list[Siblings]:
 
 
 def _weights(texts: Sequence[Sequence[str]]) -> dict[str, float]:
-    """What each word says about a label: the more the rarer it is.
+    """Return the weight of each word; rare words weigh more.
 
-    A fourth root, because a logarithm would take all weight from the action that every label of a
-    head shares, and with it the group.
+    The weight is a fourth root of the frequency. With a logarithm, an action that every label of a
+    head shares would have no weight, and there would be no group.
     """
     n_labels = Counter(word for text in texts for word in set(text))
     return {word: 0.0 if word in _FUNCTION_WORDS else n**-0.25 for word, n in n_labels.items()}
 
 
 def _actions(text: tuple[str, ...], weights: Mapping[str, float]) -> Iterator[tuple[str, ...]]:
-    """The beginnings of a label that may name its action; the whole label is none of them."""
+    """Yield the beginnings of a label that may be its action; the complete label is not one."""
     sums = list(accumulate(weights[word] for word in text))
     for length in range(_MIN_ACTION_WORDS, len(text)):
         shared = sums[length - 1] >= MIN_SHARED * sums[-1]
-        if shared and _is_whole(text[:length], text[length:]):
+        if shared and _is_complete(text[:length], text[length:]):
             yield text[:length]
 
 
-def _is_whole(action: Sequence[str], rest: Sequence[str]) -> bool:
-    """Whether `action` does not break off before `rest`."""
+def _is_complete(action: Sequence[str], rest: Sequence[str]) -> bool:
+    """Return True if `action` is a complete phrase, followed by `rest`."""
     *_, before, last = action
     if last in _FUNCTION_WORDS and (last not in _OBJECTS or before in _FUNCTION_WORDS):
-        return False  # "moving it" is whole; "moving something so that it" is not
-    # "moving something and something" is whole, "moving something" only a part of it.
+        return False  # "moving it" is complete; "moving something so that it" is not
+    # "moving something and something" is complete; "moving something" is only a part of it.
     return rest[0] != last and tuple(rest[:2]) != ("and", last)
 
 
 def _modifiers(labels: Sequence[str]) -> list[str]:
-    """What tells the labels apart; empty where nothing does."""
+    """Return the modifiers of the labels; empty if they do not distinguish all labels."""
     if len(labels) < 2:
         return []
     modifiers = differing_words(labels)
     if modifiers == [*labels]:  # "Back+15som" is one word to `str.split`
         return []
-    told_apart = all(modifiers) and len({m.casefold() for m in modifiers}) == len(modifiers)
-    return modifiers if told_apart else []
+    distinct = all(modifiers) and len({m.casefold() for m in modifiers}) == len(modifiers)
+    return modifiers if distinct else []
 
 
 def _spelled(action: tuple[str, ...], label: str) -> str:
-    """The action as the label writes it."""
+    """Return the action as written in the label."""
     written = label.split()
     length = 1
     while len(words(" ".join(written[:length]))) < len(action):

@@ -1,4 +1,4 @@
-"""Words that are one or two letters from a word of the head: "letf" is read as "left"."""
+"""Correct misspelt words that are close to a word of the head: "letf" is read as "left"."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["correct_spelling"]
 
 _WORD = re.compile(r"[^\W\d_]+")
 _SHORT, _LONG = 3, 8
-"""Shorter words are left alone. In longer ones a letter may be lost, added, or exchanged with its
-neighbour; from the second length on two may be wrong, and replaced. "light" is not "right"."""
+"""Lengths of words. Words shorter than the first are not corrected. In longer words, one letter may
+be missing, added, or swapped with its neighbour. From the second length on, two letters may be
+wrong, and a letter may be replaced. So "light" is not read as "right"."""
 
 
 def correct_spelling(text: str, known: Collection[str], is_word: Callable[[str], bool]) -> str:
-    """The text with its misspelt words as the head writes them.
+    """Return the text with misspelt words replaced by words of the head.
 
-    A word stays if the head has it, or if it is a word of its own; also if it is near to two words
-    of the head.
+    A word is kept if the head has it, if it is a correct word, or if it is close to two words of
+    the head.
 
     Args:
-        text: what a user wrote.
+        text: the user's text.
         known: words of the head's labels, casefolded.
-        is_word: whether a word is one that people write, whatever the head has; asked only of what
-            is near a word of the head.
+        is_word: returns True for a correct word; called only for words close to a word of the head.
     """
 
     def correct(match: re.Match[str]) -> str:
@@ -39,7 +39,7 @@ def correct_spelling(text: str, known: Collection[str], is_word: Callable[[str],
 
 
 def _is_misspelt(word: str, of: str) -> bool:
-    """Whether a word may be another one, misspelt."""
+    """Return True if `word` may be a misspelt `of`."""
     limit = 2 if len(of) >= _LONG else 1
     if abs(len(word) - len(of)) > limit or min(len(word), len(of)) < _SHORT:
         return False
@@ -49,7 +49,7 @@ def _is_misspelt(word: str, of: str) -> bool:
 
 
 def _distance(one: str, other: str) -> int:
-    """Letters to insert, remove, replace, or exchange with their neighbour."""
+    """Return the edit distance: insert, remove, replace, or swap two adjacent letters."""
     before: list[int] = []
     last = list(range(len(other) + 1))
     for i, letter in enumerate(one):

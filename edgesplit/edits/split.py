@@ -1,4 +1,4 @@
-"""Splitting a class: a pure function from a head, a request and knowledge to an `Edit`."""
+"""Split a class: a pure function from a head, a request and knowledge to an `Edit`."""
 
 from __future__ import annotations
 
@@ -40,34 +40,34 @@ def split_class(
     encoder: TextEncoder | None = None,
     **choices: Unpack[SplitChoices],
 ) -> Edit:
-    """Splits a class into subcategories, from texts and, where there are any, unlabelled clips.
+    """Split a class into subcategories, from texts and, if there are any, unlabelled clips.
 
-    The rule makes the subcategories' rows from what the head knows. With statistics, the rows are
-    centred on the class (the paper copies the class's bias). Labelled clips, from one on, then move
-    the rows; see `edgesplit.edits.fitting`.
+    The rule makes the subcategories' rows from the head's knowledge. With statistics, the rows are
+    centred on the class (the paper copies the class's bias). Labelled clips, at least one, then
+    move the rows; see `edgesplit.edits.fitting`.
 
     Args:
-        head: the head to edit; it stays as it is.
+        head: the head to edit; it does not change.
         name: the class, as in `LabelTree.find`.
-        request: what is asked for; or its fields as keywords: `into=["left", "right"]`.
-        statistics: of unlabelled clips; without them there is no centring and no estimate.
-        taxonomy: {coarse category: {fine label: modifier}} instead of induced groups.
-        encoder: the text encoder; the packaged one by default.
-        choices: the fields of `SplitRequest`, when no request is given.
+        request: the request; or give its fields as keywords: `into=["left", "right"]`.
+        statistics: statistics of unlabelled clips; without them there is no centring and no
+            estimate.
+        taxonomy: {coarse category: {fine label: modifier}} in place of the found groups.
+        encoder: the text encoder; default: the packaged one.
+        choices: the fields of `SplitRequest`, if no request is given.
 
     Raises:
         LabelError: the class does not exist or is ambiguous, or a subcategory's name is not
             allowed.
-        EditError: the split cannot be made as asked.
-        DoubtfulSplitError: the split is expected to be hardly better than guessing, since nothing
-            known differs as the subcategories do or the head's own groups come out wrong; the
-            request does not accept that, and some subcategory has no labelled clip.
+        EditError: the split cannot be made as requested.
+        DoubtfulSplitError: the split is in doubt (see `edgesplit.edits.checks`), the request does
+            not accept that, and some subcategory has no labelled clip.
         FeatureSpaceError: the statistics or the clips are of another backbone.
     """
     if request is None:
         request = SplitRequest(**choices)
     elif choices or not isinstance(request, SplitRequest):
-        raise TypeError('give a SplitRequest, or its fields by name: into=["left", "right"]')
+        raise TypeError('give either a SplitRequest or its fields: into=["left", "right"]')
     draft = draft_split(
         head, name, request, statistics=statistics, taxonomy=taxonomy, encoder=encoder
     )
@@ -76,20 +76,20 @@ def split_class(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitDraft:
-    """A split as far as texts and unlabelled clips make it: each answer then costs little."""
+    """The part of a split that does not depend on labelled clips, made once for all answers."""
 
     problem: SplitProblem
     zero_shot: ZeroShot
     gains: Mapping[int, float]
-    """Of `edgesplit.edits.estimate.find_gains`."""
+    """Result of `edgesplit.edits.estimate.find_gains`."""
 
     @single_threaded_blas
     def finish(self, request: SplitRequest | None = None) -> Edit:
-        """Finish the split, with the same bytes as `split_class`; its errors, too.
+        """Finish the split, with the same bytes and errors as `split_class`.
 
         Args:
-            request: other labelled clips, as in `edgesplit.edits.problem.take_labelled`; those of
-                the draft by default.
+            request: a request with other labelled clips, as in
+                `edgesplit.edits.problem.take_labelled`; default: the draft's request.
         """
         problem, zero_shot = self.problem, self.zero_shot
         if request is not None:
@@ -126,17 +126,17 @@ def draft_split(
 
 
 def _grow(problem: SplitProblem, zero_shot: ZeroShot, fitted: FittedRows) -> Head:
-    """The head with the new rows below the class."""
+    """Return the head with the new rows below the class."""
     head, nodes, n = problem.head, list(problem.tree), len(problem.subcategories)
     nodes[problem.column] = replace(nodes[problem.column], temperature=fitted.temperature)
-    asked: list[list[str]] = [[] for _ in range(n)]
+    answered: list[list[str]] = [[] for _ in range(n)]
     for answer in problem.answers:
         if answer.subcategory >= 0:
-            asked[answer.subcategory].append(answer.digest)
+            answered[answer.subcategory].append(answer.digest)
     nodes[-n:] = [
         replace(node, provenance=Provenance(zero_shot.rule, sources, len(clips), tuple(digests)))
         for node, sources, clips, digests in zip(
-            nodes[-n:], zero_shot.sources, problem.labelled, asked, strict=True
+            nodes[-n:], zero_shot.sources, problem.labelled, answered, strict=True
         )
     ]
     return Head(

@@ -1,9 +1,9 @@
-"""Label texts become unit vectors: a packaged sentence encoder and a cache of what it said.
+"""Embed label texts as unit vectors, with a packaged sentence encoder and a cache.
 
-    texts -> normalize_text -> cache (SQLite, per user) -> ONNX Runtime, for the missing ones only
+    texts -> normalize_text -> cache (SQLite, per user) -> ONNX Runtime, for missing texts only
 
-An encoder is a folder of three files: encoder.onnx, tokenizer.json, and encoder.json, which names
-their digest, so that nothing heavy is read or imported when the cache holds every text.
+An encoder is a folder of three files: encoder.onnx, tokenizer.json, and encoder.json, which holds
+their digest. So if the cache holds every text, neither the model nor ONNX Runtime is loaded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ import numpy as np
 from edgesplit._data import check_digest, load_json
 from edgesplit._types import Float32
 from edgesplit.backbone.session import open_session
+from edgesplit.edits.tokenizer import open_tokenizer
 from edgesplit.errors import BundleError, CacheError, LabelError
+from edgesplit.limits import BUNDLE_JSON_BYTES, TEXT_ENCODER_BYTES
+from edgesplit.storage.files import read_regular
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache, warn_of_cache
 
 if TYPE_CHECKING:
@@ -42,25 +45,25 @@ ENCODER_FILE, TOKENIZER_FILE, MANIFEST_FILE = "encoder.onnx", "tokenizer.json", 
 _REMEDY = "Remove the folder and make it again with `edgesplit encoder`, or reinstall edgesplit."
 
 _GRID_BITS = 16
-"""Embeddings are multiples of 2**-16. The encoder computes in float64, where ONNX Runtimes, CPUs
-and batches differ by 1e-15, which moves one number in ten billion to another multiple. The grid is
-exact in float32, and a hundred times finer than what int8 weights change."""
+"""Embeddings are multiples of 2**-16. The encoder computes in float64, where ONNX Runtime versions,
+CPUs and batches differ by 1e-15. That moves one number in ten billion to another multiple. The grid
+is exact in float32, and a hundred times finer than the error of int8 weights."""
 
 _BATCH_TOKENS = 128
-"""Enough that a batch costs its arithmetic and not the reading of 85 MB of weights: five times
-faster than one text at a time. More is no faster and takes memory."""
+"""Tokens of a batch. With so many, arithmetic costs more than reading 85 MB of weights: five times
+faster than one text at a time. Larger batches are not faster, and use more memory."""
 
 _PADDING_TOKENS = 24
-"""Padding that costs as much as another run, which reads all those weights again. A split asks for
-thirty words and labels of three to eight tokens: one run or two, not five."""
+"""Padding that costs as much as another run, which reads all weights again. A split embeds about
+thirty words and labels of three to eight tokens in one or two runs instead of five."""
 
 _LENGTH_TOLERANCE = 1e-4
 
 _CACHE_FILE = "embeddings.sqlite"
-_CACHE_TABLE = f"checked_embeddings_{_GRID_BITS}"  # what another grid left is not read
-_OLD_TABLE = f"embeddings_{_GRID_BITS}"  # it had no digests; dropped, so that its room is used
-_QUERY_TEXTS = 500  # SQLite takes 999 parameters at least
-_LOCK_TIMEOUT_S = 2.0  # a write takes milliseconds; whoever holds the lock longer is stuck
+_CACHE_TABLE = f"checked_embeddings_{_GRID_BITS}"  # embeddings of another grid are not read
+_OLD_TABLE = f"embeddings_{_GRID_BITS}"  # it had no digests; dropped to reuse its space
+_QUERY_TEXTS = 500  # SQLite's limit of parameters is at least 999
+_LOCK_TIMEOUT_S = 2.0  # a write takes milliseconds; a process that holds the lock longer is stuck
 _CREATE = f"""CREATE TABLE IF NOT EXISTS {_CACHE_TABLE}
     (encoder TEXT, text TEXT, vector BLOB, digest BLOB, PRIMARY KEY (encoder, text))
     WITHOUT ROWID"""
@@ -78,14 +81,14 @@ def encoder_digest(encoder: bytes, tokenizer: bytes) -> str:
 
 
 def normalize_text(text: str) -> str:
-    """Return the text in Unicode's composed form with single spaces: one spelling, one vector.
+    """Return the text in Unicode NFC with single spaces, so that equal texts get equal vectors.
 
     Raises:
-        LabelError: nothing is left, or the text is not valid Unicode.
+        LabelError: the text is empty or not valid Unicode.
     """
     normal = " ".join(unicodedata.normalize("NFC", text).split())
     if not normal:
-        raise LabelError(f"{text!r} is an empty text; a label needs at least one word.")
+        raise LabelError(f"The text {text!r} is empty. A label needs at least one word.")
     try:
         normal.encode()
     except UnicodeEncodeError as error:
@@ -94,18 +97,18 @@ def normalize_text(text: str) -> str:
 
 
 class TextEncoder:
-    """A sentence encoder whose answers depend on the text alone.
+    """A sentence encoder whose embeddings depend on the text only.
 
-    An embedding is bit-equal alone, in any batch, from the cache, in another ONNX Runtime and on
-    another CPU: float64 differs there in its last bits only, and those are rounded away. Otherwise
-    a near tie between two sources could fall one way on the workstation, the other on the device.
+    An embedding has the same bits alone, in any batch, from the cache, with another ONNX Runtime
+    and on another CPU: they differ only in the last bits of float64, which are rounded away.
+    Otherwise a near tie between two sources could be decided differently on workstation and device.
 
-    May be used by several threads at once.
+    Several threads may use an encoder at once.
 
     Attributes:
-        digest: identity of the encoder; embeddings of different digests must not meet.
-        dim: length of an embedding.
-        max_tokens: longest text, in word pieces with the two special tokens.
+        digest: identity of the encoder; embeddings of different digests must not be mixed.
+        dim: number of values in an embedding.
+        max_tokens: maximum word pieces of a text, including the two special tokens.
     """
 
     def __init__(self, folder: Path, *, digest: str, dim: int, max_tokens: int) -> None:
@@ -122,18 +125,18 @@ class TextEncoder:
         """
         path = folder / MANIFEST_FILE
         try:
-            manifest = load_json(path.read_text(encoding="utf-8"))
+            manifest = load_json(_read_file(path, BUNDLE_JSON_BYTES))
             digest, dim, limit = (manifest[key] for key in ("digest", "dim", "max_tokens"))
             return cls(folder, digest=check_digest(digest), dim=int(dim), max_tokens=int(limit))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             message = f"{path} does not describe a text encoder ({error!r}). "
             raise BundleError(message + _REMEDY) from error
 
     def knowing(self, embeddings: Mapping[str, Float32]) -> TextEncoder:
-        """The same encoder with embeddings of some texts at hand, which it does not compute.
+        """Return the same encoder with given embeddings, which it does not compute again.
 
         Args:
-            embeddings: what `compute` gave for texts as `normalize_text` writes them.
+            embeddings: results of `compute`, by text as `normalize_text` returns it.
         """
         encoder = TextEncoder(
             self.folder, digest=self.digest, dim=self.dim, max_tokens=self.max_tokens
@@ -142,18 +145,18 @@ class TextEncoder:
         return encoder
 
     def encode(self, texts: Sequence[str]) -> Float32:
-        """Return the embeddings of the texts: those at hand, of the cache, or computed ones.
+        """Return the embeddings of the texts: given, cached or computed ones.
 
-        A cache that cannot be read or written is done without; it never fails a call. A cached
-        embedding that is damaged is computed anew.
+        A cache that cannot be read or written is ignored; it never fails a call. A damaged cached
+        embedding is computed again.
 
         Returns:
-            `(len(texts), dim)` float32, rows of length 1 (to 1e-4), an own array.
+            `(len(texts), dim)` float32, rows of length 1 (to 1e-4), a new array.
 
         Raises:
-            LabelError: an empty text, or one longer than `max_tokens`.
-            BundleError: the encoder's files do not match their digest, or it gives something else
-                than finite vectors of length 1.
+            LabelError: a text is empty or longer than `max_tokens`.
+            BundleError: the encoder's files do not match their digest, or it gives vectors that are
+                not finite or not of length 1.
             MissingExtraError: a text is not in the cache and ONNX Runtime is not installed.
         """
         normal = [normalize_text(text) for text in texts]
@@ -169,7 +172,7 @@ class TextEncoder:
         return np.array(rows, np.float32).reshape(len(rows), self.dim)
 
     def compute(self, texts: Sequence[str]) -> Float32:
-        """Return what `encode` does, without looking into the cache or adding to it."""
+        """Return the same result as `encode`, without using the cache."""
         ids = [self._tokenize(normalize_text(text)) for text in texts]
         rows = np.empty((len(ids), self.dim))
         for batch in _batches([len(tokens) for tokens in ids]):
@@ -186,18 +189,18 @@ class TextEncoder:
         for text, embedding in zip(texts, embeddings, strict=True):
             if not is_embedding(embedding):
                 raise BundleError(
-                    f"The text encoder in {self.folder} gives no finite vector of length 1 for "
-                    f"{text[:60]!r}. {_REMEDY}"
+                    f"The text encoder in {self.folder} does not give a finite vector of length 1 "
+                    f"for {text[:60]!r}. {_REMEDY}"
                 )
         return embeddings
 
     def has_word(self, word: str) -> bool:
-        """Whether the tokenizer knows this word whole, as it does common ones; reads the model."""
+        """Return True if this word is one token, as common words are; loads the model."""
         token: int | None = self._model[0].token_to_id(word)
         return token is not None
 
     def check(self) -> None:
-        """Reads the files anew and compares them with encoder.json.
+        """Read the files again and compare them with encoder.json.
 
         Raises:
             BundleError: a file is missing or damaged.
@@ -209,35 +212,40 @@ class TextEncoder:
     def _tokenize(self, text: str) -> list[int]:
         encoding = self._model[0].encode(text)
         if all(encoding.special_tokens_mask):
-            raise LabelError(f"{text!r} holds nothing that the text encoder can read.")
+            raise LabelError(
+                f"The text encoder can read nothing of {text!r}. Use letters or digits."
+            )
         if len(encoding.ids) > self.max_tokens:
             raise LabelError(
-                f"{text[:60]!r}... has {len(encoding.ids)} word pieces; "
-                f"the text encoder reads {self.max_tokens}. Shorten the label."
+                f"The label {text[:60]!r}… has {len(encoding.ids)} word pieces; the text encoder "
+                f"reads at most {self.max_tokens}. Shorten the label."
             )
         return list(encoding.ids)
 
     @cached_property
     def _model(self) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
-        """Tokenizer and session; two threads may both make them, and either pair will do."""
+        """Tokenizer and session; if two threads make them at once, either pair is valid."""
         return self._load() if self._loaded_by is None else self._loaded_by._model
 
     def _load(self) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
-        from tokenizers import Tokenizer
-
         encoder, tokenizer = _read_files(self.folder, self.digest)
         session = open_session(encoder, threads=1)
         dim = session.get_outputs()[0].shape[-1]
         if dim != self.dim:
             raise BundleError(
-                f"The text encoder in {self.folder} gives {dim} values, its {MANIFEST_FILE} says "
-                f"{self.dim}. {_REMEDY}"
+                f"The text encoder in {self.folder} gives {dim} values, but its {MANIFEST_FILE} "
+                f"names {self.dim}. {_REMEDY}"
             )
-        return Tokenizer.from_buffer(tokenizer), session
+        try:
+            return open_tokenizer(tokenizer), session
+        except ValueError as error:
+            raise BundleError(
+                f"{self.folder / TOKENIZER_FILE} cannot be used: {error}. {_REMEDY}"
+            ) from error
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of texts with about equally many tokens, so that little is padded."""
+    """Yield indices of texts with similar numbers of tokens, to keep padding small."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         length = lengths[index]
@@ -251,23 +259,26 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _read_files(folder: Path, digest: str) -> tuple[bytes, bytes]:
-    """The bytes of encoder and tokenizer, checked against the digest."""
-    try:
-        encoder = (folder / ENCODER_FILE).read_bytes()
-        tokenizer = (folder / TOKENIZER_FILE).read_bytes()
-    except OSError as error:
-        message = f"The text encoder in {folder} cannot be read ({error}). "
-        raise BundleError(message + _REMEDY) from error
+    """Return the bytes of encoder and tokenizer, checked against the digest."""
+    encoder = _read_file(folder / ENCODER_FILE, TEXT_ENCODER_BYTES)
+    tokenizer = _read_file(folder / TOKENIZER_FILE, TEXT_ENCODER_BYTES)
     if (found := encoder_digest(encoder, tokenizer)) != digest:
         raise BundleError(
-            f"The text encoder in {folder} has digest {found[:12]}, its {MANIFEST_FILE} "
-            f"says {digest[:12]}: a file is damaged. {_REMEDY}"
+            f"The text encoder in {folder} has digest {found[:12]}, but its {MANIFEST_FILE} "
+            f"names {digest[:12]}: a file is damaged. {_REMEDY}"
         )
     return encoder, tokenizer
 
 
+def _read_file(path: Path, limit: int) -> bytes:
+    try:
+        return read_regular(path, limit, follow_link=True)
+    except BundleError as error:
+        raise BundleError(f"The text encoder cannot be read: {error} {_REMEDY}") from error
+
+
 def is_embedding(vector: Float32) -> bool:
-    """Whether a vector is finite, of length 1, and on the grid."""
+    """Return True if a vector is finite, of length 1, and on the grid."""
     length = float(np.linalg.norm(vector.astype(np.float64)))
     if not abs(length - 1) <= _LENGTH_TOLERANCE:  # NaN and infinity give no finite length
         return False
@@ -276,24 +287,24 @@ def is_embedding(vector: Float32) -> bool:
 
 
 def _row_digest(encoder: str, text: str, vector: bytes) -> bytes:
-    """sha256 of a row of the cache: SQLite itself notices no flipped bit."""
+    """Return the sha256 of a row of the cache, since SQLite does not detect flipped bits."""
     return hashlib.sha256(f"{encoder}\0{text}\0".encode() + vector).digest()
 
 
 def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, Float32]:
-    """Return the sound embeddings that the cache holds; none when it cannot be read."""
+    """Return the undamaged embeddings in the cache; none if the cache cannot be read."""
     found: dict[str, Float32] = {}
 
     def read(connection: sqlite3.Connection) -> None:
         for start in range(0, len(texts), _QUERY_TEXTS):
-            some = texts[start : start + _QUERY_TEXTS]
-            marks = ", ".join("?" * len(some))
+            chunk = texts[start : start + _QUERY_TEXTS]
+            marks = ", ".join("?" * len(chunk))
             query = (
                 f"SELECT text, vector, digest FROM {_CACHE_TABLE} "
                 f"WHERE encoder = ? AND text IN ({marks})"
             )
-            for text, blob, digest in connection.execute(query, (encoder, *some)):
-                # a blob of another length is not this encoder's, whoever wrote it
+            for text, blob, digest in connection.execute(query, (encoder, *chunk)):
+                # a blob of another length cannot be from this encoder
                 if not isinstance(blob, bytes) or len(blob) != 4 * dim:
                     continue
                 vector = np.frombuffer(blob, "<f4")
@@ -301,13 +312,13 @@ def _read_cache(encoder: str, texts: Sequence[str], dim: int) -> dict[str, Float
                     found[text] = vector
 
     path = find_cached(_CACHE_FILE)
-    if path is not None and path.exists():  # to connect would make an empty file
+    if path is not None and path.exists():  # connecting would create an empty file
         _use_cache(path, read)
     return found
 
 
 def _write_cache(encoder: str, vectors: Mapping[str, Float32]) -> None:
-    """Add embeddings in one short transaction; a cache that refuses them stays as it was."""
+    """Add embeddings in one short transaction; if that fails, the cache does not change."""
     blobs = {text: row.astype("<f4").tobytes() for text, row in vectors.items()}
     rows = [(encoder, text, blob, _row_digest(encoder, text, blob)) for text, blob in blobs.items()]
 
@@ -326,16 +337,16 @@ def _write_cache(encoder: str, vectors: Mapping[str, Float32]) -> None:
 
 
 def _use_cache(path: Path, action: Callable[[sqlite3.Connection], None]) -> None:
-    """Run an action on the cache; whatever goes wrong ends the action and nothing else.
+    """Run an action on the cache; an SQLite error ends the action and is ignored.
 
-    A file that is no database any more is removed, so that the next write makes a new one. Other
-    troubles (locked, read-only, full disk, another table of that name) leave it alone.
+    A file that is not a database any more is removed, so that the next write makes a new one. It is
+    kept after any other error (locked, read-only, full disk, another table of that name).
     """
     try:
         with closing(sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S)) as connection, connection:
             action(connection)
     except sqlite3.Error as error:
-        # sqlite3 raises this base class itself, none of its heirs, for a damaged file only
+        # sqlite3 raises this class itself, not a subclass, only for a damaged file
         if type(error) is sqlite3.DatabaseError:
             with suppress(OSError):
                 path.unlink()

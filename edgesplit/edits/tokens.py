@@ -1,4 +1,4 @@
-"""Labels word by word, as people write them in label lists: "put on a hat/cap", "Back+15som"."""
+"""Split labels of label lists into words: "put on a hat/cap", "Back+15som"."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ class Label:
     text: str
     stems: Stems
     spans: tuple[tuple[int, int], ...]
-    """Where each word begins and ends in the text."""
+    """Start and end of each word in the text."""
     action: int | None
-    """Place of the word that names the action; None where all words are known poles."""
+    """Index of the word that names the action; None if all words are known poles."""
 
     @property
     def words(self) -> list[str]:
-        """Each word as it is written, casefolded."""
+        """Words as written, casefolded."""
         return [self.text[start:stop].casefold() for start, stop in self.spans]
 
     def written(self, start: int, stop: int) -> str:
-        """The words from `start` to before `stop` as the label writes them."""
+        """Return the words from `start` up to, but not including, `stop`, as written."""
         if start >= stop:
             return ""
         return self.text[self.spans[start][0] : self.spans[stop - 1][1]]
 
 
 def parse_labels(texts: Sequence[str]) -> list[Label]:
-    """Labels, word by word, without brackets behind a word and what follows a slash.
+    """Parse labels, without brackets after a word and without alternatives after a slash.
 
-    "a hat/cap" is "a hat". Where that would make two labels alike, they stay as they are.
+    "a hat/cap" is read as "a hat". Labels that would become equal are read in full.
     """
-    without = [_ASIDE.sub("", text) for text in texts]
-    n_alike = Counter(text.casefold() for text in without)
+    shortened = [_ASIDE.sub("", text) for text in texts]
+    n_equal = Counter(text.casefold() for text in shortened)
     return [
-        parse_label(bare if n_alike[bare.casefold()] == 1 else text)
-        for text, bare in zip(texts, without, strict=True)
+        parse_label(short if n_equal[short.casefold()] == 1 else text)
+        for text, short in zip(texts, shortened, strict=True)
     ]
 
 
-@lru_cache(maxsize=2**15)  # an edit reads each modifier many times over
+@lru_cache(maxsize=2**15)  # an edit parses each modifier many times
 def parse_label(text: str) -> Label:
-    """Splits a label into words, at spaces, "_", "+", "-", digits, and capitals inside words.
+    """Split a label into words, at spaces, "_", "+", "-", digits, and capitals inside words.
 
-    Articles are dropped. "counter clockwise" is one word. Brackets at the front name no action:
-    "(FX) leap forward".
+    Articles are dropped. "counter clockwise" is one word. A word in brackets at the start is not an
+    action: "(FX) leap forward".
     """
     pattern = _CAMEL if re.fullmatch(r"[A-Za-z\d]*[a-z][A-Z][A-Za-z\d]*", text) else _WORD
     found = [*pattern.finditer(text)]

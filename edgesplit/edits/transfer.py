@@ -1,4 +1,4 @@
-"""Zero-shot rows: the match of the texts, and what a rule makes of it."""
+"""Make zero-shot rows: match the texts, then apply a rule."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from edgesplit.heads.labels import Source
 __all__ = ["ZeroShot", "transfer_rows"]
 
 N_SOURCES = 3
-"""How many sources a row's provenance keeps."""
+"""Maximum sources in a row's provenance."""
 
 MIN_SHARE = 0.1
-"""A source with less than this share of the strongest one's weight is not listed."""
+"""Minimum weight of a listed source, as a share of the largest weight."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ZeroShot:
-    """Rows that texts and known labels give, and where they come from."""
+    """Rows made from texts and known labels, and their sources."""
 
     rule: str
-    """The rule that made them."""
+    """Rule that made the rows."""
     problem: TransferProblem
-    """What the rule saw: the wanted texts in known words, where they match."""
+    """Input of the rule: the wanted texts in the head's words where they match."""
     choice: AxisChoice
     match: LabelMatch
     transfer: Transfer
     sources: tuple[tuple[Source, ...], ...]
-    """Of each row: the known labels with the largest shares, the largest first."""
+    """Known labels with the largest shares of each row, the largest first."""
 
     @property
     def rows(self) -> Float64:
-        """`(wanted, dim)`: relative rows."""
+        """`(wanted, dim)`: rows relative to the class."""
         return self.transfer.rows
 
 
 def transfer_rows(problem: SplitProblem) -> ZeroShot:
-    """Rows by the rule that was asked for, or by the default one where that lacks clips."""
+    """Make the rows with the requested rule, or with the default rule if it lacks clips."""
     choice, read = choose_axis(
         problem.transfer, [text for _, text in problem.read_as], problem.axes
     )
@@ -57,7 +57,7 @@ def transfer_rows(problem: SplitProblem) -> ZeroShot:
     try:
         transfer = (get_rule(rule) if isinstance(rule, str) else rule)(seen)
     except TooFewClipsError as error:
-        notice = f"{error}; {DEFAULT_RULE} made the rows instead"
+        notice = f"{error}; rule {DEFAULT_RULE!r} made the rows instead"
         transfer = get_rule(DEFAULT_RULE)(seen)
         transfer = replace(transfer, notices=(notice, *transfer.notices))
         name = DEFAULT_RULE
@@ -65,7 +65,7 @@ def transfer_rows(problem: SplitProblem) -> ZeroShot:
 
 
 def _in_other_words(problem: SplitProblem, match: LabelMatch) -> bool:
-    """Whether some subcategory is asked for in other words than its match has."""
+    """Return True if some subcategory has other words than its match."""
     modifiers = [member.modifier for group in problem.groups for member in group.members]
     return any(
         source >= 0 and parse_label(text).stems != parse_label(modifiers[source]).stems
@@ -74,10 +74,10 @@ def _in_other_words(problem: SplitProblem, match: LabelMatch) -> bool:
 
 
 def _match(problem: SplitProblem, read: TransferProblem, choice: AxisChoice) -> LabelMatch:
-    """The known labels that differ as the subcategories do, along the axis that is meant.
+    """Match the subcategories with known labels of the chosen axis.
 
-    In one group of it where one has enough members, else among the axis' words. Where those are
-    fewer than the subcategories, only the ones that the axis has words for are matched.
+    Use one group of the axis if one has enough members, else all words of the axis. If the axis has
+    fewer words than there are subcategories, match only those that it has words for.
     """
     named, axis = problem.request.like is not None, choice.axis
     if axis is None:
@@ -89,7 +89,7 @@ def _match(problem: SplitProblem, read: TransferProblem, choice: AxisChoice) -> 
     enough = [groups[g] for g in axis.groups if len(groups[g]) >= len(problem.subcategories)]
     match = match_labels(read, enough or [axis.members], named=named)
     n_found = sum(map(bool, choice.words))
-    if n_found > 0:  # words that are found are alike whatever the others are
+    if n_found > 0:  # common words make a high score, even if the other words do not match
         match = replace(match, trust=min(match.trust, n_found / len(choice.words)))
     return match
 
@@ -103,12 +103,12 @@ def _sources(known: tuple[str, ...], transfer: Transfer) -> tuple[tuple[Source, 
         return ((),) * len(transfer.rows)
     found = []
     for similarities, weights in zip(transfer.similarities, transfer.weights, strict=True):
-        # Rounded before they are ordered, since they are for people and become part of the head's
-        # bytes, and equally good sources differ in their last bits. No -0.0, either.
+        # Rounded before sorting: the numbers become part of the head's bytes, and equally good
+        # sources differ in their last bits. Adding 0.0 turns -0.0 into 0.0.
         near, share = np.round(similarities, 4) + 0.0, np.round(weights, 4) + 0.0
         order = np.argsort(-share, kind="stable")
-        # The row is made of all of them; people are told of those that matter.
-        matter = share > max(0.0, MIN_SHARE * float(share.max()))
-        best = order[: min(N_SOURCES, np.count_nonzero(matter))]
+        # The row is made of all sources; only the large ones are listed.
+        large = share > max(0.0, MIN_SHARE * float(share.max()))
+        best = order[: min(N_SOURCES, np.count_nonzero(large))]
         found.append(tuple(Source(known[i], float(near[i]), float(share[i])) for i in best))
     return tuple(found)

@@ -1,8 +1,8 @@
-"""Words that are known to tell one way of doing something from another.
+"""Words with known contrasts.
 
-A word of a kind is read as a pole of it: "left" and "right" are poles of space, "slowly" and
-"quickly" of speed. Two texts of one kind and different poles are a contrast, whatever else a label
-list says. Other verbs are no poles, but opposites are a contrast: "opening" and "closing".
+Words are poles of a kind: "left" and "right" are poles of space, "slowly" and "quickly" of speed.
+Two texts of one kind with different poles are a contrast, in any label list. Verbs are not poles,
+but opposite verbs are a contrast: "opening" and "closing".
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = [
 ]
 
 Stems = tuple[str, ...]
-"""A text, word by word; see `stem`."""
+"""The stems of a text's words; see `stem`."""
 
 Pole = Mapping[str, str]
-"""{kind: pole, as the list spells it first}; "back" is of two kinds."""
+"""{kind: pole, in its first spelling in the list}; "back" is of two kinds."""
 
 FUNCTION_WORDS = frozenset(
     """
@@ -36,9 +36,9 @@ FUNCTION_WORDS = frozenset(
     if to of with from for by at is are be been being do does
     """.split()  # noqa: SIM905 - a list reads worse
 )
-"""Words that name no action."""
+"""Words that are never actions."""
 
-# The kinds; poles are divided by ";", the spellings of one pole by "|". A word may be of two kinds.
+# The kinds; poles are separated by ";", spellings of a pole by "|". A word may be of two kinds.
 _KINDS = {
     "space": (
         "left|leftward|left side; right|rightward|right side; up|upward|upstairs; "
@@ -79,7 +79,8 @@ _KINDS = {
     "which": "same; other",
 }
 
-# Opposite verbs; what stands on one side of ":" means about the same. "un-" is not listed.
+# Opposite verbs; verbs on one side of ":" have about the same meaning. Verbs with "un-" are not
+# listed.
 _OPPOSITES = """
     open: close, shut; push: pull; put on, wear, wear on: take off, remove
     put, insert: take, take out, remove; pick up, pickup: put down, drop; lift, raise: lower
@@ -98,18 +99,18 @@ _VOWELS = frozenset("aeiouy")
 
 @lru_cache(maxsize=2**15)
 def stem(word: str) -> str:
-    """A word without -ing, -ed, -s, -es, a doubled consonant at its end, or a last e.
+    """Return a word without -ing, -ed, -s, -es, a doubled final consonant, or a final e.
 
-    "putting", "puts" and "put" are one. A word that would lose its only vowel stays: "swing". The
-    result need not be a word.
+    "putting", "puts" and "put" have the same stem. A word that would lose its only vowel is kept:
+    "swing". The result may not be a word.
     """
     if not word.isalpha():
         return word
     for ending in ("ing", "ed", "es", "s"):
         rest = word.removesuffix(ending)
-        whole = ending == "s" and word.endswith(("ss", "us", "is"))
-        whole |= ending == "es" and not (rest.endswith(_BEFORE_ES) and len(rest) > 2)
-        if rest != word and not whole and len(rest) > 1 and _VOWELS.intersection(rest):
+        part = ending == "s" and word.endswith(("ss", "us", "is"))  # of the word, not an ending
+        part |= ending == "es" and not (rest.endswith(_BEFORE_ES) and len(rest) > 2)
+        if rest != word and not part and len(rest) > 1 and _VOWELS.intersection(rest):
             word = rest
             break
     if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiouls":
@@ -132,7 +133,7 @@ def _poles() -> dict[Stems, Pole]:
 
 
 def _opposites() -> dict[Stems, dict[int, int]]:
-    """{verb: {pair of opposites that it belongs to: side}}."""
+    """Return {verb: {pair of opposites: the verb's side}}."""
     verbs: dict[Stems, dict[int, int]] = {}
     for number, line in enumerate(_OPPOSITES.replace("\n", ";").split(";")):
         for side, phrases in enumerate(line.split(":")):
@@ -146,20 +147,20 @@ _WORDS = {word for phrase in (*_POLES, *_VERBS) for word in phrase}
 
 
 def is_listed(word: str) -> bool:
-    """Whether a word, or a form of it, is in one of the lists above."""
+    """Return True if a word, or a form of it, is in one of the lists above."""
     return word in FUNCTION_WORDS or stem(word) in _WORDS
 
 
 def is_known(word: str) -> bool:
-    """Whether a stem is a pole, or a number."""
+    """Return True if a stem is a pole or a number."""
     return (word,) in _POLES or word[0].isdigit()
 
 
 @lru_cache(maxsize=2**15)
 def read(text: Stems) -> tuple[Pole, ...] | None:
-    """The poles that a text names, in order; None where a word of it is unknown.
+    """Return the poles in a text, in order; None if it contains an unknown word.
 
-    A number or a degree belongs to the part of the body behind it: "two fingers" is one pole, and
+    A number or a degree belongs to the part of the body after it: "two fingers" is one pole, and
     "the whole hand" is the hand.
     """
     poles: list[Pole] = []
@@ -181,26 +182,26 @@ def read(text: Stems) -> tuple[Pole, ...] | None:
 
 
 def _longest(text: Stems, phrases: Mapping[Stems, object]) -> int:
-    """Length of the longest phrase that the text begins with; 0 without one."""
+    """Return the length of the longest phrase at the beginning of the text; 0 without one."""
     return next((n for n in range(min(4, len(text)), 0, -1) if text[:n] in phrases), 0)
 
 
 def contrast(one: Stems, other: Stems) -> str | None:
-    """In what two texts are known to differ; None where that is not known.
+    """Return the kind of the known contrast of two texts; None if they are none.
 
     Returns:
-        The kind of their poles, or "verbs …", the same for the same pair of opposite verbs.
+        The kind of their poles, or "verbs …" with a unique end for each pair of opposite verbs.
     """
     return _opposite_verbs(one, other) or _differing_kind(read(one), read(other))
 
 
 def is_verbs(by: str | None) -> bool:
-    """Whether a contrast is one of opposite verbs."""
+    """Return True if a contrast is one of opposite verbs."""
     return by is not None and by.startswith("verbs ")
 
 
 def _differing_kind(one: tuple[Pole, ...] | None, other: tuple[Pole, ...] | None) -> str | None:
-    """The kind of the only place where two readings differ."""
+    """Return the kind of the only pole that differs."""
     if not one or not other or len(one) != len(other):
         return None
     differ = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
@@ -211,7 +212,7 @@ def _differing_kind(one: tuple[Pole, ...] | None, other: tuple[Pole, ...] | None
 
 
 def _opposite_verbs(one: Stems, other: Stems) -> str | None:
-    """The pair of opposites that two texts begin with; only their directions may differ besides."""
+    """Return the pair of opposite verbs that begin two texts; other words must be directions."""
     for a, b in ((one, other), (other, one)):
         if a and b and a[0] == f"un{b[0]}" and a[1:] == b[1:]:
             return f"verbs un{b[0]}"
@@ -230,24 +231,24 @@ def _only_space(text: Stems) -> bool:
 
 
 def may_be_opposite(text: Stems, verbs: Collection[str]) -> bool:
-    """Whether a text begins with a verb that has an opposite, in the list or among `verbs`."""
+    """Return True if a text begins with a verb that has an opposite, in the list or in `verbs`."""
     if not text:
         return False
     return _longest(text, _VERBS) > 0 or text[0].startswith("un") or f"un{text[0]}" in verbs
 
 
 def meaning(text: Stems) -> Hashable:
-    """What a text is compared by: its poles where they are known, else its stems."""
+    """Return the key for comparing meanings: the text's poles if known, else its stems."""
     poles = read(text)
     return text if not poles else tuple(tuple(sorted(pole.items())) for pole in poles)
 
 
 def alike(wanted: Stems, known: Stems) -> float:
-    """How much a wanted text says what a known one does.
+    """Return how well the meaning of a wanted text agrees with that of a known one.
 
     Returns:
-        1 for the same words or the same pole, "to the left" and "left"; 0.5 where the known words
-        are among the wanted ones, "in clockwise direction" and "clockwise"; else 0.
+        1 for the same words or the same pole, "to the left" and "left"; 0.5 if the known words are
+        part of the wanted ones, "in clockwise direction" and "clockwise"; else 0.
     """
     if meaning(wanted) == meaning(known) or _same_side(wanted, known):
         return 1.0
@@ -260,6 +261,6 @@ def alike(wanted: Stems, known: Stems) -> float:
 
 
 def _same_side(one: Stems, other: Stems) -> bool:
-    """Whether two texts are verbs on one side of a pair of opposites: "wear", "put on"."""
+    """Return True if both texts are verbs on one side of a pair of opposites: "wear", "put on"."""
     sides, others = _VERBS.get(one, {}), _VERBS.get(other, {})
     return any(sides[pair] == others.get(pair) for pair in sides)

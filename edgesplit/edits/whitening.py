@@ -1,7 +1,7 @@
-"""Features of a class as points, in which clips of one class scatter alike in all directions.
+"""Whitening: features of a class as points whose variance is equal in all directions.
 
 With S the covariance of features around their class means and L its Cholesky factor, a feature x of
-a class with the mean m becomes the point L^-1 (x - m). Distances of points are Mahalanobis
+a class with the mean m becomes the point L^-1 (x - m). Distances between points are Mahalanobis
 distances, and the best linear row for a Gaussian class is its mean point.
 """
 
@@ -20,9 +20,9 @@ SHRINKAGE = 0.3
 
 
 class Whitening:
-    """Between features and points, and between rows that score features and rows that score points.
+    """Transforms features to points, and rows for features to rows for points and back.
 
-    A row v that scores features around the mean becomes L^T v, and the scores stay.
+    A row v that scores features around the mean becomes L^T v; its scores do not change.
     """
 
     def __init__(self, mean: Float64, covariance: Float64) -> None:
@@ -35,39 +35,39 @@ class Whitening:
         self._inverse = np.linalg.inv(self._factor)
 
     def points(self, features: Float64) -> Float64:
-        """`(clips, dim)` of features `(clips, dim)`."""
+        """Return the points `(clips, dim)` of features `(clips, dim)`."""
         return np.asarray((features - self.mean) @ self._inverse.T)
 
     def rows_for_points(self, rows: Float64) -> Float64:
-        """`(n, dim)`, minus their mean: what all rows share tells no two apart."""
+        """Return rows `(n, dim)` for points, minus their mean, which distinguishes no rows."""
         return np.asarray((rows - rows.mean(axis=0)) @ self._factor)
 
     def rows_for_features(self, rows: Float64) -> Float64:
-        """`(n, dim)`: the way back."""
+        """Return rows `(n, dim)` for features, from rows for points."""
         return np.asarray(rows @ self._inverse)
 
 
 def covariance_of(clips: Sequence[Float64]) -> Float64:
-    """`(dim, dim)`, equal in all directions, from a few clips of each subcategory.
+    """Return a covariance `(dim, dim)`, equal in all directions, from a few labelled clips.
 
-    Clips of one subcategory say how far clips lie apart; one clip each, or always the same one, can
-    only say less.
+    It is the variance within subcategories, or, if that is 0 (one clip each, or equal clips), the
+    variance of all clips.
     """
-    dim, together = clips[0].shape[1], np.concatenate(clips)
+    dim, pooled = clips[0].shape[1], np.concatenate(clips)
     squares = sum(float(np.sum((part - part.mean(axis=0)) ** 2)) for part in clips)
-    degrees = len(together) - len(clips)
+    degrees = len(pooled) - len(clips)
     if not squares:
-        squares = float(np.sum((together - together.mean(axis=0)) ** 2))
-        degrees = max(1, len(together) - 1)
+        squares = float(np.sum((pooled - pooled.mean(axis=0)) ** 2))
+        degrees = max(1, len(pooled) - 1)
     return np.asarray(_positive(squares / (degrees * dim)) * np.eye(dim))
 
 
 def distances(left: Float64, right: Float64) -> Float64:
-    """`(n, m)` squared distances between points `(n, dim)` and `(m, dim)`; never negative."""
+    """Return squared distances `(n, m)` between points `(n, dim)` and `(m, dim)`, at least 0."""
     squares = np.sum(left**2, axis=1)[:, None] + np.sum(right**2, axis=1)
     return np.asarray(np.maximum(squares - 2 * left @ right.T, 0.0))
 
 
 def _positive(variance: float) -> float:
-    """A variance to divide by: 1, features as they are, where nothing varies."""
+    """Return a variance to divide by: 1 if nothing varies, so that features do not change."""
     return max(variance, 1e-12) if variance > 0 else 1.0

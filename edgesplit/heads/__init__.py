@@ -1,11 +1,11 @@
-"""The head: a label tree with one row a node.
+"""The head: a label tree with one row of weights per node.
 
-label_text  what a label may be, and its words
+label_text  the form of a label, and its words
 labels      the label tree
-head        tree and rows; evaluate and classify in numpy
-onnx_codec  the head as an ONNX file: write it, and read it by rebuilding
+head        tree and rows; evaluation in numpy
+onnx_codec  write a head as an ONNX file, and read it
 onnx_graph  the graph in that file
-diff        what differs between two heads
+diff        the differences between two heads
 statistics  class means, covariance and a sample of unlabelled clips
 metrics     generality, locality, churn
 """

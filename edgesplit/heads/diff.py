@@ -22,7 +22,7 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class Resplit:
-    """A label of both heads whose split differs; empty texts where it is not split."""
+    """A label of both heads whose split differs; the text is empty where it is not split."""
 
     label: str
     """The label in the second head."""
@@ -33,20 +33,20 @@ class Resplit:
 
 @dataclass(frozen=True, slots=True)
 class HeadDiff:
-    """The differences; labels are compared by name, rows and biases to the bit."""
+    """Differences between two heads; labels are compared by name, rows and biases bit by bit."""
 
     added: tuple[Node, ...]
     """Labels that only the second head has, with the provenance of their rows."""
     removed: tuple[str, ...]
     """Labels that only the first head has."""
     renamed: tuple[Rename, ...]
-    """Nodes that differ in their label, and perhaps in their modifier, and in nothing else."""
+    """Nodes that differ only in their label, or in their label and modifier."""
     changed: tuple[str, ...]
-    """Labels of both whose own row, bias, parent, modifier or provenance differs."""
+    """Labels of both heads whose row, bias, parent, modifier or provenance differs."""
     resplit: tuple[Resplit, ...]
-    """Nodes of both that are split in one head only, or differently."""
+    """Nodes of both heads that are split in one head only, or differently."""
     n_equal: int
-    """Labels of both that are in neither `changed` nor `resplit`."""
+    """Number of labels of both heads that are in neither `changed` nor `resplit`."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object."""
@@ -59,13 +59,15 @@ def diff_heads(old: Head, new: Head, pairs: Mapping[int, int] | None = None) -> 
     Args:
         old: the first head.
         new: the second head.
-        pairs: what `match_nodes` gives for them; found here by default.
+        pairs: the result of `match_nodes` for them; default: computed.
 
     Raises:
         ValueError: their features differ in size.
     """
     if old.dim != new.dim:
-        raise ValueError(f"features of {old.dim} and of {new.dim} values cannot be compared")
+        raise ValueError(
+            f"heads for features of {old.dim} and of {new.dim} values cannot be compared"
+        )
     pairs = match_nodes(old, new) if pairs is None else pairs
     labels = {column: new.tree[pair].label for column, pair in pairs.items()}
     renamed = [c for c, label in labels.items() if old.tree[c].label != label]
@@ -93,8 +95,8 @@ def diff_heads(old: Head, new: Head, pairs: Mapping[int, int] | None = None) -> 
 def match_nodes(old: Head, new: Head) -> dict[int, int]:
     """Return the nodes that both heads have: `{column in old: column in new}`, ascending.
 
-    A label that both have is the same node. What is left was renamed where row, bias, parent and
-    provenance are the same; of several such, in order of columns.
+    A label that both heads have is the same node. A remaining node was renamed if its row, bias,
+    parent and provenance are equal; several equal nodes are paired in order of columns.
     """
     by_label = {node.label: column for column, node in enumerate(new.tree)}
     pairs = {
@@ -109,28 +111,28 @@ def match_nodes(old: Head, new: Head) -> dict[int, int]:
             free.setdefault(_content(new, column, new.tree[column].parent), []).append(column)
     for column in range(len(old.tree)):  # parents come first
         if column not in pairs:
-            alike = free.get(_content(old, column, _above(old, column, pairs)))
-            if alike:
-                pairs[column] = alike.pop(0)
+            equal = free.get(_content(old, column, _above(old, column, pairs)))
+            if equal:
+                pairs[column] = equal.pop(0)
     return dict(sorted(pairs.items()))
 
 
 def _content(head: Head, column: int, parent: int | None) -> tuple[object, ...]:
-    """Return a node without label, modifier and split; `parent` is a column of the second head."""
+    """Return a node's row, bias, parent and provenance; `parent` is a column of the second head."""
     numbers = (head.weight[column].tobytes(), head.bias[column].tobytes())
     return (*numbers, parent, head.tree[column].provenance)
 
 
 def _above(old: Head, column: int, pairs: Mapping[int, int]) -> int | None:
-    """Return the parent's column in the second head; -1 when it is not there."""
+    """Return the parent's column in the second head; -1 if it has no such node."""
     parent = old.tree[column].parent
     return None if parent is None else pairs.get(parent, -1)
 
 
 def _differ(old: Head, column: int, new: Head, pair: int, pairs: Mapping[int, int]) -> bool:
-    here = _content(old, column, _above(old, column, pairs))
-    there = _content(new, pair, new.tree[pair].parent)
-    return here != there or old.tree[column].modifier != new.tree[pair].modifier
+    before = _content(old, column, _above(old, column, pairs))
+    after = _content(new, pair, new.tree[pair].parent)
+    return before != after or old.tree[column].modifier != new.tree[pair].modifier
 
 
 def _split(node: Node) -> str:

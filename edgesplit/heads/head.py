@@ -1,14 +1,14 @@
 """The head: a label tree with a row of weights per node, and its evaluation in numpy.
 
-A root class has an absolute row, every other node a row relative to its parent's. With x the
+A root class has an absolute row. Every other node has a row relative to its parent's. With x the
 feature and u the affine scores of a split's children, a node's own score s is
 
     root     s = w x + b
     gated    s_child = s_parent + log_softmax(u / temperature)
     flat     s_child = s_parent + u                 (the paper's w_c + v_s, at the root level)
 
-Nodes that compete at the root level are the root classes and, in place of a flat split, its
-children. A node's logit is its own score; only a flat split's node has the log-sum-exp of the
+The root classes compete at the root level; a flat split's children compete in place of its node.
+A node's logit is its own score. The logit of a flat split's node is the log-sum-exp of the
 competitors below it instead. So an inner node's probability is always the sum over its leaves.
 `onnx_graph` writes the same computation as an ONNX graph.
 """
@@ -37,13 +37,13 @@ PADDING = np.float32(-1e30)
 """Score of the columns that pad a level's splits to one width: exp of it is 0."""
 
 MAX_PADDED = 2**18
-"""Columns of one level, padding included: a small hostile file must not ask for gigabytes."""
+"""Maximum columns of one level, padding included: a small hostile file must not cost gigabytes."""
 MAX_WEIGHT = 1e18
-"""Keeps every score far above `PADDING`: below it, padding would win the decision."""
+"""Maximum absolute weight. It keeps every score above `PADDING`, which would win otherwise."""
 
 
 def head_digest(data: bytes) -> str:
-    """sha256 of a head file, in hex."""
+    """Return the sha256 of a head file, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -56,11 +56,11 @@ class Level:
     first_child: Int64
     """`(splits,)`: column of its first child; the others follow it."""
     columns: Int64
-    """`(splits, width)`: the children's columns, -1 where padded."""
+    """`(splits, width)`: columns of the children, -1 where padded."""
     flat: npt.NDArray[np.bool_]
     """`(splits,)`: True for composition flat."""
     temperature: Float32
-    """`(splits,)`."""
+    """`(splits,)`: temperature of each split."""
 
 
 def levels(tree: LabelTree) -> tuple[Level, ...]:
@@ -77,8 +77,8 @@ def _level(tree: LabelTree, parents: Sequence[int]) -> Level:
     width = max(len(tree.children(parent)) for parent in parents)
     if len(parents) * width > MAX_PADDED:
         raise HeadError(
-            f"{len(parents)} splits of one depth, the widest with {width} children, would take "
-            f"{len(parents) * width} columns; the limit is {MAX_PADDED}."
+            f"The head has {len(parents)} splits of one depth, the widest with {width} children. "
+            f"They need {len(parents) * width} columns, but the limit is {MAX_PADDED}."
         )
     columns = np.full((len(parents), width), -1, np.int64)
     for row, parent in enumerate(parents):
@@ -95,14 +95,14 @@ def _level(tree: LabelTree, parents: Sequence[int]) -> Level:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What a head says about a batch of features; column = node of the label tree."""
+    """A head's results for a batch of features; a column is a node of the label tree."""
 
     logits: Float32
     """`(batch, nodes)`."""
     probabilities: Float32
-    """`(batch, nodes)`: an inner node's is the sum over its leaves."""
+    """`(batch, nodes)`: an inner node's probability is the sum over its leaves."""
     class_index: Int64
-    """`(batch,)`: column of the decided class. This, not argmax over leaves, is the decision."""
+    """`(batch,)`: column of the decided class. The argmax over the leaves may differ from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +119,13 @@ class Head:
 
     Attributes:
         tree: the label tree; node i is column i.
-        weight: `(nodes, dim)` float32, own read-only copy; a child's row is relative.
-        bias: `(nodes,)` float32, own read-only copy.
-        feature_space: digest of the backbone it belongs to; empty when it has none yet.
-        parent: digest of the head it was edited from; empty for a first head.
+        weight: `(nodes, dim)` float32, a read-only copy; a child's row is relative.
+        bias: `(nodes,)` float32, a read-only copy.
+        feature_space: digest of the backbone that it belongs to; empty if it has none yet.
+        parent: digest of the head that it was edited from; empty for a first head.
 
     Raises:
-        HeadError: shapes do not fit the tree, a number is not finite, or a digest is none.
+        HeadError: shapes do not fit the tree, a number is not finite, or a digest is not valid.
     """
 
     tree: LabelTree
@@ -138,21 +138,25 @@ class Head:
         for name, digest in (("feature_space", self.feature_space), ("parent", self.parent)):
             if digest != "" and not is_digest(digest):
                 raise HeadError(
-                    f"The head's {name} is not valid: {reprlib.repr(digest)} is no digest of 64 "
-                    "lower-case hex digits. Export the head again, or make the edit again."
+                    f"The head's {name} is not valid: {reprlib.repr(digest)} is not a digest of "
+                    "64 lower-case hex digits. Export the head again, or make the edit again."
                 )
         for name, shape in (("weight", (len(self.tree), None)), ("bias", (len(self.tree),))):
             with np.errstate(over="ignore"):  # infinity is refused below
                 array = np.array(getattr(self, name), np.float32, order="C")
             if array.ndim != len(shape) or array.shape[0] != shape[0] or array.size == 0:
                 raise HeadError(
-                    f"{name} has shape {array.shape}; {len(self.tree)} labels need "
+                    f"The head's {name} has shape {array.shape}; {len(self.tree)} labels need "
                     f"{'(labels, dim)' if name == 'weight' else '(labels,)'}."
                 )
             if not np.isfinite(array).all():
-                raise HeadError(f"{name} holds NaN or infinity. Export the head again.")
+                raise HeadError(
+                    f"The head's {name} contains NaN or infinity. Export the head again."
+                )
             if (np.abs(array) > MAX_WEIGHT).any():
-                raise HeadError(f"{name} holds numbers beyond {MAX_WEIGHT:g}. Scale the head.")
+                raise HeadError(
+                    f"The head's {name} contains numbers above {MAX_WEIGHT:g}. Scale the head."
+                )
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
@@ -170,7 +174,7 @@ class Head:
         Args:
             weight: `(classes, dim)`; copied as float32.
             bias: `(classes,)`; copied as float32.
-            labels: one per class, in row order.
+            labels: one label per class, in row order.
             feature_space: see `edgesplit.backbone.identity.feature_space`.
 
         Raises:
@@ -187,7 +191,7 @@ class Head:
     @classmethod
     def from_bytes(cls, data: bytes) -> Head:
         """Return the head in an ONNX file; see `edgesplit.heads.onnx_codec.read_head`."""
-        from edgesplit.heads.onnx_codec import read_head  # it imports this module
+        from edgesplit.heads.onnx_codec import read_head  # onnx_codec imports this module
 
         return read_head(data)
 
@@ -197,7 +201,7 @@ class Head:
 
     @property
     def digest(self) -> str:
-        """sha256 of `to_bytes()`, in hex: the head's name everywhere."""
+        """The sha256 of `to_bytes()`, in hex; it identifies the head."""
         return self._file[1]
 
     @cached_property
@@ -219,7 +223,7 @@ class Head:
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
-        """The splits by depth; what `evaluate` and the ONNX graph both follow."""
+        """Splits by depth, as `evaluate` and the ONNX graph compute them."""
         return levels(self.tree)
 
     def evaluate(self, features: npt.ArrayLike) -> Evaluation:
@@ -234,7 +238,7 @@ class Head:
         batch = np.atleast_2d(np.asarray(features, np.float32))
         if batch.ndim != 2 or batch.shape[1] != self.dim:
             raise ValueError(
-                f"features have shape {batch.shape}, the head wants (batch, {self.dim})"
+                f"features have shape {batch.shape}, the head needs (batch, {self.dim})"
             )
         logits, relative = self._logits(batch)
         root = logits[:, self.tree.competitors]
@@ -248,7 +252,7 @@ class Head:
 
     def _logits(self, batch: Float32) -> tuple[Float32, Float32]:
         """Return the logits of all nodes, and the children's relative scores u."""
-        # The root classes are computed by themselves, as in the graph: BLAS may round a column
+        # The root classes are computed separately, as in the graph: BLAS may round a column
         # differently when the matrix grows.
         n_root = len(self.tree.roots)
         parts = (slice(0, n_root), slice(n_root, len(self.tree)))
@@ -271,16 +275,16 @@ class Head:
         """Return the leaf below each winner of the root level, by the largest relative scores.
 
         The relative scores decide, not the logits: adding the parent's logit rounds, and a
-        temperature must never change a decision. A flat split's node is never where a walk is:
-        its children compete at the root level.
+        temperature must never change a decision. `current` never holds a flat split's node,
+        because its children compete at the root level.
         """
         for level in self.levels:
             for parent in level.parents:
-                here = current == parent
-                if here.any():
+                at_parent = current == parent
+                if at_parent.any():
                     children = self.tree.children(int(parent))
-                    scores = relative[here, children.start : children.stop]
-                    current[here] = children.start + np.argmax(scores, axis=1)
+                    scores = relative[at_parent, children.start : children.stop]
+                    current[at_parent] = children.start + np.argmax(scores, axis=1)
         return current
 
     def classify(self, features: npt.ArrayLike) -> list[str]:

@@ -1,8 +1,8 @@
-"""The label tree: the names of a head's columns, and which is a subcategory of which.
+"""The label tree: the labels of a head's columns, and their parents.
 
-Root children are the classes the model was trained on. Splitting a class turns its leaf into an
-inner node with children; the leaves are the classes that the head predicts. A node's position in
-`LabelTree.nodes` is its column in the head, and columns are in order of creation: the root
+The root classes are the classes that the model was trained on. Splitting a class turns its leaf
+into an inner node with children; the leaves are the classes that the head predicts. A node's
+position in `LabelTree.nodes` is its column in the head. Columns are in order of creation: the root
 classes first, then the children of each split as one block.
 """
 
@@ -19,6 +19,7 @@ from typing import Literal, get_args
 
 from edgesplit.errors import EditError, HeadError, LabelError
 from edgesplit.heads.label_text import check_label, words
+from edgesplit.limits import TREE_DEPTH
 
 __all__ = [
     "COMPOSITIONS",
@@ -34,13 +35,13 @@ Composition = Literal["gated", "flat"]
 COMPOSITIONS: tuple[Composition, ...] = get_args(Composition)
 EXPORTED = "export"
 MIN_KNOWN = 5
-"""Labelled clips from which later splits may learn from a row. They never learn from a row that was
+"""Minimum labelled clips of a row that later splits may learn from. They never learn from a row
 made from text alone, since errors would add up."""
 DIGEST_DIGITS = 16
-"""Of a clip that a person was asked about."""
+"""Hex digits in the digest of a clip that a person was asked about."""
 _DIGEST = re.compile(f"[0-9a-f]{{{DIGEST_DIGITS}}}")
 MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3
-"""Beyond these, float32 scores overflow, or the padding of a graph's segments gains weight."""
+"""Outside of these, float32 scores overflow, or padding gets a probability above 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,38 +52,39 @@ class Source:
     similarity: float
     """Cosine between the wanted and the known modifier's text, as the rule compares them."""
     weight: float
-    """How much of the known modifier vector went into the row."""
+    """Weight of the known modifier vector in the row."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.similarity) and math.isfinite(self.weight)):
             raise HeadError(
-                f"The source {self.label!r} has a similarity or weight that is not finite."
+                f"The similarity or weight of the source {self.label!r} is not finite. Make the "
+                "edit again."
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a row comes from."""
+    """The origin of a row."""
 
     rule: str = EXPORTED
     """`export` for the rows of the trained head, else the split rule that made the row."""
     sources: tuple[Source, ...] = ()
-    """The known labels it was made from, the largest share first."""
+    """Known labels that the row was made from, the largest share first."""
     n_clips: int = 0
-    """Labelled clips that it was fitted to."""
+    """Number of labelled clips that the row was fitted to."""
     asked: tuple[str, ...] = ()
     """Digests of the clips among them that a person was asked about; see
     `edgesplit.edits.problem.Answer.digest`."""
 
     def __post_init__(self) -> None:
         if not all(_DIGEST.fullmatch(digest) for digest in self.asked):
-            raise HeadError("The digest of a clip that was asked about is damaged.")
+            raise HeadError("The digest of an answered clip is damaged. Restore the head.")
         if len(self.asked) > self.n_clips:
-            raise HeadError("More clips were asked about than a row was made from.")
+            raise HeadError("A row has more answered clips than labelled ones. Restore the head.")
 
     @property
     def known(self) -> bool:
-        """True if later splits may learn from the row: it was trained, or has enough clips."""
+        """True if later splits may learn from the row: it was trained or has enough clips."""
         return self.rule == EXPORTED or self.n_clips >= MIN_KNOWN
 
 
@@ -92,13 +94,13 @@ class Node:
 
     label: str
     parent: int | None = None
-    """Column of the node this one is a subcategory of; None for a root class."""
+    """Column of the parent, of which this node is a subcategory; None for a root class."""
     modifier: str = ""
-    """The words that distinguish it from its siblings; empty for a root class."""
+    """Words that distinguish it from its siblings; empty for a root class."""
     composition: Composition | None = None
-    """How the children share the node's score; None for a leaf."""
+    """Composition of the node's split; None for a leaf."""
     temperature: float = 1.0
-    """Divides the children's relative scores before they become probabilities (gated only)."""
+    """Divisor of the children's relative scores before the softmax (gated only)."""
     provenance: Provenance = Provenance()
 
 
@@ -107,7 +109,7 @@ class LabelTree:
     """An immutable, checked label tree.
 
     Raises:
-        HeadError: the nodes contradict each other (see `_check`).
+        HeadError: the nodes are inconsistent (see `_check`).
         LabelError: a label is not allowed or appears twice.
     """
 
@@ -137,7 +139,10 @@ class LabelTree:
         seen: dict[str, int] = {}
         for column, node in enumerate(self.nodes):
             if check_label(node.label) != node.label:
-                raise HeadError(f"Column {column}: the label {node.label!r} is not in normal form.")
+                raise HeadError(
+                    f"Column {column}: the label {node.label!r} is not in its stored form (NFC, "
+                    "single spaces)."
+                )
             if node.label in seen:
                 raise LabelError(
                     f"Columns {seen[node.label]} and {column} are both called {node.label!r}. "
@@ -145,9 +150,13 @@ class LabelTree:
                 )
             seen[node.label] = column
             self._check_place(column, node)
+        if max(self.depths, default=0) > TREE_DEPTH:
+            raise HeadError(
+                f"Splits lie {max(self.depths)} below each other, and at most {TREE_DEPTH} may."
+            )
         if len(self.roots) < 2:
             raise HeadError(
-                f"A head needs at least 2 root classes, this one has {len(self.roots)}."
+                f"A head needs at least 2 root classes; this one has {len(self.roots)}."
             )
 
     def _check_place(self, column: int, node: Node) -> None:
@@ -165,10 +174,10 @@ class LabelTree:
                 f"{MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}."
             )
         if node.temperature != 1.0 and node.composition != "gated":
-            raise HeadError(f"Column {column}: only a gated split carries a temperature.")
+            raise HeadError(f"Column {column}: only a gated split has a temperature.")
         if node.parent is None:
             if column >= len(self.roots):
-                raise HeadError(f"Column {column} is a root class behind a split's children.")
+                raise HeadError(f"Column {column} is a root class after a split's children.")
         elif not 0 <= node.parent < column:
             raise HeadError(f"Column {column} has the impossible parent {node.parent}.")
         elif node.composition == "flat" and self.nodes[node.parent].composition != "flat":
@@ -189,7 +198,7 @@ class LabelTree:
 
     @cached_property
     def roots(self) -> range:
-        """Columns of the root classes: the first ones."""
+        """Columns of the root classes, which come first."""
         return range(sum(node.parent is None for node in self.nodes))
 
     @cached_property
@@ -244,19 +253,19 @@ class LabelTree:
         """Return all columns below `column`, parents before children."""
         below: list[int] = []
         waiting = [*reversed(self.children(column))]
-        while waiting:  # no recursion: a tree may be deeper than Python's stack
+        while waiting:  # no recursion: a tree may be deeper than Python's recursion limit
             below.append(waiting.pop())
             waiting += reversed(self.children(below[-1]))
         return below
 
     def find(self, name: str, *, among: Sequence[int] | None = None) -> int:
-        """Return the column that `name` means.
+        """Return the column of the label that `name` names.
 
-        An exact label wins; else the one label whose leading whole words are `name`, whatever
-        the case. `among` restricts the search to some columns.
+        An exact label wins; else the only label whose leading complete words are `name`,
+        ignoring case. `among` restricts the search to some columns.
 
         Raises:
-            LabelError: nothing matches (the nearest labels are named) or several do.
+            LabelError: no label matches (the text names the nearest), or several do.
         """
         columns = range(len(self)) if among is None else among
         exact = [c for c in columns if self.nodes[c].label == name]
@@ -280,13 +289,13 @@ class LabelTree:
         raise LabelError(self._unknown(name, columns))
 
     def find_first(self, name: str, first: Sequence[int], second: Sequence[int]) -> int:
-        """Return the column that `name` means, preferably among the `first` columns.
+        """Return the column of the label that `name` names, preferring the `first` columns.
 
-        Falls back to the `second`, so that the caller can say "already split" instead of "no such
-        class".
+        Fall back to the `second`, so that the caller can report "already split" instead of "no
+        such class".
 
         Raises:
-            LabelError: nothing matches, or several do.
+            LabelError: no label matches, or several do.
         """
         exact = [column for column, node in enumerate(self) if node.label == name]
         if exact:
@@ -300,7 +309,8 @@ class LabelTree:
 
     def _unknown(self, name: str, columns: Sequence[int]) -> str:
         labels = {self.nodes[c].label.casefold(): self.nodes[c].label for c in columns}
-        # Compare with leading words too: "pusing" is nearest to "pushing something" by its head.
+        # Compare with the first words, too: "pusing" is near to the first word of "pushing
+        # something" only.
         starts = {" ".join(words(key)[: max(1, len(words(name)))]): key for key in labels}
         near = difflib.get_close_matches(name.casefold(), labels, n=3, cutoff=0.5)
         near += [starts[s] for s in difflib.get_close_matches(name.casefold(), starts, n=3)]
@@ -315,7 +325,7 @@ class LabelTree:
         """Return the tree with `children` appended below the leaf `column`.
 
         Raises:
-            EditError: `column` is split already, or flat was asked for inside a gated split.
+            EditError: `column` is split already, or flat was requested inside a gated split.
             LabelError: a child's label is taken.
         """
         if composition not in COMPOSITIONS:
@@ -336,8 +346,8 @@ class LabelTree:
             and self.nodes[parent].composition != "flat"
         ):
             raise EditError(
-                f"{node.label!r} lies inside a gated split, where children share one score; flat "
-                "children would have to compete with the root classes. Use composition gated."
+                f"{node.label!r} is inside a gated split, so its children cannot compete with the "
+                "root classes, as flat needs. Use composition gated."
             )
         self._refuse_taken([child.label for child in children], self.nodes)
         grown = list(self.nodes)
@@ -346,7 +356,7 @@ class LabelTree:
         return LabelTree(tuple(grown))
 
     def merge(self, column: int) -> tuple[LabelTree, list[int]]:
-        """Return the tree without anything below `column`, and the columns that were kept.
+        """Return the tree without the nodes below `column`, and the columns that were kept.
 
         Raises:
             EditError: `column` is not split.
@@ -365,8 +375,8 @@ class LabelTree:
         node = self.nodes[column]
         if node.parent is None:
             raise EditError(
-                f"{node.label!r} is one of the model's own classes: without it, clips of it would "
-                "get another class's name. Only subcategories can be dropped."
+                f"{node.label!r} is one of the model's original classes: without it, its clips "
+                "would get another class. Only subcategories can be dropped."
             )
         if len(self.children(node.parent)) == 2:
             above = self.nodes[node.parent].label
@@ -380,12 +390,12 @@ class LabelTree:
         """Return the tree with another label and modifier at `column`.
 
         Raises:
-            EditError: nothing would change.
+            EditError: label and modifier stay the same.
             LabelError: another class has that label.
         """
         old = self.nodes[column]
         if (label, modifier) == (old.label, old.modifier):
-            raise EditError(f"{label!r} is called that already.")
+            raise EditError(f"The class is already called {label!r}. Choose another name.")
         self._refuse_taken([label], (node for node in self.nodes if node is not old))
         nodes = list(self.nodes)
         nodes[column] = replace(old, label=label, modifier=modifier)
@@ -395,13 +405,13 @@ class LabelTree:
         taken = {node.label.casefold() for node in nodes}
         for label in labels:
             if label.casefold() in taken:
-                raise LabelError(f"There already is a class {label!r}. Choose another name.")
+                raise LabelError(f"A class {label!r} already exists. Choose another name.")
 
     def _without(
-        self, gone: Iterable[int], *, leaf: int | None = None
+        self, removed: Iterable[int], *, leaf: int | None = None
     ) -> tuple[LabelTree, list[int]]:
-        """Return the tree without columns `gone`, and those kept; column `leaf` becomes a leaf."""
-        left_out = set(gone)
+        """Return the tree without `removed`, and the kept columns; column `leaf` becomes a leaf."""
+        left_out = set(removed)
         kept = [column for column in range(len(self)) if column not in left_out]
         place = {old: new for new, old in enumerate(kept)}
         nodes = []

@@ -20,7 +20,7 @@ __all__ = ["Score", "count_flips", "score_split"]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One edit, scored on labelled features. Figures are fractions of 1; NaN without clips."""
+    """Metrics of one edit on labelled features. Fractions are of 1; NaN without clips."""
 
     generality: float
     """Accuracy on the clips of the new subcategories."""
@@ -28,16 +28,16 @@ class Score:
     """Accuracy on the same clips when only the new subcategories can win."""
     locality: float
     """Correct decisions on all other clips after the edit, divided by those before it; the unedited
-    head may answer the coarse class."""
+    head may answer the coarse category."""
     locality_paper: float
-    """The same, divided by those of the unedited head with the coarse class masked out, as the
-    authors' code does; only this one can be compared with published figures."""
+    """The same, divided by the correct decisions of the unedited head with the coarse category
+    masked out, as in the authors' code. Only this value is comparable with published figures."""
     churn: int
-    """Clips whose decision changed, subcategories counted as the class they came from."""
+    """Number of clips whose decision changed; a subcategory counts as its class."""
     n_target: int
-    """Clips of the new subcategories."""
+    """Number of clips of the new subcategories."""
     n_other: int
-    """All other clips."""
+    """Number of all other clips."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object of the fields; NaN becomes null."""
@@ -61,8 +61,8 @@ def score_split(
         name: label of the class that was split.
         features: `(clips, dim)` float32.
         labels: the true label of every clip: a subcategory of `name`, or any other class.
-        edited_features: the same clips as the edited head sees them, when a variant of the
-            backbone runs them; as `features` by default.
+        edited_features: features of the same clips for the edited head, if a variant of the
+            backbone computes them; default: `features`.
 
     Raises:
         EditError: `name` is not split in `after`.
@@ -97,9 +97,9 @@ def score_split(
 
 
 def count_flips(before: Head, after: Head, features: npt.ArrayLike) -> int:
-    """Return how many of `(clips, dim)` features the two heads decide for different classes.
+    """Return for how many of `(clips, dim)` features the two heads decide different classes.
 
-    A subcategory and the class it belongs to do not count as different.
+    A subcategory and its class do not count as different.
     """
     batch = np.asarray(features, np.float32)
     decided = (head.evaluate(batch).class_index for head in (before, after))
@@ -124,14 +124,14 @@ def _names(head: Head, columns: Int64) -> npt.NDArray[Any]:
 
 
 def _among(head: Head, column: int, logits: Float32) -> npt.NDArray[Any]:
-    """Return the best child of a split for every row, as if nothing else could win."""
+    """Return the best child of a split for every row, ignoring all other classes."""
     children = head.tree.children(column)
     best = logits[:, children.start : children.stop].argmax(axis=1)
     return _names(head, children.start + best)
 
 
 def _masked(head: Head, label: str, batch: Float32, decided: Int64) -> npt.NDArray[Any]:
-    """Return the head's decisions when it may not answer `label`; others stay as they are."""
+    """Return the head's decisions if `label` cannot win; all other decisions stay."""
     column = head.tree.find(label)
     inside = np.array([column in head.tree.path(leaf) for leaf in range(len(head.tree))])[decided]
     weight, bias = head.weight.copy(), head.bias.copy()

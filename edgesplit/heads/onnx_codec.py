@@ -1,7 +1,7 @@
-"""The head as one small ONNX file: writing it, and reading it by rebuilding it.
+"""Write a head as one small ONNX file, and read it by rebuilding the file.
 
-`onnx_graph` makes the graph; here are the file around it, its metadata, and reading. External data,
-functions, subgraphs and other domains never occur. docs/format.md specifies the bytes.
+`onnx_graph` makes the graph. This module makes the file and its metadata, and reads them. External
+data, functions, subgraphs and other domains never occur. docs/format.md specifies the bytes.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ["FORMAT_VERSION", "FUSED_KEY", "IR_VERSION", "OPSET", "read_head", "w
 
 FORMAT_VERSION = 1
 OPSET = 17
-"""Pinned, with the IR version, so that the ONNX Runtime of JetPack 6's Python (1.23.2) loads it."""
+"""Pinned, as `IR_VERSION` is, so that ONNX Runtime 1.23.2 of JetPack 6's Python loads the file."""
 IR_VERSION = 8
 
 _METADATA_KEY = "edgesplit"
 FUSED_KEY = "edgesplit.fused"
-"""Metadata key of a file with backbone and head in one (`edgesplit.backbone.fuse`)."""
+"""Metadata key of a file that contains both backbone and head (`edgesplit.backbone.fuse`)."""
 
 _MAX_QUOTED = 500
-"""Most characters of a message that quotes a damaged file, whose texts can have any length."""
+"""Maximum characters of a message that quotes a damaged file, whose texts can have any length."""
 
 
 def write_head(head: Head) -> bytes:
@@ -56,11 +56,11 @@ def write_head(head: Head) -> bytes:
 def read_head(data: bytes) -> Head:
     """Return the head in `data`.
 
-    Reading is rebuilding: labels and weights are parsed, the file is written anew from them, and
-    the two must be equal to the byte. Whatever else a file might contain cannot pass.
+    Labels and weights are parsed, and the file is rebuilt from them. Both files must be equal byte
+    by byte, so a file with any other content is refused.
 
     Raises:
-        HeadError: the bytes are not a head of a supported format, or contradict themselves.
+        HeadError: the bytes are not a head of a supported format, or the head is inconsistent.
     """
     model = _parse(data)
     metadata = _read_metadata(model)
@@ -83,18 +83,18 @@ def read_head(data: bytes) -> Head:
         raise HeadError(f"The head file's metadata is not valid: {_cut(repr(error))}.") from error
     if rebuilt != data:
         raise HeadError(
-            "The head file's graph is not the one that its labels and weights give: it was edited "
-            "or damaged. Restore it, or publish it anew from the head it was made from."
+            "The head file's graph does not match its labels and weights: it was edited or "
+            "damaged. Restore it, or publish it again from the head that it was made from."
         )
     return head
 
 
 _NOT_VALID = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
-"""Raised by reading JSON of an unexpected shape; texts of very deep values raise the last one."""
+"""Errors of reading JSON of an unexpected shape; very deep nesting raises the last one."""
 
 
 def _cut(message: str) -> str:
-    """Return a message of bounded length; the end stays, which says what to do."""
+    """Return a message of bounded length; its end, which names the next step, is kept."""
     if len(message) <= _MAX_QUOTED:
         return message
     return f"{message[: _MAX_QUOTED - 200]} … {message[-200:]}"
@@ -106,8 +106,8 @@ def _parse(data: bytes) -> onnx.ModelProto:
         model.ParseFromString(data)
     except Exception as error:  # protobuf's DecodeError differs between its implementations
         raise HeadError(
-            f"These {len(data)} bytes are not an ONNX file: it is truncated or something else. "
-            "Copy the head again."
+            f"These {len(data)} bytes are not an ONNX file: the file is truncated, or of another "
+            "type. Copy the head again."
         ) from error
     return model
 
@@ -116,13 +116,13 @@ def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
     entries = {entry.key: entry.value for entry in model.metadata_props}
     if FUSED_KEY in entries:
         raise HeadError(
-            "This is a fused model, backbone and head in one: it cannot be edited or published. "
-            "Edit the bundle that it was made from, and fuse it again."
+            "This is a fused model, which contains both backbone and head: it cannot be edited or "
+            "published. Edit the bundle that it was made from, and fuse it again."
         )
     if _METADATA_KEY not in entries:
         raise HeadError(
-            "This is not an edgesplit head: it carries no edgesplit metadata. `edgesplit edit -o "
-            "FILE` writes one."
+            "This is not an edgesplit head: it has no edgesplit metadata. `edgesplit edit -o FILE` "
+            "writes a head."
         )
     try:
         metadata = load_json(entries[_METADATA_KEY])
@@ -132,7 +132,7 @@ def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
         raise HeadError(f"The head file's metadata is damaged: {_cut(repr(error))}.") from error
     if version != FORMAT_VERSION:
         raise HeadError(
-            f"The head file has format {reprlib.repr(version)}, this edgesplit reads format "
+            f"The head file has format {reprlib.repr(version)}; this edgesplit reads format "
             f"{FORMAT_VERSION}. Use the edgesplit release that wrote it."
         )
     if not isinstance(nodes, list):
@@ -180,7 +180,7 @@ def _write_node(node: Node) -> dict[str, Any]:
 
 
 def _read_node(content: Mapping[str, Any]) -> Node:
-    """Return the node that `_write_node` wrote; `read_head` finds errors that pass here."""
+    """Return the node that `_write_node` wrote; `read_head` finds all remaining errors."""
     sources = tuple(
         Source(str(s["label"]), float(s["similarity"]), float(s["weight"]))
         for s in content.get("sources", [])
@@ -209,7 +209,7 @@ def _read_rows(tree: LabelTree, model: onnx.ModelProto) -> tuple[Float32, Float3
     root = _floats(tensors, "weight", 2)
     if root.shape[0] != len(tree.roots):  # before an array of the claimed size is made
         raise HeadError(
-            f"The head file holds {root.shape[0]} root rows for {len(tree.roots)} root classes."
+            f"The head file has {root.shape[0]} root rows for {len(tree.roots)} root classes."
         )
     if _least_size(tree, root.shape[1]) > model.ByteSize():
         raise HeadError("The head file is too small for its labels: it was edited or damaged.")
@@ -225,14 +225,14 @@ def _read_rows(tree: LabelTree, model: onnx.ModelProto) -> tuple[Float32, Float3
 
 
 def _least_size(tree: LabelTree, dim: int) -> int:
-    """Return the least size in bytes of a file with these labels, found in linear time.
+    """Return the least size, in bytes, of a file with these labels, in linear time.
 
-    Rows, the walk and the roll-up of flat splits are products of what the labels count: a small
-    hostile file must not make its reader build gigabytes before the two are compared.
+    The sizes of rows, walk and roll-up of flat splits are products of counts in the label tree. A
+    small hostile file must not make its reader build gigabytes before both files are compared.
     """
     depths = levels(tree)
     rows = len(tree.roots) + sum(level.columns.size for level in depths)
-    walk = len(depths) ** 2 * len("split1.choice")  # every step names the choices of all depths
+    walk = len(depths) ** 2 * len("split1.choice")  # every step lists the choices of all depths
     below = [1] * len(tree)
     for column in reversed(range(len(tree))):
         if tree[column].composition == "flat":
@@ -250,7 +250,10 @@ def _floats(tensors: Mapping[str, onnx.TensorProto], name: str, rank: int) -> Fl
         raise HeadError(f"The head file's {name!r} is not a float32 tensor of rank {rank}.")
     # The size is compared before any array is made, so that huge dims cost nothing.
     if len(tensor.raw_data) != 4 * int(np.prod([int(d) for d in tensor.dims], dtype=object)):
-        raise HeadError(f"The head file's {name!r} holds another number of values than its shape.")
+        raise HeadError(
+            f"The head file's {name!r} does not have as many values as its shape: it was edited "
+            "or damaged."
+        )
     return np.frombuffer(tensor.raw_data, "<f4").reshape(tuple(tensor.dims)).astype(np.float32)
 
 
@@ -262,7 +265,7 @@ def _place(
 ) -> None:
     if rows.shape != (len(columns), *target.shape[1:]):
         raise HeadError(
-            f"The head file holds {name} rows of shape {rows.shape}, its labels need "
+            f"The head file has {name} rows of shape {rows.shape}; its labels need "
             f"{(len(columns), *target.shape[1:])}."
         )
     used = columns >= 0

@@ -1,8 +1,8 @@
 """The ONNX graph of a head: the computation of `Head.evaluate`.
 
-The graph's size depends on the depth of the label tree, not on the number of splits: the root
-classes keep their own Gemm, and all splits of one depth share one Gemm over padded segments with
-one log-softmax. Weights are constant initializers.
+The number of nodes depends on the depth of the label tree, not on the number of splits. The root
+classes have a separate Gemm. All splits of one depth share one Gemm over padded segments, with one
+log-softmax. Weights are constant initializers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def make_graph(head: Head) -> onnx.GraphProto:
 
 
 class _GraphWriter:
-    """Collects nodes and initializers in order; every name is fixed by its place."""
+    """Collects nodes and initializers in a fixed order, with fixed names."""
 
     def __init__(self, head: Head) -> None:
         self.head = head
@@ -64,8 +64,8 @@ class _GraphWriter:
         if not self.head.levels:
             return parts[0]
         if flat:
-            every = self._node("Concat", parts, "own", axis=1)
-            parts = [every, self._flat_roll_up(every, offsets)]
+            own = self._node("Concat", parts, "own", axis=1)
+            parts = [own, self._flat_roll_up(own, offsets)]
             offsets = offsets | {column: width + row for row, (column, _) in enumerate(flat)}
         joined = self._node("Concat", parts, "columns.padded", axis=1)
         order = self._constant("columns", np.array([offsets[c] for c in range(len(tree))]))
@@ -75,8 +75,8 @@ class _GraphWriter:
         competitors = self._constant("competitors", np.array(tree.competitors))
         return self._node("Gather", [logits, competitors], "competitors.logits", axis=1)
 
-    def _flat_roll_up(self, every: str, offsets: dict[int, int]) -> str:
-        """Write the log-sum-exp of what competes below each flat split, `(batch, flat splits)`."""
+    def _flat_roll_up(self, own: str, offsets: dict[int, int]) -> str:
+        """Write the log-sum-exp of the competitors below each flat split, `(batch, splits)`."""
         below = [competitors for _, competitors in self.head.tree.flat_splits]
         width = max(map(len, below))
         index = np.array([[offsets[c] for c in row] + [0] * (width - len(row)) for row in below])
@@ -84,7 +84,7 @@ class _GraphWriter:
             [[np.float32(0)] * len(row) + [PADDING] * (width - len(row)) for row in below]
         )
         scores = self._node(
-            "Gather", [every, self._constant("flat.columns", index)], "flat.scores", axis=1
+            "Gather", [own, self._constant("flat.columns", index)], "flat.scores", axis=1
         )
         padded = self._node("Add", [scores, self._constant("flat.mask", mask)], "flat.padded")
         return self._node("ReduceLogSumExp", [padded], "flat.logits", axes=[2], keepdims=0)
@@ -92,10 +92,11 @@ class _GraphWriter:
     def _level(
         self, name: str, level: Level, above: str, above_offsets: Mapping[int, int]
     ) -> tuple[str, str]:
-        """Write one depth of splits.
+        """Write the splits of one depth.
 
-        Returns its padded logits `(batch, splits * width)`, and the column of every split's best
-        child `(batch, splits)`.
+        Returns:
+            Their padded logits `(batch, splits * width)`, and the column of every split's best
+            child `(batch, splits)`.
         """
         n_splits, width = level.columns.shape
         used = level.columns.ravel() >= 0
@@ -131,14 +132,14 @@ class _GraphWriter:
         return self._node("Where", [flat, scores, shared], f"{name}.share")
 
     def _probabilities(self, competitors: str) -> None:
-        # One exponential over all columns: the root columns see the same numbers whether or not
-        # there are splits, so their probabilities are equal to the bit.
+        # One exponential over all columns: the root columns' numbers do not depend on the splits,
+        # so their probabilities stay equal bit by bit.
         total = self._node("ReduceLogSumExp", [competitors], "total", axes=[1], keepdims=1)
         log = self._node("Sub", ["logits", total], "log_probabilities")
         self._node("Exp", [log], "probabilities")
 
     def _decision(self, competitors: str, choices: Sequence[str]) -> None:
-        """Write the walk from the winner at the root level to the best child, until a leaf."""
+        """Write the walk from the winner at the root level down to a leaf, by best children."""
         tree = self.head.tree
         if not choices:
             self._node("ArgMax", [competitors], "class_index", axis=1, keepdims=0)
@@ -146,7 +147,8 @@ class _GraphWriter:
         current = self._node("ArgMax", [competitors], "winner", axis=1, keepdims=1)
         if "competitors" in {constant.name for constant in self.constants}:
             current = self._node("Gather", ["competitors", current], "winner.column", axis=0)
-        # Where a split's choice lies among all choices; a leaf points behind them, at itself.
+        # Index of each split's choice in the walk's table. A leaf has the last index, at which the
+        # table holds the current column, so the walk stays there.
         parents = [int(parent) for level in self.head.levels for parent in level.parents]
         split = np.full(len(tree), len(parents))
         for place, parent in enumerate(parents):
@@ -154,9 +156,9 @@ class _GraphWriter:
                 split[parent] = place
         splits = self._constant("split", split)
         for step in range(1, len(choices) + 1):
-            here = self._node("Gather", [splits, current], f"walk{step}.split", axis=0)
+            index = self._node("Gather", [splits, current], f"walk{step}.split", axis=0)
             table = self._node("Concat", [*choices, current], f"walk{step}.table", axis=1)
-            current = self._node("GatherElements", [table, here], f"walk{step}.column", axis=1)
+            current = self._node("GatherElements", [table, index], f"walk{step}.column", axis=1)
         one = self._constant("walk.shape", np.array([-1]))
         self._node("Reshape", [current, one], "class_index")
 

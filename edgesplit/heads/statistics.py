@@ -1,4 +1,4 @@
-"""Statistics of unlabelled clips in a feature space: class means, covariance, a sample."""
+"""Statistics of unlabelled clips in a feature space: class means, covariance and a sample."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from edgesplit.heads.head import Head
 __all__ = ["MAX_SAMPLE", "MIN_CLASS_CLIPS", "Statistics", "spread"]
 
 MAX_SAMPLE = 2048
-"""Most features in the sample."""
+"""Maximum number of features in the sample."""
 
 MIN_CLASS_CLIPS = 5
-"""Fewest clips of a class whose mean is better than none (docs/method.md has the curve)."""
+"""Minimum clips of a class for a mean that is better than none (curve in docs/method.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statistics:
-    """Means and covariance of features, by the class that the head itself decides.
+    """Means and covariance of features, by the class that the head decides.
 
-    No labels are needed: a feature counts for the root class that wins it.
+    No labels are needed: a feature counts for the root class that the head decides.
     """
 
     labels: tuple[str, ...]
-    """The root classes at the time, in column order; a root class never leaves its column."""
+    """Root classes at that time, in column order; a root class never changes its column."""
     means: Float32
-    """`(classes, dim)`; zeros where no clip was decided for the class."""
+    """`(classes, dim)`: mean feature of each class; zeros for a class without clips."""
     counts: Int64
-    """`(classes,)`: clips decided for each class."""
+    """`(classes,)`: number of clips decided for each class."""
     covariance: Float32
     """`(dim, dim)`: covariance of the features around their class means, shared by all classes."""
     sample: Float32
-    """`(clips, dim)`: some of the features, spread evenly; the gate's golden features, too."""
+    """`(clips, dim)`: some of the features, spread evenly; also the gate's golden features."""
     decided: Int64
-    """`(clips,)`: column of the root class that each feature of the sample was decided for."""
+    """`(clips,)`: column of the root class decided for each feature of the sample."""
     feature_space: str
 
     @classmethod
@@ -52,9 +52,11 @@ class Statistics:
         """
         batch = np.asarray(features, np.float32)
         if batch.ndim != 2 or not len(batch):
-            raise ValueError(f"features have shape {batch.shape}, want (clips, {head.dim})")
+            raise ValueError(
+                f"features have shape {batch.shape}, the head needs (clips, {head.dim})"
+            )
         n_classes = len(head.tree.roots)
-        with np.errstate(all="ignore"):  # what overflows is refused below
+        with np.errstate(all="ignore"):  # an overflow is refused below
             result = head.evaluate(batch)
         decided = result.class_index
         owner = np.array([head.tree.path(int(column))[0] for column in decided], np.int64)
@@ -69,7 +71,7 @@ class Statistics:
         if not (np.isfinite(result.logits).all() and np.isfinite(covariance).all()):
             raise BundleError(
                 f"The features are too large for statistics: up to {np.abs(batch).max():.2g}. "
-                "Check the backbone, and export the model again."
+                "Check the backbone and export the model again."
             )
         kept = spread(len(batch), MAX_SAMPLE)
         return cls(
@@ -83,7 +85,7 @@ class Statistics:
         )
 
     def of_class(self, column: int) -> Float32:
-        """Return the sample's features `(clips, dim)` that were decided for a root class."""
+        """Return the sample's features `(clips, dim)` of the root class at `column`."""
         found: Float32 = self.sample[self.decided == column]
         return found
 
@@ -98,10 +100,11 @@ class Statistics:
             fewest = sorted(thin.items(), key=lambda item: item[1])[:5]
             listed = ", ".join(f"{label!r} {count}" for label, count in fewest)
             raise TooFewClipsError(
-                f"{self.counts.sum()} clips are too few: {MIN_CLASS_CLIPS} of each class are "
-                f"wanted, and {len(thin)} of {len(self.labels)} classes have fewer ({listed}"
-                f"{', …' if len(thin) > len(fewest) else ''}). Statistics are made only once: add "
-                "clips of these, or accept with --accept-few that their splits are not centred."
+                f"{self.counts.sum()} clips are too few: {len(thin)} of {len(self.labels)} classes "
+                f"have fewer than {MIN_CLASS_CLIPS} clips ({listed}"
+                f"{', …' if len(thin) > len(fewest) else ''}). Statistics can be added only once: "
+                "add clips of these classes, or use --accept-few; splits of these classes are then "
+                "not centred."
             )
 
     def to_bytes(self) -> bytes:
@@ -117,7 +120,7 @@ class Statistics:
         """
         try:
             arrays = load_arrays(data, *(field.name for field in fields(cls)))
-            return cls(
+            statistics = cls(
                 labels=tuple(map(str, arrays["labels"])),
                 means=arrays["means"].astype(np.float32),
                 counts=arrays["counts"].astype(np.int64),
@@ -126,11 +129,45 @@ class Statistics:
                 decided=arrays["decided"].astype(np.int64),
                 feature_space=str(arrays["feature_space"]),
             )
-        except (ValueError, TypeError, KeyError) as error:
-            raise BundleError("stats.npz is damaged. Restore it from a copy.") from error
+            statistics._check()
+            return statistics
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BundleError(f"stats.npz is damaged ({error}). Restore it from a copy.") from error
+
+    def _check(self) -> None:
+        """Raise ValueError unless the arrays fit each other, as those of `from_features` do."""
+        n_classes, dim, n_clips = len(self.labels), self.means.shape[-1], len(self.sample)
+        shapes = {
+            "means": (n_classes, dim),
+            "counts": (n_classes,),
+            "covariance": (dim, dim),
+            "sample": (n_clips, dim),
+            "decided": (n_clips,),
+        }
+        for name, wanted in shapes.items():
+            array = getattr(self, name)
+            if array.shape != wanted:
+                raise ValueError(f"{name} has shape {array.shape}, want {wanted}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} has a value that is not finite")
+        if not 0 < n_clips <= MAX_SAMPLE or self.counts.min() < 0:
+            raise ValueError(f"a sample of {n_clips} clips, counts from {self.counts.min()}")
+        if self.decided.min() < 0 or self.decided.max() >= n_classes:
+            raise ValueError("a clip was decided for a class that does not exist")
+        if n_clips != min(MAX_SAMPLE, self.counts.sum()):
+            raise ValueError(f"a sample of {n_clips} clips of {self.counts.sum()}")
+        if (np.bincount(self.decided, minlength=n_classes) > self.counts).any():
+            raise ValueError("the sample has more clips of a class than were counted")
+        covariance = self.covariance
+        if not np.allclose(
+            covariance, covariance.T, rtol=1e-3, atol=1e-6 * np.abs(covariance).max()
+        ):
+            raise ValueError("covariance is not symmetric")
+        if np.diagonal(covariance).min() < 0:
+            raise ValueError("covariance has a negative variance")
 
 
 def spread(n: int, n_wanted: int) -> Int64:
-    """Return at most `n_wanted` of n places, spread evenly: clips are often sorted by class."""
+    """Return at most `n_wanted` of n indices, spread evenly: clips are often sorted by class."""
     n_wanted = min(n, n_wanted)
     return np.arange(n_wanted) * n // max(n_wanted, 1)

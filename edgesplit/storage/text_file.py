@@ -1,4 +1,4 @@
-"""Text files that people write: read as UTF-8, else refused with the probable encoding."""
+"""Text files that people write: UTF-8 only; an error names the probable encoding of others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgesplit.errors import EdgesplitError
 __all__ = ["decode_text"]
 
 _SHOWN = 60
-"""Characters of a line that a message repeats, around the first that is not ASCII."""
+"""Most characters of a line that a message repeats, around the first non-ASCII character."""
 
 _LATIN = ("WINDOWS-1252", "cp1252", "Latin-1 or Windows-1252")
 _CHINESE = ("GBK", "gb18030", "GBK")
@@ -27,7 +27,7 @@ def decode_text(data: bytes, path: Path, error: type[EdgesplitError]) -> str:
 
     Args:
         data: the bytes of the file.
-        path: where they come from, for the message.
+        path: path of the file, for the message.
         error: the class to raise.
 
     Raises:
@@ -57,8 +57,8 @@ def _refusal(data: bytes, path: Path) -> str:
         target = path.with_name(f"{path.stem}-utf8{path.suffix}")
         command = f"iconv -f {charset} -t UTF-8 {shlex.quote(str(path))}"
         return (
-            f"{path} is not UTF-8 but probably {name}, in which one line reads {shown!r}. "
-            f"If that reads right, save it as UTF-8: {command} > {shlex.quote(str(target))}"
+            f"{path} is not UTF-8 text. It is probably {name}: one line then reads {shown!r}. "
+            f"If that is correct, save it as UTF-8: {command} > {shlex.quote(str(target))}"
         )
     return (
         f"{path} is not UTF-8 text. If it is text in another encoding, save it as UTF-8, "
@@ -67,7 +67,7 @@ def _refusal(data: bytes, path: Path) -> str:
 
 
 def _likely_encodings(data: bytes) -> list[tuple[str, str, str]]:
-    """Return (name for iconv, Python's codec, name for people), the likeliest first."""
+    """Return (name for iconv, Python's codec, name for people), the most likely first."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return [_UTF_16]
     if b"\0" in data:

@@ -1,9 +1,9 @@
-"""The user's cache, for what can be made again: text embeddings, features, engines, variants.
+"""The user's cache of data that can be made again: text embeddings, features, engines, variants.
 
-Whoever can write to the cache decides what edits learn from and which model runs. So nothing is
-read from a folder or file that belongs to another user or that others can write to, and the folders
-that are made here are for this user alone. Every reader and writer of the cache goes through
-`find_cached`, `cache_path` or `make_cache`.
+Anyone who can write to the cache can change what edits learn from and which model runs. So nothing
+is read from a folder or file that belongs to another user or that others can write to, and only
+this user can access the folders that are made. All access to the cache uses `find_cached`,
+`cache_path` or `make_cache`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["REMEDY", "cache_folder", "cache_path", "find_cached", "make_cache", 
 _ROOT = 0
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH
-REMEDY = "Set EDGESPLIT_CACHE to a folder with room that you may write to."
-_OPT_IN = "With EDGESPLIT_TRUST_CACHE=1 it is used as it is."
+REMEDY = "Set EDGESPLIT_CACHE to a folder with free space that you may write to."
+_OPT_IN = "With EDGESPLIT_TRUST_CACHE=1 it is used anyway."
 
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
@@ -35,7 +35,7 @@ def cache_folder() -> Path:
     is read on every call.
 
     Raises:
-        CacheError: none of them is set and the user has no home folder, as some services do.
+        CacheError: no variable is set and the user has no home folder, as in some services.
     """
     if chosen := os.environ.get("EDGESPLIT_CACHE"):
         return Path(chosen)
@@ -51,12 +51,12 @@ def cache_folder() -> Path:
 
 
 def cache_path(*names: str) -> Path:
-    """Return the path that `names` lead to below the cache folder, after checking what is there.
+    """Return the path of `names` below the cache folder, after checking every existing step.
 
-    Nothing need be there: reading it then fails as for any file that does not exist.
+    The path need not exist.
 
     Raises:
-        CacheError: a folder or file on the way cannot be read, belongs to another user, or can be
+        CacheError: a folder or file on the path cannot be read, belongs to another user, or can be
             written by others.
     """
     steps = _steps(names)
@@ -70,7 +70,7 @@ def cache_path(*names: str) -> Path:
 
 
 def find_cached(*names: str) -> Path | None:
-    """Return `cache_path(*names)`; warn and return None where the cache cannot be used."""
+    """Return `cache_path(*names)`; warn and return None if the cache cannot be used."""
     try:
         return cache_path(*names)
     except CacheError as error:
@@ -79,7 +79,7 @@ def find_cached(*names: str) -> Path | None:
 
 
 def make_cache(*names: str) -> Path:
-    """Return the folder that `names` lead to below the cache folder; made if it is not there.
+    """Return the folder of `names` below the cache folder; make it if it is missing.
 
     Raises:
         CacheError: as for `cache_path`, or a folder cannot be made.
@@ -95,18 +95,18 @@ def make_cache(*names: str) -> Path:
 
 
 def warn_of_cache(error: CacheError) -> None:
-    """Log why the caller continues without a cache, once for each cache folder."""
+    """Log why the caller continues without a cache; once per cache folder."""
     try:
         folder = str(cache_folder())
     except CacheError:
         folder = ""
     if folder not in _warned:
         _warned.add(folder)
-        _log.warning("going on without a cache: %s", error)
+        _log.warning("continuing without a cache: %s", error)
 
 
 def _steps(names: tuple[str, ...]) -> list[Path]:
-    """Return the cache folder, and each folder or file on the way below it."""
+    """Return the cache folder, and each folder or file on the path below it."""
     return [cache_folder().joinpath(*names[:n]) for n in range(len(names) + 1)]
 
 
@@ -115,7 +115,7 @@ def _trusts() -> bool:
 
 
 def _check(steps: list[Path]) -> None:
-    """Raise CacheError at a step that is not this user's alone, and OSError at a missing one."""
+    """Raise CacheError for a step that other users own or can write, OSError for a missing one."""
     sealed = False  # True below a folder that others cannot enter: modes do not matter there
     for step in steps:
         about = step.stat()
@@ -125,14 +125,14 @@ def _check(steps: list[Path]) -> None:
         if about.st_uid not in (os.geteuid(), _ROOT):
             raise CacheError(
                 f"{step} belongs to another user (uid {about.st_uid}), who could change what "
-                f"models answer. Set EDGESPLIT_CACHE to a folder of your own. {_OPT_IN}"
+                f"models answer. Set EDGESPLIT_CACHE to a folder that only you can write. {_OPT_IN}"
             )
         if about.st_mode & _OTHERS_WRITE and not sealed:
-            shared = about.st_mode & stat.S_ISVTX  # such as /tmp, which has to stay as it is
-            mend = f"If none has, run `chmod -R go-w {shlex.quote(str(steps[0]))}`; else set"
+            shared = about.st_mode & stat.S_ISVTX  # such as /tmp, whose mode must not change
+            fix = f"If nobody did, run `chmod -R go-w {shlex.quote(str(steps[0]))}`; else set"
             raise CacheError(
                 f"Other users can write to {step} (mode {stat.S_IMODE(about.st_mode):o}), and so "
-                f"change what models answer. {'Set' if shared else mend} EDGESPLIT_CACHE to a "
-                f"folder of your own. {_OPT_IN}"
+                f"could change what models answer. {'Set' if shared else fix} EDGESPLIT_CACHE to a "
+                f"folder that only you can write. {_OPT_IN}"
             )
         sealed = sealed or not about.st_mode & _OTHERS_ENTER

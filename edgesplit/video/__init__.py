@@ -1,8 +1,8 @@
 """From a video file to the clip that a backbone takes.
 
-preprocessing  which frames, which size, which layout
+preprocessing  frames, size and layout of a clip
 container      open a file, and choose its stream
 clips          decode and sample a file
 previews       a file -> a strip of small pictures, for people
-resize         scale pictures as trainings do
+resize         scale pictures as training code does
 """

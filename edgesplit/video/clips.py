@@ -1,8 +1,8 @@
 """From a video file to the clip that a backbone takes.
 
-PyAV (FFmpeg) decodes, and scales where `resize` does not; frames, size and layout are those of the
-bundle's `Preprocessing`. Pictures are turned as the video's metadata says. Mean and standard
-deviation are folded into the backbone, so a clip is float32 in 0..1.
+PyAV (FFmpeg) decodes, and scales if `resize` does not; the bundle's `Preprocessing` gives frames,
+size and layout. Pictures are rotated as the video's metadata requires. Mean and standard deviation
+are folded into the backbone, so a clip is float32 in 0..1.
 """
 
 from __future__ import annotations
@@ -43,34 +43,35 @@ __all__ = [
 ]
 
 Clip: TypeAlias = "str | Path | Float32"
-"""A video file, or a clip as the backbone takes it: float32 in 0..1, `preprocessing.clip_shape`."""
+"""A video file, or a clip for the backbone: float32 in 0..1, `preprocessing.clip_shape`."""
 
 Scale: TypeAlias = "Callable[[av.VideoFrame, Preprocessing], UInt8]"
-"""As `scale_frame`."""
+"""A function such as `scale_frame`."""
 
 VIDEO_SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"))
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """Return the video files in a folder and below it, by their suffix, sorted.
+    """Return the video files in a folder and its sub-folders, found by suffix, sorted.
 
     Raises:
-        ClipError: there is none.
+        ClipError: there is no video.
     """
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
     if not found:
-        raise ClipError(f"{folder} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}).")
+        suffixes = ", ".join(sorted(VIDEO_SUFFIXES))
+        raise ClipError(f"{folder} holds no video ({suffixes}). Name a folder of videos.")
     return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoClip:
-    """A clip, and how many of its frames are repeated."""
+    """A clip, and the number of its repeated frames."""
 
     pixels: Float32
     """A clip of shape `preprocessing.clip_shape`, in 0..1."""
     n_repeated: int
-    """Frames of the clip that repeat the one before, because the video has too few."""
+    """Number of frames that repeat the previous one, because the video has too few frames."""
 
 
 def read_clip(path: str | Path, preprocessing: Preprocessing) -> Float32:
@@ -92,12 +93,12 @@ def load_clip(clip: Clip, preprocessing: Preprocessing) -> Float32:
     if isinstance(clip, (str, Path)):
         return read_clip(clip, preprocessing)
     if clip.shape != preprocessing.clip_shape:
-        raise ValueError(f"a clip has shape {clip.shape}, want {preprocessing.clip_shape}")
+        raise ValueError(f"a clip has shape {clip.shape}, not {preprocessing.clip_shape}")
     return np.asarray(clip, np.float32)
 
 
 def read_video(path: str | Path, preprocessing: Preprocessing) -> VideoClip:
-    """Return the clip, and how many frames a video repeats that is too short; see `read_clip`."""
+    """Return the clip, and its number of repeated frames if the video is short; see `read_clip`."""
     pictures = read_pictures(Path(path), preprocessing)
     n_repeated = sum(picture is before for before, picture in pairwise(pictures))
     return VideoClip(stack_clip(pictures, preprocessing), n_repeated)
@@ -128,10 +129,10 @@ def count_packets(path: Path) -> int:
 
 
 def decode_video(path: Path) -> Iterator[av.VideoFrame]:
-    """Yield the pictures of a video file, up to its end or to damage that cannot be passed.
+    """Yield the pictures of a video file, up to its end or to damage that stops the decoder.
 
     Raises:
-        ClipError: as `open_video`, or there is not one picture.
+        ClipError: as `open_video`, or there is no picture.
     """
     import av
 
@@ -152,10 +153,10 @@ def decode_video(path: Path) -> Iterator[av.VideoFrame]:
 def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
     """Return the frame upright, scaled and cropped: `(height, width, 3)` uint8.
 
-    Colours are converted as the frame's tags say (BT.601 or BT.709, limited or full range).
+    Colours are converted by the frame's tags (BT.601 or BT.709, limited or full range).
 
     Raises:
-        ClipError: it cannot be scaled; the text names the size, the caller adds the file.
+        ClipError: the frame cannot be scaled; the text names the size, the caller adds the file.
     """
     import av
 
@@ -168,8 +169,8 @@ def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
     rows, columns = slice(top, top + preprocessing.height), slice(left, left + preprocessing.width)
     try:
         if preprocessing.as_trained:
-            whole = turn.apply(_to_pixels(_reformat(frame, format="rgb24")))
-            return resize_picture(whole, height, width, rows=rows, columns=columns, resampling=kind)
+            full = turn.apply(_to_pixels(_reformat(frame, format="rgb24")))
+            return resize_picture(full, height, width, rows=rows, columns=columns, resampling=kind)
         lines, pixels = turn.size(height, width)
         size = {"height": lines, "width": pixels}
         small = _reformat(frame, **size, format="rgb24", interpolation=kind.upper())
@@ -179,19 +180,19 @@ def scale_frame(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
 
 
 def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """Return height and width of a frame, turned as the video's metadata says."""
+    """Return height and width of a frame, rotated as the video's metadata requires."""
     return _read_turn(frame).size(frame.height, frame.width)
 
 
 def read_pictures(
     path: Path, preprocessing: Preprocessing, *, scale: Scale = scale_frame
 ) -> list[UInt8]:
-    """Return the scaled pictures that make a clip, in order; a short video's repeat.
+    """Return the scaled pictures of a clip, in order; pictures of a short video repeat.
 
     Args:
         path: the video file.
-        preprocessing: which frames, and how they are scaled.
-        scale: called once for each frame that is used; `edgesplit bench` passes one that is timed.
+        preprocessing: sampling and scaling of the frames.
+        scale: called once for each used frame; `edgesplit bench` passes a timed function.
 
     Raises:
         ClipError: as `read_clip`, or a frame cannot be scaled.
@@ -199,18 +200,20 @@ def read_pictures(
     expected = count_packets(path)
     pictures, n_frames = _decode_pictures(path, preprocessing, expected, scale)
     if n_frames != expected:
-        # Some packets gave no picture: sample again from the frames that there really are.
+        # Some packets gave no picture: sample again from the frames that exist.
         pictures, n_frames = _decode_pictures(path, preprocessing, n_frames, scale)
     indices = sample_frames(n_frames, preprocessing)
     if not pictures.keys() >= set(indices):
-        raise ClipError(f"{path} gave fewer frames when it was read again. Is it being written?")
+        raise ClipError(
+            f"{path} gave fewer frames when it was read again. Try again when the file is complete."
+        )
     return [pictures[index] for index in indices]
 
 
 def _decode_pictures(
     path: Path, preprocessing: Preprocessing, n_frames: int, scale: Scale
 ) -> tuple[dict[int, UInt8], int]:
-    """Return the pictures to sample from a video of `n_frames`, and how many frames it has."""
+    """Return the sampled pictures of a video of `n_frames`, and its true number of frames."""
     wanted: Collection[int] = set(sample_frames(n_frames, preprocessing)) if n_frames else ()
     pictures: dict[int, UInt8] = {}
     count = 0
@@ -231,18 +234,18 @@ def _scaling_error(frame: av.VideoFrame, height: int, width: int, reason: str) -
 
 
 def _reformat(frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
-    """Convert a frame with a scaler that is kept for each thread.
+    """Convert a frame with a scaler that each thread keeps.
 
-    The frame's own `reformat` prepares FFmpeg's scaler anew for every frame, which takes longer
-    than scaling a small picture. A kept one prepares itself again when sizes, formats or colours
-    change.
+    The `reformat` of a frame prepares FFmpeg's scaler again for every frame, which takes longer
+    than scaling a small picture. A kept scaler prepares itself again only if sizes, formats or
+    colours change.
     """
     from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 
     if not hasattr(_kept, "reformatter"):
         _kept.reformatter = VideoReformatter()
-    # They change no pixel here. PyAV 17 lets the scaler refuse a picture whose tags it does not
-    # know; PyAV 18 does without them, too.
+    # These tags change no pixel. The scaler of PyAV 17 refuses a picture with unknown tags; PyAV 18
+    # does not need them.
     frame.color_trc = ColorTrc.UNSPECIFIED
     frame.color_primaries = ColorPrimaries.UNSPECIFIED
     return cast("av.VideoFrame", _kept.reformatter.reformat(frame, **options))
@@ -256,14 +259,14 @@ def _to_pixels(frame: av.VideoFrame) -> UInt8:
 
 
 class _Turn(NamedTuple):
-    """How a stored picture becomes upright: its axes are exchanged, then lines are reversed."""
+    """Rotation of a stored picture: its axes are exchanged, then lines are reversed."""
 
     swap: bool = False
     reverse_rows: bool = False
     reverse_columns: bool = False
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of the upright picture from the stored one's, or the reverse."""
+        """Return height and width of the upright picture from the stored picture, or vice versa."""
         return (width, height) if self.swap else (height, width)
 
     def apply(self, picture: UInt8) -> UInt8:
@@ -273,10 +276,10 @@ class _Turn(NamedTuple):
 
 
 def _read_turn(frame: av.VideoFrame) -> _Turn:
-    """Return the turn in the video's display matrix: a phone stores pictures as its sensor lies."""
+    """Return the rotation in the video's display matrix, as written by phones."""
     from av.sidedata.sidedata import SideDataContainer
 
-    # `frame.side_data` would keep the frame, and its megabytes, until a garbage collection.
+    # `frame.side_data` would keep the frame in memory until a garbage collection.
     found: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if found is None:
         return _Turn()

@@ -1,4 +1,4 @@
-"""Video containers: the formats that are opened, and the stream that is decoded."""
+"""Video containers: accepted formats, and the choice of the stream to decode."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ FORMATS = (
     *("mpegts", "mxf", "nut", "ogg", "rm", "wtv"),
     # Video without a container, as cameras and programs write it to a pipe.
     *("h264", "hevc", "m4v", "mjpeg", "mpegvideo", "mpjpeg", "obu", "yuv4mpegpipe"),
-    # Sound: opened only to say that it holds no video.
+    # Sound: opened only for an error that there is no video.
     *("aac", "ac3", "aiff", "amr", "caf", "eac3", "flac", "mp3", "wav"),
 )
-"""FFmpeg's names of the formats that are opened, whatever a file is called. Each holds its pictures
-itself. Formats that name other files (playlists, lists of parts, SDP, picture sequences) are not
-among them: with those a video could make FFmpeg read files, ask hosts, or wait for ever."""
+"""FFmpeg's names of the accepted formats, whatever the file name. Each file contains its pictures.
+Formats that refer to other files (playlists, lists of parts, SDP, picture sequences) are refused,
+because such a file could make FFmpeg read other files, contact hosts, or wait forever."""
 
 MAX_PIXELS = 8192 * 8192
-"""The largest picture, in pixels, before and after scaling."""
+"""Largest number of pixels of a picture, before and after scaling."""
 
 _PROBED_PACKETS = 1000
-"""How many packets of all video streams are read to see which of them have any."""
+"""Most packets that are read to find the video streams without packets."""
 
 
 def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
-    """Open a file, and no other; return it and its video stream, which can be decoded.
+    """Open only this file; return it and a video stream that can be decoded.
 
     Raises:
-        ClipError: it is missing, empty or no video.
+        ClipError: the file is missing, empty or not a video.
     """
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise ClipError(
-            f"{path} {what}. Give a video file; URLs and cameras are for `edgesplit run --source`."
+            f"{path} {what}. Give a video file; for URLs and cameras use `edgesplit run --source`."
         )
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")
     container = _open_file(path)
     empty = _find_empty(container)
-    if empty is not None:  # packets were read: begin again
+    if empty is not None:  # packets were read, so open the file again
         container.close()
         container = _open_file(path)
     return container, choose_stream(container, str(path), empty=empty or frozenset())
@@ -79,7 +79,7 @@ def _open_file(path: Path) -> av.container.InputContainer:
 
 
 def _find_empty(container: av.container.InputContainer) -> frozenset[int] | None:
-    """Return the indices of video streams without a packet; None where there is no choice."""
+    """Return the indices of video streams without a packet; None if there are fewer than two."""
     import av
 
     streams = _candidates(container)
@@ -95,7 +95,7 @@ def _find_empty(container: av.container.InputContainer) -> frozenset[int] | None
 
 
 def failure_reason(error: Exception) -> str:
-    """Return FFmpeg's reason, without the path or URL that it would add."""
+    """Return FFmpeg's reason, without the path or URL."""
     import av
 
     if isinstance(error, av.error.ExitError):
@@ -104,47 +104,47 @@ def failure_reason(error: Exception) -> str:
 
 
 def opening_reason(error: Exception) -> str:
-    """Return why a source cannot be opened; it may have a format that is not read."""
+    """Return why a source cannot be opened; its format may not be accepted."""
     import av
 
     invalid = isinstance(error, av.error.ArgumentError)  # FFmpeg's name for it
-    more = "; perhaps a single picture or a playlist, which are not read"
+    more = "; perhaps a single picture or a playlist, which are not accepted"
     return f"{failure_reason(error)}{more if invalid else ''}"
 
 
 def choose_stream(
     container: av.container.InputContainer, name: str, *, empty: Collection[int] = ()
 ) -> av.VideoStream:
-    """Return the video stream that the `ffmpeg` program would take; close a container without one.
+    """Return the video stream that the `ffmpeg` program would choose; close a container without it.
 
-    That is the one with the most pixels, where being marked as default counts as five million
-    more, and the first of equals. Cover art is no video.
+    It is the stream with the most pixels, and the first of equals. The mark as default counts as
+    five million pixels. Cover art is not a video.
 
     Args:
-        container: the file or source, opened.
-        name: of it, for errors.
-        empty: indices of streams that have no packet, which `ffmpeg` takes last.
+        container: the open file or source.
+        name: name of the file or source, for errors.
+        empty: indices of streams without a packet, which `ffmpeg` chooses last.
 
     Raises:
-        ClipError: there is no video, or its codec is unknown or its picture too large.
+        ClipError: there is no video, its codec is unknown, or its picture is too large.
     """
     streams = _candidates(container)
     streams = [stream for stream in streams if stream.index not in empty] or streams
     try:
         if not streams:
-            raise ClipError(f"{name} has no video stream. Give a source with pictures.")
+            raise ClipError(f"{name} has no video stream. Give a source with video.")
         stream = max(streams, key=_preference)
         if stream.codec_context is None:  # PyAV before 18 crashes on decoding it
-            raise ClipError(f"{name} holds video of a codec that this FFmpeg does not know.")
+            raise ClipError(f"{name} has a video codec that this FFmpeg does not know. Convert it.")
         if _n_pixels(stream) > MAX_PIXELS:
             size = f"{stream.codec_context.width}x{stream.codec_context.height}"
             raise ClipError(
-                f"{name} has pictures of {size}; 8192x8192 pixels are the most. Scale it down."
+                f"{name} has pictures of {size}; the limit is 8192x8192 pixels. Scale it down."
             )
     except ClipError:
         container.close()
         raise
-    # The size may change on the way; the decoder refuses what is larger.
+    # The size may change within the stream; the decoder refuses larger pictures.
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream
 
@@ -162,7 +162,7 @@ def _n_pixels(stream: av.VideoStream) -> int:
 
 
 def _preference(stream: av.VideoStream) -> int:
-    """Return the rank in the `ffmpeg` program: the default counts five million pixels more."""
+    """Return the rank in the `ffmpeg` program: the default stream gets five million more pixels."""
     from av.stream import Disposition
 
     return _n_pixels(stream) + 5_000_000 * bool(stream.disposition & Disposition.default)

@@ -1,4 +1,4 @@
-"""The way from a video to a clip: the part of a bundle that training decided."""
+"""Preprocessing from a video to a clip, as decided by the training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from edgesplit.errors import BundleError
+from edgesplit.limits import CLIP_VALUES, FRAME_SIDE, FRAMES, STRIDE
 
 __all__ = [
     "INTERPOLATIONS",
@@ -30,7 +31,7 @@ _CHOICES = {"layout": LAYOUTS, "sampling": get_args(Sampling), "interpolation": 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a video becomes a clip; part of the feature space."""
+    """Sampling, scaling and layout of a clip; part of the feature space."""
 
     frames: int
     """Frames in a clip."""
@@ -39,20 +40,20 @@ class Preprocessing:
     layout: Layout = "ncthw"
     """Axis order of a batch of clips: n batch, c colour (RGB), t time, h height, w width."""
     sampling: Sampling = "uniform"
-    """`uniform`: frames spread evenly over the whole video, repeated when it is shorter.
-    `dense`: every `stride`-th frame from the middle of the video, the last one repeated. Frames are
-    counted, not timed: a frame that is shown for a long time counts once."""
+    """Choice of frames. `uniform`: frames spread evenly over the complete video, repeated if it is
+    shorter. `dense`: every `stride`-th frame from the middle of the video, the last one repeated.
+    Frames are counted, not timed: a frame that is shown for a long time counts once."""
     stride: int = 1
     resize: int | None = None
-    """Scale the short side to this many pixels, then crop the centre; None: scale the whole
+    """Length of the short side in pixels before the centre is cropped; None to scale the complete
     frame to height x width."""
     interpolation: Interpolation = "antialias"
-    """How frames are scaled. `antialias` is bilinear as Pillow, torchvision and Hugging Face's
-    processors do it, `antialias-bicubic` their bicubic; `no-antialias` is bilinear as OpenCV and
-    torch's `interpolate` do it by default. `area` is FFmpeg's (swscale): faster for large frames,
-    and not what a training computes, to the pixel."""
+    """Scaling of frames. `antialias` is bilinear as in Pillow, torchvision and Hugging Face's
+    processors, `antialias-bicubic` is their bicubic. `no-antialias` is bilinear as in OpenCV and
+    torch's `interpolate` by default. `area` is FFmpeg's (swscale): faster for large frames, but not
+    equal to training code in every pixel."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Already folded into the backbone; recorded for the reader."""
+    """Mean, which is already folded into the backbone; recorded for information."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
@@ -60,6 +61,7 @@ class Preprocessing:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+        self._check_size()
         for name, choices in _CHOICES.items():
             got = getattr(self, name)
             if got not in choices:
@@ -74,9 +76,23 @@ class Preprocessing:
         object.__setattr__(self, "mean", _three("mean", self.mean, above=-math.inf))
         object.__setattr__(self, "std", _three("std", self.std, above=0.0))
 
+    def _check_size(self) -> None:
+        sides = {"height": self.height, "width": self.width, "frames": self.frames}
+        for name, value in sides.items():
+            most = FRAMES if name == "frames" else FRAME_SIDE
+            if value > most:
+                raise ValueError(f"{name} must be at most {most}, got {value}")
+        if isinstance(self.resize, int) and self.resize > FRAME_SIDE:
+            raise ValueError(f"resize must be at most {FRAME_SIDE}, got {self.resize}")
+        values = 3 * self.frames * self.height * self.width
+        if values > CLIP_VALUES:
+            raise ValueError(f"a clip must have at most {CLIP_VALUES:,} values, got {values:,}")
+        if self.stride > STRIDE:
+            raise ValueError(f"stride must be at most {STRIDE}, got {self.stride}")
+
     @property
     def as_trained(self) -> bool:
-        """True if frames are scaled as training code does it, on red, green and blue."""
+        """True if frames are scaled as in training code, on red, green and blue."""
         return self.interpolation != "area"
 
     @property
@@ -103,7 +119,10 @@ class Preprocessing:
         known = {field.name for field in fields(cls)}
         if set(content) != known:
             odd = sorted(set(content) ^ known)
-            raise BundleError(f"The bundle's preprocessing lacks or does not know {odd}.")
+            raise BundleError(
+                f"The bundle's preprocessing has missing or unknown fields: {odd}. Restore "
+                "bundle.json from a copy."
+            )
         try:
             return cls(**content)
         except (TypeError, ValueError, OverflowError) as error:

@@ -1,6 +1,6 @@
-"""A video as a strip of small pictures side by side, so that a page can show it move.
+"""Previews of videos: strips of small pictures side by side, which a page can animate.
 
-The whole picture is shown, not the part that a backbone sees.
+They show the complete picture, not only the part that the backbone gets.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ __all__ = ["Preview", "read_preview", "read_seconds"]
 
 HEIGHT, FRAMES = 160, 8
 WIDEST = 2 * HEIGHT
-"""A wider picture is shown lower, not squeezed."""
+"""Largest width of a picture; a wider picture gets a smaller height and is not distorted."""
 MAX_BYTES = 48_000
-"""Of a strip: with twelve of them, in base64, a page has less than a megabyte."""
+"""Largest size of a strip: with twelve strips in base64, a page has less than a megabyte."""
 _QUALITIES = (4, 7, 12, 20, 31)
-"""Quantizers of JPEG, the finest first."""
+"""JPEG quantizers, the finest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Small pictures of a video, evenly spread over it."""
+    """Small pictures that are spread evenly over a video."""
 
     jpeg: bytes
     """The pictures side by side, in order."""
     height: int
     width: int
-    """Of one picture."""
+    """Width of one picture."""
     frames: int
-    """How many there are."""
+    """Number of pictures."""
 
 
 def read_preview(path: Path) -> Preview:
@@ -62,13 +62,13 @@ def read_preview(path: Path) -> Preview:
 
     pictures = read_pictures(path, shape, scale=scale)
     height, width = pictures[0].shape[:2]
-    # A stream may change its size on the way.
+    # The size may change within a stream.
     same = [picture for picture in pictures if picture.shape[:2] == (height, width)]
     return Preview(_encode(path, np.concatenate(same, axis=1)), height, width, len(same))
 
 
 def read_seconds(path: Path) -> float | None:
-    """Return how long a video file says that it is; None if it does not say.
+    """Return the duration in a video file's header, in seconds; None if it has none.
 
     Raises:
         ClipError: as `open_video`.
@@ -81,7 +81,7 @@ def read_seconds(path: Path) -> float | None:
 
 
 def _encode(path: Path, picture: UInt8) -> bytes:
-    """The picture as JPEG, as fine as fits into `MAX_BYTES`."""
+    """Return the picture as JPEG, in the finest quality that fits into `MAX_BYTES`."""
     import av
 
     data = b""
@@ -95,7 +95,7 @@ def _encode(path: Path, picture: UInt8) -> bytes:
         try:
             packets = [*codec.encode(frame.reformat(format="yuvj420p")), *codec.encode(None)]
         except av.FFmpegError as error:
-            raise ClipError(f"{path}: no preview ({failure_reason(error)}).") from error
+            raise ClipError(f"{path} has no preview ({failure_reason(error)}).") from error
         data = b"".join(bytes(packet) for packet in packets)
         if len(data) <= MAX_BYTES:
             break

@@ -1,11 +1,11 @@
-"""The torch model cut into backbone and head, and its backbone as ONNX.
+"""Cut a torch model into backbone and head, and export the backbone to ONNX.
 
-cut        where the head begins, found by running the model
-tail       what follows the head: nothing, a factor, a softmax
-hooks      what goes into a layer, and what comes out
-trace      the backbone as ONNX
-decompose  operators without an ONNX form, as others
-canonical  the same bytes from the same weights
-patterns   operators spelled as runtimes know them
-parity     the differences between torch and ONNX
+cut        find the head by running the model
+tail       identify the operation after the head: none, a factor, a softmax
+hooks      record the inputs and outputs of layers
+trace      export the backbone to ONNX
+decompose  replace operators that have no ONNX form
+canonical  write the same bytes for the same weights
+patterns   rewrite operators into the patterns that runtimes fuse
+parity     measure the differences between torch and ONNX
 """

@@ -1,10 +1,10 @@
-"""The bytes of a backbone, reduced to what it computes.
+"""Write a backbone as canonical ONNX bytes, which depend only on its operators and weights.
 
 A feature space is a digest over these bytes, so two exports of the same weights must agree to the
-last bit. What torch writes is not like that: every node carries the user's source lines, file
-paths and class names, and initializers are named after attributes. Nothing is stripped here; a new
-model is written that takes over only operators, attributes, wiring and weights, with names made
-from positions. Whatever a later exporter adds is left behind by construction.
+last bit. Torch's own file does not: every node contains the user's source lines, file paths and
+class names, and initializers are named after attributes. So a new model is written, with only the
+operators, attributes, connections and weights, and names made from positions. Anything else that an
+exporter adds is therefore never copied.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["IR_VERSION", "OPSET", "canonical_backbone"]
 
 # torch's exporter implements opset 18 and reaches later ones only through the version converter.
 OPSET = 18
-# The oldest IR that may carry opset 18: also what heads use, and far below what ONNX Runtime 1.18
-# and the parser of TensorRT 10.3 accept (10).
+# The oldest IR version for opset 18. Heads use it, too, and ONNX Runtime 1.18 and the parser of
+# TensorRT 10.3 accept up to 10.
 IR_VERSION = 8
 
 _ALIGNMENT = 64
@@ -41,7 +41,7 @@ OUTPUT_NAME = "features"
 def canonical_backbone(
     model: onnx.ModelProto, *, clip_shape: Sequence[int], feature_dim: int
 ) -> Backbone:
-    """Return the backbone in bytes that depend on nothing but its operators and weights.
+    """Return the backbone in bytes that depend only on its operators and weights.
 
     Weights of more than `LARGEST_BYTES` are stored outside the graph, in order of first use.
 
@@ -79,20 +79,20 @@ def canonical_backbone(
     outside = n_bytes > backbone.LARGEST_BYTES
     data = bytearray()
     for name in used:
-        # Through an array: one encoding (raw little-endian) whichever of the two torch chose.
+        # Through an array: torch has two encodings, and this gives one (raw little-endian).
         array = numpy_helper.to_array(weights[name])
         tensor = numpy_helper.from_array(array, names[name])
         if outside and array.nbytes > _SMALL:
             _move_outside(tensor, data)
         canonical.graph.initializer.append(tensor)
-    # The checker looks for external weights on the disk, where they are not yet.
+    # The checker looks for external weights on the disk, but they are not written yet.
     onnx.checker.check_model(skeleton(canonical) if outside else canonical, full_check=True)
     written: bytes = canonical.SerializeToString(deterministic=True)
     return LargeBackbone(written, data) if outside else written
 
 
 def _move_outside(tensor: onnx.TensorProto, data: bytearray) -> None:
-    """Move a weight's numbers into the data; the tensor then says where they are."""
+    """Move a weight's numbers into the data; the tensor then holds their offset and length."""
     data.extend(b"\0" * (-len(data) % _ALIGNMENT))
     length = len(tensor.raw_data)
     set_external_data(tensor, backbone.WEIGHTS, offset=len(data), length=length)
@@ -103,7 +103,7 @@ def _move_outside(tensor: onnx.TensorProto, data: bytearray) -> None:
 def _check_supported(model: onnx.ModelProto) -> None:
     opset = {item.domain: item.version for item in model.opset_import}.get("", 0)
     if opset != OPSET:
-        raise ExportError(f"The backbone came out with opset {opset}; edgesplit writes {OPSET}.")
+        raise ExportError(f"The backbone has opset {opset}; edgesplit writes {OPSET}.")
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx"):
             raise ExportError(
@@ -130,9 +130,9 @@ def _check_supported(model: onnx.ModelProto) -> None:
 
 
 def _name_values(graph: onnx.GraphProto) -> dict[str, str]:
-    """Map every value to its position: `w0`… are weights in order of first use, `v0`… results.
+    """Return a new name for every value: `w0`… for weights, `v0`… for results.
 
-    They are in the order in which the nodes name them.
+    Both are numbered, and listed, in the order of their first use by a node.
     """
     names = {"": "", graph.input[0].name: INPUT_NAME}
     weights = {tensor.name for tensor in graph.initializer}

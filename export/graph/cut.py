@@ -1,13 +1,13 @@
-"""Where a classifier ends in a linear layer: features before it, class rows inside it.
+"""Cut a classifier at its last linear layer: features before it, class rows inside it.
 
     clip -> ... -> features [N, D] -> Linear (weight [C, D], bias [C]) -> logits [N, C]
 
 The cut is found by running the model and comparing values, not by reading its structure: the head
-is the linear layer whose output *becomes* the model's output; a convolution with a kernel of one
+is the linear layer whose output *becomes* the model's output. A convolution with a kernel of one
 counts as linear. A mean over tokens, frames, segments or places may follow, because it commutes
 with a linear layer; then the features are averaged instead. A constant factor may follow, which
-becomes part of weight and bias, and a softmax or log-softmax, whose input the logits are (`tail`).
-Dropout before the head does nothing in evaluation mode.
+becomes part of weight and bias, and a softmax or log-softmax of the logits (`tail`). Dropout before
+the head does nothing in evaluation mode.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ from edgesplit.export.wording import listing
 __all__ = ["Cut", "find_cut"]
 
 _DRIFT = 1e-4
-"""Largest difference between the tail and the output on clips that did not find the tail."""
+"""Largest difference between the tail and the output on clips that were not used to find it."""
 
 _LARGE_LOGITS = (10.0, 100.0, 1000.0)
-"""Sizes of the largest logit for which the tail is tried again."""
+"""Values of the largest logit for which the tail is checked again."""
 
-_NOT_A_CHOICE = ("multi_label_classification", "regression")
-"""Values of `problem_type` in a Hugging Face configuration whose scores are no softmax."""
+_NOT_SOFTMAX = ("multi_label_classification", "regression")
+"""Values of `problem_type` in a Hugging Face configuration without a softmax over classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cut:
-    """A classifier that was cut at its last linear layer."""
+    """A classifier, cut at its last linear layer."""
 
     backbone: FeatureTap
     """Normalised clips `(N, …)` to features `(N, D)`; a float32 CPU copy in evaluation mode."""
@@ -65,46 +65,47 @@ class Cut:
     """Dotted name of the head inside the model."""
 
     weight: Float32
-    """`(C, D)`, one row per class; the layer's, times the tail's factor."""
+    """`(C, D)`, one row per class; the layer's weight times the tail's factor."""
 
     bias: Float32
-    """`(C,)`, the layer's times that factor; zeros when the layer has none."""
+    """`(C,)`, the layer's bias times that factor; zeros if the layer has no bias."""
 
     averaged: bool
-    """The layer runs per token (frame, segment) and a mean follows: features are averaged first."""
+    """True if the layer runs per token (frame, segment) and a mean follows; features are then
+    averaged before the head."""
 
     tail: Tail
-    """What follows the layer."""
+    """The operation after the layer."""
 
     output: int
-    """Place of the scores among the tensors that the model returns."""
+    """Index of the scores among the tensors that the model returns."""
 
     @property
     def n_classes(self) -> int:
-        """C, the number of rows."""
+        """The number of rows, C."""
         return int(self.weight.shape[0])
 
     @property
     def feature_dim(self) -> int:
-        """D, the length of a feature."""
+        """The length of a feature, D."""
         return int(self.weight.shape[1])
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return torch's own features `(N, D)` and logits `(N, C)` of normalised clips.
+        """Return torch's features `(N, D)` and logits `(N, C)` of normalised clips.
 
         The logits include the factor of the tail.
 
         Raises:
-            ExportError: the model's output is not what the tail makes of the layer.
+            ExportError: the model's output is not the tail of the layer's output.
         """
         with torch.inference_mode():
             features, rows, scores = self._watch(inputs)
             difference = self.tail.difference(rows, scores)
         if not difference <= _DRIFT:  # so that NaN is refused, too
             raise ExportError(
-                f"What follows {self.layer!r} is not the same for all clips: by "
-                f"{difference:.1e} of the largest, the model's output is something else than the "
-                "first clips showed. A factor must be constant, and nothing may be clipped."
+                f"The operation after {self.layer!r} depends on the clip: on these clips, the "
+                f"model's output differs by {difference:.1e} of the largest value from the "
+                "operation found on the first clips. Use a constant factor, and do not clip logits."
             )
         return features, scores if not self.tail.function else rows * self.tail.scale
 
@@ -120,19 +121,19 @@ def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) 
     Args:
         model: Any classifier that takes a batch of clips as its first argument and returns logits:
             a tensor `(N, C)`, a tuple that starts with it, or an object with `.logits`. It is
-            copied (float32, CPU, evaluation mode) and left as it is.
-        clips: `(N, …)` float32, normalised as the model wants it; at least two different clips.
-        head_layer: Dotted name of the layer whose output is to be the logits, for models that
-            have several heads.
+            copied (float32, CPU, evaluation mode) and not changed.
+        clips: `(N, …)` float32, normalised for the model; at least two different clips.
+        head_layer: Dotted name of the layer whose outputs are the logits, for models with several
+            heads.
 
     Raises:
         ExportError: No linear layer gives the model's output, or the named one does not; or the
-            model's scores are no softmax of its logits.
-        ValueError: Fewer than two clips, which could not tell an average over a batch.
+            model's scores are not a softmax of its logits.
+        ValueError: Fewer than two clips, which cannot reveal an average over a batch.
     """
     if len(clips) < 2:
         raise ValueError(f"clips holds {len(clips)} clip; the cut needs at least 2")
-    _check_is_a_choice(model)
+    _check_is_softmax(model)
     model = _frozen_copy(model)
     with torch.inference_mode():
         logits = _finite_logits(model, clips)
@@ -140,7 +141,7 @@ def find_cut(model: nn.Module, clips: Tensor, *, head_layer: str | None = None) 
             cut = _search(model, clips, logits)
         else:
             cut = _take_named(model, clips, head_layer, logits)
-        _check_large_logits(cut, clips[:1])  # the factor is known by now: one clip will do
+        _check_large_logits(cut, clips[:1])  # the factor is known, so one clip is enough
     return cut
 
 
@@ -148,8 +149,8 @@ def _cut_at(model: nn.Module, layer: str, tail: Tail, *, averaged: bool, output:
     weight, bias = _copy_rows(model.get_submodule(layer))
     if len(weight) < 2:
         raise ExportError(
-            f"{layer!r} gives one number per clip, a score and not a choice between classes: "
-            "there is no class to split."
+            f"{layer!r} gives one number per clip, so the model does not choose between classes. "
+            "Export a classifier with two or more classes."
         )
     return Cut(
         backbone=FeatureTap(model, layer, averaged=averaged).eval(),
@@ -162,16 +163,16 @@ def _cut_at(model: nn.Module, layer: str, tail: Tail, *, averaged: bool, output:
     )
 
 
-def _check_is_a_choice(model: nn.Module) -> None:
-    """Raise ExportError if a Hugging Face configuration says that scores are no softmax."""
+def _check_is_softmax(model: nn.Module) -> None:
+    """Raise ExportError if a Hugging Face configuration excludes a softmax over the classes."""
     for part in model.modules():
         kind = getattr(getattr(part, "config", None), "problem_type", None)
-        if kind in _NOT_A_CHOICE:
+        if kind in _NOT_SOFTMAX:
             raise ExportError(
                 f"{type(part).__name__} has the problem_type {kind!r} in its configuration, so "
-                "its scores are not a softmax over the classes. A bundle decides for one class of "
-                "all: its scores would not be the model's. Export a model that was trained with "
-                "one class per clip."
+                "its scores are not a softmax over the classes. A bundle chooses one class by a "
+                "softmax, so its scores would differ from the model's. Export a model that was "
+                "trained with one class per clip."
             )
 
 
@@ -179,12 +180,12 @@ def _frozen_copy(model: nn.Module) -> nn.Module:
     model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper runs no hooks
     if isinstance(model, torch.jit.ScriptModule):
         raise ExportError(
-            "The model is TorchScript, which cannot be taken apart. Give the Python module that "
-            "it was made from, and load its weights."
+            "The model is TorchScript, whose layers cannot be accessed. Give the Python module "
+            "that it was made from, and load its weights."
         )
     try:
         return copy.deepcopy(model).to("cpu", torch.float32).requires_grad_(False).eval()
-    except Exception as error:  # whatever a module's own __deepcopy__ raises
+    except Exception as error:  # a module's own __deepcopy__ may raise anything
         raise ExportError(
             f"{type(model).__name__} cannot be copied ({error}). "
             "Remove weight norm and cached tensors, or build a fresh model and load its weights."
@@ -203,8 +204,8 @@ def _check_repeatable(model: nn.Module, first: Tensor, second: Tensor) -> None:
     difference = relative_difference(second, first)
     if difference > SAME:
         raise ExportError(
-            f"{type(model).__name__} gives two answers for the same clips, {difference:.1e} of the "
-            "largest logit apart, in evaluation mode. Something random still runs: "
+            f"{type(model).__name__} is not deterministic in evaluation mode: two runs on the same "
+            f"clips differ by {difference:.1e} of the largest logit. Remove random operations: "
             "F.dropout(x) needs training=self.training."
         )
 
@@ -236,8 +237,8 @@ def _search(model: nn.Module, clips: Tensor, first: Tensor) -> Cut:
 
     Args:
         model: A frozen copy.
-        clips: What it runs on.
-        first: What a run on them gave before.
+        clips: Input of the model.
+        first: Logits of an earlier run on the same clips.
     """
     n_classes = first.shape[1]
     layers = _linear_layers(model)
@@ -248,13 +249,13 @@ def _search(model: nn.Module, clips: Tensor, first: Tensor) -> Cut:
             f"(its last layer is {type(last).__name__} {name!r}). End the model in "
             "nn.Linear(features, classes) on pooled features, or in a 1x1x1 convolution and a mean."
         )
-    # Only outputs that can be the logits are kept: all of a transformer's would fill the memory.
+    # Keep only outputs that can be the logits: all outputs of a transformer would fill the memory.
     calls, output = run_watching(model, clips, list(layers), width=n_classes)
-    # Of this run: hooks turn off torch's fused transformer layers, which round otherwise.
+    # Use the logits of this run: hooks turn off torch's fused layers, which round differently.
     logits = logits_of(output, model, len(clips))
     _check_repeatable(model, first, logits)
     if not calls:
-        raise _no_such_layer(model, layers, n_classes)
+        raise _no_head_layer(model, layers, n_classes)
     for call in reversed(calls):
         averaged, rows = _mean_rows(call, len(clips))
         tail = None if rows is None else find_tail(rows, logits)
@@ -267,19 +268,19 @@ def _search(model: nn.Module, clips: Tensor, first: Tensor) -> Cut:
 
 
 def _take_named(model: nn.Module, clips: Tensor, name: str, first: Tensor) -> Cut:
-    """Return the cut at the layer the user named, checked against all that the model returns."""
+    """Return the cut at the layer that the user named, checked against all outputs of the model."""
     _check_is_linear(model, name)
     calls, output = run_watching(model, clips, [name])
     _check_repeatable(model, first, logits_of(output, model, len(clips)))
     if not calls:
-        raise ExportError(f"{name!r} does not run when the model sees a clip. Name another layer.")
+        raise ExportError(f"{name!r} does not run when the model gets a clip. Name another layer.")
     _check_called_once(name, calls)
     _check_is_plain(model.get_submodule(name), calls[0])
     averaged, rows = _mean_rows(calls[0], len(clips))
     if rows is None:
         raise ExportError(
-            f"{name!r} gives shape {tuple(calls[0].outputs.shape)} for {len(clips)} clips: "
-            "not a whole number of rows per clip, so it cannot be the head."
+            f"{name!r} gives shape {tuple(calls[0].outputs.shape)} for {len(clips)} clips. Its "
+            "rows cannot be divided evenly among the clips, so it cannot be the head."
         )
     alike = {
         index: tensor.reshape(rows.shape).float()
@@ -292,9 +293,8 @@ def _take_named(model: nn.Module, clips: Tensor, name: str, first: Tensor) -> Cu
     if alike:
         raise _unexplained_tail(calls[0], next(iter(alike.values())))
     raise ExportError(
-        f"{name!r} gives {rows.shape[1]} numbers per clip, and the model returns no output of so "
-        "many: nothing says what its scores are. If they are the classes, return them from "
-        "forward() as well."
+        f"{name!r} gives {rows.shape[1]} numbers per clip, but the model returns no output of that "
+        "size to check them against. If they are the classes, return them from forward(), too."
     )
 
 
@@ -313,19 +313,18 @@ def _check_is_linear(model: nn.Module, name: str) -> None:
 
 
 def _check_large_logits(cut: Cut, clips: Tensor) -> None:
-    """Raise ExportError if large logits have another tail, as where they are clipped.
+    """Raise ExportError if large logits have another tail, for example because they are clipped.
 
-    The logits of noise are small; on them a clip or a cap shows nothing.
+    The logits of noise are small, so they do not reveal clipping.
     """
-    # A softmax of 1000 shows no other class, so smaller ones are tried, too; each costs a run.
+    # A softmax of 1000 hides the other classes, so smaller values are checked in further runs.
     for largest in _LARGE_LOGITS if cut.tail.function else _LARGE_LOGITS[-1:]:
         with enlarge(cut.backbone.model, cut.layer, largest):
             _, rows, scores = cut._watch(clips)
         if not cut.tail.difference(rows, scores) <= _DRIFT:
             raise ExportError(
-                f"What follows {cut.layer!r} changes large logits: where they reach "
-                f"{largest:.0f}, the model's output is something else. Nothing may clip, cap or "
-                "threshold them: a bundle's scores would not be the model's."
+                f"The operation after {cut.layer!r} changes when logits reach {largest:.0f}. Do "
+                "not clip, cap or threshold them: a bundle's scores would differ from the model's."
             )
 
 
@@ -337,9 +336,9 @@ def _check_is_plain(layer: nn.Module, call: Call) -> None:
     if not difference <= _DRIFT:
         raise ExportError(
             f"{call.layer!r} is {type(layer).__name__}, whose output is not weight @ features + "
-            f"bias: they are {difference:.2g} of the largest apart, so it cannot be the head. End "
-            "the model in a plain nn.Linear; merge what is added to the weight, such as LoRA, "
-            "into it."
+            f"bias: they differ by {difference:.2g} of the largest value, so it cannot be the "
+            "head. End the model in a plain nn.Linear; merge additions such as LoRA into its "
+            "weight."
         )
 
 
@@ -347,13 +346,13 @@ def _check_called_once(layer: str, calls: list[Call]) -> None:
     count = sum(call.layer == layer for call in calls)
     if count > 1:
         raise ExportError(
-            f"{layer!r} runs {count} times for one batch of clips, so there is no one feature per "
-            "clip before it. Stack the frames or segments and call it once, then take the mean."
+            f"{layer!r} runs {count} times for one batch of clips, so a clip has no single feature "
+            "before it. Stack the frames or segments and call it once, then take the mean."
         )
 
 
 def _mean_rows(call: Call, n_clips: int) -> tuple[bool, Tensor | None]:
-    """Return whether the call has several rows per clip, and their mean `(N, C)`."""
+    """Return True if the call has several rows per clip, and their mean `(N, C)`."""
     n_rows = call.outputs.numel() // call.outputs.shape[-1]
     if n_rows % n_clips:
         return False, None
@@ -361,20 +360,20 @@ def _mean_rows(call: Call, n_clips: int) -> tuple[bool, Tensor | None]:
     return averaged, rows_per_clip(call.outputs, n_clips, averaged=averaged)
 
 
-def _no_such_layer(model: nn.Module, layers: dict[str, nn.Module], n_classes: int) -> ExportError:
+def _no_head_layer(model: nn.Module, layers: dict[str, nn.Module], n_classes: int) -> ExportError:
     unseen = [name for name, layer in layers.items() if len(_copy_rows(layer)[0]) == n_classes]
     if unseen:
         return ExportError(
             f"{unseen[-1]!r} has {n_classes} rows, one for each output of the model, but its "
-            "forward() does not run: the layer is not used, it is compiled, or only its weight is "
-            "used. End the model in a call of a plain nn.Linear."
+            "forward() does not run: the layer is unused or compiled, or only its weight is used. "
+            "End the model in a call of a plain nn.Linear."
         )
     last, head = list(layers.items())[-1]
     return ExportError(
         f"No linear layer of {type(model).__name__} gives its {n_classes} outputs; the last one, "
-        f"{last!r}, gives {len(_copy_rows(head)[0])}. They are made by something else, such as a "
-        "matrix product or a cosine: end the model in nn.Linear. Of a model that returns several "
-        "outputs the first one was looked at: name the layer of another with --head-layer."
+        f"{last!r}, gives {len(_copy_rows(head)[0])}. Another operation makes them, such as a "
+        "matrix product or a cosine: end the model in nn.Linear. If the model returns several "
+        "outputs, only the first was checked: name the layer of another with --head-layer."
     )
 
 
@@ -383,12 +382,13 @@ def _unexplained_tail(call: Call, logits: Tensor) -> ExportError:
     if rows is None:
         return ExportError(
             f"{call.layer!r} gives shape {tuple(call.outputs.shape)} for {len(logits)} clips; "
-            "edgesplit needs one row of logits per clip, or several with their mean taken."
+            "edgesplit needs one row of logits per clip, or the mean of several rows."
         )
     mean = "the mean over the rows of " if averaged else ""
     return ExportError(
-        f"The model's output is not that of its linear layer: {mean}{call.layer!r} differs "
+        f"The model's output is not the output of its linear layer: {mean}{call.layer!r} differs "
         f"by {relative_difference(rows, logits):.2g} of the largest output "
-        f"({describe_difference(rows, logits)}). The bundle's scores would not be the model's. "
-        "Only a mean, a positive constant factor and a softmax or log-softmax may follow the layer."
+        f"({describe_difference(rows, logits)}). The bundle's scores would differ from the "
+        "model's. Only a mean, a positive constant factor and a softmax or log-softmax may follow "
+        "the layer."
     )

@@ -1,7 +1,7 @@
-"""Operators without an ONNX form, rewritten while the backbone is traced.
+"""Rewrite operators without an ONNX form while the backbone is traced.
 
-Each rewrite computes the same function of other operators; parity is measured against the model as
-it is. Sizes of frames are known in the trace, so bins of adaptive pooling are, too.
+Each rewrite computes the same function with other operators; parity is measured against the
+original model. The trace knows the sizes of frames, so the bins of adaptive pooling are known, too.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ __all__ = ["Decomposed"]
 
 
 class Decomposed(TorchFunctionMode):
-    """While it is entered, such operators run as others; all else runs as it is."""
+    """Replaces operators without an ONNX form inside a `with` block."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Run one function of torch."""
+        """Run a function of torch, or its rewrite."""
         rewrite = _REWRITES.get(getattr(func, "__name__", ""))
         made = rewrite(*args, **(kwargs or {})) if rewrite else NotImplemented
         return func(*args, **(kwargs or {})) if made is NotImplemented else made
 
 
 def _average_pool(inputs: Tensor, output_size: Any) -> Tensor:
-    """Return the mean of each bin: of equal ones by a pool, else by a matrix for each axis."""
+    """Return the mean of each bin: for equal bins by a pool, otherwise by a matrix per axis."""
     sizes, strides = _geometry(inputs, output_size, axes=3)
     if strides is not None:
         return functional.avg_pool3d(inputs, strides)
@@ -64,7 +64,7 @@ def _max_pool(axes: int) -> Callable[..., Any]:
 
 
 def _geometry(inputs: Tensor, output_size: Any, *, axes: int) -> tuple[list[int], list[int] | None]:
-    """Return the size of each axis, and the bins' lengths where all of an axis are alike."""
+    """Return the size of each axis, and its bin length if all bins of each axis are equal."""
     lengths = [int(length) for length in inputs.shape[-axes:]]
     given: Sequence[int | None] = (
         [output_size] * axes if output_size is None or isinstance(output_size, int) else output_size
@@ -133,4 +133,4 @@ _REWRITES: dict[str, Callable[..., Any]] = {
     "median": _median,
     "rrelu": _rrelu,
 }
-"""By the name of torch's function. A rewrite may decline: then the function runs as it is."""
+"""Rewrites by the name of torch's function, which runs if the rewrite returns NotImplemented."""

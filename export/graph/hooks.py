@@ -1,10 +1,10 @@
-"""Watching a model run: what goes into a linear layer, and what comes out.
+"""Record the inputs and outputs of linear layers while a model runs.
 
-A convolution with a kernel of one is a linear layer too, of every place: it is seen with the
-channels last, as if it were nn.Linear on rows.
+A convolution with a kernel of one is a linear layer at every place. It is recorded with the
+channels last, like nn.Linear on rows.
 
-Hooks and not graph surgery: they see the values that really flow, whatever forward() does around
-the layer, and torch's exporter traces through them.
+Forward hooks are used instead of changes to the graph: they record the real values, whatever
+forward() does around the layer, and torch's exporter traces through them.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Call:
 
 
 class FeatureTap(nn.Module):
-    """The classifier up to the input of its head; what gets exported.
+    """The classifier up to the input of its head, which is exported as the backbone.
 
-    The whole model runs, and the exporter drops what does not lead to the features. Replacing the
-    head by an identity would be shorter, but code after the head may rely on the number of classes.
+    The complete model runs, and the exporter drops operators that do not lead to the features. The
+    head is not replaced by an identity, because code after it may rely on the number of classes.
     """
 
     def __init__(self, model: nn.Module, layer: str, *, averaged: bool) -> None:
@@ -60,7 +60,7 @@ class FeatureTap(nn.Module):
         return features
 
     def run(self, inputs: Tensor) -> tuple[Tensor, Tensor, object]:
-        """Return features `(N, D)`, the head layer's `(N, C)` and what the model returned."""
+        """Return features `(N, D)`, the head layer's output `(N, C)` and the model's output."""
         calls, output = run_watching(self.model, inputs, [self.layer])
         features, rows = (
             rows_per_clip(tensor, inputs.shape[0], averaged=self.averaged)
@@ -70,9 +70,9 @@ class FeatureTap(nn.Module):
 
 
 def is_linear(layer: nn.Module) -> bool:
-    """Return True if a layer is `weight @ x + bias` of each row or place, and nothing else."""
+    """Return True if a layer only computes `weight @ x + bias` for each row or place."""
     if isinstance(layer, _CONVOLUTIONS):
-        # "same" and "valid" pad nothing around a kernel of one
+        # "same" and "valid" add no padding to a kernel of one
         padded = not isinstance(layer.padding, str) and any(layer.padding)
         ones = {*layer.kernel_size, *layer.stride, layer.groups} == {1}
         return ones and not padded
@@ -82,7 +82,10 @@ def is_linear(layer: nn.Module) -> bool:
 def run_watching(
     model: nn.Module, clips: Tensor, layers: list[str], *, width: int | None = None
 ) -> tuple[list[Call], object]:
-    """Run the model once; return the calls of `layers` in order, or those with `(…, width)` out."""
+    """Run the model once; return the calls of `layers` in order, and the model's output.
+
+    If `width` is given, only calls with outputs `(…, width)` are returned.
+    """
     calls: list[Call] = []
 
     def watch(
@@ -109,7 +112,7 @@ def run_watching(
 def enlarge(model: nn.Module, layer: str, largest: float) -> RemovableHandle:
     """Scale a layer's output so that its largest value is `largest`, until the handle is closed.
 
-    Hooks that come later see the scaled output.
+    Hooks that are registered later get the scaled output.
     """
 
     def scale(module: nn.Module, args: object, outputs: Tensor) -> Tensor:
@@ -119,7 +122,7 @@ def enlarge(model: nn.Module, layer: str, largest: float) -> RemovableHandle:
 
 
 def logits_of(output: object, model: nn.Module, n_clips: int) -> Tensor:
-    """Return the tensor of logits as `(N, C)` from whatever a classifier returns."""
+    """Return the logits as `(N, C)` from the output of a classifier."""
     output = _parts_of(output)[0]
     if not isinstance(output, Tensor):
         raise ExportError(

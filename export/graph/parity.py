@@ -1,10 +1,10 @@
-"""The differences between the exported pair and torch.
+"""Measure the differences between the exported pair of ONNX files and torch.
 
     torch:     normalised clips -> model -> logits
     exported:  clips in 0..1 -> backbone.onnx -> features -> head.onnx -> logits   (ONNX Runtime)
 
-Differences are relative to the largest value: float32 sums in another order differ by some 1e-6 of
-it, a wrong operator by far more than the tolerance.
+Differences are relative to the largest value: float32 sums in another order differ by about 1e-6 of
+it, and a wrong operator by far more than the tolerance.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edgesplit.video.preprocessing import Preprocessing
 __all__ = ["FP32_TOLERANCE", "Parity", "check_parity", "measure_parity", "random_clips"]
 
 FP32_TOLERANCE = 1e-4
-"""Largest relative difference of features and of logits that float32 rounding explains."""
+"""Largest relative difference of features and of logits that float32 rounding can cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class Parity:
     features: float
     logits: float
     top1_agreement: float
-    """Fraction of clips, `[0, 1]`, where the same class wins."""
+    """Share of clips, 0..1, for which both choose the same class."""
     n_clips: int
     n_winners: int
-    """How many different classes win in torch: agreement on one class says little."""
+    """Number of different classes that torch chooses; agreement on one class proves little."""
 
 
 def measure_parity(
@@ -60,7 +60,7 @@ def measure_parity(
         backbone: ONNX bytes, `clip` to `features`.
         head: ONNX bytes, `features` to `logits`.
         batches: Clips `(N, …)` float32 in 0..1, with any and varying N.
-        preprocessing: The one folded into the backbone.
+        preprocessing: The preprocessing that is part of the backbone.
 
     Raises:
         BackendError: ONNX Runtime refuses a part, or fails while running the backbone.
@@ -91,7 +91,7 @@ def measure_parity(
 def check_parity(parity: Parity, *, tolerance: float = FP32_TOLERANCE) -> None:
     """Raise ExportError if the export differs from torch by more than rounding.
 
-    Top-1 agreement is reported and not checked: within the tolerance it can only differ on a tie.
+    Top-1 agreement is reported but not checked: within the tolerance only ties can differ.
 
     Raises:
         ExportError: a difference is above `tolerance` or not a number.
@@ -101,16 +101,16 @@ def check_parity(parity: Parity, *, tolerance: float = FP32_TOLERANCE) -> None:
     raise ExportError(
         f"The exported model does not agree with torch on {parity.n_clips} clips: features differ "
         f"by {parity.features:.1e} of the largest, logits by {parity.logits:.1e} (allowed "
-        f"{tolerance:.0e}), the same class wins on {parity.top1_agreement:.0%}. "
-        "Nothing was written. Usual causes: a layer that still behaves as in training, something "
-        "that mixes the clips of a batch, a custom operation."
+        f"{tolerance:.0e}); both choose the same class on {parity.top1_agreement:.0%}. "
+        "Nothing was written. Check for layers that still behave as in training, operations that "
+        "mix the clips of a batch, and custom operations."
     )
 
 
 def random_clips(clip_shape: Sequence[int]) -> list[Float32]:
-    """Return seeded clips in 0..1, a batch of 1 and one of 4: the free batch axis is tried too.
+    """Return seeded clips in 0..1: a batch of 1 and a batch of 4, to test the free batch axis.
 
-    Noise of full range alone would excite only what responds to noise; every clip gets its own
+    Full-range noise alone would test only the responses to noise, so every clip has its own
     brightness, contrast and coarse blocks of equal value.
     """
     rng = np.random.default_rng(0)

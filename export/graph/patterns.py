@@ -1,8 +1,8 @@
-"""A few patterns, written as every runtime's optimizer knows them.
+"""Rewrite a few patterns into the forms that the optimizers of runtimes recognise.
 
-torch spells GELU and the transposed keys of attention in its own way. Neither ONNX Runtime nor
-TensorRT fuses `x * (0.5 * (erf(x / sqrt 2) + 1))`, both know `(x * (erf(x / sqrt 2) + 1)) * 0.5`.
-The values stay the same to the last bit.
+torch writes GELU and the transposed keys of attention in other forms. ONNX Runtime and TensorRT do
+not fuse `x * (0.5 * (erf(x / sqrt 2) + 1))`, but both fuse `(x * (erf(x / sqrt 2) + 1)) * 0.5`. The
+values stay the same to the last bit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["respell"]
 
 
 def respell(model: onnx.ModelProto) -> None:
-    """Rewrite the patterns in place; nodes and weights that nobody needs are left out."""
+    """Rewrite the patterns in place, and remove nodes and weights that become unused."""
     graph = model.graph
     wiring = Wiring(model)
     for node in graph.node:
@@ -28,7 +28,7 @@ def respell(model: onnx.ModelProto) -> None:
 
 
 def _respell_gelu(wiring: Wiring, last: onnx.NodeProto) -> None:
-    """X * (0.5 * t) becomes (x * t) * 0.5: halving a float is exact, so nothing moves."""
+    """Rewrite x * (0.5 * t) as (x * t) * 0.5; halving a float is exact, so values do not change."""
     for x, name in (tuple(last.input), tuple(reversed(last.input))):
         half = wiring.maker(name, "Mul")
         parts = wiring.with_scalar(half) if half is not None else None
@@ -44,13 +44,13 @@ def _respell_gelu(wiring: Wiring, last: onnx.NodeProto) -> None:
 
 
 def _respell_keys(wiring: Wiring, last: onnx.NodeProto) -> None:
-    """Into three dimensions, the last two exchanged, and back: that is one transposition of four.
+    """Replace reshape to 3 axes, transpose, reshape back by one transpose of 4 axes.
 
-    torch computes the sizes for it from the value itself, a dozen operators each time.
+    torch computes the sizes for it from the value itself, with a dozen operators each time.
     """
-    turned = wiring.maker(last.input[0], "Transpose")
-    flat = wiring.maker(turned.input[0], "Reshape") if turned is not None else None
-    if turned is None or flat is None or attributes(turned).get("perm") != [0, 2, 1]:
+    transposed = wiring.maker(last.input[0], "Transpose")
+    flat = wiring.maker(transposed.input[0], "Reshape") if transposed is not None else None
+    if transposed is None or flat is None or attributes(transposed).get("perm") != [0, 2, 1]:
         return
     source = flat.input[0]
     shapes = [wiring.sizes.get(name, ()) for name in (source, flat.output[0], last.output[0])]

@@ -1,8 +1,8 @@
-"""The part of a classifier before its head, as ONNX.
+"""Export the part of a classifier before its head to ONNX.
 
-Clips arrive as float32 in 0..1; the training's mean and standard deviation are part of the graph,
-so a device cannot forget them. The axes stay in the order the model was trained with: a transpose
-of the whole clip would cost more than it saves, and the bundle records the layout.
+The input is clips in float32, 0..1. The training's mean and standard deviation are part of the
+graph, so a device cannot omit them. The axes keep the order of the training: transposing every clip
+would cost more than it saves, and the bundle records the layout.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from edgesplit.video.preprocessing import Preprocessing
 
 __all__ = ["NormalizedBackbone", "export_backbone", "normalize_clips"]
 
-# Two: torch turns a size of 1 into a constant. More would only cost time.
+# torch turns a batch of 1 into a constant. More than 2 would only cost time.
 _TRACED_BATCH = 2
 _LACKING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.:]+)'")
 
 
 class NormalizedBackbone(nn.Module):
-    """Clips `(N, …)` in 0..1 to features `(N, D)`."""
+    """A backbone from clips `(N, …)` in 0..1 to features `(N, D)`."""
 
     def __init__(self, backbone: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class NormalizedBackbone(nn.Module):
 
 
 def normalize_clips(clips: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Return `(clips - mean) / std` per colour channel, as the training did it.
+    """Return `(clips - mean) / std` per colour channel, as in the training.
 
     Args:
         clips: `(N, 3, T, H, W)` for layout `ncthw`, `(N, T, 3, H, W)` for `ntchw`; float32 in 0..1.
         preprocessing: Layout, mean and std.
     """
     if not any(preprocessing.mean) and all(value == 1 for value in preprocessing.std):
-        return clips  # the model normalises by itself: no operators for nothing
+        return clips  # mean 0 and std 1 need no operators
     shape = (-1, 1, 1, 1) if preprocessing.layout == "ncthw" else (-1, 1, 1)
     mean, std = (
         torch.tensor(values).view(shape) for values in (preprocessing.mean, preprocessing.std)
@@ -67,12 +67,12 @@ def normalize_clips(clips: Tensor, preprocessing: Preprocessing) -> Tensor:
 def export_backbone(cut: Cut, preprocessing: Preprocessing) -> Backbone:
     """Return the backbone as canonical ONNX (opset 18, IR 8, float32); above 2 GB in two files.
 
-    The same weights and architecture give the same bytes, wherever the code that defines them is.
-    A small model takes about a second, the first export of a process five.
+    The same weights and architecture give the same bytes, regardless of the path of their code. A
+    small model takes about a second, the first export of a process five.
 
     Args:
-        cut: What `find_cut` returned.
-        preprocessing: The clip's shape and layout; mean and std are folded into the graph.
+        cut: The result of `find_cut`.
+        preprocessing: The clip's shape and layout; mean and std become part of the graph.
 
     Returns:
         A model with input `clip` `(batch, *preprocessing.clip_shape)` and output `features`
@@ -103,14 +103,14 @@ def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
                 external_data=False,
                 verbose=False,
             )
-        except Exception as error:  # the exporter lets through whatever tracing raises
-            cause = causes(error)[-1]  # what wraps it is pages of advice
+        except Exception as error:  # tracing may raise anything
+            cause = causes(error)[-1]  # the outer errors only add pages of advice
             if (operator := _LACKING.search(str(cause))) is not None:
                 raise _no_onnx_form(module, clips, operator[1]) from error
             raise ExportError(
                 f"torch cannot export the backbone: {type(cause).__name__}: {first_line(cause)}\n"
-                "Usual causes: branches on tensor values, the batch size used as a plain number, "
-                "an operation that ONNX lacks."
+                "Check for branches on tensor values, the batch size used as a plain number, and "
+                "operations that ONNX does not have."
             ) from error
     assert program is not None  # always, for dynamo=True
     proto: onnx.ModelProto = program.model_proto
@@ -118,9 +118,9 @@ def _trace(module: nn.Module, clips: Tensor) -> onnx.ModelProto:
 
 
 def _no_onnx_form(module: nn.Module, clips: Tensor, operator: str) -> ExportError:
-    """Return an error that says where in the user's model the operator runs."""
+    """Return an error that names the place of the operator in the user's model."""
     place = "the model"
-    with suppress(Exception):  # it only makes the message better
+    with suppress(Exception):  # the place only improves the message
         program = torch.export.export(module, (clips,), strict=False).run_decompositions()
         node = next(node for node in program.graph.nodes if operator in str(node.target))
         path, kind = list(node.meta["nn_module_stack"].values())[-1]
@@ -128,21 +128,21 @@ def _no_onnx_form(module: nn.Module, clips: Tensor, operator: str) -> ExportErro
         lines = [line.strip() for line in node.meta["stack_trace"].splitlines() if line.strip()]
         place = f"{name} ({str(kind).rpartition('.')[-1]}), at `{lines[-1]}`,"
     return ExportError(
-        f"ONNX has no {operator}, which {place} runs. Write it there with operators that ONNX has, "
-        "such as matrix products, sums, pools and slices; parity with torch is checked."
+        f"ONNX has no {operator}, which {place} runs. Replace it by operators that ONNX has, such "
+        "as matrix products, sums, pools and slices; parity with torch is checked."
     )
 
 
 @contextmanager
 def _without_pair_rules() -> Iterator[None]:
-    """Leave out the optimizer's rules for pairs of operators.
+    """Disable the optimizer's rules for pairs of operators.
 
-    There is one, which makes a Split of two Slices. It walks the whole graph at each operator:
-    minutes for a graph of ten thousand, which changes nothing about the values.
+    The only such rule turns two Slices into a Split, which does not change the values. It walks the
+    complete graph at each operator, which takes minutes for a graph of ten thousand.
     """
     name = "_DEFAULT_REWRITE_RULES"
     rules = getattr(rewriter, name, None)
-    if rules is None:  # another release: slower, and as right
+    if rules is None:  # another release of onnxscript: slower, but correct
         yield
         return
     try:
@@ -158,9 +158,9 @@ def _without_pair_rules() -> Iterator[None]:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Mute what torch says about itself: deprecations, missing torchvision.
+    """Mute torch's messages about itself: deprecations, missing torchvision.
 
-    The graph that torch prints to stderr when a trace fails stays: it shows the user's line.
+    The graph that torch prints to stderr when a trace fails is kept: it shows the user's line.
     """
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx")]
     levels = [logger.level for logger in loggers]

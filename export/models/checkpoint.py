@@ -1,4 +1,4 @@
-"""A checkpoint file: plain weights, read without running code, that must fit a model exactly."""
+"""Read a checkpoint of plain weights without running code, and load it if it fits exactly."""
 
 from __future__ import annotations
 
@@ -33,46 +33,46 @@ _REFUSED_TYPE = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class) ([
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the state dict in a file written by `torch.save`.
 
-    It may be the file's content or lie under the names that training scripts use; prefixes of
-    wrappers are taken off.
+    It may be the file's content, or be stored under a key that training scripts use. Prefixes of
+    wrappers are removed.
 
     Raises:
-        ExportError: The file is missing, or holds anything but plain weights.
+        ExportError: The file is missing, or holds anything except plain weights.
     """
     if not path.is_file():
         raise ExportError(f"There is no checkpoint {path}. Check the path.")
     if _is_scripted(path):
         raise ExportError(
-            f"{path} is TorchScript, which cannot be taken apart. Where it was made, save the "
+            f"{path} is TorchScript, whose layers cannot be accessed. Where it was made, save the "
             "weights of the Python module: torch.save(model.state_dict(), path)"
         )
     try:
-        # Training scripts keep their arguments beside the weights; a Namespace is only fields.
+        # Training scripts store their arguments beside the weights; a Namespace holds no code.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise ExportError(
             f"{path} is not a file of plain weights ({_reason(error)}). Loading it could run "
-            "code. Where it was made: torch.save(model.state_dict(), path)"
+            "code. Where it was made, run torch.save(model.state_dict(), path)"
         ) from error
     weights = _find_weights(content)
     if weights is None:
         keys = f" with keys {listing(list(content))}" if isinstance(content, Mapping) else ""
         raise ExportError(
             f"{path} holds {type(content).__name__}{keys}, not a state dict. "
-            "Where it was made: torch.save(model.state_dict(), path)"
+            "Where it was made, run torch.save(model.state_dict(), path)"
         )
     return _without_wrapper(weights)
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str) -> None:
-    """Copy weights into `model`; all of them, and no others.
+    """Copy weights into `model`; the names must be exactly those of the model.
 
     Args:
         model: Changed in place.
-        weights: By the names of `model.state_dict()`, or by these behind a prefix that is the
-            model's name in a training module, such as Lightning's `model.`.
-        origin: Where they come from, for messages.
+        weights: Tensors by the names of `model.state_dict()`, or by these names after a prefix:
+            the model's name in a training module, such as Lightning's `model.`.
+        origin: Source of the weights, for messages.
 
     Raises:
         ExportError: Names or shapes do not fit.
@@ -86,7 +86,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str
             f"{origin} does not fit {type(model).__name__}: {len(missing)} of {len(wanted)} "
             f"weights are missing ({listing(missing)}), {len(unknown)} are unknown "
             f"({listing(unknown)}). Check that it is the architecture that was trained"
-            f"{_say_prefixes(wanted, weights)}."
+            f"{_describe_prefixes(wanted, weights)}."
         )
     try:
         model.load_state_dict(weights)
@@ -98,7 +98,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str
 
 
 def _find_weights(content: object) -> dict[str, Tensor] | None:
-    """Return the state dict: the content itself, or what training scripts file it under."""
+    """Return the state dict: the content itself, or the value of a key of training scripts."""
     if not isinstance(content, Mapping) or not content:
         return None
     if all(isinstance(value, Tensor) for value in content.values()):
@@ -119,10 +119,10 @@ def _without_wrapper(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def _without_prefix(
     weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
 ) -> Mapping[str, Tensor]:
-    """Return the weights without the one prefix under which all of the wanted ones lie.
+    """Return the wanted weights without the one prefix that all their names have.
 
-    What lies beside them, such as the weights of a loss, is left out then. With several prefixes
-    that fit (a model and its average) nothing is chosen.
+    Weights without the prefix, such as those of a loss, are dropped. If several prefixes fit (a
+    model and its average), the weights are returned unchanged.
     """
     if all(key in weights for key in wanted):
         return weights
@@ -138,18 +138,18 @@ def _prefixes(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> li
     return [prefix for prefix in found if all(prefix + key in weights for key in wanted)]
 
 
-def _say_prefixes(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
+def _describe_prefixes(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
     prefixes = _prefixes(wanted, weights)
     if not prefixes:
         return ""
     return (
-        f"; the names fit behind {listing(prefixes)}: save the one that is meant, with "
+        f"; the names fit after the prefixes {listing(prefixes)}: save the right one with "
         "torch.save(module.state_dict(), path)"
     )
 
 
 def _is_scripted(path: Path) -> bool:
-    """Return True for a file of torch.jit.save: a zip archive that holds code."""
+    """Return True if torch.jit.save wrote the file: a zip archive that holds code."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -157,6 +157,6 @@ def _is_scripted(path: Path) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what was refused: torch's own text is pages of options."""
+    """Return the refused type; torch's own text is pages long."""
     found = _REFUSED_TYPE.search(str(error))
     return f"it holds {found[1]}" if found else first_line(error)

@@ -1,7 +1,7 @@
-"""A trained classifier and what came with it: class names, and how its clips are made.
+"""A trained classifier with its class names and preprocessing.
 
-A model's own files say some of it, the caller says the rest, and wins. Every value keeps where it
-came from, so that people can see what was taken and what was assumed.
+The model's own files define some values, the caller's options the others; options take precedence.
+Every value keeps its origin, so that people can see which values were assumed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from edgesplit.video.preprocessing import Preprocessing
 __all__ = ["Choices", "Classifier", "Setting", "found_in", "square_clips"]
 
 _NEEDED = {"frames": "--frames", "height": "--size", "sampling": "--sampling"}
-"""Fields for which no default would be right for most models, and the options that give them."""
+"""Fields without a default that is right for most models, and the options that set them."""
 _OPTIONS = "options"
 
 
 class Setting(NamedTuple):
-    """A value and where it was found."""
+    """A value and its origin."""
 
     value: Any
     origin: str
 
 
 def found_in(origin: str, values: Mapping[str, Any]) -> dict[str, Setting]:
-    """Return values that were all found in one place."""
+    """Return settings that all have the same origin."""
     return {name: Setting(value, origin) for name, value in values.items()}
 
 
@@ -45,11 +45,11 @@ def square_clips(
     """Return the fields of `Preprocessing` of a model that was trained on such clips.
 
     Args:
-        frames: in a clip.
-        size: height and width of the crop.
-        resize: short side, which is scaled without antialiasing.
-        mean: by channel; ImageNet's unless given.
-        std: likewise.
+        frames: number of frames of a clip.
+        size: height and width of the crop in pixels.
+        resize: short side in pixels before the crop; scaled without antialiasing.
+        mean: mean by channel; by default ImageNet's.
+        std: standard deviation by channel; by default ImageNet's.
     """
     return {
         "frames": frames,
@@ -65,49 +65,50 @@ def square_clips(
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a bundle will be made with, and where each part of that was found."""
+    """Labels and preprocessing of a new bundle, with the origin of each value."""
 
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     origins: Mapping[str, str]
-    """By `labels` and field of `preprocessing`: a file, an architecture, `options`, `default`."""
+    """Origin of `labels` and of each field of `preprocessing`: a file, an architecture, `options`
+    or `default`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Classifier:
-    """A trained classifier, and what its own files say about it."""
+    """A trained classifier, and the values that its own files define."""
 
     model: nn.Module
-    """Takes a batch of normalised clips, returns logits; in evaluation mode."""
+    """Module that takes a batch of normalised clips and returns logits; in evaluation mode."""
     labels: Setting | None = None
-    """Class names in the order of the model's outputs; None when only the user knows them."""
+    """Class names in the order of the model's outputs; None if only the user knows them."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     """Fields of `Preprocessing` that are known."""
     unclear: Mapping[str, str] = field(default_factory=dict)
-    """Fields that the model's files leave open where they should not, and the reason: an assumed
-    value would be wrong without anybody seeing it."""
+    """Reason for each field that the model's files do not define but must not be assumed, because
+    a wrong value would go unnoticed."""
     warning: str = ""
-    """What people should know before they trust it."""
+    """Warning to print before the model is used; empty without one."""
 
     def settle(self, *, labels: Sequence[str] | None = None, **options: object) -> Choices:
-        """Return what to make a bundle with: what is known, and the caller's word over it.
+        """Return the values for a bundle: the caller's options, then the model's own values.
 
         Args:
             labels: Class names; None for the model's own.
-            **options: Fields of `Preprocessing`; None for what is not given.
+            **options: Fields of `Preprocessing`; None for fields that are not given.
 
         Raises:
-            ExportError: Something is neither known nor given, or the values do not fit together.
+            ExportError: A value is neither known nor given, or the values do not fit together.
         """
-        told = {name: value for name, value in options.items() if value is not None}
-        given = found_in(_OPTIONS, told)
+        set_options = {name: value for name, value in options.items() if value is not None}
+        given = found_in(_OPTIONS, set_options)
         known = {**self.settings, **given}
         for name, reason in self.unclear.items():
             if name not in given and (name != "labels" or labels is None):
                 raise ExportError(reason)
         names = self.labels if labels is None else Setting(tuple(labels), _OPTIONS)
         if names is None:
-            raise ExportError("No class names come with the model: give --labels.")
+            raise ExportError("The model has no class names: give --labels.")
         return Choices(
             labels=names.value,
             preprocessing=_build_preprocessing(known),
@@ -122,9 +123,7 @@ class Classifier:
 def _build_preprocessing(known: Mapping[str, Setting]) -> Preprocessing:
     missing = [option for name, option in _NEEDED.items() if name not in known]
     if missing:
-        raise ExportError(
-            f"Nothing says how the model's clips are made: give {', '.join(missing)}."
-        )
+        raise ExportError(f"The model's files do not define its clips: give {', '.join(missing)}.")
     try:
         return Preprocessing(**{name: setting.value for name, setting in known.items()})
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""From `package.module:factory` and a checkpoint to a torch module."""
+"""Build a torch module from `package.module:factory` and a checkpoint."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def build_model(
 
     Args:
         spec: `package.module:factory`; the current folder is importable. The factory is a function
-            or a Module class, called without arguments or, when it has such a parameter, with
-            `n_classes` (`num_classes` is understood too).
+            or a Module class. It is called without arguments or, if it has such a parameter, with
+            `n_classes` (or `num_classes`).
         checkpoint: A file written by `torch.save(model.state_dict(), …)`; every key must fit.
         n_classes: Number of labels.
 
@@ -44,7 +44,7 @@ def build_model(
 
 @contextmanager
 def _current_folder_importable() -> Iterator[None]:
-    # As `python -m` does it; the console script's sys.path has no current folder.
+    # `python -m` does the same; the console script's sys.path has no current folder.
     folder = os.getcwd()
     sys.path.insert(0, folder)
     try:

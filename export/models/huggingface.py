@@ -1,8 +1,8 @@
-"""A Hugging Face video classifier, by local folder or hub id.
+"""Load a Hugging Face video classifier from a local folder or by its hub id.
 
-config.json says the architecture, frames and class names; the processor's file says how a frame
-is scaled, cropped and normalised. The processor itself is not run: it needs packages that only
-scale pictures, and what it does is a few numbers.
+config.json defines architecture, frames and class names; the processor's file defines scaling, crop
+and normalisation of frames. The processor itself is not run: it needs further packages, and a few
+numbers describe it completely.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ __all__ = ["load_pretrained", "read_json", "use_transformers"]
 
 CONFIG_FILE = "config.json"
 PROCESSOR_FILES = ("video_preprocessor_config.json", "preprocessor_config.json")
-"""The newer name first, as transformers looks for them."""
+"""Names of the processor's file, the newer name first, as transformers looks for them."""
 _NESTED_FILE = "processor_config.json"
-"""Where it may lie in a part of that name, which comes before both."""
+"""File that takes precedence and may hold the processor as its `video_processor`."""
 _FRAMES = ("num_frames", "frames_per_clip")
 _SIZES = ("image_size", "crop_size")
-"""The names under which configurations keep them."""
+"""Names of the number of frames, and of the size, in configurations."""
 _NEVER_RUNS = "vjepa2.predictor."
-"""Weights that no classifier uses; a file may lack them."""
+"""Prefix of weights that no classifier uses; a file may omit them."""
 
 _PLACEHOLDER = re.compile(r"LABEL_\d+|\d+")
 
 
 _Names = tuple[Mapping[str, Any], Mapping[str, Any]]
-"""id2label and label2id as config.json has them, before transformers fills in what is missing:
-indices are texts in the first, numbers in the second. Empty where there is none."""
+"""id2label and label2id of config.json, before transformers fills in missing values: indices are
+texts in the first and numbers in the second. Empty if config.json has none."""
 
 
 def load_pretrained(name: str) -> Classifier:
     """Return a classifier from a folder, or from the hub by its id.
 
     Args:
-        name: A folder with config.json, or a hub id; HF_HUB_OFFLINE and HF_HOME are transformers'.
+        name: A folder with config.json, or a hub id; transformers reads HF_HUB_OFFLINE and HF_HOME.
 
     Raises:
-        ExportError: The folder or id cannot be read, is of another architecture, or its weights
-            are incomplete.
+        ExportError: The folder or id cannot be read, has another architecture, or its weights are
+            incomplete.
     """
     if Path(name).is_dir() and not (Path(name) / CONFIG_FILE).is_file():
         raise ExportError(
@@ -77,20 +77,22 @@ def load_pretrained(name: str) -> Classifier:
 def _read_names(config: Mapping[str, Any], name: str) -> _Names:
     by_index, by_label = (config.get(key) or {} for key in ("id2label", "label2id"))
     if not (isinstance(by_index, dict) and isinstance(by_label, dict)):
-        raise ExportError(f"id2label or label2id in the {CONFIG_FILE} of {name} is no mapping.")
+        raise ExportError(
+            f"id2label or label2id in the {CONFIG_FILE} of {name} is not a mapping. Correct it."
+        )
     for index, label in by_index.items():
         if not index.isdecimal():
             raise ExportError(
                 f"id2label in the {CONFIG_FILE} of {name} maps {index!r} to {label!r}; it must "
-                'map indices to labels, such as {"0": "opening a door"}. Correct it there.'
+                'map indices to labels, such as {"0": "opening a door"}. Correct it.'
             )
     return by_index, by_label
 
 
 def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
-    """Return the class names, None if there are none, and what is wrong with their numbering."""
-    labels_said, indices_said = names
-    by_index = {int(index): str(label) for index, label in labels_said.items()}
+    """Return the class names, None without them, and the problem with their numbering or ""."""
+    label_of, index_of = names
+    by_index = {int(index): str(label) for index, label in label_of.items()}
     placeholders = [label for label in by_index.values() if _PLACEHOLDER.fullmatch(label)]
     if len(placeholders) == len(by_index):
         return None, ""
@@ -101,14 +103,14 @@ def _read_labels(names: _Names) -> tuple[tuple[str, ...] | None, str]:
         labels = tuple(order_labels(by_index.items(), origin))
     except LabelError as error:
         return None, str(error)
-    for label, index in indices_said.items():
-        if label in labels and labels_said.get(str(index)) != label:
+    for label, index in index_of.items():
+        if label in labels and label_of.get(str(index)) != label:
             return None, f"{origin} and its label2id give {label!r} different indices: correct one."
     return labels, ""
 
 
 def _read_settings(name: str, config: Any) -> tuple[dict[str, Setting], dict[str, str], str]:
-    """Return the fields of `Preprocessing` with their files, what is unclear, and a warning."""
+    """Return the fields of `Preprocessing` with their files, the unclear fields, and a warning."""
     fields: dict[str, Any] = {"layout": "ntchw"}  # all known families: frames first
     if (frames := _first(config, _FRAMES)) is not None:
         fields["frames"] = frames
@@ -127,13 +129,13 @@ def _read_settings(name: str, config: Any) -> tuple[dict[str, Setting], dict[str
         if (size := _first(config, _SIZES)) is not None:
             fields["height"], fields["width"] = [size, size] if isinstance(size, int) else size
         reason = (
-            f"{name} has no {' or '.join(PROCESSOR_FILES)}, which would say how clips are "
-            "normalised and scaled: give --mean and --std (and --resize)."
+            f"{name} has no {' or '.join(PROCESSOR_FILES)}, which defines how clips are normalised "
+            "and scaled: give --mean and --std (and --resize)."
         )
         processed, unclear = {}, dict.fromkeys(("mean", "std"), reason)
     warning = (
-        f"{family!r} is no family that edgesplit knows. Assumed: {', '.join(guesses)}. Compare "
-        "what `edgesplit predict` says with what its own processor and model say."
+        f"edgesplit does not know the family {family!r}. Assumed: {', '.join(guesses)}. Compare "
+        "the predictions of `edgesplit predict` with those of its own processor and model."
     )
     settings = found_in(CONFIG_FILE, fields) | found_in(file, processed)
     return settings, unclear, "" if known else warning
@@ -146,7 +148,7 @@ def _first(config: Any, names: Sequence[str]) -> Any:
 def _ask_for(
     missing: Sequence[str], processed: dict[str, Any], file: str, family: str
 ) -> dict[str, str]:
-    """Take out of `processed` what must not be assumed; return why, by field."""
+    """Remove fields that must not be assumed from `processed`; return the reasons by field."""
     fields = {
         "size": ("height", "width", "resize"),
         "image_mean": ("mean",),
@@ -154,7 +156,7 @@ def _ask_for(
     }
     unclear: dict[str, str] = {}
     for key in missing:
-        reason = f"{file} says no {key}, and {family!r} is no family that edgesplit knows: give "
+        reason = f"{file} has no {key}, and edgesplit does not know the family {family!r}: give "
         option = "--size and --resize" if key == "size" else f"--{fields[key][0]}"
         unclear |= dict.fromkeys(fields[key], f"{reason}{option}.")
         for field in fields[key]:
@@ -163,7 +165,7 @@ def _ask_for(
 
 
 def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
-    """Return the model, its configuration and the class names as config.json has them."""
+    """Return the model, its configuration and the class names of config.json."""
     try:
         with use_transformers() as transformers:
             names = _read_names(transformers.PretrainedConfig.get_config_dict(name)[0], name)
@@ -174,7 +176,7 @@ def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
                 raise ExportError(
                     f"{name} is a {config.model_type!r}; the video classifiers of transformers "
                     f"{transformers.__version__} are {kinds}. Write a function that returns the "
-                    "model, and name it as package.module:factory."
+                    "model, and give it as package.module:factory."
                 )
             model, loading = transformers.AutoModelForVideoClassification.from_pretrained(
                 name, config=config, output_loading_info=True
@@ -182,25 +184,25 @@ def _load_model(name: str) -> tuple[nn.Module, Any, _Names]:
     except pickle.UnpicklingError as error:
         raise ExportError(
             f"The weights of {name} are a pickle that is not plain weights: loading it could run "
-            "code. Where it was made: model.save_pretrained(folder), which writes safetensors."
+            "code. Where it was made, run model.save_pretrained(folder), which writes safetensors."
         ) from error
-    except (OSError, ValueError, RuntimeError) as error:  # what its readers raise, unsorted
-        place = "" if Path(name).is_dir() else " (a hub id: there is no folder of that name)"
+    except (OSError, ValueError, RuntimeError) as error:  # raised by readers of transformers
+        place = "" if Path(name).is_dir() else " (a hub id, as no folder has that name)"
         raise ExportError(f"{name}{place} cannot be loaded by transformers: {error}") from error
-    # transformers fills what a file lacks with random numbers
+    # transformers fills missing weights with random numbers
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith(_NEVER_RUNS))
     if missing:
         raise ExportError(
             f"The weights of {name} lack {missing[0]} ({len(missing)} of "
-            f"{len(model.state_dict())} missing): it was not trained as a classifier. Take the "
+            f"{len(model.state_dict())} missing): it was not trained as a classifier. Use the "
             "fine-tuned model."
         )
-    # exact from half precision, which the hub's files often have
+    # exact for half precision, which is common on the hub
     return model.to(torch.float32).eval(), config, names
 
 
 def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
-    """Return the processor's file and what it says; None if there is no such file."""
+    """Return the name and content of the processor's file; None without one."""
     from transformers.utils.hub import cached_file
 
     for file in (_NESTED_FILE, *PROCESSOR_FILES):
@@ -214,10 +216,10 @@ def _find_processor(name: str) -> tuple[str, dict[str, Any] | None]:
 
 
 def read_json(path: Path) -> Any:
-    """Return what a file of a model folder holds.
+    """Return the content of a JSON file of a model folder.
 
     Raises:
-        ExportError: it is not JSON.
+        ExportError: the file is not JSON.
     """
     try:
         return load_json(path.read_bytes())
@@ -227,10 +229,10 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def use_transformers() -> Iterator[Any]:
-    """Import transformers and give it, without its progress bar and list of unused weights.
+    """Import transformers and yield it, without its progress bar and list of unused weights.
 
-    It imports a model's code when the model is first named, and that code imports what is
-    installed beside it. So an import can fail anywhere in the block.
+    transformers imports a model's code when the model is first used, and that code imports other
+    installed packages. So an import can fail anywhere in the block.
 
     Raises:
         MissingExtraError: transformers, or a package that it imports, cannot be imported.
@@ -246,8 +248,8 @@ def use_transformers() -> Iterator[Any]:
             advice = torchvision_refusal(chain[-1])
             raise MissingExtraError(f"{advice}, or remove it: pip uninstall torchvision") from error
         raise MissingExtraError(
-            f"transformers cannot be imported ({first_line(chain[-1])}). Install it with what it "
-            "needs: pip install 'edgesplit[export]'"
+            f"transformers cannot be imported ({first_line(chain[-1])}). Install it with its "
+            "dependencies: pip install 'edgesplit[export]'"
         ) from error
 
 
@@ -266,5 +268,5 @@ def _muted(transformers: Any) -> Iterator[Any]:
 
 
 def _is_failed_import(error: BaseException) -> bool:
-    # transformers 4 wraps what a module's import raises in a RuntimeError, 5 in an ImportError
+    # transformers 4 wraps a failed import in a RuntimeError, transformers 5 in an ImportError
     return isinstance(error, ImportError) or str(error).startswith("Failed to import")

@@ -1,4 +1,4 @@
-"""A label file: the class names in the order of a model's outputs."""
+"""Read a label file: the class names in the order of a model's outputs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgesplit._data import load_json
 from edgesplit.errors import LabelError
+from edgesplit.limits import TEXT_FILE_BYTES
 from edgesplit.storage.files import read_bytes
 from edgesplit.storage.text_file import decode_text
 
@@ -32,9 +33,9 @@ def load_labels(path: Path) -> list[str]:
 
     Raises:
         BundleError: the file cannot be read.
-        LabelError: it holds something else, its lines are numbered, or it is not UTF-8.
+        LabelError: it holds no labels, its lines are numbered, or it is not UTF-8.
     """
-    text = decode_text(read_bytes(path, LabelError), path, LabelError)
+    text = decode_text(read_bytes(path, TEXT_FILE_BYTES, LabelError), path, LabelError)
     try:
         content = load_json(text)
     except ValueError:
@@ -57,7 +58,7 @@ def order_labels(pairs: Iterable[tuple[int, str]], origin: str) -> list[str]:
 
     Args:
         pairs: in any order; the indices must be 0, 1, 2, … without a gap.
-        origin: where they come from, for the message.
+        origin: source of the labels, for the message.
 
     Raises:
         LabelError: an index is missing, appears twice or does not start at 0.
@@ -90,31 +91,31 @@ def _is_index(value: object) -> bool:
 
 
 def _read_lines(text: str, path: Path) -> list[str]:
-    # Empty lines are kept: export counts the labels and names them as the likely mistake.
+    # Keep empty lines: if the number of labels is wrong, export names them as the likely mistake.
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     _check_unnumbered(lines, path)
     return [_unquote(line, f"Line {number} of {path}") for number, line in enumerate(lines, 1)]
 
 
 def _check_unnumbered(lines: Sequence[str], path: Path) -> None:
-    """Raise LabelError if every line has a number of its own; the first may be a header."""
+    """Raise LabelError if every line has a different number; the first may be a header."""
     filled = [line for line in lines if line.strip()]
     if filled and not _NUMBERED.fullmatch(filled[0]):
         filled = filled[1:]
     found = [match for line in filled if (match := _NUMBERED.fullmatch(line))]
-    behind = {match.string[: match.start(2)] for match in found if match[2]}
-    if len(behind) == 1 < len(found):
-        return  # class 0, class 1: the number is all that tells them apart
+    names = {match.string[: match.start(2)] for match in found if match[2]}
+    if len(names) == 1 < len(found):
+        return  # class 0, class 1: only the number distinguishes them
     if len({match[1] or match[2] for match in found}) == len(filled) > 1:
         raise LabelError(
-            f"Every line of {path} has a number, such as {filled[0]!r}: is it the index of the "
-            "class? Then write the labels alone, one per line, in the order of the model's "
-            "outputs. If the number is part of the label, write a JSON list."
+            f"Every line of {path} has a number, such as {filled[0]!r}. If it is the index of the "
+            "class, write only the labels, one per line, in the order of the model's outputs. If "
+            "it is part of the label, write a JSON list."
         )
 
 
 def _unquote(line: str, where: str) -> str:
-    """Return the label of a line; one in CSV quotes without them."""
+    """Return the label of a line, without CSV quotes."""
     if not line.lstrip().startswith('"'):
         return line
     try:

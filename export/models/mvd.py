@@ -1,9 +1,9 @@
 """MVD's video transformer (Masked Video Distillation), for its authors' fine-tuned checkpoints.
 
-The weights carry the names that VideoMAE's authors gave theirs, so no key distinguishes the two,
-and one loaded as the other runs and is wrong. What differs from Hugging Face's VideoMAE is not in
-the file: the table of positions is separable in time, width and height (one sequence of positions
-there), and every layer norm has an epsilon of 1e-6.
+The weights have the same names as in VideoMAE, so no key distinguishes the two models, and one
+loaded as the other runs with wrong results. Two differences from Hugging Face's VideoMAE are not in
+the file: MVD's position table is separable in time, width and height (VideoMAE has one sequence of
+positions), and every layer norm has an epsilon of 1e-6.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Architecture:
     """Height and width in pixels."""
     patch: int = 16
     tubelet: int = 2
-    """Frames in one token."""
+    """Number of frames in one token."""
 
     @property
     def grid(self) -> tuple[int, int, int]:
-        """Tokens along time, height and width."""
+        """The numbers of tokens along time, height and width."""
         side = self.size // self.patch
         return self.frames // self.tubelet, side, side
 
@@ -54,32 +54,32 @@ def load_mvd(name: str, *, checkpoint: Path | None) -> Classifier:
 
     Args:
         name: A key of `ARCHITECTURES`.
-        checkpoint: The authors' file, `{"model" or "module": state dict}`; its head says how many
-            classes there are.
+        checkpoint: The authors' file, `{"model" or "module": state dict}`; its head gives the
+            number of classes.
 
     Raises:
-        ExportError: There is no such architecture, or the checkpoint does not fit it.
+        ExportError: The architecture is unknown, or the checkpoint does not fit it.
     """
     if name not in ARCHITECTURES:
-        raise ExportError(f"There is no mvd:{name}. There are mvd:{', mvd:'.join(ARCHITECTURES)}.")
+        raise ExportError(f"There is no mvd:{name}. Give mvd:{' or mvd:'.join(ARCHITECTURES)}.")
     if checkpoint is None:
-        raise ExportError(f"mvd:{name} has no weights of its own: give its --checkpoint.")
+        raise ExportError(f"mvd:{name} comes without weights: give --checkpoint.")
     weights = read_weights(checkpoint)
     if "head.weight" not in weights:
         raise ExportError(
-            f"{checkpoint} has no head.weight among its {len(weights)} weights: it is not a "
-            "classifier but what one is fine-tuned from. Take the fine-tuned checkpoint."
+            f"{checkpoint} has no head.weight among its {len(weights)} weights: it is a "
+            "pre-trained model, not a classifier. Use the fine-tuned checkpoint."
         )
     architecture = ARCHITECTURES[name]
     model = VideoTransformer(architecture, n_classes=len(weights["head.weight"]))
     load_weights(model, weights, origin=str(checkpoint))
-    size = architecture.size  # the authors scale with OpenCV, so without antialiasing
+    size = architecture.size  # the authors scale with OpenCV, which does not antialias
     clips = square_clips(frames=architecture.frames, size=size, resize=size)
     return Classifier(model.eval(), settings=found_in(f"mvd:{name}", clips))
 
 
 class VideoTransformer(nn.Module):
-    """Normalised clips `(N, 3, T, H, W)` to logits `(N, C)`: tokens, blocks, their mean, a head."""
+    """A transformer from normalised clips `(N, 3, T, H, W)` to logits `(N, C)`."""
 
     pos_embed: Tensor
 
@@ -109,10 +109,10 @@ class VideoTransformer(nn.Module):
 
 
 def position_table(dim: int, grid: tuple[int, int, int]) -> Tensor:
-    """Return what is added to each token, `(T * H * W, dim)` float32, time slowest.
+    """Return the position embeddings of all tokens, `(T * H * W, dim)` float32, time slowest.
 
-    The first quarter of the channels says the time; the rest says the width, then the height, in
-    equal parts. Each part is the sines of its position over rising wavelengths, then the cosines.
+    The first quarter of the channels encodes time; the rest encodes width, then height, in equal
+    parts. Each part holds the sines of its position over rising wavelengths, then the cosines.
     """
     time, height, width = (torch.arange(n, dtype=torch.float64) for n in grid)
     spatial = dim // 4 * 3 // 2
@@ -145,7 +145,7 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention whose keys have no bias: it would move all scores of a row alike."""
+    """Self-attention whose keys have no bias: it would shift all scores of a row equally."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A Hugging Face processor's file: how a frame is scaled, cropped and normalised."""
+"""Read a Hugging Face processor's file: scaling, crop and normalisation of frames."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 __all__ = ["FAMILIES", "assume_processor", "read_processor"]
 
-# What a processor does when its file does not say it. Both files are written in full today; older
-# ones leave out what did not exist then.
+# Defaults of a processor for keys that its file does not have. Files are complete today; older
+# files lack keys that did not exist then.
 _DEFAULTS: dict[str, Any] = {
     "do_resize": True,
     "size": {"shortest_edge": 224},
@@ -26,7 +26,7 @@ _IMAGENET = {"image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.
 FAMILIES: dict[str, dict[str, Any]] = {
     "videomae": _DEFAULTS,
     "timesformer": {**_DEFAULTS, **_IMAGENET},
-    # pixels to -1..1, and the mean and standard deviation on top of that
+    # pixels are scaled to -1..1, then normalised by mean and standard deviation
     "vivit": {
         **_DEFAULTS,
         "size": {"shortest_edge": 256},
@@ -43,21 +43,21 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "image_std": (0.26862954, 0.26130258, 0.27577711),
     },
 }
-"""By `model_type`: the architectures that are known to export, and their processors' defaults."""
+"""Processor defaults by `model_type`, for all architectures that are known to export."""
 
 _RESAMPLING = {2: "antialias", 3: "antialias-bicubic"}  # Pillow's numbers
 _NEEDED = ("size", "image_mean", "image_std")
-"""What the file of an unknown processor must say; the rest can be assumed, and is told."""
+"""Keys that the file of an unknown processor must have; others are assumed, with a warning."""
 
 
 def assume_processor(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Return the defaults of a processor that is not known, and what stands on them.
+    """Return the defaults of an unknown processor, and the keys that depend on them.
 
     Args:
         content: The JSON of its file.
 
     Returns:
-        A value of `FAMILIES`; the keys that are assumed; those that may not be and are missing.
+        Defaults, as a value of `FAMILIES`; the assumed keys; the missing keys that are required.
     """
     crops = content.get("crop_size") is not None
     assumed = {**_DEFAULTS, "do_center_crop": crops}
@@ -70,7 +70,7 @@ def assume_processor(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
 def read_processor(
     content: Mapping[str, Any], *, family: str, file: str, defaults: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the fields of `Preprocessing` that a processor's file gives, and what is unclear.
+    """Return the fields of `Preprocessing` from a processor's file, and the unclear ones.
 
     A processor computes `(pixel * rescale_factor - offset - mean) / std` from pixels of 0..255;
     a bundle's clips are 0..1, so factor and offset become part of mean and standard deviation.
@@ -78,16 +78,16 @@ def read_processor(
     Args:
         content: The file's JSON.
         family: The architecture's `model_type`.
-        file: Its name, for messages.
-        defaults: What the file leaves out; that of `FAMILIES` unless given.
+        file: Name of the file, for messages.
+        defaults: Values of keys that the file lacks; by default those of `FAMILIES`.
 
     Returns:
-        The fields, and by name of a field the reason why it is not among them.
+        The fields, and the reason for each field that is not among them.
     """
     defaults = FAMILIES[family] if defaults is None else defaults
-    said = {key: content.get(key) for key in defaults}
-    values = {key: defaults[key] if value is None else value for key, value in said.items()}
-    if family == "vjepa2":  # its processor does not look at the file's size
+    given = {key: content.get(key) for key in defaults}
+    values = {key: defaults[key] if value is None else value for key, value in given.items()}
+    if family == "vjepa2":  # its processor ignores the size in the file
         crop = _edges(values["crop_size"])
         values["size"] = {"shortest_edge": next(iter(crop.values())) * 256 // 224}
     fields, unclear = _read_geometry(values, file)
@@ -96,8 +96,8 @@ def read_processor(
             fields["interpolation"] = _RESAMPLING[values["resample"]]
         else:
             unclear["interpolation"] = (
-                f"{file} scales with Pillow's filter {values['resample']}, which edgesplit lacks: "
-                "give --interpolation antialias-bicubic, or another one."
+                f"{file} scales with Pillow's filter {values['resample']}, which edgesplit does "
+                "not have: give --interpolation antialias-bicubic, or another."
             )
     factor, offset = 1.0, 0.0
     if values["do_rescale"]:
@@ -105,29 +105,29 @@ def read_processor(
     mean, std = [0.0] * 3, [1.0] * 3
     if values["do_normalize"]:
         mean, std = (_channels(values[key]) for key in ("image_mean", "image_std"))
-    # Rounded to far below float32: the factor's last digit is not part of a feature space.
+    # Rounded far below float32, so that the factor's last digit does not change a feature space.
     fields["mean"] = tuple(round((value + offset) / (255 * factor), 10) for value in mean)
     fields["std"] = tuple(round(value / (255 * factor), 10) for value in std)
     return fields, unclear
 
 
 def _read_geometry(values: Mapping[str, Any], file: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return height, width and resize, or why a frame's way to them is not one of edgesplit's."""
+    """Return height, width and resize, or the reason why edgesplit cannot scale frames so."""
     size, crop = (_edges(values[key]) for key in ("size", "crop_size"))
     short = size.get("shortest_edge")
     if not values["do_center_crop"]:
         if values["do_resize"] and short is None:
             return {"height": size["height"], "width": size["width"]}, {}
         reason = (
-            f"{file} crops nothing, so that a clip's size would depend on its video's: give --size "
+            f"{file} does not crop, so the size of a clip would depend on the video: give --size "
             "and --resize."
         )
         return {}, dict.fromkeys(("height", "width", "resize"), reason)
-    square = crop.get("shortest_edge")  # one number, in an old file
+    square = crop.get("shortest_edge")  # old files have one number
     height, width = crop.get("height", square), crop.get("width", square)
     fields = {"height": height, "width": width}
     if not values["do_resize"]:
-        reason = f"{file} crops frames of any size; edgesplit scales them before: give --resize."
+        reason = f"{file} crops without scaling; edgesplit scales frames first: give --resize."
         return fields, {"resize": reason}
     if short is not None:
         return {**fields, "resize": short}, {}
@@ -135,9 +135,9 @@ def _read_geometry(values: Mapping[str, Any], file: str) -> tuple[dict[str, Any]
         return fields, {}
     smaller = min(size["height"], size["width"])
     reason = (
-        f"{file} scales every frame to {size['height']}x{size['width']} whatever its shape, and "
-        f"then crops {height}x{width}; edgesplit keeps the shape: give --resize {smaller}, which "
-        "is the same for square videos."
+        f"{file} scales every frame to {size['height']}x{size['width']}, which changes its aspect "
+        f"ratio, then crops {height}x{width}. edgesplit keeps the aspect ratio: give --resize "
+        f"{smaller}, which is the same for square videos."
     )
     return fields, {"resize": reason}
 

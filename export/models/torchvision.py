@@ -1,9 +1,9 @@
-"""torchvision's video classifiers: their builders, and how their training made clips.
+"""Load torchvision's video classifiers with the preprocessing of their training.
 
-torchvision is not a dependency: who exports one of its models has it. Scaling is the one thing
-that differs: torchvision scales the frames of some models to a fixed size whatever their shape
-before it crops; here the short side is scaled and the shape kept, the same for 4:3 (ResNets) or
-square (S3D) videos.
+torchvision is not a dependency: users who export one of its models have it. Only the scaling
+differs: torchvision scales the frames of some models to a fixed size, which changes the aspect
+ratio, before it crops. edgesplit scales the short side and keeps the aspect ratio, which is the
+same for 4:3 (ResNets) or square (S3D) videos.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class VideoModel:
     """A builder in `torchvision.models.video`, and the clips of its Kinetics weights."""
 
     head: str
-    """Name of the layer that gives the logits; a checkpoint's number of classes is read there."""
+    """Name of the layer that gives the logits; its rows are counted to find the classes."""
     clips: Mapping[str, Any]
-    """Fields of `Preprocessing`. Its video presets do not antialias, unlike those for pictures."""
+    """Fields of `Preprocessing`. torchvision antialiases pictures, but not videos."""
 
 
 _KINETICS = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
@@ -56,12 +56,12 @@ def load_torchvision(name: str, *, checkpoint: Path | None) -> Classifier:
             torchvision's own weights and class names (it downloads them once).
 
     Raises:
-        ExportError: There is no such model, it cannot be made, or the checkpoint does not fit.
-        MissingExtraError: torchvision is not installed, or not for this torch.
+        ExportError: The model is unknown or cannot be built, or the checkpoint does not fit.
+        MissingExtraError: torchvision is not installed, or was built for another torch.
     """
     if name not in MODELS:
         names = ", ".join(f"torchvision:{key}" for key in MODELS)
-        raise ExportError(f"There is no torchvision:{name}. There are {names}.")
+        raise ExportError(f"There is no torchvision:{name}. Give one of {names}.")
     settings = found_in(f"torchvision:{name}", MODELS[name].clips)
     models = _import_models()
     if checkpoint is None:
@@ -88,21 +88,21 @@ def _import_models() -> Any:
     try:
         import_module("torchvision.models.video")
         return import_module("torchvision.models")
-    except (ImportError, RuntimeError, OSError) as error:  # built for another torch: any of these
+    except (ImportError, RuntimeError, OSError) as error:  # also if built for another torch
         raise MissingExtraError(torchvision_refusal(error)) from error
 
 
 def torchvision_refusal(error: BaseException) -> str:
-    """Return what to say of a torchvision whose import raised `error`."""
+    """Return the message for an import of torchvision that raised `error`."""
     return (
-        f"torchvision cannot be imported ({first_line(error)}). Install the one that belongs to "
-        "your torch: pip install torchvision"
+        f"torchvision cannot be imported ({first_line(error)}). Install the version for your "
+        "torch: pip install torchvision"
     )
 
 
 def _build(models: Any, name: str, **arguments: Any) -> nn.Module:
     try:
         model = getattr(models.video, name)(**arguments)
-    except Exception as error:  # no network, no space, another torchvision
-        raise ExportError(f"torchvision cannot make {name}: {error}") from error
+    except Exception as error:  # no network, full disk, another version of torchvision
+        raise ExportError(f"torchvision cannot build {name}: {error}") from error
     return model.eval()  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
-"""How far a new form of a backbone may differ from the backbone in fp32, measured on clips.
+"""Compare a variant or an engine with the fp32 backbone, on clips.
 
-A variant and an engine are both forms of a backbone: made on the user's unlabelled clips, compared
-with the fp32 backbone on others, and kept in the cache only if they agree.
+Both are made with the user's unlabelled clips, compared with the fp32 backbone, and kept in the
+cache only if they agree. "Form" below means a variant or an engine.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ Clips: TypeAlias = "Sequence[Clip] | Float32"
 Progress = Callable[[str], None]
 
 MIN_CLIPS = 10
-"""With fewer clips neither the ranges of values nor the comparison are reliable."""
+"""With fewer clips neither the int8 ranges nor the comparison are reliable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How much a form of a backbone differs from the fp32 backbone, on clips."""
+    """Difference between a form of a backbone and the fp32 backbone, on clips."""
 
     cosine: float
-    """Of the two features of a clip; the lowest."""
+    """Lowest cosine between the two features of a clip."""
     distance: float
-    """Of the two features of a clip, relative to the length of fp32's; the largest."""
+    """Largest distance between the two features of a clip, relative to the length of fp32's."""
     logits: float
     """Largest difference of a logit of the live head, relative to the largest logit."""
     decisions: float
-    """Share of clips that the live head decides alike, 0..1."""
+    """Share of clips for which the live head decides the same class, 0..1."""
     n_clips: int
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Limits of an `Agreement`: the lowest cosine and share of decisions, the largest distances."""
+    """Limits of an `Agreement`: minimum cosine and decisions, maximum distance and logits."""
 
     cosine: float
     distance: float = math.inf
@@ -70,7 +70,7 @@ class Tolerance:
 
 
 def compare_features(wanted: Float32, got: Float32, head: Head) -> Agreement:
-    """Compare features `(clips, dim)` with those that fp32 gives for the same clips."""
+    """Compare features `(clips, dim)` with those of the fp32 backbone for the same clips."""
     before, after = head.evaluate(wanted), head.evaluate(got)
     return Agreement(
         cosine=float(row_cosines(got, wanted).min()),
@@ -92,7 +92,7 @@ def compare_backends(
     """
     pairs = [(full.run(clip[None])[0], other.run(clip[None])[0]) for clip in clips]
     if not pairs:
-        raise ValueError("a comparison takes clips")
+        raise ValueError("no clips to compare on")
     wanted, got = (np.stack(side) for side in zip(*pairs, strict=True))
     return compare_features(wanted, got, head)
 
@@ -103,9 +103,9 @@ def check_agreement(
     """Raise an error with the figures if an agreement is outside the tolerance.
 
     Args:
-        agreement: of the form that was made.
+        agreement: the result of the comparison.
         tolerance: the limits.
-        what: names the form, as in `int8 variant`.
+        what: name of the form, as in `int8 variant`.
         error: the class to raise.
 
     Raises:
@@ -119,7 +119,7 @@ def check_agreement(
         ("largest relative feature distance", agreement.distance, tolerance.distance),
         ("largest relative logit difference", agreement.logits, tolerance.logits),
     )
-    # A comparison with NaN is false: features that are not finite are refused too.
+    # A comparison with NaN is false, so features that are not finite are refused, too.
     if all(x >= limit for _, x, limit in at_least) and all(x <= limit for _, x, limit in at_most):
         return
     figures = [f"{name} {x:.5f} (at least {limit})" for name, x, limit in at_least if limit]
@@ -127,7 +127,7 @@ def check_agreement(
         f"{name} {x:.2g} (at most {limit:.2g})" for name, x, limit in at_most if limit < math.inf
     ]
     raise error(
-        f"The {what} does not agree with the fp32 backbone, and was thrown away: on "
+        f"The {what} does not agree with the fp32 backbone and was discarded: on "
         f"{agreement.n_clips} clips {', '.join(figures)}. {tolerance.advice}"
     )
 
@@ -136,18 +136,18 @@ def check_clips(clips: Clips) -> None:
     """Raise VariantError if there are fewer than MIN_CLIPS clips."""
     if len(clips) < MIN_CLIPS:
         raise VariantError(
-            f"{len(clips)} clips are too few to calibrate and compare with: {MIN_CLIPS} at least, "
-            "100 or more to see one wrong answer in a hundred. Give videos like those that the "
-            "device sees; no labels are needed."
+            f"{len(clips)} clips are too few: calibration and comparison need at least "
+            f"{MIN_CLIPS}, and 100 or more to detect one wrong answer in a hundred. Give videos "
+            "like those that the device sees; they need no labels."
         )
 
 
 def share_clips(clips: Clips, name: str) -> tuple[Clips, Clips]:
-    """Return the clips to measure ranges on, and those to compare on.
+    """Return the clips that ranges are measured on, and those that are compared.
 
-    For int8 every other clip calibrates and the rest compare: it is never compared on clips that
-    its ranges come from. For fp16 all clips do both: its ranges only decide which operators stay in
-    float32, and more clips miss less. Other forms have no ranges.
+    int8 measures ranges on every other clip and compares the rest, so it is never compared on clips
+    that its ranges come from. fp16 uses all clips for both: its ranges only decide which operators
+    stay in float32, and more clips make them more complete. Other forms have no ranges.
     """
     if name == "int8":
         return clips[::2], clips[1::2]
@@ -155,11 +155,11 @@ def share_clips(clips: Clips, name: str) -> tuple[Clips, Clips]:
 
 
 def read_clips(bundle: Bundle, clips: Clips, what: str, progress: Progress) -> Iterator[Float32]:
-    """Read clips one at a time; `progress` gets `what` and the clip's number.
+    """Read clips one at a time; report `what` and the clip's number to `progress`.
 
     Raises:
         ClipError: a video cannot be read.
-        ValueError: a clip has another shape than the bundle's.
+        ValueError: the shape of a clip is not the bundle's.
     """
     for number, clip in enumerate(clips, 1):
         progress(f"{what}, clip {number} of {len(clips)}")

@@ -1,8 +1,11 @@
-"""Other forms of a backbone, made on this machine, checked, and kept in the user's cache.
+"""Engines and variants of a backbone: made on this machine, checked, kept in the user's cache.
 
     <noun>s/
-      <key>.json          what the file is, and how it was checked; written last
-      <key>.<extension>   the file
+      <key>.json                       description of the file, and result of its check
+      <key>.<its digest>.<extension>   the file
+
+A new file is written first, then its description, then the old file is removed: a full disk or a
+crash loses no artifact.
 
 Writes are atomic: readers see the old entry or the new one, and ignore incomplete files.
 """
@@ -22,11 +25,12 @@ from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from filelock import FileLock
 
-from edgesplit._data import check_digest
+from edgesplit._data import check_digest, load_json
 from edgesplit.backbone.graph import RangeReport
-from edgesplit.errors import BackendError, CacheError
+from edgesplit.errors import BackendError, BundleError, CacheError
+from edgesplit.limits import GRAPH_BYTES, TEXT_FILE_BYTES
 from edgesplit.runtime.backends.agreement import Agreement
-from edgesplit.storage.files import PART, Store
+from edgesplit.storage.files import PART, Store, read_regular
 from edgesplit.storage.user_cache import REMEDY, cache_folder, cache_path, find_cached, make_cache
 
 __all__ = ["Artifact", "ArtifactCache", "Made", "describe_file", "make_key"]
@@ -36,30 +40,30 @@ _KEY_DIGITS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact(ABC):
-    """The description of a file of the cache; as in its JSON file."""
+    """Description of a file in the cache, with the fields of its JSON file."""
 
     feature_space: str
     digest: str
     """sha256 of the file."""
     size_bytes: int
     agreement: Agreement
-    """With the fp32 backbone."""
+    """Result of the comparison with the fp32 backbone."""
     ranges: RangeReport | None
-    """For fp16: what the ranges of the values decided."""
+    """For fp16: the measured ranges and the operators that they keep in float32."""
     n_calibrated: int
-    """The user's clips that the ranges come from; 0 without ranges, or if none were given."""
+    """Number of the user's clips that ranges were measured on; 0 without ranges or clips."""
     made: str
-    """Time of making, ISO 8601 in UTC."""
+    """Creation time, ISO 8601 in UTC."""
 
     def __post_init__(self) -> None:
         check_digest(self.feature_space)
         check_digest(self.digest)
-        _ = self.age_s  # raises ValueError on a time that is none
+        _ = self.age_s  # raises ValueError if `made` is not a time
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """The name of its files."""
+        """The stem of its file names."""
 
     @property
     def age_s(self) -> float:
@@ -72,11 +76,11 @@ AnyArtifact = TypeVar("AnyArtifact", bound=Artifact)
 
 @dataclass(frozen=True, slots=True)
 class Made(Generic[AnyArtifact]):
-    """An artifact of the cache, and whether it had to be made."""
+    """An artifact in the cache, and the cost of getting it."""
 
     artifact: AnyArtifact
     new: bool
-    """False if it was in the cache already."""
+    """True if it was made now, False if it was in the cache already."""
     seconds: float
 
 
@@ -96,16 +100,16 @@ def describe_file(data: bytes) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactCache(Generic[AnyArtifact]):
-    """One kind of artifacts. Immutable; safe from several threads; `lock` excludes processes."""
+    """All artifacts of one kind. Immutable, thread-safe; `lock` excludes other processes."""
 
     noun: str
-    """What an artifact is called, as in `edgesplit <noun> list`."""
+    """Name of one artifact, as in `edgesplit <noun> list`."""
     extension: str
     error: type[BackendError]
-    """Class of all errors that are raised here."""
+    """Class of all errors that the methods raise."""
     kind: type[AnyArtifact]
     other_files: tuple[str, ...] = ()
-    """Patterns of other files in the folder, which are removed with all artifacts."""
+    """Glob patterns of other files in the folder; `remove` without a key removes them, too."""
 
     @property
     def folder(self) -> Path:
@@ -118,23 +122,23 @@ class ArtifactCache(Generic[AnyArtifact]):
         return f"{self.noun}s"
 
     def list(self) -> tuple[AnyArtifact, ...]:
-        """Return all artifacts, the newest first; none, with a warning, without a usable cache."""
+        """Return all artifacts, newest first; none, with a warning, if the cache is unusable."""
         folder = find_cached(self.name)
         found = (self.find(path.stem) for path in folder.glob("*.json")) if folder else ()
         return tuple(sorted(filter(None, found), key=lambda one: one.made, reverse=True))
 
     def find(self, key: str) -> AnyArtifact | None:
-        """Return the artifact of a key; None if this edgesplit cannot read or trust one."""
-        names = (f"{key}.json", f"{key}.{self.extension}")
-        description, file = (find_cached(self.name, name) for name in names)
-        if description is None or file is None:
+        """Return the artifact of a key; None if it is missing, incomplete or not readable."""
+        description = find_cached(self.name, f"{key}.json")
+        if description is None:
             return None
         try:
-            artifact = self._parse(json.loads(description.read_bytes()))
-            whole = file.stat().st_size == artifact.size_bytes
-        except (OSError, KeyError, TypeError, ValueError, RecursionError):
+            artifact = self._parse(load_json(read_regular(description, TEXT_FILE_BYTES)))
+            file = find_cached(self.name, self._file(artifact).name)
+            complete = file is not None and file.stat().st_size == artifact.size_bytes
+        except (OSError, BundleError, AttributeError, KeyError, TypeError, ValueError):
             return None
-        return artifact if whole and artifact.key == key else None
+        return artifact if complete and artifact.key == key else None
 
     def find_or_make(
         self,
@@ -146,10 +150,10 @@ class ArtifactCache(Generic[AnyArtifact]):
         """Return the artifact of a key, from the cache or newly made, by one process at a time.
 
         Args:
-            key: the artifact's.
-            make: makes and checks it, and returns it with the arguments of `save`; raises if it
-                should not be kept, and an older one then stays.
-            accept: True if the artifact that is in the cache will do.
+            key: the artifact's key.
+            make: makes and checks the artifact, and returns the arguments of `save`. If it raises,
+                an older artifact stays in the cache.
+            accept: returns True if the artifact in the cache can be used.
 
         Raises:
             BackendError: an `error`, as `lock` and `save` raise it.
@@ -167,59 +171,62 @@ class ArtifactCache(Generic[AnyArtifact]):
         """Return the file of a key, checked against its digest.
 
         Args:
-            key: the artifact's.
-            what: names it for an error, as in `fp16 variant of lab.bundle`.
+            key: the artifact's key.
+            what: name of the artifact in error messages, as in `fp16 variant of lab.bundle`.
             command: the command that makes it.
 
         Raises:
-            BackendError: an `error`: there is none, or it cannot be read, or is damaged.
+            BackendError: an `error`: the file is missing, damaged or cannot be read.
         """
         artifact = self.find(key)
         if artifact is None:
             raise self.error(f"There is no {what}. `{command}` makes one.")
-        _, file = self._files(key)
+        file = self._file(artifact)
         with self._map_os_errors("read", file):
-            data = cache_path(self.name, file.name).read_bytes()
+            data = read_regular(
+                cache_path(self.name, file.name), GRAPH_BYTES, error_class=self.error
+            )
         if hashlib.sha256(data).hexdigest() != artifact.digest:
             raise self.error(f"{file} is damaged. Make it again: {command} --rebuild.")
         return data
 
     def save(self, artifact: AnyArtifact, data: bytes, other_files: Mapping[Path, bytes]) -> None:
-        """Keep an artifact; its description is removed first and written last.
+        """Write an artifact to the cache in place of an older one, which stays if this fails.
 
         Args:
             artifact: the description.
             data: content of its file.
-            other_files: content of other files in the folder, or in one below it.
+            other_files: content of other files, by path in the folder or below it.
 
         Raises:
             BackendError: an `error`: the folder cannot be written to.
         """
         store = Store()
-        description, file = self._files(artifact.key)
+        description, file = self._description(artifact.key), self._file(artifact)
         with self._map_os_errors("write", description):
-            if description.exists():
-                store.remove_file(description)
+            older = {*self._all_files(artifact.key)} - {file}
             store.replace_file(file, data)
             content = json.dumps(asdict(artifact), indent=2, allow_nan=False)
             store.replace_file(description, content.encode())
+            for path in older:
+                path.unlink(missing_ok=True)
             for path, other in other_files.items():
                 make_cache(*path.parent.relative_to(cache_folder()).parts)
                 store.replace_file(path, other)
 
     def remove(self, key: str | None = None) -> tuple[str, ...]:
-        """Remove one artifact, or all of them and the remains of a crash.
+        """Remove one artifact, or all artifacts with the files that a crash left.
 
-        A process that runs a removed file is not disturbed.
+        A process that already runs a removed file keeps running it.
 
         Args:
-            key: the artifact's key or the beginning of it; all artifacts by default.
+            key: the artifact's key or the beginning of it; by default all artifacts.
 
         Returns:
             The keys of the removed artifacts.
 
         Raises:
-            BackendError: an `error`: no key or several keys start so, or a file cannot be removed.
+            BackendError: an `error`: no key or several keys match, or a file cannot be removed.
         """
         with self._map_os_errors("read", self.folder):
             cache_path(self.name)
@@ -234,7 +241,7 @@ class ArtifactCache(Generic[AnyArtifact]):
                 raise self.error(
                     f"{what} with {key!r}. `edgesplit {self.noun} list` shows the keys."
                 )
-            files = [*self._files(known[0])]
+            files = [self._description(known[0]), *self._all_files(known[0])]
         with self._map_os_errors("remove", self.folder):
             for file in files:
                 file.unlink(missing_ok=True)
@@ -242,10 +249,10 @@ class ArtifactCache(Generic[AnyArtifact]):
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Let one process at a time make an artifact: two would falsify each other's timings.
+        """Let only one process make an artifact: two would distort each other's timings.
 
         Raises:
-            BackendError: an `error`: another process makes it, or the folder cannot be written to.
+            BackendError: an `error`: another process is making it, or the folder is not writable.
         """
         with self._map_os_errors("write to", self.folder):
             make_cache(self.name)
@@ -266,9 +273,15 @@ class ArtifactCache(Generic[AnyArtifact]):
                     content[name] = kind(**content[name])
         return self.kind(**content)
 
-    def _files(self, key: str) -> tuple[Path, Path]:
-        """Return the paths of an artifact's description and of its file."""
-        return self.folder / f"{key}.json", self.folder / f"{key}.{self.extension}"
+    def _description(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def _file(self, artifact: AnyArtifact) -> Path:
+        return self.folder / f"{artifact.key}.{artifact.digest}.{self.extension}"
+
+    def _all_files(self, key: str) -> Iterator[Path]:
+        """Return the files of a key, whatever their digest; earlier releases wrote none."""
+        yield from self.folder.glob(f"{key}.*{self.extension}")
 
     @contextlib.contextmanager
     def _map_os_errors(self, what: str, path: Path) -> Iterator[None]:

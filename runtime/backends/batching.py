@@ -1,4 +1,4 @@
-"""Batching: the clips of several threads go through the backbone together."""
+"""Run the clips of several threads through the backbone as one batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["BatchingBackend"]
 class BatchingBackend:
     """Joins the runs of several threads into one. `run` is safe from several threads.
 
-    On a GPU a batch of four clips costs little more than one; on a CPU hardly anything is gained.
+    On a GPU a batch of four clips costs little more than one; on a CPU it saves almost nothing.
     A backbone may round a clip's feature differently in a batch of another size.
     """
 
@@ -27,9 +27,9 @@ class BatchingBackend:
         """Start the thread that runs the batches.
 
         Args:
-            backend: runs the batches; closed with this one.
-            most: the most clips of a batch; an engine must have been built for as many.
-            wait_ms: how long the first clip of a batch waits for others.
+            backend: runs the batches; `close` closes it.
+            most: largest batch; an engine must have been built for at least this size.
+            wait_ms: milliseconds that the first clip of a batch waits for others.
         """
         if most < 1 or wait_ms < 0:
             raise ValueError(f"most must be 1 or more and wait_ms 0 or more: {most}, {wait_ms}")
@@ -43,7 +43,7 @@ class BatchingBackend:
         self._worker.start()
 
     def run(self, clips: Float32) -> Float32:
-        """See `Backend.run`; waits for the batch that the clips go into."""
+        """Run clips as `Backend.run` does; wait until their batch has run."""
         future: Future[Float32] = Future()
         with self._changed:
             if self._closed:
@@ -53,7 +53,7 @@ class BatchingBackend:
         return future.result()
 
     def close(self) -> None:
-        """See `Backend.close`; clips that wait are still run."""
+        """Close the backend as `Backend.close` does, after running the clips that wait."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -72,21 +72,21 @@ class BatchingBackend:
                 if len(batch) == 1:
                     futures[0].set_exception(error)
                 else:
-                    self._run_alone(batch)
+                    self._run_separately(batch)
                 continue
             for future, part in zip(futures, parts, strict=True):
-                future.set_result(part.copy())  # an own array, not a view that keeps the batch
+                future.set_result(part.copy())  # a view would keep the complete batch in memory
 
-    def _run_alone(self, batch: list[tuple[Float32, Future[Float32]]]) -> None:
-        """Run each thread's clips alone, so that a bad clip fails only its own thread."""
+    def _run_separately(self, batch: list[tuple[Float32, Future[Float32]]]) -> None:
+        """Run each thread's clips separately, so that a bad clip fails only in its own thread."""
         for clips, future in batch:
             try:
                 future.set_result(self._backend.run(clips))
-            except BaseException as error:  # it belongs to the thread that waits
+            except BaseException as error:  # raised in the thread that waits
                 future.set_exception(error)
 
     def _next(self) -> list[tuple[Float32, Future[Float32]]]:
-        """Return the next batch, or one too large run alone; empty when closed and none waits."""
+        """Return the next batch, empty when closed; a single run may exceed the largest batch."""
         with self._changed:
             while not self._waiting:
                 if self._closed:

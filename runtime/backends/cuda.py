@@ -1,6 +1,6 @@
 """Find the GPU and call CUDA, without TensorRT.
 
-Always ask CUDA first: TensorRT without a driver ends the process instead of raising.
+Call `find_device` before TensorRT: without a driver TensorRT ends the process instead of raising.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from edgesplit.errors import BackendError, MissingExtraError
 __all__ = ["Device", "call", "find_device", "load_cuda"]
 
 _NODES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
-"""Device nodes of a driver: on a PC, on two generations of Jetson, under WSL."""
+"""Device nodes of the driver: on a PC, on two generations of Jetson, under WSL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The GPU that engines are built for; another one does not run them."""
+    """The GPU that engines are built for; no other GPU can run them."""
 
     gpu: str
     """Name and compute capability, as in `Orin sm87`."""
     cuda: str
-    """The CUDA version that the driver supports, as in `12.6`."""
+    """CUDA version that the driver supports, as in `12.6`."""
 
 
 def find_device() -> Device:
     """Return the first CUDA device.
 
     Raises:
-        BackendError: there is none, or the driver does not answer.
+        BackendError: there is no CUDA device, or the driver does not respond.
         MissingExtraError: cuda-bindings is not installed.
     """
     if not any(Path(node).exists() for node in _NODES):
         raise BackendError(
-            f"This machine has no CUDA device (none of {', '.join(_NODES)}). Engines are built on "
-            "the device that runs them; ONNX Runtime needs none.",
+            f"This machine has no CUDA device (none of {', '.join(_NODES)}). Build engines on the "
+            "device that runs them, or use ONNX Runtime, which needs no CUDA device.",
             reason="no CUDA device",
         )
     cuda = load_cuda()
@@ -63,7 +63,7 @@ def load_cuda() -> Any:
         MissingExtraError: cuda-bindings is not installed.
     """
     errors = []
-    for name in ("cuda.bindings.runtime", "cuda.cudart"):  # from 12.8 on, and before
+    for name in ("cuda.bindings.runtime", "cuda.cudart"):  # since 12.8; before 12.8
         try:
             return import_module(name)
         except ImportError as error:
@@ -85,7 +85,7 @@ def call(function: Any, *arguments: Any) -> Any:
     if int(code) != 0:
         raise BackendError(
             f"CUDA's {function.__name__} failed: {getattr(code, 'name', code)}. Check the driver, "
-            "and that cuda-bindings is not newer than it.",
+            "and that cuda-bindings is not newer than the driver's CUDA.",
             reason=f"{function.__name__} failed",
         )
     return values[0] if values else None

@@ -1,8 +1,8 @@
 """Engines: a bundle's backbone, compiled by TensorRT for this device and kept in the user's cache.
 
 The key of an engine is made of feature space, TensorRT, CUDA, GPU and precision. The head is not
-part of it, so an edit never needs a new engine. Engines are never part of a bundle: a plan is code
-that TensorRT trusts, and a bundle may come from elsewhere.
+part of it, so an edit never needs a new engine. Engines are never part of a bundle: an engine is
+code that TensorRT runs, and a bundle may come from another machine.
 
 An engine is kept only if its features agree with those of ONNX Runtime in fp32.
 """
@@ -71,37 +71,35 @@ __all__ = [
 
 
 def _limit_features(cosine: float, advice: str) -> Tolerance:
-    """Return limits of the cosine, and of the distance that a feature of equal length then has.
+    """Return limits of the cosine, and of the distance that it implies for equal lengths.
 
-    The cosine alone does not see a wrong length.
+    The cosine alone does not detect a wrong length.
     """
     return Tolerance(cosine, distance=math.sqrt(2 - 2 * cosine), advice=advice)
 
 
 TOLERANCES: dict[EnginePrecision, Tolerance] = {
-    "fp32": _limit_features(
-        0.9999, "Update TensorRT; ONNX Runtime's CUDA provider is another way."
-    ),
+    "fp32": _limit_features(0.9999, "Update TensorRT, or use ONNX Runtime's CUDA provider."),
     "fp16": _limit_features(0.999, "Build with --precision fp32."),
     "int8": _limit_features(
-        0.99, "Give more clips, from the very cameras, or build with --precision fp16."
+        0.99, "Give more clips from this device's cameras, or build with --precision fp16."
     ),
 }
-"""TensorRT may use TF32 for fp32, with float16's 11 bits; a lost bias or a wrong operator costs far
-more than any of these."""
+"""TensorRT may use TF32 for fp32, with the 11 bits of float16. A lost bias or a wrong operator
+exceeds these limits by far."""
 
 PROGRESS_S = 5.0
-"""The longest time between two progress messages of a build, in seconds."""
+"""Longest time between two progress messages of a build, in seconds."""
 
 _VERSION = 2
-"""Raised when engines, or their JSON files, of earlier edgesplits must not be found any more."""
+"""Part of the key. Increase it when engines or JSON files of earlier versions must be ignored."""
 
 _N_CLIPS = 8
-"""The most different clips that an engine is compared on."""
+"""Largest number of different clips that an engine is compared on."""
 
 Result = TypeVar("Result")
 
-_ADVICE = "Check the driver, and that TensorRT and CUDA are made for each other."
+_ADVICE = "Check the driver, and that TensorRT was built for this version of CUDA."
 
 _REWRITES: dict[EnginePrecision, Rewrite] = {
     "fp32": lambda backbone, clips: Rewritten(backbone),
@@ -112,7 +110,7 @@ _REWRITES: dict[EnginePrecision, Rewrite] = {
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What an engine is built for; on another platform it does not run."""
+    """The platform that an engine is built for; it does not run on another."""
 
     tensorrt: str
     """Module and version, as in `tensorrt 10.3.0`."""
@@ -121,12 +119,12 @@ class Platform:
 
 
 class TensorRT:
-    """TensorRT, always in a subprocess. A test passes one that needs no GPU."""
+    """TensorRT, always in a subprocess. Tests replace it by one that needs no GPU."""
 
     def platform(self) -> Platform:
         """Return the platform of this machine.
 
-        CUDA is asked first, as TensorRT may crash without it.
+        CUDA is called first, because TensorRT may crash without it.
 
         Raises:
             BackendError: there is no CUDA device.
@@ -146,14 +144,14 @@ class TensorRT:
         timing_cache: bytes,
         progress: Progress,
     ) -> Plan:
-        """See `tensorrt.build_plan`; reports progress every `PROGRESS_S`."""
+        """Run `tensorrt.build_plan`; report progress every `PROGRESS_S`."""
         arguments = (backbone, clip_shape, batch, timing_cache)
         return _run_isolated(progress, "building", build_plan, *arguments)
 
     def run(
         self, engine: bytes, clips: Float32, sizes: tuple[int, ...], *, progress: Progress
     ) -> Float32:
-        """See `tensorrt.run_plan`; reports progress every `PROGRESS_S`."""
+        """Run `tensorrt.run_plan`; report progress every `PROGRESS_S`."""
         return _run_isolated(progress, "running the engine", run_plan, engine, clips, sizes)
 
 
@@ -168,7 +166,7 @@ def _run_isolated(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine(Artifact):
-    """An engine of the cache. Its key is feature space, platform and precision."""
+    """An engine in the cache. Its key is feature space, platform and precision."""
 
     tensorrt: str
     cuda: str
@@ -176,7 +174,7 @@ class Engine(Artifact):
     precision: EnginePrecision
     batch: Batch
     backbone: str
-    """sha256 of the ONNX that it was built from."""
+    """sha256 of the ONNX file that it was built from."""
 
     def __post_init__(self) -> None:
         Artifact.__post_init__(self)
@@ -186,19 +184,19 @@ class Engine(Artifact):
 
     @property
     def key(self) -> str:
-        """The engine's name in the cache."""
+        """The stem of its file names."""
         return _key(self.feature_space, self.platform, self.precision)
 
     @property
     def platform(self) -> Platform:
-        """Where it runs."""
+        """The platform that it runs on."""
         return Platform(tensorrt=self.tensorrt, cuda=self.cuda, gpu=self.gpu)
 
 
 ENGINES = ArtifactCache(
     "engine", "engine", EngineError, Engine, ("timing/*.cache", f"timing/.*{PART}")
 )
-"""The engines of the cache; `timing/` below it holds what TensorRT learned about the device."""
+"""The engines in the cache; its folder `timing/` holds TensorRT's timing caches."""
 
 
 def build_engine(
@@ -211,21 +209,23 @@ def build_engine(
     progress: Progress = lambda text: None,
     tensorrt: TensorRT | None = None,
 ) -> Made[Engine]:
-    """Return the engine of a bundle's backbone for this device, built now unless it is there.
+    """Return the engine of a bundle's backbone for this device; build it if it is not cached.
 
-    An engine of the same key that was built for another batch, or from another ONNX, is replaced;
-    of an int8 engine only the batch is compared, as its ONNX is known only after calibration.
+    A cached engine is replaced if it was built for another batch or from another ONNX file. For an
+    int8 engine only the batch is compared, because its ONNX file is known only after calibration.
     Building takes minutes on a small device. TensorRT runs in a subprocess, which an interrupt
-    ends. The cache then holds the old engine, or the new one if it agrees with the backbone.
+    ends. After an interrupt or an error the cache holds the old engine; a new engine is kept only
+    if it agrees with the backbone.
 
     Args:
-        bundle: whose backbone it is.
-        precision: of the operators; those that float16 would spoil stay in float32 (`to_fp16`).
-        batch: the batch sizes that the engine takes; 1 to 8, fastest at 1, by default.
-        clips: unlabelled ones like those that the device sees; int8 needs them. Some of them
-            measure ranges, others compare (`share_clips`). For fp16 without clips, both happen on
-            synthetic ones, whose ranges may be smaller.
-        rebuild: build even if the engine is there.
+        bundle: the bundle with the backbone.
+        precision: precision of the operators; those that float16 would distort stay in float32
+            (`to_fp16`).
+        batch: the batch sizes that the engine accepts; by default 1 to 8, fastest at 1.
+        clips: unlabelled clips like those that the device sees; required for int8. Ranges are
+            measured on some, and others are compared (`share_clips`). fp16 without clips uses
+            synthetic clips for both, whose ranges may be smaller.
+        rebuild: build even if the engine is cached.
         progress: gets a message at least every `PROGRESS_S`.
         tensorrt: builds and runs the engine.
 
@@ -242,7 +242,7 @@ def build_engine(
         BundleError: the bundle is damaged.
     """
     if (clips is None and precision == "int8") or (clips is not None and precision == "fp32"):
-        raise ValueError("int8 takes clips, fp16 may have them, fp32 has no use for them")
+        raise ValueError("clips are required for int8, optional for fp16, refused for fp32")
     runner, sizes = tensorrt or TensorRT(), batch or Batch()
     platform = runner.platform()
     own = inline(bundle.backbone())
@@ -293,12 +293,12 @@ def open_engine(
     """Return the backend that runs a bundle's engine on this device, for `Runtime(backend=…)`.
 
     Args:
-        bundle: whose backbone it is.
-        precision: the engine's.
-        platform: this device's, where it is known: finding it starts TensorRT in a process.
+        bundle: the bundle with the backbone.
+        precision: the engine's precision.
+        platform: this device's platform; by default found by starting TensorRT in a subprocess.
 
     Raises:
-        EngineError: there is none, its file is damaged, or TensorRT does not take it.
+        EngineError: there is no engine, its file is damaged, or TensorRT refuses it.
         IsolatedProcessError: TensorRT crashed.
         BackendError: there is no CUDA device.
         MissingExtraError: TensorRT or cuda-bindings is not installed.
@@ -312,7 +312,7 @@ def open_engine(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What an engine is built from, and compared on."""
+    """The ONNX file that an engine is built from, and the clips that it is compared on."""
 
     rewritten: Rewritten
     clips: Float32
@@ -346,7 +346,7 @@ def _run(
     tensorrt: TensorRT,
     progress: Progress,
 ) -> tuple[Float32, Float32]:
-    """Return the features of ONNX Runtime, clip by clip, and of the engine, at all batch sizes."""
+    """Return the features by ONNX Runtime, clip by clip, and by the engine, at all batch sizes."""
     clips = clips[: batch.most]
     reference = OrtBackend(backbone)
     features = []
@@ -359,14 +359,14 @@ def _run(
     wanted = np.concatenate(features)[places]
     if got.shape != wanted.shape:
         raise EngineError(
-            f"The engine gave features of shape {got.shape}, want {wanted.shape}. It was thrown "
-            "away. Update TensorRT."
+            f"The engine gave features of shape {got.shape}, want {wanted.shape}. It was "
+            "discarded. Update TensorRT."
         )
     return wanted, got
 
 
 def _make_clips(n_clips: int, clip_shape: tuple[int, ...]) -> Float32:
-    """Return synthetic clips of blocks and noise, some dark and some bright."""
+    """Return synthetic clips of blocks and noise, at different brightness."""
     rng = np.random.default_rng(0)
     *outer, height, width = clip_shape
     blocks = rng.random((n_clips, *outer, -(-height // 8), -(-width // 8)), np.float32)
@@ -383,8 +383,8 @@ def _key(feature_space: str, platform: Platform, precision: EnginePrecision) -> 
 
 
 def _find_times(platform: Platform) -> tuple[Path, bytes]:
-    """Return the file of the timings that TensorRT took on a platform, and its content."""
-    # They hold for a device, its versions, and how networks are built: always alike.
+    """Return the path of TensorRT's timing cache for a platform, and its content."""
+    # A timing cache is valid for a device, its versions, and the kind of network.
     name = make_key(platform.tensorrt, platform.cuda, platform.gpu, "strongly typed")
     file = ENGINES.folder / "timing" / f"{name}.cache"
     known = find_cached(ENGINES.name, "timing", file.name)

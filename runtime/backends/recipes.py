@@ -1,4 +1,4 @@
-"""How each variant of a backbone is made: a new one is a row here, and a name in `VariantName`."""
+"""The recipe of each variant; a new variant is a row in `RECIPES` and a name in `VariantName`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["RECIPES", "Recipe"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a variant is made and run, and how far it may differ from fp32."""
+    """The rewrite that makes a variant, its tolerance, and how ONNX Runtime runs it."""
 
     rewrite: Rewrite
     tolerance: Tolerance
     version: int
-    """Raised when the variant of the same backbone becomes another file, or has another JSON file.
-    Those in the cache are then not found any more."""
+    """Part of the key. Increase it when the variant's file or JSON file changes for the same
+    backbone, so that older variants in the cache are ignored."""
     optimize: bool = True
-    """False where ONNX Runtime must run the graph as it is."""
+    """False if ONNX Runtime must run the graph without optimizing it."""
 
 
 RECIPES: dict[VariantName, Recipe] = {
     "fp16": Recipe(
         rewrite=to_fp16,
-        tolerance=Tolerance(cosine=0.999, logits=0.02, decisions=0.99, advice="Stay with fp32."),
+        tolerance=Tolerance(cosine=0.999, logits=0.02, decisions=0.99, advice="Use fp32."),
         version=4,
-        optimize=False,  # its CPU optimizer ends the process on some float16 graphs; see `to_fp16`
+        optimize=False,  # the CPU optimizer crashes on some float16 graphs; see `to_fp16`
     ),
     "int8": Recipe(
         rewrite=to_int8,
@@ -40,7 +40,7 @@ RECIPES: dict[VariantName, Recipe] = {
             cosine=0.99,
             logits=0.1,
             decisions=0.99,
-            advice="Give more clips, from the very cameras, or try fp16.",
+            advice="Give more clips from this device's cameras, or try fp16.",
         ),
         version=3,
     ),
@@ -50,13 +50,13 @@ RECIPES: dict[VariantName, Recipe] = {
             cosine=0.99999,
             logits=0.001,
             decisions=0.99,
-            advice="Stay with fp32, or update ONNX Runtime.",
+            advice="Use fp32, or update ONNX Runtime.",
         ),
         version=3,
     ),
 }
-"""float16 rounds by 5e-4, 8 bits by 4e-3 of a range, once a layer; a fused GELU is exact.
+"""Each layer rounds by 5e-4 in float16 and by 4e-3 of a range in 8 bits; a fused GELU is exact.
 
-A lost layer or a wrong range exceeds these limits by far; the share of equal decisions shows
-whether rounding matters to the answers.
+A lost layer or a wrong range exceeds these limits by far. The share of equal decisions shows
+whether rounding changes answers.
 """

@@ -25,7 +25,7 @@ _PROVIDERS: dict[BackendName, tuple[str, ...]] = {
     ),
 }
 _FASTEST_FIRST: tuple[BackendName, ...] = ("tensorrt", "cuda", "cpu")
-"""What `auto` tries. `ort-tensorrt` is not among them: it builds an engine at every start."""
+"""Backends that `auto` tries. `ort-tensorrt` is excluded: it builds an engine at every start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +34,20 @@ class PassedOver:
 
     backend: BackendName
     reason: str
-    """In a few words; an error of the backend when it is asked for by name says more."""
+    """A few words. Opening the backend by name raises the full error."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedBackend:
-    """An open backend, for `Runtime(backend=…)`, which closes it."""
+    """An open backend for `Runtime(backend=…)`; the runtime closes it."""
 
     backend: Backend
     name: BackendName
     """Never `auto`."""
     description: str
-    """What runs, as in `ONNX Runtime, CPUExecutionProvider`."""
+    """Library and provider or precision, as in `ONNX Runtime, CPUExecutionProvider`."""
     passed_over: tuple[PassedOver, ...] = ()
-    """The backends that `auto` tried before; empty if one was asked for by name."""
+    """Backends that `auto` tried before this one; empty if the caller named the backend."""
 
 
 def open_backend(
@@ -60,23 +60,23 @@ def open_backend(
 ) -> OpenedBackend:
     """Open a backend for a bundle's backbone.
 
-    `auto` takes an engine of the cache that fits this device, the one of fewest bits; else ONNX
-    Runtime's CUDA provider; else the CPU.
+    `auto` opens the cached engine for this device with the fewest bits; without an engine, ONNX
+    Runtime's CUDA provider; without CUDA, the CPU.
 
     Args:
-        bundle: whose backbone it is.
+        bundle: the bundle with the backbone.
         name: the backend.
         variant: run this variant of the backbone; not with `tensorrt`, whose engines have
             precisions.
-        threads: threads of ONNX Runtime on the CPU; 0 takes all cores.
-        tensorrt: a test passes one that needs no GPU.
+        threads: threads of ONNX Runtime on the CPU; 0 uses all cores.
+        tensorrt: tests pass one that needs no GPU.
 
     Raises:
-        BackendError: the backend cannot start here, or a variant is asked of an engine.
-        EngineError: there is no engine that fits.
-        VariantError: there is no such variant.
+        BackendError: the backend cannot start, or `tensorrt` is combined with a variant.
+        EngineError: no cached engine fits.
+        VariantError: the variant is not in the cache.
         IsolatedProcessError: TensorRT crashed.
-        MissingExtraError: what the backend needs is not installed.
+        MissingExtraError: a package that the backend needs is not installed.
         ValueError: the name is unknown.
     """
     if name not in get_args(BackendName):
@@ -101,11 +101,11 @@ def open_backend(
 
 
 def check_variant(name: BackendName, variant: VariantName | None) -> None:
-    """Raise BackendError if a variant is asked of an engine, which cannot have one."""
+    """Raise BackendError if `tensorrt` is combined with a variant, which engines do not have."""
     if name == "tensorrt" and variant:
         raise BackendError(
-            f"An engine has a precision, not a variant. Leave out the {variant} variant, or run it "
-            "by another backend: cuda or cpu."
+            f"An engine has a precision, not a variant. Omit the {variant} variant, or run it "
+            "with another backend: cuda or cpu."
         )
 
 
@@ -119,11 +119,11 @@ def _open_engine(bundle: Bundle, tensorrt: TensorRT) -> OpenedBackend:
     platform = tensorrt.platform()
     fitting = [one for one in engines if one.platform == platform]
     if not fitting:
-        here = f"{platform.gpu} with {platform.tensorrt}"
+        device = f"{platform.gpu} with {platform.tensorrt}"
         raise BackendError(
-            f"None of {len(engines)} engines of this backbone in the cache is for {here}; "
+            f"None of {len(engines)} engines of this backbone in the cache is for {device}; "
             "`edgesplit engine build` makes one.",
-            reason=f"no engine for {here} in the cache",
+            reason=f"no engine for {device} in the cache",
         )
     engine = max(fitting, key=lambda one: get_args(EnginePrecision).index(one.precision))
     backend = open_engine(bundle, precision=engine.precision, platform=platform)
@@ -134,7 +134,7 @@ def _open_ort(
     bundle: Bundle, name: BackendName, *, variant: VariantName | None, threads: int
 ) -> OpenedBackend:
     if name != "cpu":
-        find_device()  # ONNX Runtime would take a second to find out, and print pages
+        find_device()  # without a GPU, ONNX Runtime takes a second to fail and prints pages
     providers = _PROVIDERS[name]
     if variant:
         backend = open_variant(bundle, variant, providers=providers)

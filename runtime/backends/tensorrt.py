@@ -1,12 +1,12 @@
-"""Build and run engines by TensorRT, with only the names that 10.3, 10.16 and 11.4 all have.
+"""Build and run engines with TensorRT, using only names that 10.3, 10.16 and 11.4 all have.
 
-Networks are strongly typed: the ONNX alone sets what is float16. TensorRT 10 also has flags that
-let it choose, but 11 has not; typed, one file and one way to build serve both, and the accuracy
-that was measured is the accuracy that is built.
+Networks are strongly typed: the ONNX file alone sets which operators are float16. TensorRT 10 also
+has flags that let it choose, but TensorRT 11 does not. With strong types, the same file and code
+work for both, and the engine has the accuracy that was measured.
 
-TensorRT ends the process instead of raising when CUDA is not there. Ask `cuda.find_device` first,
-and call these functions through `run_isolated`. Open an engine in this process only after it ran
-once in a process of its own.
+Without CUDA, TensorRT ends the process instead of raising. Call `cuda.find_device` first, and call
+these functions through `run_isolated`. Open an engine in this process only after it ran once in a
+subprocess.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ __all__ = ["Batch", "EngineBackend", "Plan", "build_plan", "run_plan", "version"
 
 ENVIRONMENT = "EDGESPLIT_TENSORRT"
 MODULES = ("tensorrt", "tensorrt_rtx")
-"""Modules that EDGESPLIT_TENSORRT may name. TensorRT-RTX is for PCs; it has the names of TensorRT
-11, and builds without a GPU, so the tests build with it."""
+"""Modules that EDGESPLIT_TENSORRT may name. TensorRT-RTX is for PCs. It has the API of TensorRT 11
+and builds without a GPU, so the tests build with it."""
 
 N_MESSAGES = 5
-"""The most of TensorRT's last error messages that an error repeats."""
+"""Largest number of TensorRT's last error messages that an exception repeats."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Numbers of clips that an engine takes at once; it is fastest at `best`."""
+    """Batch sizes that an engine accepts; it is fastest at `best`."""
 
     least: int = 1
     best: int = 1
@@ -58,7 +58,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A built engine, and the timings that TensorRT took of this device while building."""
+    """A built engine, and the timings that TensorRT measured on this device while building."""
 
     engine: bytes
     timing_cache: bytes
@@ -68,7 +68,7 @@ def version() -> str:
     """Start TensorRT and return its module and version, as in `tensorrt 10.3.0`.
 
     Raises:
-        MissingExtraError: it is not installed, or lacks a library.
+        MissingExtraError: TensorRT or a library that it needs is not installed.
     """
     trt = _load()
     logger = _logger(trt)
@@ -79,17 +79,17 @@ def version() -> str:
 def build_plan(
     onnx: bytes, clip_shape: tuple[int, ...], batch: Batch, timing_cache: bytes = b""
 ) -> Plan:
-    """Build an engine; minutes on a small device. TensorRT's messages are logged.
+    """Build an engine, which takes minutes on a small device. TensorRT's messages are logged.
 
     Args:
         onnx: a backbone, input `clip` with a free batch axis; its types set the precision.
         clip_shape: shape of one clip.
-        batch: the batch sizes that the engine takes.
-        timing_cache: of an earlier build on this device; one that does not fit is ignored.
+        batch: the batch sizes that the engine accepts.
+        timing_cache: timings of an earlier build on this device; ignored if they do not fit.
 
     Raises:
         BackendError: a weight lies outside the backbone's bytes: TensorRT would read the file.
-        EngineError: TensorRT cannot read the backbone or build it; with its last messages.
+        EngineError: TensorRT cannot read or build the backbone; with its last messages.
         MissingExtraError: TensorRT is not installed.
     """
     check_self_contained(onnx)
@@ -100,8 +100,8 @@ def build_plan(
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(onnx):
         raise EngineError(
-            f"{trt.__name__} {trt.__version__} cannot read the backbone: {logger.complaints()} "
-            "Export with operators it has; ONNX Runtime still runs this one."
+            f"{trt.__name__} {trt.__version__} cannot read the backbone: {logger.last_errors()} "
+            "Export it with operators that TensorRT has, or run it with ONNX Runtime."
         )
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
@@ -110,13 +110,13 @@ def build_plan(
     config.add_optimization_profile(profile)
     for times in (timing_cache, b""):
         cache = config.create_timing_cache(times)
-        if cache and config.set_timing_cache(cache, False):  # False: none of another device
+        if cache and config.set_timing_cache(cache, False):  # False: refuse one of another device
             break
     built = builder.build_serialized_network(network, config)
     if built is None:  # TensorRT raises nothing
         raise EngineError(
-            f"{trt.__name__} {trt.__version__} could not build the engine: {logger.complaints()} "
-            "Free memory, or ask for a smaller --batch, and try again."
+            f"{trt.__name__} {trt.__version__} could not build the engine: {logger.last_errors()} "
+            "Free memory or set a smaller --batch, and try again."
         )
     learned = config.get_timing_cache()
     return Plan(engine=bytes(built), timing_cache=bytes(learned.serialize()) if learned else b"")
@@ -127,7 +127,7 @@ def run_plan(engine: bytes, clips: Float32, sizes: tuple[int, ...]) -> Float32:
 
     Args:
         engine: a plan of `build_plan`.
-        clips: `(n, *clip_shape)` float32; a batch starts at the first and repeats them.
+        clips: `(n, *clip_shape)` float32; each batch starts at the first clip and repeats them.
         sizes: the batch sizes.
 
     Returns:
@@ -147,14 +147,14 @@ def run_plan(engine: bytes, clips: Float32, sizes: tuple[int, ...]) -> Float32:
 class EngineBackend:
     """Runs an engine. `run` is safe from several threads, which take turns.
 
-    An engine is code: open only what was built on this machine.
+    An engine is code: open only engines that were built on this machine.
     """
 
     def __init__(self, engine: bytes) -> None:
         """Open an engine on the first CUDA device.
 
         Raises:
-            BackendError: there is no device, or TensorRT does not take the engine.
+            BackendError: there is no device, or TensorRT refuses the engine.
             MissingExtraError: TensorRT or cuda-bindings is not installed.
         """
         find_device()
@@ -165,9 +165,9 @@ class EngineBackend:
         self._context = self._engine and self._engine.create_execution_context()
         if not self._context:
             raise EngineError(
-                f"{trt.__name__} {trt.__version__} does not take this engine: "
-                f"{self._logger.complaints()} Build it again: edgesplit engine build --rebuild.",
-                reason="TensorRT does not take the engine",
+                f"{trt.__name__} {trt.__version__} refuses this engine: "
+                f"{self._logger.last_errors()} Build it again: edgesplit engine build --rebuild.",
+                reason="TensorRT refuses the engine",
             )
         shapes = [tuple(shape) for shape in self._engine.get_tensor_profile_shape("clip", 0)]
         self.batch = Batch(*(shape[0] for shape in shapes))
@@ -189,14 +189,14 @@ class EngineBackend:
         return pointer
 
     def run(self, clips: Float32) -> Float32:
-        """See `Backend.run`; takes the batch sizes that the engine was built for."""
+        """Run clips as `Backend.run` does, in the batch sizes that the engine was built for."""
         given = np.ascontiguousarray(clips, np.float32)
         n_clips = len(given)
         if not self.batch.least <= n_clips <= self.batch.most or given.shape[1:] != self.clip_shape:
             raise BackendError(
                 f"The engine takes {self.batch.least} to {self.batch.most} clips of "
-                f"{self.clip_shape}, got {given.shape}. `edgesplit engine build --batch` sets how "
-                "many."
+                f"{self.clip_shape}, got {given.shape}. `edgesplit engine build --batch` sets the "
+                "batch sizes."
             )
         features = np.empty((n_clips, self._dim), np.float32)
         cuda = self._cuda
@@ -210,14 +210,14 @@ class EngineBackend:
             to_device = (self._clips, given.ctypes.data, given.nbytes, kind.cudaMemcpyHostToDevice)
             call(cuda.cudaMemcpyAsync, *to_device, self._stream)
             if not self._context.execute_async_v3(int(self._stream)):
-                raise BackendError(f"The engine failed: {self._logger.complaints()}")
+                raise BackendError(f"The engine failed: {self._logger.last_errors()}")
             back = (features.ctypes.data, self._features, features.nbytes)
             call(cuda.cudaMemcpyAsync, *back, kind.cudaMemcpyDeviceToHost, self._stream)
             call(cuda.cudaStreamSynchronize, self._stream)
         return features
 
     def close(self) -> None:
-        """See `Backend.close`; waits for a run that is under way."""
+        """Close the engine as `Backend.close` does, after a run that has started."""
         with self._lock:
             resources, self._resources = self._resources, None
             if resources is not None:
@@ -232,7 +232,7 @@ def _load() -> Any:
         raise EngineError(f"{ENVIRONMENT} is {name!r}. Set it to one of {', '.join(MODULES)}.")
     try:
         return import_module(name)
-    except (ImportError, OSError) as error:  # a library of its own may be missing, too
+    except (ImportError, OSError) as error:  # OSError: a library of TensorRT is missing
         raise MissingExtraError(
             f"{name} cannot be imported ({error}). On a Jetson it comes with JetPack, for the "
             "system's Python: make the environment with python3 -m venv --system-site-packages. "
@@ -242,24 +242,24 @@ def _load() -> Any:
 
 
 def _logger(trt: Any) -> Any:
-    """Return a logger that passes TensorRT's messages on, and remembers the errors.
+    """Return a logger that forwards TensorRT's messages and keeps the errors.
 
-    When TensorRT fails it returns None and gives the reason only to its logger.
+    When TensorRT fails, it returns None and passes the reason only to its logger.
     """
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self._complaints: list[str] = []
+            self._errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
             if severity.name in ("INTERNAL_ERROR", "ERROR"):
-                self._complaints.append(message)
+                self._errors.append(message)
             if severity.name != "VERBOSE":  # thousands of lines
                 _log.log(logging.INFO if severity.name == "INFO" else logging.WARNING, message)
 
-        def complaints(self) -> str:
-            last = [message.strip().rstrip(".") for message in self._complaints[-N_MESSAGES:]]
+        def last_errors(self) -> str:
+            last = [message.strip().rstrip(".") for message in self._errors[-N_MESSAGES:]]
             return " | ".join(last or ["it gave no reason"]) + "."
 
     return Logger()

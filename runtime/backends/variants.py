@@ -1,8 +1,8 @@
-"""Variants: a bundle's backbone in another form for ONNX Runtime, kept in the user's cache.
+"""Variants: a bundle's backbone, rewritten for ONNX Runtime and kept in the user's cache.
 
 The key of a variant is made of the feature space and the variant's name. A variant never changes
-the feature space: every head of the bundle runs on it, and an edit needs no new one. It is kept
-only if it agrees with the fp32 backbone on clips.
+the feature space: every head of the bundle runs on it, and an edit needs no new variant. A variant
+is kept only if it agrees with the fp32 backbone on clips.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ __all__ = [
 ]
 
 KERNELS_COSINE = 0.9999
-"""Least cosine of features by ONNX Runtime's 8-bit kernels and by its float32 ones, of one int8
-file. Right ones come to 0.9999999; the wrong ones of 1.21 to 1.24, on Intel processors with AMX,
-to 0.98 or 0.99, with which a model may well pass the comparison and give fewer right answers."""
+"""Lowest cosine between the features of ONNX Runtime's 8-bit and float32 kernels, for one int8
+file. Correct kernels give 0.9999999. The wrong kernels of 1.21 to 1.24, on Intel processors with
+AMX, give 0.98 or 0.99: a model may pass the comparison and still give fewer right answers."""
 
 _BLOCKS = 9
 _BLOCK_S = 0.1
@@ -62,22 +62,22 @@ _MIN_RUNS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant(Artifact):
-    """A variant of the cache. Its key is feature space and name."""
+    """A variant in the cache. Its key is feature space and name."""
 
     name: VariantName
     onnxruntime: str
-    """Version that it was compared and timed with."""
+    """Version of ONNX Runtime that it was compared and timed with."""
     speed: float
-    """How many times as fast as fp32 it is, on this machine, one clip at a time."""
+    """Speed relative to fp32, on this machine, one clip at a time; 2 is twice as fast."""
 
     @property
     def key(self) -> str:
-        """The variant's name in the cache."""
+        """The stem of its file names."""
         return _key(self.feature_space, self.name)
 
 
 VARIANTS = ArtifactCache("variant", "onnx", VariantError, Variant)
-"""The variants of the cache."""
+"""The variants in the cache."""
 
 
 def add_variant(
@@ -88,22 +88,22 @@ def add_variant(
     rebuild: bool = False,
     progress: Progress = lambda text: None,
 ) -> Made[Variant]:
-    """Return a variant of a bundle's backbone, made now unless it is there.
+    """Return a variant of a bundle's backbone; make it if it is not cached.
 
-    An fp16 file is compared as float16 computes it (`round_halves`). The cache then holds the old
-    variant, or the new one if it agrees with the fp32 backbone.
+    An fp16 variant is compared with the rounding of float16 (`round_halves`). A new variant is kept
+    only if it agrees with the fp32 backbone; otherwise the cache keeps the old one.
 
     Args:
-        bundle: whose backbone it is, and whose live head compares.
+        bundle: the bundle with the backbone; its live head compares logits and decisions.
         name: the variant to make.
-        clips: unlabelled, like those that the device sees; read one at a time. Some of them
-            measure ranges, others compare (`share_clips`).
-        rebuild: make it even if it is there.
+        clips: unlabelled clips like those that the device sees; read one at a time. Ranges are
+            measured on some, and others are compared (`share_clips`).
+        rebuild: make it even if it is cached.
         progress: gets a message at each step.
 
     Raises:
-        VariantError: there are too few clips, the variant does not agree, ONNX Runtime computes
-            8 bits wrongly here, or another process is making it.
+        VariantError: there are too few clips, the variant does not agree, ONNX Runtime's 8-bit
+            kernels are wrong on this processor, or another process is making the variant.
         ExportError: the backbone cannot be rewritten.
         BackendError: ONNX Runtime refuses the variant.
         ClipError: a video cannot be read.
@@ -162,10 +162,10 @@ def open_variant(
 ) -> OrtBackend:
     """Return the backend that runs a bundle's variant, for `Runtime(backend=…)`.
 
-    `providers` are `OrtBackend`'s.
+    `providers` are those of `OrtBackend`.
 
     Raises:
-        VariantError: there is none, or its file is damaged.
+        VariantError: the variant is not in the cache, or its file is damaged.
         BackendError: ONNX Runtime refuses it.
     """
     optimize = RECIPES[name].optimize
@@ -176,7 +176,7 @@ def read_variant(bundle: Bundle, name: VariantName) -> bytes:
     """Return the ONNX file of a bundle's variant, as it was compared.
 
     Raises:
-        VariantError: there is none, or its file is damaged.
+        VariantError: the variant is not in the cache, or its file is damaged.
     """
     return VARIANTS.read(
         _key(bundle.feature_space, name),
@@ -186,30 +186,30 @@ def read_variant(bundle: Bundle, name: VariantName) -> bytes:
 
 
 def check_kernels(backend: Backend, plain: Backend, clip: Float32) -> None:
-    """Raise VariantError if ONNX Runtime's 8-bit kernels compute something else than the file says.
+    """Raise VariantError if ONNX Runtime's 8-bit kernels differ from its float32 kernels.
 
     Args:
-        backend: runs the file by the kernels that will serve.
-        plain: runs the same file by kernels in float32.
+        backend: runs the file with the kernels that will serve.
+        plain: runs the same file with float32 kernels.
         clip: `clip_shape` float32 in 0..1.
     """
     (cosine,) = row_cosines(backend.run(clip[None]), plain.run(clip[None]))
     if not cosine >= KERNELS_COSINE:  # false for NaN, too
         version = import_onnxruntime().__version__
         raise VariantError(
-            f"ONNX Runtime {version} computes 8 bits wrongly on this processor: on "
-            f"the same file its 8-bit and its float32 kernels come to a cosine of {cosine:.5f} (at "
-            f"least {KERNELS_COSINE}). Update ONNX Runtime: 1.21 to 1.24 do so on Intel processors "
-            "with AMX or AVX-VNNI. If the newest does as well, use fp32 or fp16."
+            f"ONNX Runtime {version} computes 8 bits wrongly on this processor: for the same file, "
+            f"the features of its 8-bit and float32 kernels have a cosine of {cosine:.5f} (at "
+            f"least {KERNELS_COSINE}). Update ONNX Runtime: 1.21 to 1.24 are wrong on Intel "
+            "processors with AMX or AVX-VNNI. If the newest version is wrong, too, use fp32 or "
+            "fp16."
         )
 
 
 def measure_speed(full: Backend, other: Backend, clip: Float32, *, blocks: int = _BLOCKS) -> float:
-    """Return how many times as fast `other` is, one clip at a time.
+    """Return the speed of `other` relative to `full`, one clip at a time.
 
-    It is the median ratio of alternating blocks. The fastest run of a block counts, as other work
-    on the machine only ever adds time; and a machine that lowers its clock does so to both halves
-    of a pair of blocks.
+    It is the median ratio of alternating blocks. The fastest run of a block counts, because other
+    work on the machine only adds time. A lower clock affects both blocks of a pair.
     """
     batch = clip[None]
     ratios = []
@@ -220,7 +220,7 @@ def measure_speed(full: Backend, other: Backend, clip: Float32, *, blocks: int =
 
 
 def _fastest_s(backend: Backend, batch: Float32) -> float:
-    backend.run(batch)  # threads of the other session spin for a while before they sleep
+    backend.run(batch)  # meanwhile the other session's spinning threads go to sleep
     fastest, spent, runs = float("inf"), 0.0, 0
     while spent < _BLOCK_S or runs < _MIN_RUNS:
         start = time.perf_counter()

@@ -1,15 +1,15 @@
-"""`edgesplit bench`: what a bundle costs on this device, and A/B tests of bundles and environments.
+"""`edgesplit bench`: measure a bundle on this device; A/B tests of bundles and environments.
 
-timing   blocks of times, each beside a reference kernel; percentiles and their intervals
+timing   blocks of times, each with the time of a reference kernel; percentiles and intervals
 latency, swap, edit, locality
-         a question each: a job in, figures and facts out
+         one question each: take a job, return figures and facts
 sandbox  the copy of the bundle that edits are measured on
-process  child processes that talk in lines
-record   runs the questions, each in a process of its own, and writes the record
+process  child processes that read and write lines
+record   run each question in a subprocess, and write the record
 compare  A/B test: is one side slower, faster or the same?
 worker   the script that each side of an A/B test runs
 charts   curves and bars in SVG
-page     the record as Markdown and as a page
+page     the record as Markdown and as an HTML page
 
     record = run_bench(Job(Path("lab.bundle"), Effort.usual(quick=True)), ("latency",))
 """

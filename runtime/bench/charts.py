@@ -1,7 +1,7 @@
-"""Curves and bars as SVG. A device has no plotting library, and the page fetches none.
+"""Curves and bars as SVG, without a plotting library on the device or in the page.
 
-Colours are the page's (`currentColor` and CSS classes), so that a chart can be read on a light and
-on a dark page. Text is never turned or wrapped; `width_of` bounds its width.
+Colours come from the page (`currentColor` and CSS classes), so a chart is readable on a light and
+on a dark page. Text is never rotated or wrapped; `width_of` bounds its width.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def bars(title: str, rows: Sequence[tuple[str, float]], *, axis: str, unit: str)
     """Return horizontal bars.
 
     Args:
-        title: what it shows.
+        title: title of the chart.
         rows: label and length of each bar.
         axis: name and unit of the lengths.
-        unit: written behind each length.
+        unit: written after each length.
     """
     lengths = [f"{short(value)} {unit}" for _, value in rows]
     left = 12 + max(width_of(label) for label, _ in rows)
-    behind = 10 + max(map(width_of, lengths))
-    scale = (WIDTH - left - behind) / max(1e-12, *(value for _, value in rows))
+    right = 10 + max(map(width_of, lengths))
+    scale = (WIDTH - left - right) / max(1e-12, *(value for _, value in rows))
     drawn = []
     for place, (label, value) in enumerate(rows):
         y, width = _TOP + place * _LINE, value * scale
@@ -55,8 +55,8 @@ def curve(title: str, percentiles: Sequence[float], *, x: str, y: str) -> str:
     """Return a line through the percentiles 0, 1, 2, …, above an axis that begins at 0.
 
     Args:
-        title: what it shows.
-        percentiles: one at least and 101 at most, all above 0.
+        title: title of the chart.
+        percentiles: 1 to 101 values, all above 0.
         x: name of the horizontal axis.
         y: name and unit of the vertical axis.
     """
@@ -81,7 +81,7 @@ def curve(title: str, percentiles: Sequence[float], *, x: str, y: str) -> str:
 
 
 def _round_step(largest: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, of which 4 to 6 or so reach the largest value."""
+    """Return 1, 2 or 5 times a power of ten, so that about 4 to 6 steps reach the largest value."""
     step = 10 ** math.floor(math.log10(largest / 4))
     return float(step * next(m for m in (1, 2, 5, 10) if largest / (m * step) <= 6))
 

@@ -1,7 +1,7 @@
 """A/B test of two bundles or environments: is one slower, faster or the same?
 
-Both sides run in turns. Each turn starts both anew, because two processes of the same program
-differ by some percent for as long as they live, and lets them take blocks in the order a b b a, on
+Both sides run in turns. Each turn starts two new processes, because two processes of the same
+program differ by a few percent for as long as they live. They time blocks in the order a b b a, on
 one core. A turn gives one ratio. The interval of the ratios' median comes from order statistics,
 so no distribution is assumed.
 """
@@ -41,11 +41,11 @@ __all__ = [
 ]
 
 LIMIT = 0.03
-"""A side is slower if the whole interval lies above 1 + LIMIT. Checked by
+"""A side is slower if the complete interval lies above 1 + LIMIT. Checked by
 `python -m benchmarks.speed.comparison`."""
 
 _MIN_TURNS = 6
-"""Fewer turns give no interval at 95 %."""
+"""Fewest turns that give a 95 % interval."""
 
 TURNS = 12
 _BLOCKS = 4
@@ -56,14 +56,14 @@ _REST_S = 0.03
 """Pause before a block, in which the other side's spinning threads go to sleep."""
 
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
-"""Environment variables that give numpy one thread, as ONNX Runtime has on one core."""
+"""Environment variables that limit numpy to one thread, as ONNX Runtime is on one core."""
 
 Word = Literal["slower", "faster", "same", "unclear"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The ratio of two sides' times for one thing."""
+    """The ratio of two sides' times for one measured item."""
 
     name: str
     ratio: float
@@ -89,7 +89,7 @@ class Comparison:
         return any(one.word == "slower" for one in self.verdicts)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {"schema": SCHEMA, "slower": self.slower, **asdict(self)}
 
 
@@ -122,13 +122,13 @@ def sides_of(
     """Return this side and the other, which has another bundle, another Python, or both.
 
     Args:
-        job: what is measured on this side.
-        bundle: the other side's bundle; the same by default.
-        python: the other side's environment or interpreter; this one by default.
+        job: the job of this side.
+        bundle: the other side's bundle; by default the same.
+        python: the other side's environment or interpreter; by default this one.
         clip: the video that both sides read.
 
     Raises:
-        EdgesplitError: there is no such interpreter.
+        EdgesplitError: the interpreter does not exist.
     """
     mine = open_bundle(job.bundle)
     try:
@@ -150,7 +150,7 @@ def sides_of(
         return this, side(str(compared), compared, sys.executable, own)
     executable = python / "bin" / "python" if python.is_dir() else python
     if not executable.is_file():
-        raise EdgesplitError(f"There is no Python at {executable}. Name an environment's folder.")
+        raise EdgesplitError(f"There is no Python at {executable}. Give an environment's folder.")
     clean = {key: value for key, value in own.items() if key != "PYTHONPATH"}
     return this, side(f"{compared} in {python}", compared, str(executable.absolute()), clean)
 
@@ -162,7 +162,7 @@ def compare_now(
     python: Path | None = None,
     on_turn: Callable[[int, int], object] = lambda done, n: None,
 ) -> Comparison:
-    """Run a bundle here in turns with another bundle, another environment, or both.
+    """Compare this bundle and environment with another bundle, another environment, or both.
 
     Raises:
         EdgesplitError: a side does not start, or fails.
@@ -192,10 +192,10 @@ def compare_sides(
     Args:
         this: the side that the verdicts are about.
         other: the side that it is compared with.
-        turns: how often both are started anew.
-        blocks: how many blocks each side measures in a turn.
-        block_s: how long a block times each thing, in seconds.
-        on_turn: gets the number of turns done and of all turns.
+        turns: number of turns; each starts new processes.
+        blocks: number of blocks that each side measures in a turn.
+        block_s: seconds that a block times each item.
+        on_turn: gets the number of turns that are done, and of all turns.
 
     Raises:
         EdgesplitError: a side does not start, or fails.
@@ -211,21 +211,21 @@ def compare_sides(
             ]
             for worker in workers:
                 worker.wait_for("ready")
-            mine, its = workers if turn % 2 else reversed(workers)
+            mine, theirs = workers if turn % 2 else reversed(workers)
             found: dict[str, list[float]] = {}
             for block in range(blocks):
                 pair: dict[LineProcess, Mapping[str, float]] = {}
-                for worker in (mine, its) if (turn + block) % 2 else (its, mine):
+                for worker in (mine, theirs) if (turn + block) % 2 else (theirs, mine):
                     time.sleep(_REST_S)
                     worker.write(str(block_s))
                     pair[worker] = json.loads(worker.read())
-                if pair[mine].keys() != pair[its].keys():
+                if pair[mine].keys() != pair[theirs].keys():
                     raise EdgesplitError(
-                        f"{this.name} and {other.name} measure other things. Compare with an "
-                        "environment of about the same edgesplit."
+                        f"{this.name} and {other.name} do not measure the same items. Compare "
+                        "environments with similar versions of edgesplit."
                     )
                 for name, value in pair[mine].items():
-                    found.setdefault(name, []).append(value / pair[its][name])
+                    found.setdefault(name, []).append(value / pair[theirs][name])
         for name, values in found.items():
             ratios.setdefault(name, []).append(statistics.median(values))
     verdicts = tuple(judge(name, values) for name, values in ratios.items())

@@ -1,4 +1,4 @@
-"""The time of an edit, in a new process and in a warm one, and how many bytes it ships."""
+"""Measure the time of an edit, in a new process and in a warm one, and the bytes it ships."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["answer"]
 
 
 def answer(job: Job, progress: Progress) -> Answer:
-    """Time the same split again and again on a copy of the bundle, rolled back each time."""
+    """Time the same split repeatedly on a copy of the bundle; roll it back each time."""
     repeats = job.effort.repeats
     with (
         copied_bundle(job.bundle, job.scratch) as bundle,
@@ -74,14 +74,14 @@ def answer(job: Job, progress: Progress) -> Answer:
 
 
 def _warm(bundle: Bundle, label: str, into: list[str]) -> float:
-    """Time an edit in this process, with the text encoder loaded and the head read anew."""
+    """Time an edit in this process, with the text encoder loaded and the head read again."""
     bundle.text_encoder.check()
     fresh = open_bundle(bundle.path)
     return time_ms(lambda: fresh.split_class(label, into=into, accept_doubt=True))
 
 
 def _process(command: list[str]) -> float:
-    """Time `edgesplit edit` as it is typed, from its start to its end."""
+    """Time the command `edgesplit edit`, from the start to the end of its process."""
     environment = own_environment()
     start = time.perf_counter()
     done = subprocess.run(

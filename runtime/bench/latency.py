@@ -1,7 +1,7 @@
-"""The time of a prediction and of its parts, from the video file to the decision.
+"""Measure the time of a prediction and of its parts, from the video file to the decision.
 
-It follows MLPerf's SingleStream rules: each prediction starts when the one before has ended, for at
-least a stated time, and the figure is the 90th percentile. MLPerf's own runs last ten minutes.
+It follows MLPerf's SingleStream rules: each prediction starts when the previous one has ended, for
+at least a given time, and the figure is the 90th percentile. MLPerf itself requires ten minutes.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ if TYPE_CHECKING:
 __all__ = ["ITEMS", "START_ITEMS", "answer", "make_video"]
 
 ITEMS = ("decode", "scale", "stack", "copy", "backbone", "head", "path")
-"""The parts of a prediction: reading and decoding the file, scaling its frames, stacking them to an
+"""Parts of a prediction: reading and decoding the file, scaling its frames, stacking them into an
 array, checks and copies before the backend, the backend with copies to the device and back, the
 head, and finding the labels of the decision."""
 
 START_ITEMS = ("python", "open", "first")
-"""The parts of a cold start: Python and its imports; opening bundle, backbone and head; the first
+"""Parts of a cold start: Python and its imports; opening bundle, backbone and head; the first
 prediction."""
 
 _CODECS = ("libx264", "mpeg4")
 _SIZE = 1.25
-"""How many times as large as needed a made video is: cameras give more pixels than are used."""
+"""Size of the synthetic video relative to the clip: cameras give more pixels than are used."""
 
 
 def answer(job: Job, progress: Progress) -> Answer:
-    """Time cold starts, each in a process of its own, then warm predictions."""
+    """Time cold starts, each in a new process, then warm predictions."""
     with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
         bundle, opened = job.open()
         clip, what = job.clip, str(job.clip)
@@ -75,14 +75,14 @@ def answer(job: Job, progress: Progress) -> Answer:
             totals.append(times["latency.prediction"])
             return times
 
-        heat = [_heat()]
+        heat = [_read_heat()]
         with Runtime(bundle, backend=timed) as runtime, PowerSampler() as power:
             measure()
             totals.clear()
             start = time.monotonic()
             warm = sample(measure, seconds=job.effort.seconds)
             end = time.monotonic()
-        heat.append(_heat())
+        heat.append(_read_heat())
         energy = power.energy_j(start, end)
     low, high = order_interval(totals, 0.9)
     facts: dict[str, Any] = {
@@ -100,12 +100,12 @@ def answer(job: Job, progress: Progress) -> Answer:
     return Answer((*warm, *cold), facts)
 
 
-def _heat() -> tuple[dict[str, float], Any]:
+def _read_heat() -> tuple[dict[str, float], Any]:
     return read_temperatures(), read_throttling()
 
 
 class _TimedBackend:
-    """A backend that knows how long its last run took, in milliseconds."""
+    """A backend that measures the time of its last run, in milliseconds."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend, self.ms = backend, 0.0
@@ -123,7 +123,7 @@ class _TimedBackend:
 def _time_prediction(
     runtime: Runtime, timed: _TimedBackend, path: Path, preprocessing: Preprocessing
 ) -> dict[str, float]:
-    """Time one prediction and its parts, in milliseconds; the parts add up to the whole."""
+    """Time one prediction and its parts, in milliseconds; the parts add up to the prediction."""
     scale_ms: list[float] = []
 
     def scale(frame: av.VideoFrame, preprocessing: Preprocessing) -> UInt8:
@@ -151,7 +151,7 @@ def _time_prediction(
 
 
 def make_video(path: Path, preprocessing: Preprocessing) -> str:
-    """Write a video of something that moves, of a camera's size; return its description."""
+    """Write a video of a moving square, larger than the clip; return its description."""
     import av
 
     codec = next(name for name in _CODECS if name in av.codecs_available)
@@ -173,7 +173,7 @@ def make_video(path: Path, preprocessing: Preprocessing) -> str:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return f"a made video of {n_frames} frames, {width}x{height}, {codec}"
+    return f"a synthetic video of {n_frames} frames, {width}x{height}, {codec}"
 
 
 def _cold(job: Job, clip: Path) -> list[Figure]:
@@ -190,12 +190,12 @@ def _cold(job: Job, clip: Path) -> list[Figure]:
 
 
 def _first(job: Job, clip: Path, begun: float) -> list[float]:
-    """Return the milliseconds of a first prediction's parts, in this new process.
+    """Return the milliseconds of a cold start's parts, in this new process.
 
     Args:
-        job: what is measured.
+        job: the job.
         clip: the video.
-        begun: when the caller started this process, by the monotonic clock.
+        begun: time of the monotonic clock when the caller started this process.
     """
     stamps = [begun, time.monotonic()]
     bundle, opened = job.open()

@@ -1,4 +1,4 @@
-"""What a split changes outside its class, as the runtime computes it, gated and flat."""
+"""Measure what a split changes outside its class, gated and flat, with the runtime's session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RANDOM = 2048
 
 
 def answer(job: Job, progress: Progress) -> Answer:
-    """Split classes one at a time, and compare logits and decisions before and after."""
+    """Split classes one at a time; compare logits and decisions before and after."""
     with copied_bundle(job.bundle, job.scratch) as bundle:
         features, what = _features(bundle)
         before = ServingHead(bundle.head())
@@ -34,7 +34,7 @@ def answer(job: Job, progress: Progress) -> Answer:
                     edit = bundle.split_class(
                         label, into=into, composition=composition, accept_doubt=True
                     )
-                except EdgesplitError:  # `flat` is for root classes that are not split below
+                except EdgesplitError:  # flat needs a root class without subcategories
                     continue
                 new = ServingHead(edit.head).evaluate(features)
                 target = edit.before.tree.find(label)
@@ -55,6 +55,6 @@ def answer(job: Job, progress: Progress) -> Answer:
 def _features(bundle: Bundle) -> tuple[Float32, str]:
     statistics = bundle.statistics
     if statistics is not None and len(statistics.sample):
-        return statistics.sample, "the bundle's own sample of clips"
+        return statistics.sample, "the bundle's sample of clips"
     rng = np.random.default_rng(0)
     return rng.standard_normal((_RANDOM, bundle.dim), np.float32), "random numbers"

@@ -1,4 +1,4 @@
-"""A record of `edgesplit bench` as a Markdown table, and as a page that fetches nothing."""
+"""Render a record of `edgesplit bench` as Markdown and as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ DESCRIPTIONS = {
     "latency.backbone": "backbone, with the backend's own copies",
     "latency.head": "head",
     "latency.path": "finding the decision's labels",
-    "latency.cold": "first prediction of a new process",
-    "latency.start_python": "its Python and imports",
-    "latency.start_open": "its opening of bundle, backbone and head",
-    "latency.start_first": "its prediction",
+    "latency.cold": "cold start: first prediction of a new process",
+    "latency.start_python": "cold start: Python and imports",
+    "latency.start_open": "cold start: opening bundle, backbone and head",
+    "latency.start_first": "cold start: prediction",
     "swap.publish_to_result": "from a publish to the first result by its head",
     "swap.build": "building and checking the new head, in the background",
-    "swap.prediction_null": "prediction of a decoded clip, nobody publishing",
-    "swap.prediction_swaps": "prediction of a decoded clip, heads being swapped",
-    "edit.process_new_texts": "`edgesplit edit`, texts new",
+    "swap.prediction_null": "prediction of a decoded clip, without swaps",
+    "swap.prediction_swaps": "prediction of a decoded clip, with swaps",
+    "edit.process_new_texts": "`edgesplit edit`, new texts",
     "edit.process": "`edgesplit edit`, texts cached",
-    "edit.warm_new_texts": "edit in a warm process, texts new",
+    "edit.warm_new_texts": "edit in a warm process, new texts",
     "edit.warm": "edit in a warm process, texts cached",
     "edit.publish": "publish, gate included",
 }
@@ -48,7 +48,7 @@ COMPARED = {
     "head": "head and decision",
     "edit": "edit, texts cached",
 }
-"""Descriptions of what a comparison times."""
+"""Descriptions of the items that a comparison times."""
 
 _STYLE = """
 :root { color-scheme: light dark; --data: #2f6db3; --warning: #c8641c; --line: #8884; }
@@ -70,7 +70,7 @@ svg .title { font-weight: bold; font-size: 13px; }
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """The answer to one question, as it is shown."""
+    """The text, charts and table of one answer."""
 
     heading: str
     notes: list[str]
@@ -96,8 +96,8 @@ def to_verdicts(comparison: Record) -> str:
     limit = comparison["limit"]
     note = (
         f"{comparison['of']} against {comparison['against']}, in turns. A ratio above 1 means that "
-        f"it takes longer; `slower` means that the whole 95 % interval is above {1 + limit:.2f}, "
-        f"`same` that all of it is within {limit:.0%}."
+        f"the first takes longer. `slower`: the complete 95 % interval is above {1 + limit:.2f}; "
+        f"`same`: the complete interval is within {limit:.0%} of 1."
     )
     rows: list[Row] = [
         (
@@ -117,7 +117,7 @@ def _rows(header: Row, rows: list[Row]) -> list[str]:
 
 
 def to_html(record: Record) -> str:
-    """Return the record as one HTML page without scripts, which fetches nothing."""
+    """Return the record as one HTML page without scripts or external files."""
     parts = [f"<h1>{escape(_heading(record))}</h1>"]
     for place, line in enumerate(_about(record)):
         kind = ' class="quick"' if record["quick"] and not place else ""
@@ -144,7 +144,7 @@ def _html_row(tag: str, cells: Row) -> str:
 
 
 def _inline(text: str) -> str:
-    """Return HTML with Markdown's code marks as tags."""
+    """Return HTML, with Markdown's code marks as tags."""
     pieces = [escape(piece) for piece in text.split("`")]
     return "".join(f"<code>{p}</code>" if n % 2 else p for n, p in enumerate(pieces))
 
@@ -159,7 +159,7 @@ def _about(record: Record) -> list[str]:
     versions = ", ".join(f"{name} {number}" for name, number in device["versions"].items())
     lines = []
     if record["quick"]:
-        lines.append("Measured with `--quick`: too short for figures to be quoted.")
+        lines.append("Measured with `--quick`: too short for figures that can be quoted.")
     lines.append(
         f"{record['summary']}; edgesplit {record['edgesplit']}, Python {device['python']}, "
         f"{versions}; {record['made']}."
@@ -169,12 +169,12 @@ def _about(record: Record) -> list[str]:
         f"{bundle['head'][:12]}."
     )
     if (others := record["others"]) is not None:
-        lines.append(f"Other programs took {others:.0%} of the machine meanwhile.")
+        lines.append(f"Other programs used {others:.0%} of the processor time during the run.")
     reference = record["reference"]
     if reference["ms"] is not None:
         lines.append(
-            "Times are in ms. `times reference` compares machines: it is the time divided by that "
-            f"of a fixed computation just before it ({reference['what']}, "
+            "Times are in ms. `times reference` compares machines: it is the time divided by the "
+            f"time of a fixed computation just before it ({reference['what']}, "
             f"{short(reference['ms'])} ms)."
         )
     return lines
@@ -230,23 +230,23 @@ def _present_latency(facts: Record, p50: Mapping[str, float]) -> Presentation:
     low, high = facts["p90_interval"]
     notes = [
         f"{facts['backend']}; {facts['clip']}. One clip after another for {facts['seconds']:g} s "
-        f"(MLPerf's SingleStream, which asks for 600 s): {facts['predictions_a_second']:.1f} a "
-        f"second; p90 of the prediction lies between {short(low)} and {short(high)} ms (95 %)."
+        f"(MLPerf's SingleStream requires 600 s): {facts['predictions_a_second']:.1f} predictions "
+        f"per second; p90 is between {short(low)} and {short(high)} ms (95 % interval)."
     ]
     if facts["joules_a_prediction"] is not None:
-        notes.append(f"{facts['joules_a_prediction']:.3g} J of the whole module a prediction.")
+        notes.append(f"{facts['joules_a_prediction']:.3g} J per prediction (complete module).")
     before, after = facts["temperatures_c"]
     if before and after:
         zone = max(after, key=lambda name: float(after[name]))
         start = f"{before[zone]:.0f}" if zone in before else "unknown"
         notes.append(f"{zone}: {start} °C before, {after[zone]:.0f} °C after.")
     if facts["slowed_down"] is not None:
-        notes.append(f"The machine slowed itself down {facts['slowed_down']} times meanwhile.")
+        notes.append(f"The machine was throttled {facts['slowed_down']} times during the run.")
     charts = [
         _bars("Parts of a warm prediction", [f"latency.{name}" for name in ITEMS], p50),
-        _bars("The first of a process", [f"latency.start_{name}" for name in START_ITEMS], p50),
+        _bars("Parts of a cold start", [f"latency.start_{name}" for name in START_ITEMS], p50),
         _curve(
-            "Warm predictions, from the fastest to the 99th of a hundred",
+            "Warm predictions, from the fastest to the 99th percentile",
             facts["curve_ms"][:-1],  # the slowest would hide the others
             "predictions",
         ),
@@ -257,10 +257,10 @@ def _present_latency(facts: Record, p50: Mapping[str, float]) -> Presentation:
 def _present_swap(facts: Record, p50: Mapping[str, float]) -> Presentation:
     null, swaps = (facts[f"p99_{kind}_interval"] for kind in ("null", "swaps"))
     note = (
-        f"{facts['published']} heads were published by another process, one each "
-        f"{facts['every_s']:g} s or so; {facts['seen']} of them were seen to decide. p99 of a "
-        f"prediction lies between {short(null[0])} and {short(null[1])} ms with nobody publishing, "
-        f"between {short(swaps[0])} and {short(swaps[1])} ms during swaps (95 %)."
+        f"Another process published {facts['published']} heads, one about every "
+        f"{facts['every_s']:g} s; {facts['seen']} of them decided a prediction. p99 of a "
+        f"prediction is between {short(null[0])} and {short(null[1])} ms without swaps, and "
+        f"between {short(swaps[0])} and {short(swaps[1])} ms with swaps (95 % intervals)."
     )
     title = "From a publish to the first result by its head"
     return [note], [_curve(title, facts["curve_ms"], "publishes")]
@@ -269,19 +269,19 @@ def _present_swap(facts: Record, p50: Mapping[str, float]) -> Presentation:
 def _present_edit(facts: Record, p50: Mapping[str, float]) -> Presentation:
     split, head, backbone = facts["split"], facts["head_bytes"], facts["backbone_bytes"]
     note = (
-        f"{split['class']} into {', '.join(split['into'])}. A head of {head:,} bytes is shipped, "
-        f"the backbone of {backbone:,} bytes stays: {facts['shipped']:.2%} of it."
+        f"{split['class']} into {', '.join(split['into'])}. The edit ships a head of {head:,} "
+        f"bytes, {facts['shipped']:.2%} of the backbone's {backbone:,} bytes, which do not change."
     )
-    sizes = [("head, shipped", head / 1e3), ("backbone, stays", backbone / 1e3)]
+    sizes = [("head, shipped", head / 1e3), ("backbone, not shipped", backbone / 1e3)]
     charts = [
         _bars("An edit", list(p50), p50),
-        bars("What a device is sent for it", sizes, axis="kilobytes", unit="kB"),
+        bars("Bytes sent to a device", sizes, axis="kilobytes", unit="kB"),
     ]
     return [note], charts
 
 
 def _present_locality(facts: Record, p50: Mapping[str, float]) -> Presentation:
-    note = f"On {facts['n_features']:,} features, {facts['features']}, by the runtime's session."
+    note = f"On {facts['n_features']:,} features ({facts['features']}), with the runtime's session."
     return [note], []
 
 
@@ -291,7 +291,7 @@ _PRESENTATIONS = {
     "edit": _present_edit,
     "locality": _present_locality,
 }
-"""How the facts of an answer, and the medians of its figures by name, are shown."""
+"""Function by question that presents the facts of an answer and the medians of its figures."""
 
 
 def _bars(title: str, names: Sequence[str], p50: Mapping[str, float]) -> str:

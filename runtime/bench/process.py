@@ -1,4 +1,4 @@
-"""Child processes that talk in lines, and say what happened when they die."""
+"""Child processes that read and write lines, and report how they ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgesplit.errors import EdgesplitError
 __all__ = ["LineProcess", "own_environment", "start_process"]
 
 _END_S = 5.0
-"""How long a process that has closed its output may take to end."""
+"""Seconds that a process may take to end after it closed its output."""
 
 
 class LineProcess:
@@ -34,7 +34,7 @@ class LineProcess:
         return self._child.poll() is None
 
     def write(self, line: str) -> None:
-        """Send a line; if the process has died, the next `read` says so."""
+        """Send a line. If the process has ended, the next `read` raises."""
         with suppress(BrokenPipeError):
             self._input.write(f"{line}\n")
             self._input.flush()
@@ -43,8 +43,8 @@ class LineProcess:
         """Return the next line, stripped.
 
         Raises:
-            EdgesplitError: the process has ended; with its exit code and the last line of its
-                standard error.
+            EdgesplitError: the process has ended. The message holds its exit code and the last
+                line of its standard error.
         """
         line = self._output.readline()
         if line:
@@ -56,15 +56,15 @@ class LineProcess:
         end = f"signal {-code}" if code < 0 else f"exit code {code}"
         self._errors.seek(0)
         last = self._errors.read().strip().splitlines()[-1:] or ["nothing"]
-        raise EdgesplitError(f"{self._name} could not be measured ({end}). It said: {last[0]}")
+        raise EdgesplitError(f"{self._name} could not be measured ({end}). Last error: {last[0]}")
 
     def wait_for(self, line: str) -> None:
-        """Skip lines, such as a library may print, up to this one. Raises as `read`."""
+        """Skip lines that a library may print, up to this line. Raises as `read` does."""
         while self.read() != line:
             pass
 
     def read_rest(self) -> list[str]:
-        """Return the lines that are left, when the process has ended by itself."""
+        """Wait until the process closes its output; return the remaining lines."""
         return self._output.read().splitlines()
 
 
@@ -75,11 +75,11 @@ def start_process(
     """Start a process that is killed at the end of the `with` block.
 
     Args:
-        name: what messages call it.
+        name: name of the process in messages.
         command: the program and its arguments.
-        environment: its environment variables; `own_environment` by default.
+        environment: its environment variables; by default `own_environment()`.
     """
-    # Python looks for modules in the current folder first, so that is an empty one.
+    # Python looks for modules in the current folder first, so the folder must be empty.
     with (
         tempfile.TemporaryDirectory(prefix="edgesplit-") as folder,
         (Path(folder) / "errors").open("w+") as errors,
@@ -97,12 +97,12 @@ def start_process(
         try:
             yield LineProcess(name, child, errors)
         finally:
-            child.kill()  # does nothing when it has ended
-            with suppress(OSError):  # a line that it never took
+            child.kill()  # does nothing if it has ended
+            with suppress(OSError):  # raised if a line was never read
                 child.stdin.close()
 
 
 def own_environment() -> dict[str, str]:
-    """Return this process's environment, with which Python imports what this process imports."""
+    """Return this process's environment, with PYTHONPATH set to the same import path."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     return {**os.environ, "PYTHONPATH": path}

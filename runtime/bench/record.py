@@ -1,4 +1,4 @@
-"""Runs the questions, each in a process of its own, and records their answers."""
+"""Run the questions of a benchmark, each in a subprocess, and record their answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 SCHEMA = 1
-"""Version of the record; raised when a reader of older records would misread a new one."""
+"""Version of the record. Increase it if a reader of older records would misread a new one."""
 
 QUESTIONS: tuple[BenchQuestion, ...] = get_args(BenchQuestion)
 
@@ -48,12 +48,12 @@ def run_bench(
 
     Args:
         job: the bundle to measure, and how to run it.
-        questions: which; they are answered in the order of `QUESTIONS`.
-        on_wait: gets the question and what is measured now, twice a second.
+        questions: the questions; they are answered in the order of `QUESTIONS`.
+        on_wait: gets the question and the current measurement, twice a second.
 
     Returns:
         The record, a JSON object: `schema`, `made`, `quick`, `bundle`, `device`, `reference`,
-        `others` (the share of the machine that other programs took, or None if unknown) and
+        `others` (share of the processor time that other programs used; None if unknown) and
         `answers`, by question, with figures and facts. If one of several questions cannot be
         answered, its answer holds the reason as `refused`.
 
@@ -115,10 +115,10 @@ def run_bench(
 
 
 def _answer(question: BenchQuestion, job: Job) -> dict[str, Any]:
-    """Answer one question, in a process in which nothing of another question still runs."""
+    """Answer one question; called in a new process, so that no other question runs in it."""
     answer: Callable[[Job, Progress], Answer]
     answer = import_module(f"edgesplit.runtime.bench.{question}").answer
-    # The caller reads the last line.
+    # The parent process reads progress from the last line of stderr.
     return asdict(answer(job, lambda what: sys.stderr.write(f"{what}\n")))
 
 
@@ -127,15 +127,15 @@ def check_folder(folder: Path | None) -> None:
     parents = (folder or Path("bench")).absolute().parents
     place = next(parent for parent in parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
-        raise EdgesplitError(f"Nothing can be written to {place}. Name another folder: -o FOLDER.")
+        raise EdgesplitError(f"{place} is not writable. Give another folder: -o FOLDER.")
 
 
 def write_record(record: Mapping[str, Any], folder: Path | None = None) -> Path:
     """Write a record as bench.json, bench.md and bench.html; return their folder.
 
     Args:
-        record: as `run_bench` gives it.
-        folder: a new one; by default one in the current folder, named for bundle and time.
+        record: a record as `run_bench` returns it.
+        folder: a new folder; by default one in the current folder, named for bundle and time.
 
     Raises:
         EdgesplitError: the folder exists, or cannot be written.

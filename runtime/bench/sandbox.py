@@ -1,4 +1,4 @@
-"""A copy of the bundle to measure edits on, and splits that can be made there."""
+"""A copy of the bundle to measure edits on, and splits that can be made on it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from edgesplit.errors import EdgesplitError, EditError
 __all__ = ["copied_bundle", "find_splits", "own_cache", "scratch_folder"]
 
 _SHARED = (GRAPH, WEIGHTS, "text")
-"""Files that are never written, so that the copy links to them."""
+"""Files that are never written, so the copy links to them."""
 
 
 @contextlib.contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """A hidden folder beside a bundle, so on the same disk, or a temporary one elsewhere."""
+    """Create a temporary folder beside a bundle, on the same disk if that is writable."""
     beside = path.resolve().parent
     place = beside if os.access(beside, os.W_OK) else None
     with TemporaryDirectory(prefix=".edgesplit-bench-", dir=place) as folder:
@@ -31,11 +31,11 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def copied_bundle(path: Path, scratch: Path | None = None) -> Iterator[Bundle]:
-    """A temporary copy of a bundle, with the live head alone; the backbone is linked.
+    """Make a temporary copy of a bundle, with only the live head; the backbone is linked.
 
     Args:
         path: the bundle.
-        scratch: where the copy goes; the system's folder for temporary files by default.
+        scratch: folder for the copy; by default the system's folder for temporary files.
     """
     source = open_bundle(path)
     with TemporaryDirectory(dir=scratch) as folder:
@@ -53,7 +53,7 @@ def copied_bundle(path: Path, scratch: Path | None = None) -> Iterator[Bundle]:
 
 @contextlib.contextmanager
 def own_cache(folder: Path) -> Iterator[None]:
-    """Let this process, and those that it starts, keep embeddings in another folder."""
+    """Let this process and its child processes keep embeddings in another folder."""
     before = os.environ.get("EDGESPLIT_CACHE")
     os.environ["EDGESPLIT_CACHE"] = str(folder)
     try:
@@ -66,16 +66,16 @@ def own_cache(folder: Path) -> Iterator[None]:
 
 
 def find_splits(bundle: Bundle, wanted: int) -> list[tuple[str, list[str]]]:
-    """Return up to `wanted` classes that can be split, and into what, by the head's own modifiers.
+    """Return up to `wanted` classes that the head's own modifiers can split, with two modifiers.
 
-    The splits may be bad ones.
+    The splits need not make sense.
 
     Raises:
         EditError: no class can be split.
     """
     tree = bundle.head().tree
     members = {member.column for group in known_groups(tree, target=0) for member in group.members}
-    # Classes that are in no group first: they are the coarse ones.
+    # Coarse categories first: classes that are in no group.
     leaves = [column for column in tree.roots if column in tree.leaves]
     found: list[tuple[str, list[str]]] = []
     for column in sorted(leaves, key=lambda column: (column in members, column)):
@@ -91,7 +91,7 @@ def find_splits(bundle: Bundle, wanted: int) -> list[tuple[str, list[str]]]:
             break
     if not found:
         raise EditError(
-            "No class of this bundle can be split by what its labels know, so no edit was "
+            "The labels of this bundle hold no modifiers that split a class, so no edit was "
             "measured. `edgesplit bench latency` needs no edit."
         )
     return found

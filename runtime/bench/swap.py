@@ -1,4 +1,4 @@
-"""The time until a head that another process publishes decides, and what swaps cost predictions."""
+"""Measure the time from a publish to the first decision, and the cost of swaps to predictions."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from edgesplit.runtime.live.runtime import Runtime
 __all__ = ["Publish", "answer", "find_first_results", "read_publishes", "start_publisher"]
 
 _PREDICTIONS = 3
-"""Least predictions from a publish to the next, so that somebody sees each head decide."""
+"""Fewest predictions from a publish to the next, so that each head decides at least one."""
 _PUBLISH_S = 0.2
-"""Least seconds from a publish to the next."""
+"""Fewest seconds from a publish to the next."""
 _SETTLE_S = 0.3
-"""Predictions go on for so long after the last publish, to see its head decide."""
+"""Seconds that predictions continue after the last publish, so that its head decides."""
 
 _PUBLISH = """
 import sys, time
@@ -54,7 +54,7 @@ for turn in range(int(sys.argv[4])):
 
 
 class Publish(NamedTuple):
-    """A head that went live, and when publishing began and ended, by the monotonic clock."""
+    """A head that went live, and the begin and end of its publish by the monotonic clock."""
 
     digest: str
     begun: float
@@ -65,14 +65,14 @@ class Publish(NamedTuple):
 def start_publisher(
     bundle: Bundle, heads: tuple[str, str], *, n_swaps: int, every_s: float
 ) -> Iterator[LineProcess]:
-    """Start a process that makes two heads live in turns, `n_swaps` times, once a line is written.
+    """Start a process that publishes two heads in turns, `n_swaps` times, once a line is written.
 
-    It runs until the last head is published; `read_publishes` returns all. A publish begins
-    `every_s` seconds after the one before began, or later: the pause between them is at least half
-    of that, in which predictions can see the head.
+    It runs until the last head is published; `read_publishes` returns all publishes. They begin at
+    least `every_s` seconds apart, with a pause of at least half of that between them, in which
+    predictions use the head.
 
     Raises:
-        EdgesplitError: it does not start.
+        EdgesplitError: the process does not start.
     """
     asked = [str(bundle.path), ",".join(heads), str(every_s), str(n_swaps)]
     with start_process("the publisher", [sys.executable, "-c", _PUBLISH, *asked]) as process:
@@ -81,7 +81,7 @@ def start_publisher(
 
 
 def read_publishes(publisher: LineProcess) -> list[Publish]:
-    """Wait for the last publish, and return all."""
+    """Wait for the last publish; return all publishes."""
     lines = map(str.split, publisher.read_rest())
     return [Publish(digest, float(begun), float(ended)) for digest, begun, ended in lines]
 
@@ -89,13 +89,13 @@ def read_publishes(publisher: LineProcess) -> list[Publish]:
 def find_first_results(
     published: Sequence[Publish], results: Sequence[tuple[float, str]]
 ) -> list[tuple[Publish, float]]:
-    """Return each publish whose head was seen to decide, with the time of its first result.
+    """Return each publish whose head decided a prediction, with the time of its first result.
 
-    A head that gave no result before the next was published is left out, as is one that decided
-    already: two heads take turns, and a later result would be another publish's.
+    Two heads take turns, so a result belongs to a publish only until the next one begins. A publish
+    is omitted if its head gave no result by then, or already decided before the publish.
 
     Args:
-        published: in order.
+        published: publishes in order.
         results: the end of each prediction, by the monotonic clock, and its head's digest.
     """
     found = []
@@ -113,11 +113,11 @@ def find_first_results(
 
 @dataclass
 class _Run:
-    """What happened while predictions went on."""
+    """The measurements of one period of predictions."""
 
     times_ms: list[float] = field(default_factory=list)
     results: list[tuple[float, str]] = field(default_factory=list)
-    """As `find_first_results` takes them, one for each time."""
+    """Results as `find_first_results` takes them, one for each time."""
     published: list[Publish] = field(default_factory=list)
     build_ms: list[float] = field(default_factory=list)
     reference: float = 0.0
@@ -129,7 +129,7 @@ class _Run:
 
 
 def answer(job: Job, progress: Progress) -> Answer:
-    """Time predictions in turns with nobody publishing and with a publisher."""
+    """Time predictions without and with a publisher, in turns."""
     _, opened = job.open()
     with copied_bundle(job.bundle, job.scratch) as bundle:
         ((label, into),) = find_splits(bundle, 1)
@@ -156,7 +156,7 @@ def answer(job: Job, progress: Progress) -> Answer:
     null, swaps = kinds["null"], kinds["swaps"]
     until = [run.until_live_ms() for run in swaps]
     if not all(until):
-        raise EdgesplitError("No published head decided a prediction. Measure for longer.")
+        raise EdgesplitError("No published head decided a prediction. Increase --seconds.")
     facts = {
         "split": {"class": label, "into": into},
         "every_s": round(every_s, 3),
@@ -196,7 +196,7 @@ def _time_prediction(runtime: Runtime) -> float:
 
 
 def _predict(runtime: Runtime, publisher: LineProcess, seconds: float) -> _Run:
-    """Predict for so many seconds, and until the last published head was seen to decide."""
+    """Predict for `seconds`, and until the last published head has decided a prediction."""
     clip = _gray_clip(runtime)
     run = _Run(reference=time_reference())
     publisher.write("go")

@@ -1,7 +1,7 @@
-"""Times in blocks, each beside the time of a reference kernel that never changes.
+"""Times in blocks, each with the time of a fixed reference kernel.
 
-A machine gets slower and faster by itself. A block holds many times of one thing, and the time that
-the reference took just before them; the ratio of the two can be compared across machines and runs.
+The speed of a machine varies. A block holds many times of one item, and the time that the reference
+took just before them. Their ratio can be compared across machines and runs.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _REFERENCES = 5
 _BLOCKS = 15
 
 Progress = Callable[[str], object]
-"""Gets a few words on what is measured now."""
+"""Gets a few words about the current measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured."""
+    """The length of a benchmark."""
 
     quick: bool
     seconds: float
-    """How long predictions are timed; `swap` times them so long with and so long without swaps."""
+    """Seconds that predictions are timed; `swap` takes this long with and without swaps each."""
     repeats: int
-    """How often what takes a process, or is set up anew each time, is measured."""
+    """Number of repetitions of measurements that need a new process or a new setup."""
 
     @staticmethod
     def usual(*, quick: bool, seconds: float | None = None) -> Effort:
@@ -74,9 +74,9 @@ class Job:
     backend: BackendName = "auto"
     variant: VariantName | None = None
     clip: Path | None = None
-    """The video to predict; without it one is made."""
+    """Video to predict; by default a synthetic one."""
     scratch: Path | None = None
-    """A folder for copies. The caller removes it, because a question may be killed."""
+    """Folder for copies. The caller removes it, because a question may be killed."""
 
     def __post_init__(self) -> None:
         check_variant(self.backend, self.variant)
@@ -89,24 +89,24 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Percentiles of the times of one thing, in milliseconds, rounded to nanoseconds."""
+    """Percentiles of the times of one item, in milliseconds, rounded to nanoseconds."""
 
     name: str
-    """The question and what was timed, as in `latency.prediction`."""
+    """Question and item, as in `latency.prediction`."""
     n: int
     p50: float
     p90: float
     p95: float
     p99: float
     blocks: tuple[tuple[float, float], ...]
-    """The lower quartile of each block, which other work on the machine hardly moves, and the
-    reference's time beside it."""
+    """Lower quartile of each block, which other work on the machine barely changes, and the time of
+    the reference just before the block."""
 
     @classmethod
     def of(
         cls, name: str, blocks: Sequence[Sequence[float]], references: Sequence[float]
     ) -> Figure:
-        """Return the figure of blocks of times and of the reference's time beside each block."""
+        """Return the figure of blocks of times and of the reference's time for each block."""
         times = np.concatenate([np.asarray(block, float) for block in blocks])
         p50, p90, p95, p99 = (round(float(q), 6) for q in np.percentile(times, (50, 90, 95, 99)))
         quartiles = (sorted(block)[len(block) // 4] for block in blocks)
@@ -121,7 +121,7 @@ class Answer:
 
     figures: tuple[Figure, ...]
     facts: dict[str, Any]
-    """A JSON object: counts, and what was measured on."""
+    """A JSON object: counts and conditions of the measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +131,11 @@ class Usage:
     taken: float
     capacity: float
     ours: float
-    """Taken by this process and the children that it has waited for."""
+    """Time of this process and of the children that it has waited for."""
 
     @classmethod
     def now(cls, root: Path = Path("/")) -> Usage | None:
-        """Read `/proc/stat`; return None if there is none."""
+        """Read `/proc/stat`; return None if it cannot be read."""
         try:
             fields = (root / "proc/stat").read_text().split("\n", 1)[0].split()[1:9]
             ticks = [int(one) / os.sysconf("SC_CLK_TCK") for one in fields]
@@ -145,7 +145,7 @@ class Usage:
         return cls(sum(ticks) - idle, sum(ticks), sum(os.times()[:4]))
 
     def others(self, before: Usage) -> float:
-        """Return the share of the machine, 0..1, that other work has taken since `before`."""
+        """Return the share of the processor time, 0..1, that other work has used since `before`."""
         taken = self.taken - before.taken - (self.ours - before.ours)
         return max(0.0, taken / max(self.capacity - before.capacity, 1e-9))
 
@@ -165,12 +165,12 @@ def time_reference() -> float:
 
 
 def sample(measure: Callable[[], Mapping[str, float]], *, seconds: float) -> tuple[Figure, ...]:
-    """Return figures of what `measure` returns, called over and over in blocks.
+    """Call `measure` repeatedly in blocks; return the figures of the times that it returns.
 
     Args:
         measure: returns milliseconds by name; the caller has warmed it up. It is called at least
             once in each block.
-        seconds: length of all blocks together, without the reference's time.
+        seconds: length of all blocks together, without the time of the reference.
     """
     found: list[list[Mapping[str, float]]] = []
     references = []
@@ -191,8 +191,8 @@ def order_interval(values: npt.ArrayLike, quantile: float = 0.5) -> tuple[float,
     """Return the order statistics that enclose a quantile in 95 % of cases.
 
     Args:
-        values: independent of each other; with too few the least and the largest are returned.
-        quantile: in 0..1; the median by default.
+        values: independent values; with too few, the smallest and the largest are returned.
+        quantile: in 0..1; by default the median.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)

@@ -1,7 +1,7 @@
-"""The script that each side of a comparison runs: it times a block whenever it is asked to.
+"""The script that each side of a comparison runs: it times a block for each line that it reads.
 
-The text of this file is given to another Python, which may have another edgesplit, so it uses
-public names alone.
+The text of this file is given to another Python, which may have another version of edgesplit, so it
+uses only public names.
 """
 
 import json
@@ -16,11 +16,11 @@ __all__ = ["serve"]
 _RUNS = 20
 _LEAST = 5
 _EDIT = 3
-"""How many times as long edits are timed: they read files, so their times scatter more."""
+"""Factor by which edits are timed longer: they read files, so their times scatter more."""
 
 
 def serve() -> None:
-    """Read seconds from stdin, a line for each block; write the milliseconds of each thing."""
+    """Read seconds from stdin, a line for each block; write the milliseconds of each item."""
     asked_for: list[Any] = sys.argv[1:6]
     path, clip_path, backend_name, variant, split = asked_for
     if hasattr(os, "sched_setaffinity"):
@@ -58,8 +58,8 @@ def serve() -> None:
 
 
 def _time_ms(run: Callable[[], object], seconds: float) -> float:
-    """Return the lower quartile, which other work on the machine hardly moves."""
-    run()  # fills the caches that another one emptied
+    """Return the lower quartile, which other work on the machine barely changes."""
+    run()  # fills the CPU caches again
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < _LEAST or time.perf_counter() < end:

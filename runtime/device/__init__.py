@@ -2,9 +2,9 @@
 
 record     describe the machine
 arm_cores  name ARM cores by their numbers
-packages   find which TensorRT Python takes
-jetson     parse what a Jetson reports
+packages   find the TensorRT that Python imports
+jetson     parse the files and tools of a Jetson
 power      measure power and energy
-probes     try what runs here, and how fast
-doctor     find what works here and what to change
+probes     test providers, TensorRT, speed, codecs and cameras
+doctor     report what works on this device and what to change
 """

@@ -1,4 +1,4 @@
-"""Name ARM cores by the numbers that Linux gives in /proc/cpuinfo, where no name stands."""
+"""Name ARM cores by their numbers in /proc/cpuinfo, which holds no names."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ ARM = "0x41"
 
 
 def name_arm_cores(cpuinfo: str) -> str:
-    """The kinds of cores, as in `Cortex-A57 and NVIDIA Denver 2`; empty if no numbers stand there.
+    """Return the kinds of cores, as in `Cortex-A57 and NVIDIA Denver 2`; empty without numbers.
 
-    A part without a known name is called by its number: `ARM 0xd99`.
+    A part without a known name is given by its number: `ARM 0xd99`.
     """
     found = re.findall(
         r"^CPU implementer\s*:\s*(0x\w+)$.*?^CPU part\s*:\s*(0x\w+)$", cpuinfo, re.M | re.S

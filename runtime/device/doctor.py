@@ -1,4 +1,4 @@
-"""Find out what this device can do with edgesplit, how fast, and what to change."""
+"""Check what works on this device, how fast it runs, and what to change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from edgesplit.storage.user_cache import REMEDY, cache_path
 __all__ = ["Checkup", "Finding", "Status", "examine"]
 
 Status = Literal["fine", "note", "problem"]
-"""A `note` suggests a change; with a `problem` edgesplit cannot work here."""
+"""A `note` suggests a change; with a `problem` edgesplit does not work on this device."""
 
 _MIN_FREE_BYTES = 500 * 10**6
 _IN_MEMORY = ("tmpfs", "ramfs")
@@ -54,21 +54,21 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """All results."""
+    """The results of all checks."""
 
     device: DeviceRecord
     findings: tuple[Finding, ...]
     speed: Speed | None
     providers: dict[str, str]
-    """By provider of ONNX Runtime, why it does not run here; empty if it does."""
+    """Reason why a provider of ONNX Runtime does not run here, by provider; empty if it runs."""
 
     @property
     def usable(self) -> bool:
-        """True if edgesplit works here."""
+        """True if edgesplit works on this device."""
         return all(finding.status != "problem" for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """The checkup as JSON holds it."""
+        """Return a JSON object."""
         return {"usable": self.usable, **asdict(self)}
 
 
@@ -79,14 +79,14 @@ def examine(
     run: Run = run_command,
     probes: Probes | None = None,
 ) -> Checkup:
-    """Check this device; takes seconds, as each check that may crash has its own process.
+    """Check this device, which takes seconds: checks that may crash run in subprocesses.
 
     Args:
         bundle: the bundle to check; by default EDGESPLIT_BUNDLE or the one in the current folder.
-            Having none is not a problem.
+            It is not a problem if neither exists.
         root: see `describe_device`.
         run: see `describe_device`.
-        probes: tries what cannot be read.
+        probes: runs the checks that must be tried.
     """
     probes = probes or Probes()
     device = describe_device(root, run)
@@ -105,7 +105,7 @@ def examine(
 def _device(device: DeviceRecord) -> Finding:
     jetson = ""
     if device.l4t:
-        jetpack = f"JetPack {device.jetpack}" if device.jetpack else "its JetPack is not known here"
+        jetpack = f"JetPack {device.jetpack}" if device.jetpack else "JetPack unknown"
         jetson = f", L4T {device.l4t} ({jetpack})"
     text = f"{device.summary}, {device.system}{jetson}, Python {device.python}."
     return Finding("device", "fine", text)
@@ -115,7 +115,7 @@ def _providers(probes: Probes) -> tuple[dict[str, str], list[Finding]]:
     try:
         found = probes.providers()
     except EdgesplitError as error:
-        todo = "Nothing runs without it: pip install 'edgesplit[cpu]'; see docs/jetson.md."
+        todo = "Install it: pip install 'edgesplit[cpu]'; see docs/jetson.md."
         return {}, [Finding("ONNX Runtime", "problem", str(error), todo)]
     reasons = {name.removesuffix("ExecutionProvider"): why for name, why in found.items()}
     works = [name for name, reason in reasons.items() if not reason]
@@ -123,7 +123,7 @@ def _providers(probes: Probes) -> tuple[dict[str, str], list[Finding]]:
     if works:
         findings.append(Finding("ONNX Runtime", "fine", f"runs a model on {', '.join(works)}."))
     status: Status = "note" if works else "problem"
-    todo = "Its driver or a library is missing; the others serve until then."
+    todo = "Install its missing driver or library; the other providers work without it."
     for name, reason in reasons.items():
         if reason:
             text = f"lists {name}, but it does not start here: {reason}"
@@ -134,16 +134,16 @@ def _providers(probes: Probes) -> tuple[dict[str, str], list[Finding]]:
 def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
     origin = probes.tensorrt_origin()
     if origin is not None:
-        yield Finding("TensorRT", "fine", f"Python takes {origin}.")
+        yield Finding("TensorRT", "fine", f"Python imports {origin}.")
     platform = None
     try:
         platform = probes.tensorrt()
     except (EngineError, IsolatedProcessError) as error:
         yield Finding("TensorRT", "note", f"There is a GPU, but TensorRT does not start: {error}")
     except BackendError as error:
-        text = f"There is no GPU to use; the backbone runs on the CPU. {error}"
+        text = f"There is no usable GPU; the backbone runs on the CPU. {error}"
         yield Finding("GPU", "note", text)
-    except EdgesplitError as error:  # something is not installed; it says what
+    except EdgesplitError as error:  # a package is not installed; the message names it
         yield Finding("TensorRT", "note", f"There is a GPU, but a package is missing: {error}")
     else:
         text = f"{platform.gpu}, CUDA {platform.cuda}, {platform.tensorrt}."
@@ -155,9 +155,9 @@ def _tensorrt(probes: Probes, bundle: Bundle | None) -> Iterator[Finding]:
     made = [f"{one.precision} engine" for one in engines if one.platform == platform]
     made += [f"{one.name} variant" for one in VARIANTS.list() if one.feature_space == space]
     if made:
-        yield Finding("cache", "fine", f"It holds for this backbone: {', '.join(made)}.")
+        yield Finding("cache", "fine", f"Cached for this backbone: {', '.join(made)}.")
     elif platform:
-        todo = "edgesplit engine build --precision fp16 makes it once, in minutes."
+        todo = "Build one, which takes minutes: edgesplit engine build --precision fp16."
         yield Finding("cache", "note", "There is no engine of this backbone for this GPU.", todo)
 
 
@@ -165,14 +165,14 @@ def _speed(probes: Probes, bundle: Bundle | None) -> tuple[Speed | None, Finding
     try:
         speed = probes.speed(bundle.path if bundle else None)
     except EdgesplitError as error:
-        todo = "edgesplit verify says whether the bundle is sound." if bundle else ""
+        todo = "Check the bundle: edgesplit verify." if bundle else ""
         damaged = bundle is not None and isinstance(error, BundleError)
         status: Status = "problem" if damaged else "note"
-        return None, Finding("speed", status, f"It could not be measured: {error}", todo)
+        return None, Finding("speed", status, f"Speed could not be measured: {error}", todo)
     text = (
         f"{speed.what}: {speed.backbone_ms:.1f} ms a clip and {speed.head_ms:.2f} ms for the head "
-        f"on {speed.on}; one clip in ten takes {speed.slow_ms:.1f} ms or more (a quick look at "
-        f"{speed.n_runs}, without decoding)."
+        f"on {speed.on}; one clip in ten takes {speed.slow_ms:.1f} ms or more (quick estimate from "
+        f"{speed.n_runs} clips, without decoding)."
     )
     return speed, Finding("speed", "fine", text)
 
@@ -187,15 +187,15 @@ def _codecs(probes: Probes) -> Finding:
     text = f"decodes {', '.join(found) or 'none of the usual formats'}, on the CPU."
     if not missing:
         return Finding("video", "fine", text)
-    todo = "PyAV's own wheel has them: pip install --force-reinstall --only-binary av av"
-    return Finding("video", "note", f"{text} Not {', '.join(missing)}.", todo)
+    todo = "Install PyAV's full wheel: pip install --force-reinstall --only-binary av av"
+    return Finding("video", "note", f"{text} It does not decode {', '.join(missing)}.", todo)
 
 
 def _cameras(root: Path, probes: Probes) -> Iterator[Finding]:
     nodes = sorted(root.glob("dev/video[0-9]*"))
     if not nodes:
         yield Finding(
-            "camera", "fine", "None is connected (no /dev/video*); video files need none."
+            "camera", "fine", "No camera is connected (no /dev/video*); video files need none."
         )
         return
     allowed = {f"/dev/{node.name}": probes.may_use(node) for node in nodes}
@@ -213,15 +213,16 @@ def _power(device: DeviceRecord) -> Iterator[Finding]:
         if best.rank > now.rank:
             text = f"The power mode is {now.name}; this board also has {best.name}."
             todo = (
-                f"sudo nvpmodel -m {best.id} sets {best.name}, if supply and cooling are up to it; "
+                f"Set {best.name}, if supply and cooling suffice: sudo nvpmodel -m {best.id}; "
                 "it may ask to reboot."
             )
             yield Finding("power", "note", text, todo)
         else:
-            yield Finding("power", "fine", f"The power mode is {now.name}, the highest known here.")
+            yield Finding("power", "fine", f"The power mode is {now.name}, the highest known.")
     elif device.l4t:
-        text = "nvpmodel did not say which power mode is set."
-        yield Finding("power", "note", text, "sudo nvpmodel -q; its names: /etc/nvpmodel.conf.")
+        text = "nvpmodel did not report the power mode."
+        todo = "Read it: sudo nvpmodel -q; /etc/nvpmodel.conf lists the modes."
+        yield Finding("power", "note", text, todo)
     if device.mhz:
         low, high, current = device.mhz
         which = f"governor {', '.join(device.governors) or 'unknown'}"
@@ -231,13 +232,14 @@ def _power(device: DeviceRecord) -> Iterator[Finding]:
                 todo = "For steady figures: sudo jetson_clocks (until the next reboot)."
             elif device.governors != ("performance",):
                 todo = "For steady figures: sudo cpupower frequency-set -g performance."
-            text = f"CPU clocks move between {low:.0f} and {high:.0f} MHz ({which})."
+            text = f"CPU clocks vary between {low:.0f} and {high:.0f} MHz ({which})."
             yield Finding("clocks", "note" if todo else "fine", text, todo)
         else:
-            yield Finding("clocks", "fine", f"CPU clocks stay at {current:.0f} MHz ({which}).")
+            text = f"CPU clocks are fixed at {current:.0f} MHz ({which})."
+            yield Finding("clocks", "fine", text)
     if device.throttle_events:
-        text = f"The machine slowed itself down {device.throttle_events} times since it started."
-        yield Finding("heat", "note", text, "Improve its cooling or its supply.")
+        text = f"The machine was throttled {device.throttle_events} times since it started."
+        yield Finding("heat", "note", text, "Improve its cooling or its power supply.")
     if device.temperatures_c:
         zone, hottest = max(device.temperatures_c.items(), key=lambda item: item[1])
         yield Finding("heat", "fine", f"The hottest sensor, {zone}, is at {hottest:.0f} °C.")
@@ -254,8 +256,8 @@ def _memory(device: DeviceRecord) -> Iterator[Finding]:
     if device.cpu_limit and device.cpu_limit < device.cores:
         limits.append(f"{device.cpu_limit:g} of {device.cores} cores")
     if limits:
-        text += f" This container is granted {' and '.join(limits)}."
-        yield Finding("memory", "note", text, "Grant it more, if figures are to be the machine's.")
+        text += f" This container is limited to {' and '.join(limits)}."
+        yield Finding("memory", "note", text, "Raise the limits to measure the machine itself.")
     else:
         yield Finding("memory", "fine", text)
 
@@ -266,7 +268,7 @@ def _gb(size: int) -> str:
 
 def _clock(device: DeviceRecord) -> Iterator[Finding]:
     if device.clock_synchronised is False:
-        text = "This machine's time is not synchronised: entries of `edgesplit log` may mislead."
+        text = "The time is not synchronised: the times in `edgesplit log` may be wrong."
         yield Finding("time", "note", text, "sudo timedatectl set-ntp true")
     elif device.clock_synchronised:
         yield Finding("time", "fine", "The time is synchronised.")
@@ -283,7 +285,7 @@ def _bundle(path: Path | None, root: Path) -> tuple[Bundle | None, list[Finding]
         bundle = open_bundle(found)
         head = bundle.head()
     except (EdgesplitError, OSError) as error:
-        todo = "edgesplit verify lists what is damaged; copy the bundle here anew."
+        todo = "List the damage: edgesplit verify. Then copy the bundle to this device again."
         return None, [Finding("bundle", "problem", f"{found} cannot be read: {error}", todo)]
     text = f"{found}: {len(head.labels)} classes, head {head.digest[:12]}."
     return bundle, [Finding("bundle", "fine", text), *_disk(found, root)]
@@ -295,22 +297,22 @@ def _disk(path: Path, root: Path) -> Iterator[Finding]:
         return
     kind, todo = place.kind, ""
     if place.read_only or not os.access(path, os.W_OK):
-        text = f"It lies on {kind} and cannot be written: it runs, but no edit can go live."
-        todo = "Mount it for writing, or copy it to a folder of this user's."
+        text = f"The bundle is on {kind} and not writable: it runs, but no edit can go live."
+        todo = "Mount it writable, or copy it to a folder that this user may write."
     elif kind in _IN_MEMORY:
-        text = f"It lies in memory ({kind}): every edit is lost when the machine stops."
+        text = f"The bundle is in memory ({kind}): all edits are lost when the machine stops."
         todo = "Copy it to a disk."
     elif kind == "overlay":
-        text = "It lies inside a container (overlay): every edit is lost with the container."
+        text = "The bundle is inside a container (overlay): all edits are lost with it."
         todo = "Keep it on a volume: docker run -v /data/lab.bundle:/lab.bundle …"
     elif kind in _NETWORK:
-        text = f"It lies on a network file system ({kind}): its lock may not reach other hosts."
+        text = f"The bundle is on a network disk ({kind}): its lock may not reach other hosts."
         todo = "Edit from one host only."
     elif kind in _SIMPLE:
-        text = f"It lies on {kind}, which has no journal: losing power may damage an edit, or more."
+        text = f"The bundle is on {kind}, which has no journal: a power loss may damage it."
         todo = "Copy it to ext4."
     else:
-        text = f"It lies on {kind}: an edit survives losing power."
+        text = f"The bundle is on {kind}: edits survive a power loss."
     yield Finding("disk", "note" if todo else "fine", text, todo)
 
 
@@ -320,13 +322,13 @@ def _cache() -> Finding:
     except CacheError as error:
         text = "There is no usable cache: engines, variants and embeddings are made every time."
         return Finding("cache", "note", text, str(error))
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():
-        text = f"{folder} cannot be written: engines, variants and embeddings are made every time."
+    existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not os.access(existing, os.W_OK | os.X_OK) or not existing.is_dir():
+        text = f"{folder} is not writable: engines, variants and embeddings are made every time."
         return Finding("cache", "note", text, REMEDY)
-    status = os.statvfs(there)
+    status = os.statvfs(existing)
     free = status.f_bavail * status.f_frsize
     if free < _MIN_FREE_BYTES:
-        text = f"{folder} has {_gb(free)} left; an engine may not fit."
+        text = f"{folder} has {_gb(free)} free; an engine may not fit."
         return Finding("cache", "note", text, REMEDY)
-    return Finding("cache", "fine", f"{folder} has {_gb(free)} left.")
+    return Finding("cache", "fine", f"{folder} has {_gb(free)} free.")

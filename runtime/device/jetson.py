@@ -1,7 +1,7 @@
-"""Parse what a Jetson reports: tegrastats, nvpmodel, nv_tegra_release. Pure functions.
+"""Parse the output of tegrastats and nvpmodel, and nv_tegra_release. Pure functions.
 
-None of them raises on a damaged text: they return what could be read, and None or nothing for the
-rest.
+None of them raises on a damaged text: they return the parts that could be read, and None or nothing
+for the rest.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _JETPACKS = {
     "39.2.1": "7.2.1",
     "39.2.2": "7.2.2",
 }
-"""JetPack by L4T; an L4T without a last number stands for all of that series."""
+"""JetPack version by L4T version; an L4T with two numbers means all releases of that series."""
 
-_WHOLE = "VDD_IN"
-_PARTS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+_TOTAL_RAIL = "VDD_IN"
+_PART_RAILS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 """The rails that add up to the module: one on Orin Nano and NX, three on AGX Orin.
 
-Nobody has established which rails add up on Thor, so Thor has no total.
+The rails that add up on Thor are not known, so Thor has no total.
 """
 
 _RAIL = re.compile(r"(?<!\S)([A-Z]\w*) (\d{1,9})mW(?:/\d{1,9}mW){0,2}(?!\S)")
@@ -47,14 +47,14 @@ _RAIL = re.compile(r"(?<!\S)([A-Z]\w*) (\d{1,9})mW(?:/\d{1,9}mW){0,2}(?!\S)")
 
 @dataclass(frozen=True, slots=True)
 class PowerMode:
-    """A mode that nvpmodel sets. Ids differ between boards, names do not."""
+    """A power mode of nvpmodel. Ids differ between boards, names do not."""
 
     name: str
     id: int
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Grows with the power that the mode may draw, as far as its name shows."""
+        """A sort key that grows with the power limit in the mode's name."""
         if "MAXN" in self.name.upper():
             return 1, int("SUPER" in self.name.upper())
         watts = re.search(r"(\d{1,4})W", self.name.upper())
@@ -62,25 +62,25 @@ class PowerMode:
 
 
 def parse_tegrastats(line: str) -> dict[str, int]:
-    """Return milliwatts now by rail, of a line of tegrastats; not its averages and maxima."""
+    """Return the current milliwatts by rail from a line of tegrastats, without averages."""
     return {found[1]: int(found[2]) for found in _RAIL.finditer(line)}
 
 
 def total_mw(powers: Mapping[str, int]) -> int | None:
-    """Return the power of the whole module in milliwatts; None if no known set of rails gives it.
+    """Return the power of the module in milliwatts; None if its rails are incomplete or unknown.
 
     Args:
         powers: milliwatts by rail.
     """
-    if _WHOLE in powers:
-        return powers[_WHOLE]
-    if all(rail in powers for rail in _PARTS):
-        return sum(powers[rail] for rail in _PARTS)
+    if _TOTAL_RAIL in powers:
+        return powers[_TOTAL_RAIL]
+    if all(rail in powers for rail in _PART_RAILS):
+        return sum(powers[rail] for rail in _PART_RAILS)
     return None
 
 
 def parse_power_mode(text: str) -> PowerMode | None:
-    """Return the mode that `nvpmodel -q` reports; skips warnings before it and `NVPM VERB:`."""
+    """Return the mode that `nvpmodel -q` reports; skip warnings before it and `NVPM VERB:`."""
     found = re.search(r"NV Power Mode:[ \t]*(\S+)", text)
     if not found:
         return None
@@ -101,7 +101,7 @@ def parse_l4t(text: str) -> str | None:
 
 
 def jetpack_of(l4t: str) -> str | None:
-    """Return the JetPack of an L4T; None if the table does not have it."""
+    """Return the JetPack version of an L4T version; None if the table does not have it."""
     series = ".".join(l4t.split(".")[:2])
-    whole = l4t if l4t != series else f"{series}.0"
-    return _JETPACKS.get(whole) or _JETPACKS.get(series)
+    release = l4t if l4t != series else f"{series}.0"
+    return _JETPACKS.get(release) or _JETPACKS.get(series)

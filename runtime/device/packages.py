@@ -1,4 +1,4 @@
-"""Find out which TensorRT Python would take, without loading it."""
+"""Find the TensorRT that Python would import, without importing it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["PackageOrigin", "find_tensorrt"]
 
 @dataclass(frozen=True, slots=True)
 class PackageOrigin:
-    """Where a package comes from."""
+    """The installation that a package is imported from."""
 
     name: str
     version: str
-    """Empty if nothing beside the package says it."""
+    """Version of the package; empty if its metadata is missing."""
     source: str
-    """`wheel` if pip installed it, else `system`: apt, JetPack, an image."""
+    """`wheel` if pip or uv installed it, else `system`: apt, JetPack, an image."""
     path: Path
     others: tuple[str, ...] = ()
-    """The same package elsewhere, which this one hides, as in `10.3.0 (system)`."""
+    """Other installations of the package, hidden by this one, as in `10.3.0 (system)`."""
 
     def __str__(self) -> str:
         kind = "from a wheel" if self.source == "wheel" else "the system's"
@@ -34,7 +34,7 @@ class PackageOrigin:
 
 
 def find_tensorrt() -> PackageOrigin | None:
-    """Return the TensorRT that `import tensorrt` finds first; None without one.
+    """Return the TensorRT that `import tensorrt` would load; None if it is not installed.
 
     EDGESPLIT_TENSORRT may name another module, as it does for engines.
     """

@@ -1,7 +1,7 @@
 """Measure power and energy with tegrastats, which runs in the background.
 
-On a Jetson without a known total power, and on any other machine, there are no figures; this is not
-an error.
+A Jetson whose total power is unknown, and any other machine, gives no figures; that is not an
+error.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ __all__ = ["MAX_GAP_S", "PowerSampler", "energy_j"]
 INTERVAL_MS = 100
 
 MAX_GAP_S = 1.0
-"""The longest time between two samples over which power counts as known, in seconds."""
+"""Longest time between two samples over which power counts as known, in seconds."""
 
 _END_S = 2.0
 """Seconds that tegrastats may take to end before it is killed."""
 
 Trace = Iterable[tuple[float, str]]
-"""Lines of tegrastats, each with the second of the monotonic clock when it was read."""
+"""Lines of tegrastats, each with the seconds of the monotonic clock when it was read."""
 
 
 class PowerSampler:
-    """Samples power from entering to leaving; about 36,000 samples an hour stay in memory.
+    """Samples power inside a `with` block; about 36,000 samples an hour stay in memory.
 
-    All methods may be called from several threads, also after leaving.
+    All methods may be called from several threads, also after the block.
 
         with PowerSampler() as power:
             start = time.monotonic()
@@ -43,7 +43,7 @@ class PowerSampler:
     """
 
     def __init__(self, trace: Trace | None = None) -> None:
-        """Take a recorded run to replay; by default tegrastats is started."""
+        """Replay the lines of `trace`; by default start tegrastats."""
         self._trace = trace
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -52,9 +52,9 @@ class PowerSampler:
     def __enter__(self) -> PowerSampler:
         if self._trace is None:
             # Without a shell, so that `terminate` ends tegrastats itself. If this process is
-            # killed, tegrastats ends at its next line, as nobody reads its output any more.
+            # killed, tegrastats ends at its next line, because its pipe is closed.
             command = ["tegrastats", "--interval", str(INTERVAL_MS)]
-            with contextlib.suppress(OSError):  # none here: no figures
+            with contextlib.suppress(OSError):  # not installed: no figures
                 self._process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -87,37 +87,37 @@ class PowerSampler:
 
     @property
     def samples(self) -> tuple[tuple[float, dict[str, int]], ...]:
-        """Seconds of the monotonic clock, and the milliwatts by rail then."""
+        """All samples: seconds of the monotonic clock, and milliwatts by rail."""
         return tuple(self._samples)
 
     def energy_j(self, start_s: float, end_s: float) -> float | None:
-        """Return joules of the whole module between two times of the monotonic clock."""
+        """Return the joules of the module between two times of the monotonic clock."""
         totals = ((time_s, total_mw(powers)) for time_s, powers in self.samples)
         known = [(time_s, total / 1000) for time_s, total in totals if total is not None]
         return energy_j(known, start_s, end_s)
 
 
 def energy_j(watts: Iterable[tuple[float, float]], start_s: float, end_s: float) -> float | None:
-    """Return joules between two times: trapezoids between samples, the nearest sample beyond.
+    """Return the joules between two times: trapezoids between samples, beyond them the nearest.
 
     Args:
-        watts: times in seconds, rising, and the power at each.
-        start_s: where to begin; it may lie between two samples.
-        end_s: where to end.
+        watts: rising times in seconds, and the power at each.
+        start_s: begin; it may lie between two samples.
+        end_s: end.
 
     Returns:
-        None if between two samples lie more than `MAX_GAP_S`.
+        None if a gap between samples, or before or after them, is longer than `MAX_GAP_S`.
 
     Raises:
-        ValueError: the end lies before the start.
+        ValueError: the end is before the start.
     """
     if end_s < start_s:
-        raise ValueError(f"the end, {end_s}, lies before the start, {start_s}")
+        raise ValueError(f"the end, {end_s}, is before the start, {start_s}")
     points = list(watts)
     if not points:
         return None
     times, powers = np.transpose(points)
-    # Over a gap between samples, or before and behind them, power is unknown.
+    # In a gap between samples, and before and after them, power is unknown.
     outer = np.union1d(times, [min(start_s, times[0]), max(end_s, times[-1])])
     met = (outer[1:] > start_s) & (outer[:-1] < end_s)
     if np.diff(outer)[met].max(initial=0.0) > MAX_GAP_S:

@@ -1,6 +1,6 @@
-"""Try what runs here: providers, TensorRT, speed, codecs, cameras.
+"""Test what runs on this device: providers, TensorRT, speed, codecs, cameras.
 
-Probes that may crash, or load a library that the caller does not want, run in a subprocess.
+Probes that may crash, or that load a library that the caller does not want, run in a subprocess.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ CODECS = {
 """The usual codecs of cameras and files, and FFmpeg's decoders for each."""
 
 _DEMO = Path(edgesplit.__file__).parent / "assets" / "demo" / "motion.bundle"
-"""What is timed without a bundle: it is the same everywhere, so that machines can be compared."""
+"""The bundle that is timed if the user gives none; the same everywhere, to compare machines."""
 
 _LIMIT_S = 120.0
 """Seconds that a tiny model may take. The first use of CUDA takes half a minute on a small device;
-a driver that hangs never ends."""
+a hanging driver never returns."""
 _ADVICE = "Check the driver; if it hangs on a machine that is not busy, restart the machine."
 _QUICK_S = 1.0
 _MIN_RUNS = 20
-_NOT_FOR_MODELS = ("AzureExecutionProvider",)  # listed in every wheel, and runs nothing here
+_NOT_FOR_MODELS = ("AzureExecutionProvider",)  # listed in every wheel, runs no local models
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """A quick estimate of how fast a backbone runs here; not a benchmark."""
+    """A quick estimate of the speed of a backbone on this device; not a benchmark."""
 
     what: str
     on: str
-    """The backend, as in `ONNX Runtime, CPUExecutionProvider`."""
+    """Backend, as in `ONNX Runtime, CPUExecutionProvider`."""
     backbone_ms: float
     """Median time of one clip, in milliseconds."""
     slow_ms: float
-    """90th percentile in milliseconds; far above the median while other work runs."""
+    """90th percentile of the backbone's times, in milliseconds."""
     head_ms: float
     n_runs: int
 
 
 class Probes:
-    """Everything that must be tried rather than read. A test passes one that needs no device."""
+    """The checks that must be tried. Tests replace it by one that needs no device."""
 
     def providers(self) -> dict[str, str]:
-        """Return, by provider of ONNX Runtime, why it does not run here; empty if it does.
+        """Return by provider the reason why it does not run on this device, empty if it runs.
 
         Raises:
             EdgesplitError: ONNX Runtime does not run at all.
@@ -83,30 +83,30 @@ class Probes:
         return found
 
     def tensorrt(self) -> Platform:
-        """See `TensorRT.platform`."""
+        """Return the platform as `TensorRT.platform` does."""
         return TensorRT().platform()
 
     def tensorrt_origin(self) -> PackageOrigin | None:
-        """See `find_tensorrt`."""
+        """Return the package as `find_tensorrt` does."""
         return find_tensorrt()
 
     def speed(self, path: Path | None) -> Speed:
-        """Measure for a second how fast a bundle's backbone and head run, or the demo's.
+        """Measure for a second the speed of a bundle's backbone and head; by default the demo's.
 
         Raises:
-            EdgesplitError: it does not run.
+            EdgesplitError: the bundle does not run.
         """
         return run_isolated(_measure, path)
 
     def codecs(self) -> tuple[str, ...]:
-        """Return those of `CODECS` that PyAV's FFmpeg decodes."""
+        """Return the names in `CODECS` that PyAV's FFmpeg decodes."""
         import av
 
         known = av.codecs_available
         return tuple(name for name, decoders in CODECS.items() if known.intersection(decoders))
 
     def may_use(self, node: Path) -> bool:
-        """Return True if this user may read and write a device's node."""
+        """Return True if this user may read and write a device node."""
         return os.access(node, os.R_OK | os.W_OK)
 
 
@@ -120,12 +120,12 @@ def _list_providers() -> list[str]:
 
 
 def _run_tiny(provider: str) -> None:
-    """Run a model: a provider that starts may still lack kernels for this GPU."""
+    """Run a tiny model: a provider that starts may still lack kernels for this GPU."""
     session = open_session(_tiny(), providers=(provider,))
     try:
         session.run(None, {"features": np.ones((1, 2), np.float32)})
-    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise BackendError(f"it starts, and fails when it runs: {error}") from error
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
+        raise BackendError(f"it starts, but fails when it runs: {error}") from error
 
 
 def _tiny() -> bytes:

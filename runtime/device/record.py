@@ -1,7 +1,7 @@
 """Describe the device that a figure was measured on: hardware, clocks, temperatures, software.
 
 Everything is read from files below a root, so that a test can describe any machine. Missing files
-are normal: containers, virtual machines and Jetsons each lack others.
+are normal: containers, virtual machines and Jetsons lack different ones.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "av", "tensorrt",
 ROOT = Path("/")
 
 Run = Callable[[Sequence[str]], "str | None"]
-"""Takes a command to its output; None if it is missing or failed."""
+"""Runs a command and returns its output; None if it is missing or failed."""
 
 _COMMAND_S = 10
 _TIME_ERROR = 5  # adjtimex: the clock is not synchronised
@@ -52,29 +52,29 @@ _CPU = Path("sys/devices/system/cpu")
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """A machine at one moment. A field is None or empty if it could not be read."""
+    """State of a machine at one moment. A field is None or empty if it could not be read."""
 
     machine: str
-    """The instruction set, as in `aarch64`."""
+    """Instruction set, as in `aarch64`."""
     processor: str
     model: str | None
-    """The board, as its device tree names it."""
+    """Name of the board in its device tree."""
     cores: int
     """Cores that this process may use."""
     cpu_limit: float | None
-    """Processor time that a container grants, in cores."""
+    """Processor time limit of a container, in cores."""
     memory_bytes: int | None
     memory_available_bytes: int | None
     memory_limit_bytes: int | None
-    """Memory that a container grants, if less than there is."""
+    """Memory limit of a container, if it is below the machine's memory."""
     system: str
     kernel: str
     governors: tuple[str, ...]
     mhz: tuple[float, float, float] | None
-    """Lowest allowed, highest allowed and present clock of the fastest core."""
+    """Lowest allowed, highest allowed and current clock of the fastest core."""
     temperatures_c: Mapping[str, float]
     throttle_events: int | None
-    """Number since the machine started."""
+    """Number of throttling events since the machine started."""
     l4t: str | None
     jetpack: str | None
     power_mode: PowerMode | None
@@ -95,7 +95,7 @@ class FileSystem:
     """The file system of a path."""
 
     kind: str
-    """The kernel's name for it: ext4, overlay, nfs4, …"""
+    """Kernel's name of the type: ext4, overlay, nfs4, …"""
     mount: str
     read_only: bool
 
@@ -118,10 +118,10 @@ def run_command(command: Sequence[str]) -> str | None:
 
 
 def describe_device(root: Path = ROOT, run: Run = run_command) -> DeviceRecord:
-    """Describe this machine, now; takes milliseconds, and a tenth of a second on a Jetson.
+    """Describe this machine now, in milliseconds (a tenth of a second on a Jetson).
 
     Args:
-        root: the folder with `proc`, `sys` and `etc`; a test gives its own.
+        root: the folder with `proc`, `sys` and `etc`; tests pass another one.
         run: runs `nvpmodel -q`; called only on a Jetson.
     """
     sizes = re.findall(r"^(\w+):\s+(\d+) kB$", _text(root / "proc/meminfo"), re.M)
@@ -168,7 +168,7 @@ def read_temperatures(root: Path = ROOT) -> dict[str, float]:
 
 
 def read_throttling(root: Path = ROOT) -> int | None:
-    """Return how often the machine has throttled since it started; None if nothing counts it."""
+    """Return the number of throttling events since the start; None if nothing counts them."""
     files = [
         *(root / _CPU).glob("cpu[0-9]*/thermal_throttle/core_throttle_count"),
         *root.glob("sys/class/hwmon/hwmon*/oc*_event_cnt"),  # Jetson: too much current
@@ -178,7 +178,7 @@ def read_throttling(root: Path = ROOT) -> int | None:
 
 
 def find_file_system(path: Path, root: Path = ROOT) -> FileSystem | None:
-    """Return the file system of a path, from `/proc/self/mountinfo`; None if it is not there."""
+    """Return the file system of a path, from `/proc/self/mountinfo`; None if it is not listed."""
     wanted = PurePosixPath(os.path.abspath(path))
     best: tuple[int, FileSystem] | None = None
     for line in _text(root / "proc/self/mountinfo").splitlines():
@@ -227,7 +227,7 @@ def _processor(root: Path) -> str:
 
 
 def _cores(root: Path) -> int:
-    """Return the number of cores that this process may use, or that a test's tree has."""
+    """Return the number of cores that this process may use, or that another root lists."""
     if root == ROOT:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     return len(re.findall(r"^processor\s*:", _text(root / "proc/cpuinfo"), re.M))
@@ -251,7 +251,7 @@ def _mhz(root: Path) -> tuple[float, float, float] | None:
 
 
 def _cgroups(root: Path, controller: str) -> list[Path]:
-    """Return this process's control groups and those above, of version 2 and of version 1."""
+    """Return the folders of this process's control groups and their parents, version 1 and 2."""
     base = root / "sys/fs/cgroup"
     folders = []
     for line in _text(root / "proc/self/cgroup").splitlines():
@@ -261,7 +261,7 @@ def _cgroups(root: Path, controller: str) -> list[Path]:
             continue
         start = base / controllers if controllers else base
         inner = PurePosixPath(path.lstrip("/"))
-        # In a container the path is the host's, and what is mounted is the container's own.
+        # In a container the path is the host's, but the container's own groups are mounted.
         folders += [start / step for step in (inner, *inner.parents)]
     return list(dict.fromkeys([*folders, base]))
 
@@ -294,7 +294,7 @@ def _clock_synchronised(root: Path) -> bool | None:
     if root != ROOT:
         return None
     try:
-        # A zeroed timex asks and sets nothing; 512 bytes are more than any libc's has.
+        # A zeroed timex only queries; 512 bytes are more than any libc's struct.
         state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
     except (OSError, AttributeError):
         return None

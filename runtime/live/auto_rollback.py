@@ -19,13 +19,13 @@ _log = logging.getLogger(__name__)
 
 
 class AutoRollback:
-    """Scores the head before an edit as a shadow of the edit. Safe from several threads."""
+    """Scores the previous head as a shadow of an edit. Safe from several threads."""
 
     def __init__(self, bundle: Bundle, max_share: float) -> None:
-        """Take the share of windows, 0..1, that an edit may change outside its splits."""
+        """Set the share of windows, 0..1, that an edit may change outside its splits."""
         self.max_share = max_share
         self.last_rollback = ""
-        """What was rolled back last, and why; empty if nothing was."""
+        """Heads and reason of the last rollback; empty without one."""
         self._bundle = bundle
         self._watched: tuple[Shadow, str] | None = None
         """The head before an edit, and the edit's digest."""
@@ -34,9 +34,9 @@ class AutoRollback:
         self._lock = threading.Lock()
 
     def watch(self, before: ServingHead, after: ServingHead) -> None:
-        """Watch `after`, if it is an edit of `before`, or an edit of such an edit.
+        """Watch `after` if one edit or several lead to it from `before`.
 
-        A rollback is never watched, nor an edit that is made live again after it was rolled back.
+        A rollback is never watched, nor is an edit that was rolled back and made live again.
         """
         if after.digest == before.digest:
             return
@@ -49,7 +49,7 @@ class AutoRollback:
         try:
             chain = itertools.chain([head], self._bundle.heads.ancestors(head))
             return any(edited.parent == before for edited in chain)
-        except EdgesplitError:  # a damaged head in between
+        except EdgesplitError:  # an ancestor is damaged
             return False
 
     def observe(
@@ -59,26 +59,26 @@ class AutoRollback:
         features: Float32,
         decided: Evaluation,
     ) -> None:
-        """Count decisions as `Shadow.observe` does; roll back in a thread above `max_share`."""
+        """Count decisions as `Shadow.observe` does; above `max_share`, roll back in a thread."""
         watched = self._watched
         if watched is None or serving.digest != watched[1]:
             return
         shadow, _ = watched
         shadow.observe(serving, features, decided)
         n_outside, n_windows = shadow.outside
-        # A single change in the first windows would exceed most shares.
+        # In the first windows, a single change would exceed most shares.
         if n_windows < MIN_WINDOWS or lowest_share(n_outside, n_windows) <= self.max_share:
             return
         with self._lock:
             if self._watched is not watched:
-                return  # another thread was first, or another head is live
+                return  # another thread rolled back first, or another head is live
             self._watched = None
         before = shadow.candidate.digest
         reason = (
             f"{serving.digest[:12]} was rolled back to {before[:12]}: it changed {n_outside} of "
-            f"{n_windows} windows outside its splits, which is surely above {self.max_share:.2%}"
+            f"{n_windows} windows outside its splits, significantly more than {self.max_share:.2%}"
         )
-        # Not on the thread that predicts: a rollback writes to the disk.
+        # A rollback writes to the disk, which would block the thread that predicts.
         threading.Thread(
             target=self._roll_back,
             args=(live, serving.digest, before, reason),
@@ -87,26 +87,27 @@ class AutoRollback:
         ).start()
 
     def _roll_back(self, live: LiveHead, digest: str, before: str, reason: str) -> None:
-        earlier, self.last_rollback = self.last_rollback, reason  # read once HEAD is followed
+        # Set before HEAD changes: the stream reads it at the swap.
+        earlier, self.last_rollback = self.last_rollback, reason
         follow, self._rolled_back = True, digest
         try:
             self._bundle.rollback(before, expect=digest)
         except EdgesplitError as error:
-            if self._is_replaced(digest):  # another head was published since, and is followed
+            if self._is_replaced(digest):  # another head was published meanwhile, and is followed
                 self.last_rollback = earlier
                 return
             follow = False
             self.last_rollback += f"; in this runtime only: {error}"
         try:
             if live.serving.digest == digest:
-                live.swap(None if follow else before)  # None: HEAD, which may be newer by now
+                live.swap(None if follow else before)  # None: HEAD, which may have changed again
             _log.warning("%s", self.last_rollback)
         except EdgesplitError as error:
             self.last_rollback = earlier
-            _log.error("%s goes on serving, as it cannot be rolled back: %s", digest[:12], error)
+            _log.error("%s keeps serving, because the rollback failed: %s", digest[:12], error)
 
     def _is_replaced(self, digest: str) -> bool:
-        """Return True if HEAD names another head by now."""
+        """Return True if HEAD now names another head."""
         try:
             return self._bundle.live != digest
         except EdgesplitError:

@@ -1,7 +1,7 @@
-"""The head that serves, and its replacement by another one.
+"""The head that serves, and its replacement by another head.
 
-A head is built, checked and warmed on the thread that asks for the swap. Then one reference is
-assigned. Each decision takes the reference once, so no result mixes two heads.
+A head is built, checked and warmed on the thread that requests the swap. Then one reference is
+assigned. Each decision reads the reference once, so no result mixes two heads.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from edgesplit.heads.head import Evaluation, Head
 __all__ = ["MAX_POLL_S", "POLL_S", "LiveHead", "ServingHead"]
 
 POLL_S = 0.02
-"""Seconds between two checks of the times of HEAD's file, which take microseconds."""
+"""Seconds between two checks of the modification time of HEAD; a check takes microseconds."""
 MAX_POLL_S = 1.0
-"""The longest time between two readings of HEAD, as a network disk may give old times."""
+"""Longest time between two reads of HEAD, because a network disk may report old times."""
 RETRY_S = 2.0
 """Seconds until a refused head is tried again: its file may arrive later in a shared folder."""
 CLOSE_S = 1.0
-"""Seconds that closing waits for a watcher that hangs in a read of a dead network disk."""
+"""Seconds that `close` waits for a watcher that hangs in a read from a dead network disk."""
 
 TOLERANCE = 1e-5
 """Largest difference of ONNX Runtime's logits from numpy's, relative to the largest logit."""
@@ -47,12 +47,12 @@ class ServingHead:
         """Build and warm the session, and check it against numpy.
 
         Raises:
-            BackendError: ONNX Runtime refuses the head, or computes something else than numpy.
+            BackendError: ONNX Runtime refuses the head, or its results differ from numpy's.
         """
         start = time.perf_counter()
         self.head = head
         self.digest = head.digest
-        # One thread: a head is microseconds of work, and it shares the cores with the backbone.
+        # One thread: a head takes microseconds, and it shares the cores with the backbone.
         self._session: Any = open_session(head.to_bytes(), threads=1, optimize=False)
         self._check()
         self.build_ms = 1000 * (time.perf_counter() - start)
@@ -67,13 +67,13 @@ class ServingHead:
         outputs = ["logits", "probabilities", "class_index"]
         try:
             result = Evaluation(*self._session.run(outputs, {"features": features}))
-        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise BackendError(f"Head {self.digest[:12]} failed: {error}") from error
         if not np.isfinite(result.logits).all():
             raise BackendError(
                 f"Head {self.digest[:12]} gives logits that are not finite: the largest value of "
                 f"the feature is {np.abs(features).max():.2g}. Check the backbone: run it without "
-                "--variant and with --backend cpu; if the feature is as large there, export the "
+                "--variant and with --backend cpu; if the feature is still as large, export the "
                 "model again."
             )
         return result
@@ -104,7 +104,7 @@ class LiveHead:
         """Serve the head that HEAD names, and follow HEAD.
 
         Args:
-            bundle: it may be read-only.
+            bundle: the bundle, which may be read-only.
             poll_s: seconds between two checks of HEAD; at most `MAX_POLL_S`.
             on_swap: called after each swap with the head before and the head after, on the
                 thread that made it; its exceptions are logged.
@@ -120,13 +120,13 @@ class LiveHead:
         self._on_swap = on_swap
         self._seen = bundle.live
         self.serving = ServingHead(bundle.head(self._seen))
-        """The head that serves; take it once per decision."""
+        """The head that serves; read it once per decision."""
         self.refusal = ""
-        """Why HEAD is not followed; empty if it is."""
+        """Reason why HEAD is not followed; empty if it is."""
         self._refused = ""
         self._calling = threading.Lock()
-        """A call of `swap` holds it from reading HEAD to the swap. The watcher never waits for it,
-        and no call waits for the watcher, which may hang on a dead disk."""
+        """Lock that a call of `swap` holds from reading HEAD to the swap. The watcher never waits
+        for it, and no call waits for the watcher, which may hang on a dead disk."""
         self._assigning = threading.Lock()
         self._n_calls = 0
         self._closed = threading.Event()
@@ -134,20 +134,20 @@ class LiveHead:
         self._watcher.start()
 
     def swap(self, digest: str | None = None) -> str:
-        """See `Runtime.swap_head`."""
+        """Serve another head, as `Runtime.swap_head` does."""
         with self._calling:
             try:
                 live = self._bundle.live
             except BundleError:
                 if digest is None:
                     raise
-                live = self._seen  # a named head needs no HEAD
+                live = self._seen  # a named head can be served without HEAD
             serving = ServingHead(self._bundle.head(live if digest is None else digest))
             with self._assigning:
                 before, self.serving = self.serving, serving
                 self._n_calls += 1
                 if live != self._refused or serving.digest == live:
-                    self._seen = live  # HEAD is followed; a refused head is tried again
+                    self._seen = live  # a refused head in HEAD is still tried again
         self._notify(before, serving)
         return serving.digest
 
@@ -176,16 +176,16 @@ class LiveHead:
                     self._refused = self.refusal = ""
                 else:  # refused, or a call of `swap` was faster: read HEAD again
                     stamp = None
-            except Exception as error:  # without its watcher the device would follow no edit
+            except Exception as error:  # the watcher must survive, or the device follows no edit
                 stamp = None
                 self._refuse(error)
 
     def _stamp(self) -> object:
-        """Return a value that changes when HEAD is replaced, and is cheaper to get than HEAD."""
+        """Return a value that changes when HEAD is replaced; it is cheaper to read than HEAD."""
         try:
             found = os.stat(self._bundle.path / "HEAD")
         except OSError:
-            return object()  # equal to no other: HEAD is then read, which raises
+            return object()  # differs from every stamp, so HEAD is read, which raises
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def _follow(self, live: str, n_calls: int) -> None:
@@ -196,7 +196,7 @@ class LiveHead:
             raise
         with self._assigning:
             if self._n_calls != n_calls or self._closed.is_set():
-                return  # a call of `swap` was faster, and knew a newer HEAD
+                return  # a call of `swap` was faster and read a newer HEAD
             before, self.serving, self._seen = self.serving, serving, live
         self._notify(before, serving)
 
@@ -204,10 +204,10 @@ class LiveHead:
         reason = str(error) or repr(error)
         if reason != self.refusal:
             self.refusal = reason
-            _log.warning("%s goes on serving: %s", self.serving.digest[:12], error)
+            _log.warning("%s keeps serving: %s", self.serving.digest[:12], error)
 
     def _notify(self, before: ServingHead, after: ServingHead) -> None:
         try:
             self._on_swap(before, after)
-        except Exception:  # the head serves already, whatever the callback raises
+        except Exception:  # the head already serves, so the callback must not fail the swap
             _log.exception("on_swap failed for %s", after.digest[:12])

@@ -1,8 +1,8 @@
-"""The runtime: clips in, predictions out, and heads that change in between.
+"""The runtime: predicts clips, while the head may be swapped between two predictions.
 
-A head is built on the thread that asks for the swap; serving threads see it through one reference
-assignment. Each call takes the reference once, so a result never mixes two heads. A watcher thread
-reads the bundle's HEAD again and again, so heads that another process publishes go live.
+A head is built on the thread that requests the swap; serving threads get it through one reference
+assignment. Each call reads the reference once, so a result never mixes two heads. A watcher thread
+polls the bundle's HEAD, so heads that another process publishes go live.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Prediction", "Runtime", "Timings"]
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long the parts of a prediction took, in milliseconds."""
+    """Times of the parts of a prediction, in milliseconds."""
 
     backbone_ms: float
     head_ms: float
@@ -46,12 +46,12 @@ class Prediction:
     score: float
     """Probability of the decided class."""
     path: tuple[PathStep, ...]
-    """From the root class to the decided class, with each level's probability."""
+    """Steps from the root class to the decided class, with each level's probability."""
     head_digest: str
     timings: Timings
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return asdict(self)
 
 
@@ -71,24 +71,24 @@ class Runtime:
 
         Args:
             bundle: the bundle or its folder; it may be read-only.
-            backend: runs the backbone; ONNX Runtime on the CPU by default. The runtime closes it.
+            backend: runs the backbone; by default ONNX Runtime on the CPU. The runtime closes it.
             poll_s: seconds between two checks of HEAD; at most 1.
             on_swap: called after each swap, on the thread that made it; its exceptions are
                 logged.
             rollback_above: share of windows, 0..1, that an edit may change outside its splits.
-                After each edit the head before it is kept as a shadow; once more than this share
-                of 30 windows or more is sure to have changed (`lowest_share`), the bundle is
-                rolled back to it, or, where the bundle cannot be written, only this runtime.
-                An edit that is made live again after that stays. None: never.
+                After each edit the previous head is kept as a shadow. From 30 windows on, the
+                bundle is rolled back to it if significantly more than this share has changed
+                (`lowest_share`). If the bundle is not writable, only this runtime is rolled back.
+                An edit that is made live again after that stays. None: never roll back.
 
         Raises:
             BundleError: the bundle is damaged.
             BackendError: the backend cannot start.
-            TypeError: the backend is the name of one.
+            TypeError: the backend is a name.
         """
         if isinstance(backend, str):
             opened = f"open_backend(bundle, {backend!r}).backend"
-            raise TypeError(f"backend must be an open backend, as {opened} is, got {backend!r}")
+            raise TypeError(f"backend must be an open backend, such as {opened}, got {backend!r}")
         if rollback_above is not None and not 0 <= rollback_above < 1:
             raise ValueError(f"rollback_above must be from 0 to below 1, got {rollback_above}")
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
@@ -119,17 +119,17 @@ class Runtime:
 
     @property
     def refusal(self) -> str:
-        """Why HEAD is not followed; empty if it is."""
+        """The reason why HEAD is not followed; empty if it is."""
         return self._live.refusal
 
     def predict(self, clip: npt.ArrayLike) -> Prediction:
         """Return the decision about one clip.
 
         Args:
-            clip: `clip_shape` float32 in 0..1, as `edgesplit.read_clip` gives it.
+            clip: `clip_shape` float32 in 0..1, as `edgesplit.read_clip` returns it.
 
         Raises:
-            ValueError: the clip has another shape, or holds whole numbers.
+            ValueError: the clip has another shape, or holds integers.
             BackendError: the backbone failed, or the runtime is closed.
         """
         start = time.perf_counter()
@@ -150,7 +150,7 @@ class Runtime:
         if features.shape != (1, self.bundle.dim):
             raise BackendError(
                 f"The backbone gave {features.shape} values, want (1, {self.bundle.dim}). The "
-                "backend runs another model than the bundle's."
+                "backend does not run the bundle's backbone."
             )
         feature: Float32 = features[0]
         if not np.isfinite(feature).all():
@@ -164,9 +164,8 @@ class Runtime:
     def decide(self, feature: Float32, *, backbone_ms: float = 0.0) -> Prediction:
         """Return the decision about one feature, `(dim,)` float32, by the head that serves now.
 
-        For several windows of one event, decide on the mean of their features: scores are linear
-        in the feature at every level of the label tree, so that averages each level before the
-        walk.
+        For several windows of one event, decide on the mean of their features. Logits are linear in
+        the feature, so the mean feature gives the mean logits at every level of the label tree.
 
         Raises:
             ValueError: the feature has another size or is not finite.
@@ -179,14 +178,14 @@ class Runtime:
     def decide_all(self, features: npt.ArrayLike) -> list[Prediction]:
         """Return the decisions about features `(n, dim)`, all by the same head.
 
-        Shadow heads do not count these: they may be windows of the past, decided once more.
+        Shadow heads do not count these decisions, because they may repeat earlier windows.
         """
         return self._decide(np.asarray(features, np.float32), 0.0, observed=False)
 
     def _decide(self, batch: Float32, backbone_ms: float, *, observed: bool) -> list[Prediction]:
         if batch.ndim != 2 or batch.shape[1] != self.bundle.dim or not np.isfinite(batch).all():
             raise ValueError(f"a feature must be {self.bundle.dim} finite numbers")
-        serving = self._live.serving  # taken once: a swap meanwhile does not touch this call
+        serving = self._live.serving  # read once, so that a swap does not affect this call
         start = time.perf_counter()
         result = serving.evaluate(batch)
         timings = Timings(backbone_ms, head_ms=1000 * (time.perf_counter() - start))
@@ -213,10 +212,10 @@ class Runtime:
         until the next swap, or until HEAD names another head than it does now.
 
         Args:
-            digest: the head, or the beginning of its digest; by default the one HEAD names.
+            digest: digest of the head, or its beginning; by default the head that HEAD names.
 
         Raises:
-            EdgesplitError: the head is refused; the old one goes on serving.
+            EdgesplitError: the head is refused; the old head keeps serving.
         """
         return self._live.swap(digest)
 
@@ -224,10 +223,10 @@ class Runtime:
         """Score a candidate beside the live head on every `predict` and `decide` from now on.
 
         Args:
-            candidate: a head, or the beginning of the digest of one of the bundle's.
+            candidate: a head, or the beginning of the digest of a head in the bundle.
 
         Returns:
-            Its digest.
+            Digest of the candidate.
 
         Raises:
             EdgesplitError: the candidate is refused, or belongs to another feature space; an
@@ -244,13 +243,13 @@ class Runtime:
         return report
 
     def shadow_report(self) -> ShadowReport | None:
-        """Return the report on the candidate since the live head went live; None without one."""
+        """Return the report since the live head or candidate changed; None without a candidate."""
         shadow = self._shadow
         return None if shadow is None else shadow.report()
 
     @property
     def rolled_back(self) -> str:
-        """What was rolled back automatically last, and why; empty if nothing was."""
+        """Heads and reason of the last automatic rollback; empty without one."""
         return "" if self._auto_rollback is None else self._auto_rollback.last_rollback
 
     def _after_swap(self, before: ServingHead, after: ServingHead) -> None:
@@ -260,7 +259,7 @@ class Runtime:
             self._on_swap(after)
 
     def close(self) -> None:
-        """Stop following HEAD and free the backend. Safe at any time and to call twice."""
+        """Stop following HEAD and close the backend. Safe at any time and to call twice."""
         self._closed.set()
         self._live.close()
         self._backend.close()

@@ -1,9 +1,9 @@
-"""Shadow heads: a candidate decides beside the live head, and only the differences are kept.
+"""Shadow heads: a candidate decides beside the live head, and differences are counted.
 
-Both heads see the same feature, so a shadow costs one more head, not one more backbone. Nodes of
-the two heads are matched as `edgesplit.heads.diff` does. A decision that differs in a node that
-both have lies outside the split; where only the candidate goes on below such a node, it lies
-inside.
+Both heads get the same feature, so a shadow costs one more head, not one more backbone. Nodes of
+the two heads are matched as in `edgesplit.heads.diff`. A decision that differs in a node that both
+heads have is outside the split. If only the candidate continues below such a node, the decision is
+inside the split.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ __all__ = [
 COLLAPSED = 0.95
 """A split that gives one child this share of its windows, or more, has collapsed."""
 MIN_WINDOWS = 30
-"""The fewest windows for a warning."""
+"""Fewest windows for a warning."""
 MAX_CHANGES = 10
-"""The most kinds of disagreement that a report lists, the most frequent first."""
+"""Largest number of kinds of disagreement in a report, most frequent first."""
 Z = 3.0
-"""Standard errors that a share must exceed a limit by, as it is checked after every window."""
+"""Standard errors by which a share must exceed a limit; high, as every window is a check."""
 
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Change:
     """One kind of disagreement outside the splits."""
 
     live: str
-    """Label that the live head decides, among the nodes that both heads have."""
+    """Label decided by the live head, among the nodes that both heads have."""
     candidate: str
     count: int
 
@@ -65,46 +65,47 @@ class SplitReport:
     shares: dict[str, float]
     """Share of the windows by child, 0..1."""
     mean_margin: float
-    """Mean margin of the best child's probability over the next one's, given their parent; 0..1."""
+    """Mean difference of the two highest probabilities of children, given their parent; 0..1."""
 
     @property
     def collapsed(self) -> bool:
-        """True if nearly all windows become one child."""
+        """True if nearly all windows are decided as the same child."""
         return self.n_windows >= MIN_WINDOWS and max(self.shares.values()) >= COLLAPSED
 
 
 @dataclass(frozen=True, slots=True)
 class ShadowReport:
-    """A candidate compared with the live head, over the windows since both are there."""
+    """Comparison of a candidate with the live head, over the windows since both were set."""
 
     live: str
-    """Digest."""
+    """Digest of the live head, as is `candidate` of the candidate."""
     candidate: str
     n_windows: int
     n_outside: int
     """Windows on which the heads disagree outside the splits."""
     changes: tuple[Change, ...]
     largest_logit_difference: float
-    """Among root classes that both have."""
+    """Largest difference of a logit, among root classes that both heads have."""
     splits: tuple[SplitReport, ...]
     stopped: str
-    """Why the candidate is no longer scored; empty while it is."""
+    """Reason why the candidate is no longer scored; empty while it is."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Findings that somebody should look at, in sentences."""
+        """Findings that need attention, in sentences."""
         texts = [self.stopped] if self.stopped else []
         for split in self.splits:
             if split.collapsed:
                 label, share = max(split.shares.items(), key=lambda item: item[1])
                 texts.append(
-                    f"{share:.0%} of {split.n_windows} windows of {split.label!r} become "
-                    f"{label!r}: unless that is what happens here, the split distinguishes little"
+                    f"{share:.0%} of {split.n_windows} windows of {split.label!r} are decided as "
+                    f"{label!r}; unless the scene really shows so many, the split does not "
+                    "distinguish its subcategories"
                 )
         return tuple(texts)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         content = asdict(self)
         for given, split in zip(content["splits"], self.splits, strict=True):
             given["collapsed"] = split.collapsed
@@ -115,7 +116,7 @@ class Shadow:
     """Scores a candidate beside the live head. Safe from several threads."""
 
     def __init__(self, candidate: ServingHead) -> None:
-        """Take a candidate, built and warmed."""
+        """Start with a candidate that is built and warmed."""
         self.candidate = candidate
         self._lock = threading.Lock()
         self._stopped = ""
@@ -126,9 +127,9 @@ class Shadow:
         self._live = live
         self._pairs = {} if live is None else match_nodes(live.head, self.candidate.head)
         self._known = frozenset(self._pairs.values())
-        own = [c for c in self._pairs if live is not None and live.head.tree[c].parent is None]
-        self._live_roots = np.array(own, np.int64)
-        self._own_roots = np.array([self._pairs[column] for column in own], np.int64)
+        roots = [c for c in self._pairs if live is not None and live.head.tree[c].parent is None]
+        self._live_roots = np.array(roots, np.int64)
+        self._own_roots = np.array([self._pairs[column] for column in roots], np.int64)
         self._n_windows = self._n_outside = 0
         self._changes: Counter[tuple[str, str]] = Counter()
         self._largest = 0.0
@@ -136,10 +137,10 @@ class Shadow:
         self._margins: dict[int, float] = {}
 
     def observe(self, live: ServingHead, features: Float32, decided: Evaluation) -> None:
-        """Let the candidate decide what the live head decided. Never raises.
+        """Decide with the candidate, and count differences from the live head. Never raises.
 
         Args:
-            live: the head that decided; when it is another than before, counting starts anew.
+            live: the head that decided; if it has changed, counting restarts.
             features: `(batch, dim)` float32.
             decided: the evaluation of `live`.
         """
@@ -153,7 +154,7 @@ class Shadow:
                 for row in range(len(features)):
                     self._count(live, row, decided, result)
         except (EdgesplitError, ArithmeticError, LookupError, ValueError) as error:
-            # An error of the candidate must not cost the live head's answers.
+            # An error of the candidate must not stop the live head's answers.
             self._stopped = f"{self.candidate.digest[:12]} is no longer scored: {error}"
             _log.warning("%s", self._stopped)
 
@@ -170,7 +171,7 @@ class Shadow:
         if len(self._own_roots):
             roots = result.logits[row, self._own_roots] - decided.logits[row, self._live_roots]
             self._largest = max(self._largest, float(np.abs(roots).max()))
-        # As deep as both go: a subcategory that only one of them has lies inside its split.
+        # Compare down to the depth of both: a node that only one of them has is inside its split.
         shared = max(1, min(len(ours), len(theirs)))
         if ours[:shared] != theirs[:shared]:
             self._n_outside += 1
@@ -187,7 +188,7 @@ class Shadow:
 
     @property
     def outside(self) -> tuple[int, int]:
-        """Windows on which the heads disagree outside the splits, and all windows."""
+        """Numbers of windows on which the heads disagree outside the splits, and of all windows."""
         with self._lock:
             return self._n_outside, self._n_windows
 
@@ -218,7 +219,7 @@ class Shadow:
 def lowest_share(count: int, total: int, z: float = Z) -> float:
     """Return the lower end of Wilson's interval for `count / total`, `z` standard errors wide.
 
-    After Wilson 1927, Journal of the American Statistical Association 22, 209-212.
+    Source: Wilson 1927, Journal of the American Statistical Association 22, 209-212.
     """
     if not total:
         return 0.0

@@ -1,15 +1,15 @@
-"""A source of video, predicted window after window.
+"""Predict a source of video window by window.
 
-stream      what a caller uses: iterate the events, stop
+stream      the interface for callers: iterate the events, stop
 connection  a reader thread: source -> frames -> windows -> queue
-watchdog    opens a source again, leaves a stuck reader behind, gives up
-decisions   window -> decision; reports swaps, rollbacks and the shadow head
+watchdog    reopen a source, abandon a stuck reader, give up
+decisions   window -> decision; report swaps, rollbacks and the shadow head
 sources     a file, URL, camera or pipe -> frames with timestamps
 windows     frames -> clips
-queue       the windows that wait to be predicted
-accounting  counts what became of every frame and window
-smoothing   averages recent features, and decides them again after a swap
-events      what a stream reports
+queue       the windows that wait for their prediction
+accounting  count the outcome of every frame and window
+smoothing   average recent features, and decide them again after a swap
+events      the events that a stream reports
 """
 
 from edgesplit.runtime.stream.accounting import Accounting

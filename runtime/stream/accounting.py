@@ -1,4 +1,4 @@
-"""An exact count of what became of every frame and window of a stream."""
+"""Exact counts of the outcomes of all frames and windows of a stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Accounting", "FrameAccounting", "FrameUse", "Outcome"]
 
 Outcome = Literal["used", "late", "unfinished"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-"""A frame of several windows counts under the first of these that any of its windows has."""
+"""A frame of several windows has the first of these outcomes that any of its windows has."""
 
 
 @dataclass(slots=True, eq=False)
@@ -20,8 +20,8 @@ class FrameUse:
     """The windows that show a frame, until the outcome of all of them is known."""
 
     pending: int = 1
-    """Number of windows without an outcome that show the frame, and one more until the windower is
-    past the frame. Only `FrameAccounting` changes it."""
+    """Number of windows without an outcome that show the frame, plus 1 until `end_frame`. Only
+    `FrameAccounting` changes it."""
     outcomes: set[Outcome] = field(default_factory=set)
 
 
@@ -47,8 +47,8 @@ class Accounting:
     pending: int
     """Frames without an outcome yet."""
     damaged: int
-    """Packets that do not decode (those are no frames), that are marked as corrupt, or that decode
-    to a picture marked as corrupt (those are also counted as frames)."""
+    """Packets that do not decode (not counted as frames), that are marked as corrupt, or that
+    decode to a picture marked as corrupt (also counted as frames)."""
     windows: int
     """Complete windows."""
     predicted: int
@@ -65,7 +65,7 @@ class Accounting:
 
 
 class FrameAccounting:
-    """Counts frames and windows, and what becomes of them. Safe from several threads."""
+    """Counts frames, windows and their outcomes. Safe from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -78,22 +78,22 @@ class FrameAccounting:
             self._counts[name] += n
 
     def count_gap(self, lost_s: float) -> None:
-        """Count a gap of so many seconds."""
+        """Count a gap of `lost_s` seconds."""
         with self._lock:
             self._counts["gaps"] += 1
             self._lost_s += lost_s
 
     def add_window(self, frame: FrameUse) -> None:
-        """Note that one more window shows the frame."""
+        """Record that one more window shows the frame."""
         with self._lock:
             frame.pending += 1
 
     def end_frame(self, frame: FrameUse, outcome: Outcome | None = None) -> None:
-        """Note that no further window will show the frame.
+        """Record that no further window will show the frame.
 
         Args:
-            frame: the frame; it is unsampled when no window shows it and it has no outcome.
-            outcome: the frame's own outcome, when it could not be put into all its windows.
+            frame: the frame; it is unsampled if no window shows it and it has no outcome.
+            outcome: the frame's own outcome, if it could not be put into all its windows.
         """
         with self._lock:
             frame.outcomes |= {outcome} if outcome else set()
@@ -102,12 +102,12 @@ class FrameAccounting:
     def end_window(
         self, frames: Sequence[FrameUse], outcome: Outcome, *, complete: bool = True
     ) -> None:
-        """Note the outcome of a window.
+        """Record the outcome of a window.
 
         Args:
             frames: the frames that the window shows.
-            outcome: `used` when it was predicted.
-            complete: False for a window that lacks frames, and so was never counted as a window.
+            outcome: `used` if it was predicted.
+            complete: False for a window that lacks frames, which was never counted as a window.
         """
         with self._lock:
             if complete:

@@ -17,10 +17,10 @@ __all__ = ["Capture", "Connection"]
 
 
 class Capture:
-    """Makes windows of frames and queues them; the connections of a stream share it, in turn.
+    """Makes windows of frames and queues them. The connections of a stream use it in turn.
 
-    A connection uses it only while it holds its own lock and is not over, and the next connection
-    starts only when the one before is over. So `begin`, `add` and `cut` never run at once.
+    A connection uses it only while it holds its own lock and is not over. The next connection
+    starts only when the previous one is over. So `begin`, `add` and `cut` never run concurrently.
     """
 
     def __init__(
@@ -36,26 +36,26 @@ class Capture:
             source: the source of all feeds.
             preprocessing: the layout of clips.
             plan_grid: returns the grid of windows for a frame rate.
-            fps: frame rate that windows are made at; by default the source's.
+            fps: frame rate of the windows; by default the source's.
         """
         self.accounting = FrameAccounting()
         self.queue = WindowQueue(self.accounting)
         self.source = source
         self.live = source.live
-        """True if the source goes on while nobody reads it; None until that is known."""
+        """True if the source continues while nobody reads it; None until that is known."""
         self._preprocessing, self._plan_grid, self._fps = preprocessing, plan_grid, fps
         self._windower: Windower | None = None
 
     def begin(self, feed: Feed) -> None:
-        """Begin with the frames of a feed; the first feed settles how windows are made.
+        """Begin with the frames of a feed; the first feed determines the grid of windows.
 
         Raises:
-            ClipError: if neither the caller nor the source states a frame rate.
+            ClipError: if neither the caller nor the source gives a frame rate.
         """
         if self._windower is None:
             fps = self._fps or feed.rate
             if fps is None:
-                raise ClipError(f"{self.source.name} does not say its frame rate. Give --fps.")
+                raise ClipError(f"{self.source.name} states no frame rate. Give --fps.")
             grid = self._plan_grid(fps)
             self.live, self.queue.policy = feed.live, "latest" if feed.live else "block"
             self._windower = Windower(grid, self._preprocessing, self.accounting, live=feed.live)
@@ -74,18 +74,18 @@ class Capture:
                 self._put_all(self._windower.cut(reason))
 
     def _put_all(self, made: Generator[Window | Gap, None, None]) -> bool:
-        with contextlib.closing(made):  # one at a time, so that few windows are alive
+        with contextlib.closing(made):  # one at a time, so that few windows are in memory
             return all(self.queue.put(item) for item in made)
 
 
 class Connection:
-    """One attempt to read a source, on a thread of its own, which starts at once.
+    """One attempt to read a source, on a separate thread, which starts at once.
 
-    `_lock` guards `_over`, and the shared `Capture` for as long as the connection is not over. The
-    reader holds it while it makes windows of a frame and queues them, so under the policy `block`
-    it may wait for a place in the queue with the lock held. That is no deadlock. Only `abandon`
-    wants the lock, too, and the thread that predicts calls it either for a live source, whose
-    policy is `latest`, where `put` never waits, or once the queue is closed, which ends the wait.
+    `_lock` guards `_over`, and the shared `Capture` while the connection is not over. The reader
+    holds it while it makes windows of a frame and queues them. Under the policy `block` it may
+    therefore wait for a place in the queue with the lock held. This cannot deadlock: only `abandon`
+    also takes the lock, and the thread that predicts calls it in two cases. For a live source the
+    policy is `latest`, where `put` never waits. Otherwise the queue is closed, which ends the wait.
     """
 
     def __init__(
@@ -96,26 +96,26 @@ class Connection:
         Args:
             capture: takes the frames.
             open_source: opens the source; called on the connection's thread.
-            clock: returns seconds, and never jumps.
+            clock: returns seconds and never jumps.
         """
         self._capture, self._open_source, self._clock = capture, open_source, clock
         self._lock = threading.Lock()
         self._over = False
         self._n_damaged = 0  # packets that are counted already
         self.has_frames = False
-        """True once a frame came."""
+        """True after the first frame."""
         self.waiting_since: float | None = clock()
-        """Since when the reader has waited for the source; None while windows are made and queued,
-        and when the connection is over."""
-        # A pipe may hang for good. FFmpeg's network code asks PyAV again and again whether to go
-        # on, which may crash while Python ends (one end in three with PyAV 18.1 on Python 3.11);
-        # it has a timeout, so Python can wait for its thread.
+        """Time since the reader waits for the source, by `clock`; None while windows are made and
+        queued, and when the connection is over."""
+        # A pipe may hang forever, so its thread is a daemon. For URLs, FFmpeg's network code calls
+        # back into PyAV, which may crash while Python exits (one exit in three with PyAV 18.1 on
+        # Python 3.11). It has a timeout, so Python can wait for its thread.
         daemon = capture.source.kind != "url"
         self.thread = threading.Thread(target=self._read, name="edgesplit-capture", daemon=daemon)
         self.thread.start()
 
     def abandon(self, reason: str) -> bool:
-        """Take nothing more from the connection; return False if it was over already."""
+        """End the connection without waiting for its thread; return False if it was over."""
         with self._lock:
             if self._over:
                 return False
@@ -128,13 +128,13 @@ class Connection:
         try:
             feed = self._open_source()
             try:
-                final = True  # an error here would be met again
+                final = True  # a new connection would have the same error
                 with self._lock:
                     if not self._over:
                         self._capture.begin(feed)
                 final = False
                 for frame in feed:
-                    final = True  # and so would one of a picture that cannot be scaled
+                    final = True  # the same holds for a picture that cannot be scaled
                     if not self._take(feed, frame):
                         return
                     final = False

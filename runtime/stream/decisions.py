@@ -1,4 +1,4 @@
-"""Decides windows with the live head, and reports what happens to the heads of a runtime."""
+"""Decide windows with the live head, and report swaps, rollbacks and shadow heads."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edgesplit.runtime.stream.windows import Window
 __all__ = ["Decider"]
 
 SHADOW_EVERY = 100
-"""Windows from one report on a shadow head to the next."""
+"""Number of windows from one report on a shadow head to the next."""
 
 
 class Decider:
-    """Decides windows, and knows which head decided the last one. For one thread."""
+    """Decides windows, and tracks which head decided the last one. For one thread."""
 
     def __init__(
         self,
@@ -27,18 +27,18 @@ class Decider:
         accounting: FrameAccounting,
         clock: Callable[[], float],
     ) -> None:
-        """Start with the runtime's heads as they are.
+        """Start with the runtime's current heads.
 
         Args:
-            runtime: predicts.
-            recent: the features of the windows before.
+            runtime: the runtime that predicts.
+            recent: the features of the previous windows.
             accounting: counts the windows that were predicted.
-            clock: the one that `Window.arrived` is read from.
+            clock: the clock that `Window.arrived` is read from.
         """
         self._runtime, self._recent = runtime, recent
         self._accounting, self._clock = accounting, clock
         self.head_digest = runtime.head_digest
-        """The head that decides, as far as it was reported."""
+        """Digest of the last head that was reported."""
         self._refusal, self._rolled_back = runtime.refusal, runtime.rolled_back
         self._n_unreported = 0  # windows since the last report on a shadow head
 
@@ -75,14 +75,14 @@ class Decider:
             yield from self.report_shadow()
 
     def report_shadow(self) -> Iterator[Event]:
-        """Report on the shadow head, if there is one and a window came since the last report."""
+        """Report on the shadow head, if one exists and a window came since the last report."""
         report = self._runtime.shadow_report()
         if report is not None and self._n_unreported:
             self._n_unreported = 0
             yield Shadowed(report=report)
 
     def report_heads(self) -> Iterator[Event]:
-        """Report a swap, or a head that cannot be served, that came while no window did."""
+        """Report a swap or a refused head while no window comes."""
         yield from self._report_swap(self._runtime.head_digest)
         if (reason := self._runtime.refusal) != self._refusal:
             self._refusal = reason

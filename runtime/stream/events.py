@@ -1,4 +1,4 @@
-"""What a stream reports; each event is one line of `edgesplit run --json` (docs/stream.md)."""
+"""Events of a stream; each event is one line of `edgesplit run --json` (docs/stream.md)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Event:
     """Something that happened in a stream."""
 
     kind: ClassVar[str]
-    """The `event` of its line."""
+    """Value of `event` in its line."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; times are rounded to milliseconds.
 
-        The fields of a prediction and of a report stand among the event's own.
+        The fields of a prediction or a report are merged into the event's own.
         """
         content: dict[str, Any] = {"event": self.kind}
         for name in (field.name for field in fields(self)):
@@ -55,7 +55,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
-    """The source is open, and how windows are made is settled; comes once."""
+    """The source is open and the grid of windows is known; comes once."""
 
     kind: ClassVar[str] = "start"
 
@@ -64,13 +64,13 @@ class Started(Event):
     live: bool
     policy: Policy
     source_fps: float | None
-    """Frame rate that the source states; None when it states none."""
+    """Frame rate that the source states; None if it states none."""
     fps: float
-    """Frame rate that windows are made at."""
+    """Frame rate of the windows."""
     window_s: float
     stride_s: float
     n_repeated: int
-    """Frames of each clip that repeat the one before, since a window has too few."""
+    """Frames of each clip that repeat the previous frame, because a window has too few."""
     smooth: int
     head_digest: str
 
@@ -82,14 +82,14 @@ class Decision(Event):
     kind: ClassVar[str] = "window"
 
     number: int
-    """Counts windows from 0; a missing number was dropped."""
+    """Number of the window, from 0; the numbers of dropped windows are missing."""
     segment: int
-    """Counts segments from 0; windows and smoothing stay within one segment."""
+    """Number of the segment, from 0; windows and smoothing stay within one segment."""
     start: float
-    """Seconds of the stream, as is `end`."""
+    """Start of the window in seconds of the stream; `end` likewise."""
     end: float
     wall: float
-    """When the last frame that it shows arrived, in seconds since 1970."""
+    """Time when the window's last frame arrived, in seconds since 1970."""
     lag_ms: float
     """Milliseconds from that arrival to the decision."""
     prediction: Prediction
@@ -102,18 +102,18 @@ class Decision(Event):
 
 @dataclass(frozen=True, slots=True)
 class Swapped(Event):
-    """Another head decides the windows that follow."""
+    """Another head decides the following windows."""
 
     kind: ClassVar[str] = "swap"
 
     before: str
-    """Digest of the head that decided so far."""
+    """Digest of the previous head, as is `after` of the new one."""
     after: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rescored(Event):
-    """The new head's prediction for a window from before the swap, without the backbone."""
+    """Prediction of the new head for a window before the swap, without the backbone."""
 
     kind: ClassVar[str] = "rescored"
 
@@ -121,13 +121,13 @@ class Rescored(Event):
     start: float
     end: float
     changed: bool
-    """True if the label differs from the one that was reported before."""
+    """True if the label differs from the last reported label."""
     prediction: Prediction
 
 
 @dataclass(frozen=True, slots=True)
 class Refused(Event):
-    """HEAD names a head that cannot be served; the one before stays live."""
+    """HEAD names a head that cannot be served; the previous head stays live."""
 
     kind: ClassVar[str] = "refused"
 
@@ -145,7 +145,7 @@ class RolledBack(Event):
 
 @dataclass(frozen=True, slots=True)
 class Shadowed(Event):
-    """How a shadow head's decisions differ from the live head's so far."""
+    """Differences between the decisions of a shadow head and the live head so far."""
 
     kind: ClassVar[str] = "shadow"
 
@@ -154,12 +154,12 @@ class Shadowed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Interrupted(Event):
-    """The stream continues after a gap, which no window reaches over."""
+    """The stream continues after a gap, which no window spans."""
 
     kind: ClassVar[str] = "gap"
 
     at_s: float
-    """Where the gap begins, in seconds of the stream."""
+    """Begin of the gap, in seconds of the stream."""
     lost_s: float
     """Length of the gap, in seconds; the stream's time includes it."""
     reason: str
@@ -176,12 +176,12 @@ class Stalled(Event):
 
 @dataclass(frozen=True, slots=True)
 class Reconnecting(Event):
-    """The source ended or could not be opened, and will be opened again."""
+    """The source ended or could not be opened, and will be reopened."""
 
     kind: ClassVar[str] = "reconnect"
 
     attempt: int
-    """Counts attempts since the last frame, from 1."""
+    """Number of attempts since the last frame, from 1."""
     delay_s: float
     reason: str
 

@@ -13,14 +13,14 @@ from edgesplit.runtime.stream.windows import Gap, Grid, Window
 __all__ = ["Closed", "Item", "Opened", "Policy", "WindowQueue"]
 
 Policy = Literal["latest", "block"]
-"""What happens when windows come faster than they are predicted: with `latest` the newest replaces
-the one that waits, with `block` reading waits."""
+"""Policy for windows that come faster than they are predicted: with `latest` the newest replaces
+the waiting window, with `block` the reader waits."""
 
 MAX_WAITING = 2
-"""Windows that may wait under `block`: one to be taken, and one that is finished meanwhile."""
+"""Windows that may wait under `block`: one to be taken next, and one that is made meanwhile."""
 
 ABANDONED_POLL_S = 0.5
-"""Seconds between checks, while `put` waits, that the thread that takes items still lives."""
+"""Seconds between checks, while `put` waits, that the thread that takes items is alive."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,22 +34,21 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closed:
-    """A connection ended without having been abandoned."""
+    """A connection ended and was not abandoned."""
 
     reason: str
     error: Exception | None
     final: bool
-    """True if opening the source again would meet the same error."""
+    """True if opening the source again would fail in the same way."""
 
 
 Item: TypeAlias = "Opened | Window | Gap | Closed"
 
 
 class WindowQueue:
-    """A queue in which few windows wait. Safe from several threads.
+    """A queue of few windows. Safe from several threads.
 
-    The lock belongs to the queue alone: no other lock is taken while it is held, except that of
-    `FrameAccounting`.
+    While the lock of the queue is held, no other lock is taken, except that of `FrameAccounting`.
     """
 
     policy: Policy = "block"
@@ -63,18 +62,18 @@ class WindowQueue:
 
     @property
     def abandoned(self) -> bool:
-        """True if the thread that took items has ended, so that nobody will take more."""
+        """True if the thread that took items has ended."""
         return self._taker is not None and not self._taker.is_alive()
 
     def put(self, item: Item) -> bool:
-        """Append an item; for a window, first replace the one that waits, or wait for a place.
+        """Append an item; for a window, first drop the waiting one (`latest`) or wait (`block`).
 
         Returns:
             True if further windows are wanted.
         """
         with self._changed:
             if isinstance(item, Window):
-                self._make_room()
+                self._free_place()
                 if self._closed:
                     self._accounting.end_window(item.frames, "unfinished")
                     return False
@@ -93,21 +92,21 @@ class WindowQueue:
             return item
 
     def close(self) -> None:
-        """Drop the windows that wait and all that come; wake the thread that waits in `put`."""
+        """Drop all waiting and future windows; wake the thread that waits in `put`."""
         with self._changed:
             self._closed = True
             self._drop_waiting("unfinished")
             self._changed.notify_all()
 
-    def _make_room(self) -> None:
+    def _free_place(self) -> None:
         if self.policy == "latest":
             self._drop_waiting("late")
             return
-        while not self._changed.wait_for(self._has_room, ABANDONED_POLL_S):
+        while not self._changed.wait_for(self._has_place, ABANDONED_POLL_S):
             if self.abandoned:
                 self._closed = True
 
-    def _has_room(self) -> bool:
+    def _has_place(self) -> bool:
         return self._closed or len(self._windows()) < MAX_WAITING
 
     def _windows(self) -> list[Window]:

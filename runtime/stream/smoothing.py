@@ -1,4 +1,4 @@
-"""Features of recent windows: averaged for smoothing, and decided again after a head swap."""
+"""Average the features of recent windows, and decide them again after a head swap."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["RecentFeatures"]
 class RecentFeatures:
     """The last features of a stream. They do not depend on the head, so a swap keeps them valid.
 
-    Scores are linear in the feature at every level of the label tree, so a decision on the mean of
-    several features averages each level before the walk. For one thread at a time.
+    Logits are linear in the feature, so the mean of several features gives the mean logits at every
+    level of the label tree. For one thread at a time.
     """
 
     def __init__(self, *, smooth: int = 1, n_windows: int = 0) -> None:
@@ -36,7 +36,7 @@ class RecentFeatures:
         self._segment = 0
 
     def add(self, feature: Float32, segment: int) -> Float32:
-        """Return the mean of this `(dim,)` float32 feature and those before it in its segment."""
+        """Return the mean of this and the previous features in the segment, `(dim,)` float32."""
         if segment != self._segment:
             self._features.clear()
             self._segment = segment
@@ -44,11 +44,11 @@ class RecentFeatures:
         return np.asarray(np.mean(self._features, axis=0, dtype=np.float64), np.float32)
 
     def remember(self, decision: Decision, mean: Float32) -> None:
-        """Keep a decision and the `(dim,)` float32 mean that it was made on."""
+        """Keep a decision and its `(dim,)` float32 mean feature."""
         self._decided.append((decision, mean))
 
     def rescore(self, runtime: Runtime) -> Iterator[Rescored]:
-        """Decide the windows that were kept with the live head, the oldest first.
+        """Decide the kept windows again with the live head, oldest first.
 
         Raises:
             BackendError: the head failed.
@@ -57,7 +57,7 @@ class RecentFeatures:
             return
         decided, means = zip(*self._decided, strict=True)
         predictions = runtime.decide_all(means)
-        self._decided.clear()  # the next swap is compared with what is reported now
+        self._decided.clear()  # the next swap is compared with these new predictions
         for decision, mean, prediction in zip(decided, means, predictions, strict=True):
             self._decided.append((replace(decision, prediction=prediction), mean))
         for decision, prediction in zip(decided, predictions, strict=True):

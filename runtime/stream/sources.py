@@ -1,7 +1,7 @@
-"""Opens and reads the source of a stream: a file, a URL, a camera or standard input.
+"""Open and read the source of a stream: a file, a URL, a camera or standard input.
 
-An open source is a `Feed`: frames with timestamps. FFmpeg decodes and numpy scales them, both
-without Python's lock, so that other threads run meanwhile.
+An open source is a `Feed`: frames with timestamps. FFmpeg decodes them and numpy scales them. Both
+release Python's global lock, so other threads run meanwhile.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ PROTOCOLS = {
     "udp": "udp",
     "rtp": "rtp,udp",
 }
-"""Protocols that FFmpeg may use for a URL, by its scheme. None has `file`, since a playlist from
-elsewhere must not read files."""
+"""Protocols that FFmpeg may use for a URL, by its scheme. None includes `file`, because a remote
+playlist must not read local files."""
 
 MAX_RATE = 500
-"""Highest frame rate that is believed; no camera that is watched live has more."""
+"""Highest stated frame rate that is accepted; live cameras stay below it."""
 
 FORMATS_WITHOUT_TIMES = ("h264", "hevc", "m4v", "mjpeg", "mpjpeg")
-"""Formats without timestamps. FFmpeg numbers their frames, at a rate that it guesses."""
+"""Formats without timestamps. FFmpeg numbers their frames at a guessed rate."""
 
 MAX_UNREADABLE = 100
-"""Packets in a row that cannot be read, after which the rest of a source is given up."""
+"""Unreadable packets in a row after which the rest of a source is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,19 @@ class Source:
     """A source of video that is not open yet."""
 
     target: str
-    """A path or URL; it may hold a password."""
+    """Path or URL; it may contain a password."""
     kind: SourceKind
     name: str
-    """The target without its password, to be shown and logged."""
+    """Target without its password, for messages and logs."""
     live: bool | None
-    """True if it goes on while nobody reads it. None: known once it is open (a URL may be of a
-    file)."""
+    """True if it continues while nobody reads it. None if that is known only once it is open,
+    because a URL may be a file."""
     playlist: bool = False
-    """True if it may be an HLS playlist, which makes FFmpeg ask the hosts that it names."""
+    """True if it may be an HLS playlist, which makes FFmpeg contact the hosts that it names."""
 
     @property
     def returns(self) -> bool:
-        """True if it can be opened again after it broke off."""
+        """True if it can be opened again after a failure."""
         return self.kind in ("url", "device")
 
 
@@ -83,17 +83,17 @@ class Feed(Protocol):
     """The frames of an open source. One thread opens, iterates and closes it."""
 
     rate: float | None
-    """Frame rate per second that the source states; None when it states none."""
+    """Frames per second that the source states; None if it states none."""
     live: bool
-    """True if the source goes on while nobody reads it."""
+    """True if the source continues while nobody reads it."""
     damaged: int
-    """Packets so far that did not decode, are marked as corrupt, or decode to such a picture."""
+    """Number of packets that did not decode, or that are or contain a picture marked as corrupt."""
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames up to the end of the source.
 
         Raises:
-            ClipError: if the source breaks off.
+            ClipError: if reading fails.
         """
         ...
 
@@ -106,24 +106,26 @@ def parse_source(text: str, *, live: bool | None = None, playlist: bool = False)
     """Return the source that a text names: `-` for standard input, a URL, a device or a file.
 
     Args:
-        text: the source as it is typed for `--source`.
-        live: True if the source goes on while nobody reads it; by default URLs of streams and
-            cameras do.
-        playlist: True if an http or https URL may be of an HLS playlist. Its server then chooses
-            which hosts this machine asks, and may choose this machine or its network.
+        text: the source as given to `--source`.
+        live: True if the source continues while nobody reads it; by default true for cameras and
+            URLs of streams.
+        playlist: True if an http or https URL may be an HLS playlist. Its server then chooses the
+            hosts that this machine contacts, including this machine and its network.
 
     Raises:
-        ClipError: if a URL has a scheme that is not read, or cannot be that of a playlist.
+        ClipError: if the scheme of a URL is not supported, or cannot have a playlist.
     """
     if playlist and not re.match(r"https?://", text, re.IGNORECASE):
-        raise ClipError("Only http:// and https:// sources are read as playlists.")
+        raise ClipError("Only http:// and https:// sources can be playlists. Omit --playlist.")
     if text == "-":
         return Source("pipe:0", "pipe", "standard input", live or False)
     if match := re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*)://", text):
         scheme = match[1].lower()
         if scheme not in PROTOCOLS:
             known = ", ".join(PROTOCOLS)
-            raise ClipError(f"{scheme}:// is not read. Give a file, a camera, or one of {known}.")
+            raise ClipError(
+                f"{scheme}:// is not supported. Give a file, a camera, or one of {known}."
+            )
         if live is None and not scheme.startswith("http"):
             live = True
         return Source(text, "url", _without_secrets(text), live, playlist)
@@ -140,9 +142,9 @@ def parse_source(text: str, *, live: bool | None = None, playlist: bool = False)
 
 
 def _without_secrets(url: str) -> str:
-    """Return the URL without its password, and without its query, where cameras take theirs.
+    """Return the URL without its password and its query, where cameras may expect a password.
 
-    `urlsplit` would take a password with a slash in it for host and path.
+    `urlsplit` would read a password that contains a slash as host and path.
     """
     scheme, _, rest = url.partition("://")
     user, at, host = rest.rpartition("@")
@@ -156,8 +158,8 @@ def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float)
 
     Args:
         source: the source.
-        preprocessing: says how its frames are scaled.
-        timeout_s: seconds that a network may be silent; there is no limit for cameras and pipes.
+        preprocessing: the scaling of its frames.
+        timeout_s: seconds that a network may be silent; cameras and pipes have no limit.
 
     Raises:
         ClipError: if it cannot be opened.
@@ -177,7 +179,7 @@ def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float)
 
 
 def _how_to_open(source: Source) -> tuple[str, str | None, dict[str, str]]:
-    """Return what FFmpeg opens, its format if FFmpeg must be given that, and FFmpeg's options."""
+    """Return FFmpeg's target, its format if it must be given, and FFmpeg's options."""
     target, formats = source.target, list(FORMATS)
     if source.kind == "device":
         return target, "v4l2", {}
@@ -192,18 +194,18 @@ def _how_to_open(source: Source) -> tuple[str, str | None, dict[str, str]]:
             protocols, formats = f"{protocols},crypto", [*formats, "hls"]
     options = {"protocol_whitelist": protocols, "format_whitelist": ",".join(formats)}
     if target.lower().startswith("rtsp"):
-        options["rtsp_flags"] = "prefer_tcp"  # over UDP, one lost packet tears many pictures
+        options["rtsp_flags"] = "prefer_tcp"  # over UDP, one lost packet damages many pictures
     return target, None, options
 
 
 def _advice(source: Source) -> str:
     if source.kind == "device":
-        last = " It is tried again until --give-up." if source.live else ""
-        return f"Is the camera plugged in, and not used by another program?{last}"
+        last = " Opening is retried until --give-up." if source.live else ""
+        return f"Check that the camera is connected and not used by another program.{last}"
     if source.kind == "pipe":
         return "Pipe MPEG-TS or Matroska; an MP4 file must be given by its name."
     playlist = " An http or https playlist needs --playlist." if not source.playlist else ""
-    return f"Check the address, and that the camera is on.{playlist}"
+    return f"Check the address, and that the camera is switched on.{playlist}"
 
 
 class _AvFeed:
@@ -219,13 +221,13 @@ class _AvFeed:
         self._name, self._preprocessing = source.name, preprocessing
         self._container, self._stream = container, stream
         rate = stream.average_rate or stream.guessed_rate
-        # Of a source without a rate, FFmpeg takes the clock's ticks for frames.
+        # For a source without a rate, FFmpeg reports the rate of its clock.
         self.rate = float(rate) if rate and rate <= MAX_RATE else None
         self.damaged = 0
         endless = source.live is None and container.duration is None and container.size < 0
         self.live = source.live or endless
         self._by_arrival = self.live and container.format.name in FORMATS_WITHOUT_TIMES
-        # Decoding several frames at once is fastest, but makes a live picture late by as many.
+        # Decoding several frames in parallel is fastest, but delays a live picture by as many.
         stream.thread_type = "SLICE" if self.live else "AUTO"
 
     def __iter__(self) -> Iterator[Frame]:
@@ -243,15 +245,15 @@ class _AvFeed:
                 yield self._frame(frame)
 
     def _packets(self) -> Iterator[av.Packet[av.VideoStream] | None]:
-        """Yield all packets, then None, at which the decoder returns the frames it still holds.
+        """Yield all packets, then None, for which the decoder returns its remaining frames.
 
         Raises:
-            ClipError: if the source broke off, after the None.
+            ClipError: after the None, if reading failed.
         """
         import av
 
         in_a_row = 0
-        broke: Exception | None = None
+        failure: Exception | None = None
         while in_a_row < MAX_UNREADABLE:
             try:
                 for packet in self._container.demux(self._stream):
@@ -263,14 +265,15 @@ class _AvFeed:
                 in_a_row += 1
                 self.damaged += 1
             except av.FFmpegError as error:
-                broke = error
+                failure = error
                 break
         yield None
-        if broke is not None:
-            raise ClipError(f"{self._name} broke off ({failure_reason(broke)}).") from broke
+        if failure is not None:
+            reason = failure_reason(failure)
+            raise ClipError(f"Reading {self._name} failed ({reason}).") from failure
 
     def _frame(self, frame: av.VideoFrame) -> Frame:
-        # The stream's time base: the frames that a decoder still holds at the end have none.
+        # Use the stream's time base: the last frames of a decoder have none.
         base = self._stream.time_base
         arrived = time.monotonic()
         seconds = None if frame.pts is None or base is None else float(frame.pts * base)

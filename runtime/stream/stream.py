@@ -1,10 +1,10 @@
-"""A stream: one thread reads frames and makes windows of them, while another predicts.
+"""A stream: one thread reads frames and makes windows; the caller's thread predicts them.
 
     reader thread                                          the caller's thread
     source -> frames -> windows -> [ at most a few wait ] -> backbone -> smoothing -> head -> events
 
-The caller's thread also runs the watchdog, which opens a source again, leaves a stuck reader
-behind, and ends the stream. So all events come in one order, from one thread.
+The caller's thread also runs the watchdog, which reopens a source, abandons a stuck reader and ends
+the stream. So all events come from one thread, in one order.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = ["Stream"]
 
 STALL_S = 10.0
 POLL_S = 0.02
-"""Seconds until a stop, a stall or a swap is noticed."""
+"""Longest time until a stop, a stall or a swap is noticed, in seconds."""
 RECENT = 10
 
 
 class Stream:
-    """Predicts what a source shows, window after window. Iterate it once."""
+    """Predicts a source window by window. Iterate it once."""
 
     def __init__(
         self,
@@ -51,27 +51,27 @@ class Stream:
         open_source: Callable[[], Feed] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare a stream; the source is opened by the iteration.
+        """Prepare a stream; the iteration opens the source.
 
         Args:
-            runtime: predicts; the caller closes it.
+            runtime: the runtime that predicts; the caller closes it.
             source: a source, or its text as `parse_source` takes it.
             window_s: length of a window in seconds; required for models that sample frames
-                uniformly over an event, follows from the model for others.
-            stride_s: seconds between window starts; half a window by default.
-            fps: frame rate that windows are made at; by default the source's.
+                uniformly over an event; for other models it follows from the preprocessing.
+            stride_s: seconds between window starts; by default half a window.
+            fps: frame rate of the windows; by default the source's.
             smooth: number of windows to average for a decision.
             recent: number of recent windows to decide again after a head swap.
-            stall_s: seconds without a frame after which a live source is opened again.
+            stall_s: seconds without a frame after which a live source is reopened.
             give_up_s: seconds without a frame after which the stream ends; None: never.
-            retry_s: the shortest and longest pause in seconds before a source is opened again.
-            open_source: opens what is read instead of the source, for tests and sources of your
-                own; called on the reader thread.
+            retry_s: shortest and longest pause before a source is reopened, in seconds.
+            open_source: opens another feed instead of the source, for tests and custom sources;
+                called on the reader thread.
             clock: returns seconds and never jumps; the clock that `Frame.arrived` is read from.
 
         Raises:
-            ClipError: if the source is of a kind that is not read, or the model cannot have
-                windows of this length.
+            ClipError: if this kind of source is not supported, or the model cannot have windows of
+                this length.
         """
         numbers = {"window_s": window_s, "stride_s": stride_s, "fps": fps, "give_up_s": give_up_s}
         for name, value in {**numbers, "stall_s": stall_s, "retry_s": retry_s[0]}.items():
@@ -80,10 +80,10 @@ class Stream:
         self.source = parse_source(source) if isinstance(source, str) else source
         preprocessing = runtime.bundle.preprocessing
         plan_grid = partial(Grid.plan, preprocessing, window_s=window_s, stride_s=stride_s)
-        if window_s is None or fps is not None:  # what can be checked before the source is open
+        if window_s is None or fps is not None:  # this can be checked before the source is open
             plan_grid(fps or 1.0)
         if open_source is None:
-            # The watchdog notices a silent network first; the reader it leaves behind ends later.
+            # The watchdog must notice a silent network first, so the reader's timeout is longer.
             open_source = partial(open_feed, self.source, preprocessing, timeout_s=stall_s + 1)
         self._capture = Capture(self.source, preprocessing, plan_grid, fps)
         recent_features = RecentFeatures(smooth=smooth, n_windows=recent)
@@ -102,18 +102,18 @@ class Stream:
 
     @property
     def hangs(self) -> bool:
-        """True while any reader's thread is alive: after the stream, one that waits for its source.
+        """True while a reader thread is alive; after the stream, it still waits for its source.
 
-        Python ends only when the readers of URLs have ended, at most `stall_s` and a second later.
+        Python exits only after the readers of URLs have ended, at most `stall_s` plus a second.
         """
         return self._watchdog.has_reader
 
     def stop(self) -> None:
-        """End the stream after the window at hand. A signal handler may call it."""
+        """End the stream after the current window. A signal handler may call it."""
         self._stopping = True
 
     def __iter__(self) -> Generator[Event, None, None]:
-        """Yield what happens; `Started` comes before any window, `Ended` last.
+        """Yield the events; `Started` comes before any window, `Ended` last.
 
         Raises:
             ClipError: after `Ended`, if the source cannot be read or gave no frame for `give_up_s`.

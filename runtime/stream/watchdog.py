@@ -1,4 +1,4 @@
-"""Keeps a stream connected: opens its source again, leaves stuck readers behind, gives up."""
+"""Keep a stream connected: reopen its source, abandon stuck readers, give up."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edgesplit.runtime.stream.queue import Closed
 __all__ = ["MAX_STUCK", "RETRY_S", "Watchdog", "retry_pauses"]
 
 RETRY_S = (0.5, 30.0)
-"""Shortest and longest pause before a source is opened again, in seconds."""
+"""Shortest and longest pause before a source is reopened, in seconds."""
 MAX_STUCK = 3
-"""Stuck readers at which no further one is started, since each holds a thread."""
+"""Number of stuck readers at which no further reader is started, because each holds a thread."""
 
 
 class Watchdog:
-    """The connection to a source, and what happens when it is silent or over.
+    """Owns the connection to a source, and replaces it when it stalls or ends.
 
-    All methods are called by the thread that predicts.
+    The thread that predicts calls all methods.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class Watchdog:
         give_up_s: float | None,
         retry_s: tuple[float, float],
     ) -> None:
-        """Keep a capture connected by `connect`; see `Stream` for the other arguments."""
+        """Connect a capture by `connect`; see `Stream` for the other arguments."""
         self._capture, self._connect, self._clock = capture, connect, clock
         self._stall_s, self._give_up_s, self._retry_s = stall_s, give_up_s, retry_s
         self._connection: Connection | None = None
         self._stuck: list[threading.Thread] = []
         self._retries = enumerate(retry_pauses(*retry_s), 1)
         self._retry_at = self._heard_at = 0.0
-        self._stalled_since: float | None = None  # of the last stall that was reported
+        self._stalled_since: float | None = None  # begin of the last reported stall
 
     @property
     def has_reader(self) -> bool:
@@ -56,25 +56,25 @@ class Watchdog:
         self._connection = self._connect()
 
     def shut(self) -> None:
-        """Abandon the connection. A reader that is stuck ends with the process."""
+        """Abandon the connection. A stuck reader ends with the process."""
         self._capture.queue.close()
         if self._connection is not None:
             self._connection.abandon("stopped")
             self._connection.thread.join(timeout=1.0)
 
     def retry_after(self, closed: Closed) -> Reconnecting | None:
-        """Return the next attempt to open a source that ended, or None if there will be none.
+        """Return the next attempt to reopen a source that ended, or None without an attempt.
 
         Raises:
-            Exception: the error that the connection ended with, if there will be no attempt.
+            Exception: the error of the connection, if there is no further attempt.
         """
-        self._leave()
+        self._forget()
         if closed.error is not None and (closed.final or not self._may_reopen):
             raise closed.error
         return self._retry(closed.reason) if self._may_reopen else None
 
     def check(self) -> Iterator[Event]:
-        """Notice what does not come through the queue: stalls, the next attempt, giving up.
+        """Report stalls, start the next attempt when it is due, and give up.
 
         Raises:
             ClipError: if the source gave no frame for `give_up_s`.
@@ -84,7 +84,7 @@ class Watchdog:
             if now >= self._retry_at:
                 yield from self._connect_again()
         elif (since := connection.waiting_since) is None:
-            self._heard_at = now  # the source waits for us
+            self._heard_at = now  # the reader is busy, so the source is not silent
         else:
             if connection.has_frames:
                 self._heard_at = max(self._heard_at, since)
@@ -93,12 +93,12 @@ class Watchdog:
                 yield Stalled(silent_s=now - since)
                 if self._may_reopen and connection.abandon("no frame came"):
                     self._stuck.append(connection.thread)
-                    self._leave()
+                    self._forget()
                     yield self._retry(f"no frame for {now - since:.1f} s")
         if self._give_up_s is not None and now - self._heard_at > self._give_up_s:
             raise ClipError(
-                f"{self._capture.source.name} gave no frame for {now - self._heard_at:.1f} s; "
-                "given up as --give-up asks."
+                f"{self._capture.source.name} gave no frame for {now - self._heard_at:.1f} s, "
+                "longer than --give-up."
             )
 
     @property
@@ -110,7 +110,7 @@ class Watchdog:
         self._retry_at = self._clock() + pause
         return Reconnecting(attempt=attempt, delay_s=pause, reason=reason)
 
-    def _leave(self) -> None:
+    def _forget(self) -> None:
         if self._connection is not None and self._connection.has_frames:
             self._retries = enumerate(retry_pauses(*self._retry_s), 1)
         self._connection = None
@@ -118,14 +118,14 @@ class Watchdog:
     def _connect_again(self) -> Iterator[Event]:
         self._stuck = [thread for thread in self._stuck if thread.is_alive()]
         if len(self._stuck) >= MAX_STUCK:
-            yield self._retry(f"{len(self._stuck)} readers of it still hang")
+            yield self._retry(f"{len(self._stuck)} earlier readers of the source still hang")
             return
         self._capture.accounting.count("reconnects")
         self._connection = self._connect()
 
 
 def retry_pauses(shortest: float, longest: float) -> Iterator[float]:
-    """Yield pauses in seconds that grow, at random, so that many devices do not come at once."""
+    """Yield growing random pauses in seconds, so that many devices do not reconnect at once."""
     bound = shortest
     while True:
         yield random.uniform(shortest, bound)

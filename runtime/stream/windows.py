@@ -1,10 +1,10 @@
 """Windows made of frames with timestamps.
 
-The clip of a window is the one that `read_clip` would make of a video file with only that part of
+The clip of a window is the same as `read_clip` would make of a video file with only that part of
 the stream. Windows lie on a grid of `fps` frames per second. Each frame of the grid is the picture
-that is shown at that time, and the preprocessing chooses which of them make the clip, so sources of
-60 and of 15 frames per second give the same windows. The sampled times are known beforehand, so a
-picture is scaled at most once, and windows that overlap share it.
+that is shown at that time, and the preprocessing selects the frames of the clip. So sources of 60
+and of 15 frames per second give the same windows. The sampled times are known in advance, so a
+picture is scaled at most once, and overlapping windows share it.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from edgesplit.video.preprocessing import Preprocessing, sample_frames
 __all__ = ["Frame", "Gap", "Grid", "Window", "Windower"]
 
 MAX_FPS = 1000
-"""Frames per second that a stream is sampled at, at most."""
+"""Highest frame rate of a grid."""
 MAX_WINDOW_S = 86400
-"""The longest window, and stride, in seconds."""
+"""Longest window, and stride, in seconds."""
 TOLERANCE = 0.1
 """Share of a grid step by which a picture may come late and still be shown at that time. Matroska
 rounds to milliseconds, which is 0.03 steps at 30 frames per second."""
 HOLD_S = 2.0
-"""Seconds to the next frame from which on there is a gap (or four frames, if frames are rarer). A
-frame is shown for at most this or the length of a window, whichever is longer, so that few windows
-are made of frames that are days apart."""
+"""Seconds between two frames above which there is a gap (four periods of the source, if longer). A
+frame is shown for at most this time or the length of a window, whichever is longer, so that frames
+days apart give few windows."""
 BACK_S = 0.25
-"""Timestamps that go back by less than this are out of order; by more, they start anew."""
+"""Seconds that a timestamp may go back and count as out of order; beyond it, a segment begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The times that windows lie at; the first frame of a segment is at 0."""
+    """The times of windows; the first frame of a segment is at 0."""
 
     fps: float
     """Frames of the grid per second."""
@@ -49,7 +49,7 @@ class Grid:
     n_stride: int
     """Frames from the start of a window to the start of the next."""
     sampled: tuple[int, ...]
-    """Indices of the frames of a window that make its clip; repeated if there are too few."""
+    """Indices of the window's frames in its clip; repeated if there are too few."""
 
     @classmethod
     def plan(
@@ -63,16 +63,15 @@ class Grid:
         """Return the grid for a bundle's preprocessing.
 
         Args:
-            preprocessing: chooses which frames of a window make the clip.
+            preprocessing: selects the frames of a window that make the clip.
             fps: frames of the grid per second.
-            window_s: length of a window in seconds; required for uniform sampling, follows from
-                the preprocessing for dense sampling.
-            stride_s: seconds between window starts; half a window by default. Both are rounded to
-                frames.
+            window_s: length of a window in seconds, rounded to frames; required for uniform
+                sampling; for dense sampling it follows from the preprocessing.
+            stride_s: seconds between window starts, rounded to frames; by default half a window.
 
         Raises:
-            ClipError: if the length of a window is missing, is not the model's, or a number is
-                beyond its bound.
+            ClipError: if the length of a window is missing or is not the model's, or a number is
+                out of range.
         """
         if not 0 < fps <= MAX_FPS:
             raise ClipError(f"The frame rate must be above 0 and at most {MAX_FPS}, got {fps:g}.")
@@ -86,15 +85,15 @@ class Grid:
         if preprocessing.sampling == "uniform":
             if window_s is None:
                 raise ClipError(
-                    f"This model takes {preprocessing.frames} frames spread over a whole event. "
-                    "Say how long one lasts, in seconds: --window 2.5."
+                    f"This model samples {preprocessing.frames} frames uniformly over an event. "
+                    "Give the length of an event in seconds, as in --window 2.5."
                 )
             n_frames = max(1, round(window_s * fps))
         elif window_s is not None and round(window_s * fps) != n_frames:
             raise ClipError(
                 f"This model takes one frame in {preprocessing.stride}: at {fps:g} frames a second "
-                f"its window lasts {n_frames / fps:.3g} s, not {window_s:g}. Leave --window out, "
-                "or choose --fps."
+                f"its window lasts {n_frames / fps:.3g} s, not {window_s:g}. Omit --window, or set "
+                "--fps."
             )
         stride_s = n_frames / fps / 2 if stride_s is None else stride_s
         return cls(
@@ -116,7 +115,7 @@ class Grid:
 
     @property
     def n_repeated(self) -> int:
-        """The number of frames of a clip that repeat another, since the window has too few."""
+        """The number of frames of a clip that repeat another, because the window has too few."""
         return len(self.sampled) - len(set(self.sampled))
 
 
@@ -125,42 +124,43 @@ class Frame:
     """A decoded picture, scaled only if a window samples it."""
 
     seconds: float | None
-    """When it is shown, by the source's clock; None: one frame after the frame before."""
+    """Presentation time by the source's clock; None: one frame after the previous frame."""
     arrived: float
-    """When it was decoded, by a monotonic clock, in seconds."""
+    """Time of decoding by a monotonic clock, in seconds."""
     wall: float
-    """The same by the wall clock, in seconds since 1970; only ever shown to people."""
+    """Time of decoding by the wall clock, in seconds since 1970; for display only."""
     scale: Callable[[], UInt8]
-    """Returns the picture as `scale_frame` does."""
+    """Function that returns the picture as `scale_frame` does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A clip for the backbone, and where in the stream it lies."""
+    """A clip for the backbone, and its place in the stream."""
 
     number: int
-    """Counts windows as they are made, from 0; a missing number was dropped."""
+    """Number of the window in order of completion, from 0; the numbers of dropped ones are
+    missing."""
     segment: int
-    """Counts the parts of the stream between gaps, from 0."""
+    """Number of the part of the stream between gaps, from 0."""
     start: float
-    """Seconds of the stream, gaps included; the first frame of the stream is at 0."""
+    """Start in seconds of the stream, gaps included; the first frame of the stream is at 0."""
     end: float
     clip: Float32
-    """A clip as `read_clip` returns it."""
+    """Clip as `read_clip` returns it."""
     arrived: float
-    """When the last frame that it shows arrived; see `Frame`."""
+    """Time when its last frame arrived; see `Frame`."""
     wall: float
     frames: tuple[FrameUse, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A place in the stream that no window reaches over."""
+    """A gap in the stream, which no window spans."""
 
     at_s: float
-    """Where it begins, in seconds of the stream."""
+    """Begin in seconds of the stream."""
     lost_s: float
-    """Its length in seconds."""
+    """Length in seconds."""
     reason: str
 
 
@@ -183,8 +183,8 @@ class _SegmentEnd(NamedTuple):
 class Windower:
     """Makes windows of frames. For one thread at a time.
 
-    `add` and `cut` are generators, so that few windows are alive at a time. Iterate each to its
-    end, or close it and call `cut`, before the next call.
+    `add` and `cut` are generators, so that few windows are in memory at a time. Before the next
+    call, iterate each to its end, or close it and call `cut`.
     """
 
     def __init__(
@@ -195,13 +195,13 @@ class Windower:
         *,
         live: bool,
     ) -> None:
-        """Start at the beginning of a stream, whose frames are shown for a step of the grid.
+        """Start at the beginning of a stream. Each frame is shown for one step of the grid.
 
         Args:
             grid: the times of windows.
             preprocessing: the layout of clips.
             accounting: counts every frame and window.
-            live: measure gaps by arrival instead of timestamps, since a camera's clock may jump.
+            live: measure gaps by arrival instead of timestamps, because a camera's clock may jump.
         """
         self.grid, self._preprocessing = grid, preprocessing
         self._accounting, self._live = accounting, live
@@ -210,20 +210,20 @@ class Windower:
         self._open: deque[_OpenWindow] = deque()
         self._held: Frame | None = None  # shown until the next frame is known
         self._number = self._segment = 0
-        self._at = self._start = 0.0  # of the held frame and the segment, by the source's clock
-        self._offset = 0.0  # of the segment, in seconds of the stream
+        self._at = self._start = 0.0  # times of held frame and segment, by the source's clock
+        self._offset = 0.0  # begin of the segment, in seconds of the stream
         self._next = 0  # first frame of the grid without a picture
         self._ended: _SegmentEnd | None = None
 
     def set_period(self, period_s: float) -> None:
-        """Set how long one frame of the source is shown, up to what windows can use (`HOLD_S`)."""
+        """Set the seconds that a frame of the source is shown; `HOLD_S` or a window at most."""
         self._period_s = min(period_s, max(HOLD_S, self.grid.window_s))
 
     def add(self, frame: Frame) -> Generator[Window | Gap, None, None]:
         """Add the next frame; yield the windows that it completes, and the gap before it.
 
-        Only the next frame tells how long a picture is shown, so a window is complete one frame
-        after the last that it samples. An exception of `Frame.scale` is passed on; the counts stay
+        The next frame determines how long a picture is shown, so a window is complete one frame
+        after the last that it samples. An exception of `Frame.scale` is raised; the counts stay
         exact.
         """
         self._accounting.count("frames")
@@ -242,7 +242,7 @@ class Windower:
             return
         step = at - self._at
         if not -BACK_S <= step <= max(HOLD_S, 4 * self._period_s):
-            jump = f"timestamps went {'on' if step > 0 else 'back'} by {abs(step):.3g} s"
+            jump = f"timestamps jumped {'ahead' if step > 0 else 'back'} by {abs(step):.3g} s"
             yield from self.cut(jump)
             yield from self._begin(frame, at)
             return
@@ -250,9 +250,9 @@ class Windower:
         yield from self._show(held, until=self._at)
 
     def cut(self, reason: str) -> Generator[Window | Gap, None, None]:
-        """End the segment: yield the windows that are complete, and give up the others.
+        """End the segment: yield the windows that are complete, and drop the others.
 
-        The last frame counts as shown for as long as frames usually are.
+        The last frame counts as shown for the usual period.
         """
         if self._held is None:
             return
@@ -262,11 +262,11 @@ class Windower:
         try:
             yield from self._show(held, until=end)
         finally:
-            self._give_up()
+            self._drop_open()
             self._offset += end - self._start
 
-    def _give_up(self) -> None:
-        """Give up the windows that still lack frames."""
+    def _drop_open(self) -> None:
+        """Drop the windows that still lack frames."""
         for window in self._open:
             self._accounting.end_window(window.frames, "unfinished", complete=False)
         self._open.clear()
@@ -284,7 +284,7 @@ class Windower:
             yield gap
 
     def _show(self, frame: Frame, *, until: float) -> Iterator[Window]:
-        """Show the frame from the grid's next frame until then; yield the completed windows."""
+        """Show the frame from the grid's next frame to `until`; yield the completed windows."""
         grid, use = self.grid, FrameUse()
         picture: UInt8 | None = None
         outcome: Outcome | None = "unfinished"  # unless the loop is completed
@@ -308,7 +308,7 @@ class Windower:
             outcome = None
         finally:
             if outcome is not None:  # some windows may lack this picture
-                self._give_up()
+                self._drop_open()
             self._accounting.end_frame(use, outcome)
 
     def _make(self, window: _OpenWindow, last: Frame) -> Window:

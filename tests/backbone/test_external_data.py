@@ -45,7 +45,7 @@ from edgesplit.runtime.backends.variants import VARIANTS, Variant, open_variant
 from edgesplit.video.preprocessing import Preprocessing
 
 SECRET = b"secret!!"  # eight bytes, as eight values of a weight
-REFUSED = r"keeps 'weight' in another file, .*never verified.*Export it again with the weights"
+REFUSED = r"keeps 'weight' in another file, .*not verified.*Export it again with the weights"
 
 
 def put_outside(tensor: TensorProto, location: str, **more: int) -> None:

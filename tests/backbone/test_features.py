@@ -143,7 +143,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     with caplog.at_level(logging.WARNING):
         found = extract_all(videos, FeatureCache(Model().open, space=SPACE, dim=2))
     assert len(found.places) == 9
-    assert [record.message[:22] for record in caplog.records] == ["going on without a cac"]
+    assert [record.message[:22] for record in caplog.records] == ["continuing without a c"]
 
 
 def test_a_cache_that_goes_away_is_said_once(
@@ -172,7 +172,7 @@ def test_a_feature_that_is_not_finite_is_none(videos: dict[str, Path]) -> None:
 
     found = extract_all(videos, FeatureCache(lambda: extract, space=SPACE, dim=2))
     assert list(found.missing) == ["2.mp4"]
-    assert "no finite feature" in found.missing["2.mp4"]
+    assert "is not finite" in found.missing["2.mp4"]
 
 
 def test_progress_counts_every_video(videos: dict[str, Path]) -> None:

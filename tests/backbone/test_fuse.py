@@ -117,7 +117,7 @@ def test_command_writes_it_once(tmp_path: Path) -> None:
     bundle = unpack_demo(tmp_path / "demo")
     file = tmp_path / "model.onnx"
     said = run("fuse", "-o", str(file), "--bundle", str(bundle.path))
-    assert "no promise of locality" in said.output
+    assert "does not guarantee locality" in said.output
     clip = np.random.default_rng(1).random((2, *bundle.preprocessing.clip_shape), np.float32)
     assert answers(file.read_bytes(), clip)[0].shape == (2, len(bundle.head().tree))
     again = run("fuse", "-o", str(file), "--bundle", str(bundle.path))

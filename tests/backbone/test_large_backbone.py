@@ -114,10 +114,10 @@ def test_weights_of_another_export_are_found(large: Bundle, tmp_path: Path) -> N
 def test_graph_that_points_outside_of_the_weights_is_refused(large: Bundle) -> None:
     whole = large.backbone()
     assert isinstance(whole, LargeBackbone)
-    with pytest.raises(BundleError, match=r"where .* has nothing"):
+    with pytest.raises(BundleError, match=r"does not have"):
         LargeBackbone(whole.graph, whole.weights[:100]).tensors()
     elsewhere = whole.graph.replace(b"backbone.data", b"/etc/password")
-    with pytest.raises(BundleError, match=r"where .* has nothing"):
+    with pytest.raises(BundleError, match=r"does not have"):
         LargeBackbone(elsewhere, whole.weights).tensors()
 
 
@@ -129,7 +129,7 @@ def test_a_copy_to_measure_edits_on_links_both_files(large: Bundle) -> None:
 
 
 def test_what_takes_one_file_refuses_it_with_the_next_step(large: Bundle) -> None:
-    with pytest.raises(ExportError, match=r"0\.00 GB.*ONNX Runtime runs it as it is"):
+    with pytest.raises(ExportError, match=r"0\.00 GB.*Run this backbone in fp32 with ONNX Runtime"):
         inline(large.backbone())
     clips = np.zeros((10, *SHAPE.clip_shape), np.float32)
     with pytest.raises(ExportError, match="one ONNX file"):

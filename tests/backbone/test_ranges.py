@@ -36,7 +36,7 @@ def test_only_what_is_asked_is_measured() -> None:
     model = onnx.load_model_from_string(convolutions())
     assert list(measure_ranges(model, ["features"], clips())) == ["features"]
     assert measure_ranges(model, [], clips()) == {}
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="there are no clips"):
         measure_ranges(model, ["features"], [])
 
 

@@ -172,7 +172,7 @@ def test_a_rename_beside_other_changes_does_not_pass(head: Head, features: Float
     after = split(rename_class(head, "moving something up", "lifting").head, 4, "gated")
     twice = rename_class(rename_class(head, "holding", "keeping").head, "moving something up", "up")
     for other in (after, twice.head):
-        with pytest.raises(GateError, match="A rename is an edit of its own"):
+        with pytest.raises(GateError, match="Publish the rename as a separate edit"):
             check_locality(head, other, features)
 
 

@@ -90,7 +90,7 @@ def test_verify_computes_them_anew(known: Bundle) -> None:
     assert known.verify() == []
     right = load_arrays((known.path / LABEL_TEXTS_FILE).read_bytes(), "vectors")["vectors"]
     swapped = change(known, vectors=right[::-1])
-    assert any("is not what the text encoder says of" in each for each in swapped.verify())
+    assert any("differs from the text encoder's result for" in each for each in swapped.verify())
 
 
 def test_the_demos_file_is_what_an_export_writes(known: Bundle) -> None:

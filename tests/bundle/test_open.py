@@ -34,13 +34,13 @@ def test_what_is_not_a_bundle_is_not_opened(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "bundle format 2, this edgesplit reads 1. Use the edgesplit release"),
+        ({"format": 2}, "bundle format 2; this edgesplit reads 1. Use the edgesplit release"),
         ({"format": None}, "bundle format None"),
         ({"dim": "many"}, "is damaged"),
         ({"dim": None}, "is damaged"),
         ({"preprocessing": 7}, "is damaged"),
-        ({"preprocessing": {}}, "lacks or does not know"),
-        ({"preprocessing": {"frames": 0}}, "lacks or does not know"),
+        ({"preprocessing": {}}, "missing or unknown fields"),
+        ({"preprocessing": {"frames": 0}}, "missing or unknown fields"),
         ({"feature_space": "/tmp/absolute/path"}, "is damaged"),
         ({"feature_space": "../../" + "0" * 58}, "is damaged"),
         ({"feature_space": None}, "is damaged"),
@@ -74,7 +74,7 @@ def test_bundle_is_found_by_argument_environment_folder_and_child(
         return tmp_path / name
 
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BundleError, match=r"no bundle in .*EDGESPLIT_BUNDLE.*edgesplit demo"):
+    with pytest.raises(BundleError, match=r"holds no bundle.*EDGESPLIT_BUNDLE.*edgesplit demo"):
         find_bundle()
     child = make("child.bundle")
     assert find_bundle() == child

@@ -72,7 +72,7 @@ def test_prune_removes_what_crashes_left(busy: Bundle) -> None:
 def test_after_a_prune_all_but_the_old_heads_can_be_had(busy: Bundle) -> None:
     first = busy.history()[0].digest
     busy.prune(2)
-    with pytest.raises(BundleError, match=r"was pruned: only its entry in the log is left"):
+    with pytest.raises(BundleError, match=r"was pruned: only its log entry remains"):
         busy.rollback(first)
     back = busy.rollback()
     assert busy.history()[-1] == back
@@ -113,9 +113,9 @@ def test_prune_keeps_the_live_head_at_least(busy: Bundle) -> None:
 def test_a_rollback_at_the_first_head_names_no_pruned_one(bundle: Bundle, head: Head) -> None:
     bundle.publish(split(bundle))
     bundle.rollback()
-    with pytest.raises(BundleError, match="Another was live last"):
+    with pytest.raises(BundleError, match="To return to the head that was live last"):
         bundle.rollback()
     bundle.prune(1)
-    with pytest.raises(BundleError, match="no other is kept: nothing to roll back to"):
+    with pytest.raises(BundleError, match="no other head is kept, so no rollback is possible"):
         bundle.rollback()
     assert bundle.live == head.digest

@@ -58,7 +58,7 @@ def test_second_publisher_gets_a_conflict_and_changes_nothing(bundle: Bundle) ->
     ours, theirs = split(bundle), split(bundle, "holding something")
     bundle.publish(theirs)
     before = contents(bundle.path)
-    with pytest.raises(ConflictError, match=r"somebody published in between. Make the edit again"):
+    with pytest.raises(ConflictError, match=r"another publish came first. Make the edit again"):
         bundle.publish(ours)
     assert contents(bundle.path) == before
 
@@ -86,7 +86,7 @@ def test_a_head_of_another_feature_space_is_refused(bundle: Bundle, head: Head) 
 
 def test_a_head_of_another_size_is_refused(bundle: Bundle, head: Head) -> None:
     smaller = split_by_hand(head, weight=np.ones((8, 5)))
-    with pytest.raises(FeatureSpaceError, match="features of 5 values, the backbone gives 8"):
+    with pytest.raises(FeatureSpaceError, match="features of 5 values, but the backbone makes 8"):
         bundle.publish(smaller)
 
 
@@ -114,7 +114,7 @@ def test_a_plan_goes_live_as_one_version(bundle: Bundle, head: Head) -> None:
 def test_a_plan_on_top_of_another_head_is_a_conflict(bundle: Bundle) -> None:
     edit = bundle.split_classes(PLAN)
     bundle.publish(split(bundle))
-    with pytest.raises(ConflictError, match="somebody published in between"):
+    with pytest.raises(ConflictError, match="another publish came first"):
         bundle.publish(edit)
 
 
@@ -143,14 +143,16 @@ def test_a_flat_split_says_how_many_decisions_it_flips(bundle: Bundle) -> None:
     old, new = edit.before.classify(sample), edit.head.classify(sample)
     flips = sum(not after.startswith(before) for before, after in zip(old, new, strict=True))
     assert flips > 0
-    assert edit.report.warnings[0] == f"flat flips {flips} decisions on 64 of the bundle's clips"
+    assert edit.report.warnings[0] == (
+        f"flat changes the class of {flips} decisions on 64 of the bundle's clips"
+    )
 
 
 def test_another_text_encoder_than_the_exports_is_named(bundle: Bundle) -> None:
     file = bundle.path / "bundle.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"text_encoder": "0" * 64}))
     edit = open_bundle(bundle.path).split_class("pushing", into=["left", "right"])
-    assert "exported beside 000000000000" in edit.report.warnings[0]
+    assert "exported with 000000000000" in edit.report.warnings[0]
 
 
 def test_taking_a_rename_back_brings_the_very_bytes_back(bundle: Bundle, head: Head) -> None:

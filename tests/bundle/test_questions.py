@@ -66,7 +66,7 @@ def test_no_clip_is_chosen_twice(questions: Questions) -> None:
 def test_what_nobody_said_anything_of_makes_no_split(questions: Questions) -> None:
     for name in questions.choose():
         questions.answer(name, CANNOT_TELL)
-    with pytest.raises(EditError, match=r"answers\.csv has no answer yet"):
+    with pytest.raises(EditError, match=r"answers\.csv does not contain an answer yet"):
         questions.split()
 
 

@@ -57,7 +57,7 @@ def test_a_read_only_bundle_refuses_every_change_and_answers_every_question(
     before = contents(bundle.path)
     edit = split(bundle, "holding something")
     read_only_disk()
-    message = r"Cannot write to .*Read-only file system.*write elsewhere; copy a bundle there"
+    message = r"Cannot write to .*Read-only file system.*write to another one, or copy the bundle"
     with pytest.raises(BundleError, match=message):
         bundle.publish(edit)
     with pytest.raises(BundleError, match=message):

@@ -142,21 +142,21 @@ def test_log_warns_of_a_clock_that_went_back(here: Path, bundle: Bundle) -> None
         line["time"] = f"{year}-01-01T00:00:00.000Z"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = run("log", "--at", "2024-01-01")
-    assert "the clock went back" in result.stderr
+    assert "the clock was set back" in result.stderr
     assert len(result.stdout.splitlines()) == 3
 
 
 def test_log_refuses_what_is_no_time(here: Path) -> None:
     result = run("log", "--at", "noon")
     assert result.exit_code == 2
-    assert "'noon' is no time: write 14:03" in result.stderr
+    assert "'noon' is not a time. Write 14:03" in result.stderr
 
 
 def test_rename_and_back(here: Path, bundle: Bundle) -> None:
     first = bundle.live
     result = run("rename", "--class", "holding", "--to", "keeping something")
     assert result.exit_code == 0, result.output
-    assert "renamed holding something to keeping something" in result.stdout
+    assert "renamed 'holding something' to 'keeping something'" in result.stdout
     assert "keeping something" in bundle.head().labels
     difference = run_json("diff", first)
     assert difference["renamed"] == [{"before": "holding something", "after": "keeping something"}]
@@ -169,7 +169,7 @@ def test_drop_leaves_a_subcategory_out(here: Path, bundle: Bundle) -> None:
     run("edit", "--class", "pushing", "--into", "left,right,up", "--accept-doubt")
     result = run("drop", "--class", "pushing something up")
     assert result.exit_code == 0, result.output
-    assert "dropped pushing something up" in result.stdout
+    assert "dropped 'pushing something up'" in result.stdout
     assert bundle.head().labels[-2:] == ("pushing something left", "pushing something right")
 
 
@@ -258,7 +258,7 @@ def test_run_ends_with_an_error_at_a_picture_that_cannot_be_scaled(here: Path) -
 def test_a_playlist_is_asked_for_by_its_option(here: Path) -> None:
     result = run("run", "--source", "a.mp4", "--window", "1", "--playlist")
     assert result.exit_code == 1
-    assert "Only http:// and https:// sources are read as playlists" in result.stderr
+    assert "Only http:// and https:// sources can be playlists" in result.stderr
 
 
 def test_verify_ends_with_one_when_a_head_is_damaged(here: Path, bundle: Bundle) -> None:
@@ -322,7 +322,7 @@ def test_calibrate_gives_statistics_once(clips: Path, bundle: Bundle) -> None:
     (bundle.path / "stats.npz").unlink()
     refused = run("calibrate", clips)
     assert refused.exit_code == 1
-    assert "2 clips are too few: 5 of each class are wanted" in refused.stderr
+    assert "2 clips are too few: " in refused.stderr
     assert not (bundle.path / "stats.npz").exists()
     content = run_json("calibrate", clips, "--accept-few")
     assert content["n_features"] == 2
@@ -356,16 +356,19 @@ WRONG = {
     ),
     "existing label as modifier": (
         ["edit", "--class", "pushing", "--into", "pulling something left,right"],
-        "already is a class",
+        "already exists",
     ),
     "duplicate label": (
         ["edit", "--class", "pushing", "--into", "a b=left,a b=right,c d=up"],
         "appears twice",
     ),
-    "too many": (["edit", "--class", "pushing", "--into", "a,b,c"], "has 3 members"),
+    "too many": (["edit", "--class", "pushing", "--into", "a,b,c"], "has at least 3 members"),
     "nothing alike": (["edit", "--class", "pushing", "--into", "red,blue"], "--accept-doubt"),
     "not split": (["merge", "--class", "pushing"], "not split"),
-    "taken label": (["rename", "--class", "holding", "--to", "Pushing something"], "already is"),
+    "taken label": (
+        ["rename", "--class", "holding", "--to", "Pushing something"],
+        "already exists",
+    ),
     "same label": (["rename", "--class", "holding", "--to", "holding something"], "already"),
     "root class": (["drop", "--class", "holding"], "Only subcategories can be dropped"),
     "no earlier head": (["rollback"], "first head"),
@@ -409,7 +412,10 @@ def test_head_of_another_feature_space_is_refused(here: Path, bundle: Bundle, he
 DAMAGE = {
     "truncated": (lambda data: data[: len(data) // 2], "not an ONNX file"),
     "edited graph": (lambda data: data.replace(b"LogSoftmax", b"LogSoftmin"), "edited or damaged"),
-    "edited class": (lambda data: data.replace(b"holding", b"folding"), "A rename is an edit"),
+    "edited class": (
+        lambda data: data.replace(b"holding", b"folding"),
+        "a separate edit",
+    ),
 }
 
 
@@ -508,7 +514,9 @@ def test_refused_plan_changes_nothing_and_names_all_reasons(here: Path) -> None:
     before = contents(here)
     result = run("edit", "--plan", "splits.yaml")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: Refused 2 of the plan's 3 splits, so none was made:")
+    assert result.stderr.startswith(
+        "Error: 2 of the plan's 3 splits were refused, so none was made:"
+    )
     assert "\n  'holding': in doubt: " in result.stderr
     assert "\n  'pulling something left': in doubt: " in result.stderr
     assert contents(here) == before

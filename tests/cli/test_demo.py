@@ -77,7 +77,7 @@ def test_other_words_are_never_silently_learned_from_something_else(
     ids=["nothing close", "foreign", "unrelated", "long"],
 )
 def test_what_the_head_has_no_words_for_is_asked_about(demo: Bundle, into: list[str]) -> None:
-    with pytest.raises(DoubtfulSplitError, match=r"no known labels differ .*likeness 0\.[0-2]"):
+    with pytest.raises(DoubtfulSplitError, match=r"no known labels differ .*text match 0\.[0-2]"):
         demo.split_class(CLASS, into=into)
 
 

@@ -189,7 +189,7 @@ def test_an_edit_by_an_encoder_that_gives_nan_ends(bundle: Bundle) -> None:
     result = run(*split, "--bundle", bundle.path, "--json")
     assert result.exit_code == 1
     error = json.loads(result.stderr)["error"]
-    assert f"The text encoder in {bundle.path / 'text'} gives no finite vector" in error["message"]
+    assert f"The text encoder in {bundle.path / 'text'} does not give a finite" in error["message"]
     assert "make it again with `edgesplit encoder`" in error["message"]
 
 

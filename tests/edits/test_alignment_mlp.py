@@ -232,4 +232,4 @@ def test_without_statistics_alignment_stands_in_for_prototype_and_says_so(
     alignment = split_class(head, "pushing", into=into, encoder=encoder)
     assert edit.head.digest == alignment.head.digest
     assert edit.report.rule == "alignment"
-    assert "alignment made the rows instead" in edit.report.warnings[0]
+    assert "rule 'alignment' made the rows instead" in edit.report.warnings[0]

@@ -50,29 +50,35 @@ def test_without_subcategories_answers_stay_as_they_are_written(tmp_path: Path) 
 def test_answers_are_placed_among_the_features() -> None:
     answers = {"zurück.mp4": "left", "a.mp4": "Neither", "yard/b, c.mp4": CANNOT_TELL}
     assert place_answers(answers, CLIPS, "x.csv") == {4: "left", 0: None}
-    with pytest.raises(EditError, match=r"x\.csv has no answer yet\. Begin"):
+    with pytest.raises(EditError, match=r"x\.csv does not contain an answer yet\. Write"):
         place_answers({"a.mp4": "", "zurück.mp4": CANNOT_TELL}, CLIPS, "x.csv")
 
 
 WRONG = {
-    "empty": ("", r"answers\.csv is empty\. Begin with the line 'clip,answer'"),
-    "no header": ("a.mp4,left\n", r"answers\.csv, line 1: it is 'a.mp4,left', not 'clip,answer'"),
-    "semicolons": ("clip;answer\na.mp4;left\n", "line 1: it is 'clip;answer'"),
-    "one field": ("clip,answer\n\na.mp4\n", "line 3: it has 1 field, not 2"),
-    "three fields": ("clip,answer\nyard/b, c.mp4,left\n", "line 2: it has 3 fields, .*in quotes"),
+    "empty": ("", r"answers\.csv is empty\. Write 'clip,answer' in the first line"),
+    "no header": (
+        "a.mp4,left\n",
+        r"answers\.csv, line 1: the header is 'a.mp4,left', not 'clip,answer'",
+    ),
+    "semicolons": ("clip;answer\na.mp4;left\n", "line 1: the header is 'clip;answer'"),
+    "one field": ("clip,answer\n\na.mp4\n", "line 3: the line has 1 field, not 2"),
+    "three fields": (
+        "clip,answer\nyard/b, c.mp4,left\n",
+        "line 2: the line has 3 fields, .*in quotes",
+    ),
     "no such clip": ("clip,answer\nb.mp4,left\n", "line 2: there is no clip 'b.mp4'.* 'a.mp4'"),
     "twice": (
         "clip,answer\na.mp4,left\n\na.mp4,right\n",
-        "line 4: the clip 'a.mp4' has a line already, 2",
+        "line 4: the clip 'a.mp4' is also in line 2",
     ),
     "no answer": (
         "clip,answer\na.mp4,up\n",
-        "line 2: 'up' is no answer about the clip 'a.mp4'. Write 'left', 'right', 'neither', "
-        "'cannot tell' or nothing",
+        "line 2: 'up' is not a valid answer for the clip 'a.mp4'. Write 'left', 'right', "
+        "'neither', 'cannot tell' or nothing",
     ),
-    "open quotes": ('clip,answer\n"a.mp4,left\n', "line 2: it is not CSV"),
+    "open quotes": ('clip,answer\n"a.mp4,left\n', "line 2: the line is not CSV"),
     "not UTF-8": ("clip,answer\nzurück.mp4,left\n".encode("latin-1"), "probably Latin-1"),
-    "large": ("clip,answer\n" + "\n" * MAX_BYTES, "more than the"),
+    "large": ("clip,answer\n" + "\n" * MAX_BYTES, "is too large for an answers file"),
 }
 
 
@@ -98,5 +104,5 @@ def test_a_name_that_is_no_unicode_is_refused(tmp_path: Path) -> None:
 
 def test_no_subcategory_is_called_what_stands_for_none() -> None:
     check_modifiers(INTO)
-    with pytest.raises(EditError, match="'Neither' is what an answer says"):
+    with pytest.raises(EditError, match="'Neither' is a reserved answer"):
         check_modifiers([("pushing both", "both"), ("pushing neither", "Neither")])

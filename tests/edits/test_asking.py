@@ -219,11 +219,11 @@ def test_a_split_that_cannot_be_made_is_refused_before_anyone_is_asked(
 
 def test_nothing_can_be_asked_about_a_class_without_clips(lab: Lab) -> None:
     others = lab.clips(5, action=HOLDING)
-    with pytest.raises(EditError, match=r"gives none of 5 clips to 'pushing something'\. Show"):
+    with pytest.raises(EditError, match=r"gives none of the 5 clips to 'pushing something'\. Use"):
         lab.choose(others, 2)
-    with pytest.raises(EditError, match="gives none of 0 clips"):
+    with pytest.raises(EditError, match="gives none of the 0 clips"):
         lab.choose(others[:0], 2)
-    with pytest.raises(EditError, match="'pushing something' that was not answered yet"):
+    with pytest.raises(EditError, match="2 clips without an answer to 'pushing something'"):
         lab.choose(lab.clips(2), 2, answers={0: "left", 1: None})
 
 
@@ -235,7 +235,7 @@ def test_no_clip_cannot_be_chosen(lab: Lab, n: int) -> None:
 
 def test_features_that_do_not_fit_are_refused(lab: Lab) -> None:
     pool = lab.pool(5)
-    with pytest.raises(FeatureSpaceError, match="have 3 values, the head takes 24"):
+    with pytest.raises(FeatureSpaceError, match="have 3 values; the head needs 24"):
         lab.choose(pool[:, :3], 2)
     with pytest.raises(ValueError, match="finite"):
         lab.choose(pool * np.float32(np.nan), 2)
@@ -357,10 +357,11 @@ def test_neither_takes_its_heap_out_and_lowers_what_is_expected(
     assert edit.report.expected == pytest.approx(
         alone.report.expected * (1 - shots.neither_share), abs=0.02
     )
-    assert f"about {shots.neither_share:.0%} of the class's clips show none of these" in (
-        edit.report.warnings
+    assert (
+        f"about {shots.neither_share:.0%} of the class's clips show none of the subcategories"
+        in (edit.report.warnings)
     )
-    assert not any("none of these" in warning for warning in sure.report.warnings)
+    assert not any("show none of the subcategories" in warning for warning in sure.report.warnings)
     assert shots.clips == (1, 1)
 
 
@@ -376,7 +377,9 @@ def test_neither_alone_moves_no_row_and_is_told(lab: Lab, encoder: TextEncoder) 
     assert 0 < shots.neither_share < 0.05
     told = plain.report.expected * (1 - shots.neither_share)
     assert edit.report.expected == pytest.approx(told, abs=0.01)
-    assert "no clip shows 'left', 'right': text alone tells it" in edit.report.warnings
+    assert (
+        "no labelled clip shows 'left', 'right': its row is from text only" in edit.report.warnings
+    )
     assert pays(edit.report)
 
 
@@ -384,7 +387,9 @@ def test_neither_is_told_where_the_class_has_too_few_clips(lab: Lab, encoder: Te
     pool = np.concatenate([lab.pool(3), lab.known()])
     edit = split_of(lab, encoder, pool, answers={1: None}, accept_doubt=True)
     assert [(answer.clip, answer.answer) for answer in shots_of(edit).answers] == [(1, "")]
-    assert "no clip shows 'left', 'right': text alone tells it" in edit.report.warnings
+    assert (
+        "no labelled clip shows 'left', 'right': its row is from text only" in edit.report.warnings
+    )
     assert edit.report.n_clips == 0
 
 
@@ -414,11 +419,14 @@ def test_a_subcategory_without_an_answer_is_named(lab: Lab, encoder: TextEncoder
     first = split_of(lab, encoder, pool, answers={0: "left"})
     by_text = shots_of(first).answers[0].by_text
     (other,) = {*INTO} - {by_text}
-    told = {by_text: "text alone tells it", other: "it gets clips that are like no answered one"}
-    for answer, sentence in told.items():
+    sources = {
+        by_text: "its row is from text only",
+        other: "its row is from unlabelled clips only",
+    }
+    for answer, sentence in sources.items():
         edit = split_of(lab, encoder, pool, answers={0: answer})
         (missing,) = {*INTO} - {answer}
-        assert f"no clip shows {missing!r}: {sentence}" in edit.report.warnings
+        assert f"no labelled clip shows {missing!r}: {sentence}" in edit.report.warnings
         assert (shots_of(edit).pull > 0) == (answer == by_text)
         assert pays(edit.report)
 
@@ -459,7 +467,7 @@ def test_a_clip_that_comes_both_ways_counts_once(lab: Lab, encoder: TextEncoder)
     assert len(shots_of(both).answers) == 2
     assert both.head.weight.tobytes() == shown.head.weight.tobytes()
     for said in ("right", None):
-        with pytest.raises(EditError, match=r"Clip 0 is said to show .* labelled clips of 'left'"):
+        with pytest.raises(EditError, match=r"clip 0 is .* among the labelled clips of 'left'"):
             split_of(lab, encoder, pool, shots=shots, answers={0: said})
 
 
@@ -482,16 +490,16 @@ def test_a_place_may_be_a_number_of_numpy(lab: Lab, encoder: TextEncoder, kind: 
 @pytest.mark.parametrize(
     ("answers", "error", "message"),
     [
-        ({60: "left"}, EditError, "an answer about clip 60 of 50"),
-        ({-1: "left"}, EditError, "an answer about clip -1 of 50"),
-        ({True: "left"}, TypeError, "a clip's place, a whole number, not True"),
-        ({1.5: "left"}, TypeError, "a clip's place, a whole number, not 1.5"),
-        ({"1": "left"}, TypeError, "a clip's place, a whole number, not '1'"),
-        ({0: "left", "a.mp4": "right"}, TypeError, "a whole number, not 'a.mp4'"),
-        ({0: "down"}, EditError, "Clip 0 is said to show 'down', which is none of 'left', 'right'"),
-        ({0: ""}, EditError, "Clip 0 is said to show ''"),
-        ({0: "pushing"}, EditError, "Clip 0 is said to show 'pushing'"),
-        ({0: 1}, TypeError, "The answer about clip 0 is a label, or None, not 1"),
+        ({60: "left"}, EditError, "an answer about clip 60, but there are 50 clips"),
+        ({-1: "left"}, EditError, "an answer about clip -1, but there are 50 clips"),
+        ({True: "left"}, TypeError, "a clip's index, an integer, got True"),
+        ({1.5: "left"}, TypeError, "a clip's index, an integer, got 1.5"),
+        ({"1": "left"}, TypeError, "a clip's index, an integer, got '1'"),
+        ({0: "left", "a.mp4": "right"}, TypeError, "an integer, got 'a.mp4'"),
+        ({0: "down"}, EditError, "clip 0 is 'down', which is not a subcategory"),
+        ({0: ""}, EditError, "clip 0 is ''"),
+        ({0: "pushing"}, EditError, "clip 0 is 'pushing'"),
+        ({0: 1}, TypeError, "The answer about clip 0 must be a label or None, got 1"),
     ],
 )
 def test_wrong_answers_are_refused(
@@ -510,7 +518,7 @@ def test_wrong_answers_are_refused(
 
 
 def test_answers_want_the_features_that_they_count_in(lab: Lab, encoder: TextEncoder) -> None:
-    with pytest.raises(EditError, match="give the features that they count in"):
+    with pytest.raises(EditError, match="Add the features of the clips"):
         split_class(lab.head, "pushing", into=INTO, answers={0: "left"}, encoder=encoder)
     split_class(lab.head, "pushing", into=INTO, answers={}, encoder=encoder)
 
@@ -545,7 +553,7 @@ def test_no_feature_is_as_good_as_none_given(lab: Lab, encoder: TextEncoder) -> 
             lab.head, "pushing", into=INTO, statistics=stats, encoder=encoder, features=pool[:0]
         )
         assert none.head.to_bytes() == plain.head.to_bytes()
-    with pytest.raises(EditError, match="an answer about clip 0 of 0"):
+    with pytest.raises(EditError, match="an answer about clip 0, but there are 0 clips"):
         split_of(lab, encoder, pool[:0], answers={0: "left"})
 
 
@@ -583,7 +591,8 @@ def test_where_too_few_are_of_the_class_the_statistics_clips_count(
     alone = split_class(lab.head, "pushing", into=INTO, features=few, encoder=encoder)
     assert alone.report.n_clips == 0
     assert (
-        f"only {n} of the clips are of this class, 5 are wanted: the new rows are not centred on it"
+        f"the new rows are not centred: only {n} of the clips are of this class; at least 5 are "
+        "needed"
     ) in alone.report.warnings
 
 
@@ -689,11 +698,11 @@ def test_a_head_without_groups_wants_an_answer_of_each(lab: Lab, encoder: TextEn
             accept_doubt=accept_doubt,
         )
 
-    with pytest.raises(DoubtfulSplitError, match="show a clip of each with --shots"):
+    with pytest.raises(DoubtfulSplitError, match=r"give a labelled clip of each \(--shots\)"):
         split({})
-    with pytest.raises(DoubtfulSplitError, match="show a clip of each with --shots"):
+    with pytest.raises(DoubtfulSplitError, match=r"give a labelled clip of each \(--shots\)"):
         split({0: None})
-    with pytest.raises(DoubtfulSplitError, match="show a clip of 'right', too, with --shots"):
+    with pytest.raises(DoubtfulSplitError, match=r"a labelled clip of 'right', too \(--shots\)"):
         split({0: "left"})
     edit = split({0: "left", 30: "right"})
     assert edit.report.doubts
@@ -704,7 +713,7 @@ def test_a_head_without_groups_wants_an_answer_of_each(lab: Lab, encoder: TextEn
     assert shots.pull == LEAST_PULL  # what texts say counts little
     assert shots.n_right == sum(answer.answer == answer.by_text for answer in shots.answers)
     one = split({0: "left"}, accept_doubt=True)
-    assert "no clip shows 'right': text alone tells it" in one.report.warnings
+    assert "no labelled clip shows 'right': its row is from text only" in one.report.warnings
 
 
 def test_ten_subcategories_have_ten_answers(lab: Lab, encoder: TextEncoder) -> None:

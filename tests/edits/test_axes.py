@@ -81,7 +81,9 @@ def test_where_it_is_not_clear_the_axes_are_named() -> None:
 def test_an_edit_that_may_be_meant_along_two_axes_asks() -> None:
     labels = [*ROOMY, "hit the box"]
     head = Head.from_arrays(np.eye(len(labels)), np.zeros(len(labels)), labels)
-    with pytest.raises(DoubtfulSplitError, match=r"along any of these; .* --like: 'closer to"):
+    with pytest.raises(
+        DoubtfulSplitError, match=r"which of these axes is meant; .* --like: 'closer to"
+    ):
         split_class(head, "hit the box", into=["approaching", "leaving"])
     split_class(head, "hit the box", into=["approaching", "leaving"], like="closer to, away from")
 
@@ -94,7 +96,9 @@ def test_words_that_no_label_has_want_a_clip() -> None:
     labels = [label for label in GESTURES if "up" not in label and "down" not in label]
     head = Head.from_arrays(np.eye(9), np.zeros(9), [*labels, "shake"])
     into = ["left", "right", "backward"]
-    with pytest.raises(DoubtfulSplitError, match=r"knows 'left, right', but nothing of 'backward'"):
+    with pytest.raises(
+        DoubtfulSplitError, match=r"knows 'left, right', but no word for 'backward'"
+    ):
         split_class(head, "shake", into=into)
     edit = split_class(head, "shake", into=into, shots={"backward": np.ones((1, 9))})
     assert edit.report.doubts == ()
@@ -105,8 +109,8 @@ def test_words_that_no_label_has_want_a_clip() -> None:
 @pytest.mark.parametrize(
     ("into", "doubt"),
     [
-        (["left", "leftwards"], "'left' and 'leftwards' say the same"),
-        (["left", "purple"], "knows 'left, right, up, down', but nothing of 'purple'"),
+        (["left", "leftwards"], "'left' and 'leftwards' mean the same"),
+        (["left", "purple"], "knows 'left, right, up, down', but no word for 'purple'"),
     ],
 )
 def test_a_found_word_does_not_carry_the_other(into: list[str], doubt: str) -> None:

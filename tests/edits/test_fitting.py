@@ -59,7 +59,7 @@ def test_clips_of_every_subcategory_stand_in_for_doubtful_texts(
     head: Head, encoder: TextEncoder
 ) -> None:
     into = ["blue", "heavy"]
-    with pytest.raises(DoubtfulSplitError, match="a clip of each with --shots"):
+    with pytest.raises(DoubtfulSplitError, match=r"a labelled clip of each \(--shots\)"):
         split_class(head, "pushing", into=into, encoder=encoder)
     clips = dict(zip(into, shots(head, 1).values(), strict=True))
     edit = split_class(head, "pushing", into=into, shots=clips, encoder=encoder)
@@ -67,7 +67,7 @@ def test_clips_of_every_subcategory_stand_in_for_doubtful_texts(
     assert edit.report.shots is not None
     assert edit.report.shots.pull == 0
     assert edit.report.shots.n_right == 0
-    with pytest.raises(DoubtfulSplitError, match="a clip of 'heavy', too, with --shots"):
+    with pytest.raises(DoubtfulSplitError, match=r"a labelled clip of 'heavy', too \(--shots\)"):
         split_class(head, "pushing", into=into, shots={"blue": clips["blue"]}, encoder=encoder)
 
 
@@ -108,7 +108,7 @@ def test_texts_that_get_the_clips_right_are_hardly_moved_by_them(
 def test_clips_of_some_leave_the_others_to_the_text(head: Head, encoder: TextEncoder) -> None:
     clips = {"left": shots(head, 2)["left"]}
     report = split_class(head, "pushing", into=INTO, shots=clips, encoder=encoder).report
-    assert "no clip shows 'right': text alone tells it" in report.warnings
+    assert "no labelled clip shows 'right': its row is from text only" in report.warnings
     assert report.shots is not None
     assert report.shots.clips == (2, 0)
 
@@ -118,7 +118,9 @@ def test_wrong_clips_are_refused(head: Head, encoder: TextEncoder) -> None:
         split_class(head, "pushing", into=INTO, shots=given, encoder=encoder)
 
     clips = shots(head, 1)
-    with pytest.raises(EditError, match="'down', which is none of 'left', 'right'"):
+    with pytest.raises(
+        EditError, match=r"'down', which is not a subcategory.* are 'left', 'right'"
+    ):
         split({"down": clips["left"]})
     with pytest.raises(FeatureSpaceError, match="3 values"):
         split(shots(head, 1, dim=3))
@@ -167,10 +169,10 @@ def test_what_features_saved_is_read(tmp_path: Path, bundle: Bundle) -> None:
     save(bundle.feature_space)
     np.testing.assert_array_equal(read_shots(folder, bundle)["left"], rows)
     save("f" * 64)
-    with pytest.raises(ClipError, match=r"features of another backbone .* edgesplit features"):
+    with pytest.raises(ClipError, match=r"features of another backbone .*`edgesplit features`"):
         read_shots(folder, bundle)
     (folder / "left" / "f.npz").write_bytes(b"PK no archive")
-    with pytest.raises(ClipError, match="no file of saved features"):
+    with pytest.raises(ClipError, match="not a file of saved features"):
         read_shots(folder, bundle)
     save(bundle.feature_space)
     (folder / "right").mkdir()
@@ -185,7 +187,7 @@ def test_folders_without_clips_are_refused(tmp_path: Path, bundle: Bundle) -> No
     with pytest.raises(ClipError, match="no sub-folder with a video"):
         read_shots(folder, bundle)
     (folder / "left" / "a.npy").write_bytes(b"no array")
-    with pytest.raises(ClipError, match="no file of saved features"):
+    with pytest.raises(ClipError, match="not a file of saved features"):
         read_shots(folder, bundle)
     np.save(folder / "left" / "a.npy", np.zeros((2, bundle.dim + 1)))
     with pytest.raises(ClipError, match="from this bundle's backbone"):

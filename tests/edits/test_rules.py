@@ -134,7 +134,9 @@ def test_retrieval_compares_modifiers_and_labels_by_half() -> None:
 
 def test_retrieval_needs_a_source_for_each() -> None:
     retrieval(request_with(np.ones((3, 3))))
-    with pytest.raises(EditError, match=r"each of the 3 subcategories, there are 2. Use --rule"):
+    with pytest.raises(
+        EditError, match=r"each of the 3 subcategories, but only 2 exist. Use --rule"
+    ):
         retrieval(request_with(np.ones((3, 2))))
 
 

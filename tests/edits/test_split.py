@@ -172,11 +172,15 @@ def test_subcategories_are_modifiers_or_full_labels(
         ({"into": ["left", "LEFT"]}, LabelError, "appears twice"),
         ({"into": ["left", "pushing something left"]}, LabelError, "appears twice"),
         ({"into": {"a": "left", "b": "left"}}, LabelError, "'left' appears twice"),
-        ({"into": {"a": "x", "holding something": "y"}}, LabelError, "already is a class 'holding"),
+        (
+            {"into": {"a": "x", "holding something": "y"}},
+            LabelError,
+            "A class 'holding something' already exists",
+        ),
         (
             {"into": {"a": "x", "Holding Something": "y"}},
             LabelError,
-            "already is a class 'Holding Something'",
+            "A class 'Holding Something' already exists",
         ),
         (
             {"into": ["pushing something", "pushing something left"]},
@@ -184,12 +188,12 @@ def test_subcategories_are_modifiers_or_full_labels(
             "'pushing something' does not add a word to 'pushing something'",
         ),
         ({"into": ["x" * 499, "left"]}, LabelError, "characters|class"),
-        ({"like": "throwing"}, EditError, "'throwing' is no group of known labels"),
-        ({"taxonomy": {"a": {"b": "c"}}}, EditError, "names no two known labels"),
+        ({"like": "throwing"}, EditError, "'throwing' matches no group of known labels"),
+        ({"taxonomy": {"a": {"b": "c"}}}, EditError, "no coarse category with two known labels"),
         (
             {"rule": "retrieval", "into": list("abcdefg")},
             EditError,
-            "each of the 7 subcategories, there are 4",
+            "each of the 7 subcategories, but only 4 exist",
         ),
     ],
     ids=lambda value: str(value)[:50] if isinstance(value, dict) else "",
@@ -230,7 +234,9 @@ def test_a_head_without_groups_is_split_by_its_labels_once_that_is_accepted(
 ) -> None:
     labels = ["pushing something", "holding something", "pulling something left"]
     lone = Head.from_arrays(np.eye(3), np.zeros(3), labels)
-    with pytest.raises(DoubtfulSplitError, match=r"no two labels.*left \| right apart.*--shots"):
+    with pytest.raises(
+        DoubtfulSplitError, match=r"no two labels.*distinguish left \| right\..*--shots"
+    ):
         split(lone, encoder, accept_doubt=False)
     edit = split(lone, encoder, accept_doubt=True)
     assert edit.report.estimate is None
@@ -388,7 +394,7 @@ def test_a_refused_plan_names_every_split_with_its_reason(head: Head, encoder: T
     with pytest.raises(EditError) as caught:
         split_classes(head, plan, encoder=encoder)
     first, *lines, advice = str(caught.value).splitlines()
-    assert first == "Refused 4 of the plan's 5 splits, so none was made:"
+    assert first == "4 of the plan's 5 splits were refused, so none was made:"
     assert [line.split(": ")[0] for line in lines] == [
         "  'pushing'",
         "  'pushing something blue'",

@@ -78,7 +78,7 @@ def test_weights_are_found_and_copied(wrap: object, tmp_path: Path) -> None:
                 for name in ("model", "ema")
                 for key, value in _weights().items()
             },
-            r"the names fit behind model\., ema\.: save the one that is meant",
+            r"the names fit after the prefixes model\., ema\.: save the right one",
         ),
     ],
     ids=["missing", "unknown", "shape", "no_weights", "whole_model", "a_path", "two_models"],

@@ -409,27 +409,27 @@ def test_model_is_left_as_it_is(clips: Tensor) -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (Squared, r"differs by [\d.]+ of the largest .*cannot undo"),
-        (Sigmoid, r"differs by [\d.]+ of the largest .*a sigmoid follows it"),
-        (HotSigmoid, "a sigmoid follows it"),
-        (ShareOfSigmoids, "cannot undo"),
+        (Squared, r"differs by [\d.]+ of the largest .*does not support"),
+        (Sigmoid, r"differs by [\d.]+ of the largest .*a sigmoid per class follows it"),
+        (HotSigmoid, "a sigmoid per class follows it"),
+        (ShareOfSigmoids, "does not support"),
         (Negative, "multiplied by -3, a constant that is not positive"),
-        (NormalisedBehind, "multiplied by a factor of its own for each clip: something"),
-        (ScaledByClass, "multiplied by a factor of its own for each class"),
-        (Clipped, "'head' changes large logits: where they reach 1000, .*Nothing may clip"),
-        (Capped, "would not be the model's"),
-        (ClippedSoftmax, "'head' changes large logits: where they reach 100"),
+        (NormalisedBehind, "multiplied by a different factor for each clip: something"),
+        (ScaledByClass, "multiplied by a different factor for each class"),
+        (Clipped, "after 'head' changes when logits reach 1000. Do not clip"),
+        (Capped, "would differ from the model's"),
+        (ClippedSoftmax, "after 'head' changes when logits reach 100"),
         (Cosine, r"'head' is CosineLinear, whose output is not weight @ features \+ bias"),
         (WithLowRank, r"'head' is LowRank, .* such as LoRA"),
         (CosineOfParameter, "gives its 5 outputs; the last one, 'head', gives 7"),
         (WeightAlone, r"'head' has 5 rows, one for each output of the model, but its forward\(\)"),
-        (OneOutput, "'head' gives one number per clip, a score and not a choice"),
+        (OneOutput, "'head' gives one number per clip, so the model does not choose"),
         (MaxOverPlaces, r"the mean over the rows of 'head' differs by"),
         (MaxOverFrames, r"the mean over the rows of 'head' differs by"),
         (FrameByFrame, "'head' runs 4 times for one batch"),
         (ConvOnly, r"no nn.Linear layer.*last layer is Conv3d 'stem'"),
         (HiddenLayerAfterwards, r"gives its 7 outputs; the last one, 'head', gives 5"),
-        (AlwaysDropping, r"two answers for the same clips.*F.dropout"),
+        (AlwaysDropping, r"two runs on the same clips.*F.dropout"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
@@ -483,7 +483,7 @@ def test_factor_that_is_constant_for_the_first_clips_only_is_refused_later(clips
             return self.head(self.features(clips)) * factor
 
     cut = find_cut(Brightened(), clips)
-    with pytest.raises(ExportError, match="What follows 'head' is not the same for all clips"):
+    with pytest.raises(ExportError, match="The operation after 'head' depends on the clip"):
         cut.run(100 * clips)
 
 
@@ -525,20 +525,20 @@ def test_torchscript_is_refused_by_name(clips: Tensor) -> None:
         def forward(self, clips: Tensor) -> Tensor:
             return self.head(clips)  # type: ignore[no-any-return]
 
-    with pytest.raises(ExportError, match="is TorchScript, which cannot be taken apart"):
+    with pytest.raises(ExportError, match="is TorchScript, whose layers cannot be accessed"):
         find_cut(torch.jit.script(Plain()), clips)
 
 
 @pytest.mark.parametrize(
     ("kind", "layer", "message"),
     [
-        (Squared, "head", r"differs by [\d.]+ of the largest .*cannot undo"),
-        (Sigmoid, "head", "a sigmoid follows it"),
-        (NormalisedBehind, "head", "a factor of its own for each clip"),
+        (Squared, "head", r"differs by [\d.]+ of the largest .*does not support"),
+        (Sigmoid, "head", "a sigmoid per class follows it"),
+        (NormalisedBehind, "head", "a different factor for each clip"),
         (Cosine, "head", "'head' is CosineLinear"),
-        (SecondHeadIsSigmoid, "noun", "a sigmoid follows it"),
-        (SecondHeadIsKept, "noun", "'noun' gives 9 numbers per clip, and the model returns no"),
-        (CosineOfParameter, "head", "'head' gives 7 numbers per clip, and the model returns no"),
+        (SecondHeadIsSigmoid, "noun", "a sigmoid per class follows it"),
+        (SecondHeadIsKept, "noun", "'noun' gives 9 numbers per clip, but the model returns no"),
+        (CosineOfParameter, "head", "'head' gives 7 numbers per clip, but the model returns no"),
         (Pooled, "haed", "no layer 'haed'. Nearest linear layers: head"),
         (Pooled, "stem", "'stem' is Conv3d, not a linear layer. Linear layers: head"),
         (UnusedLayer, "projection", "'projection' does not run"),

@@ -172,9 +172,9 @@ def test_named_head_layer_reaches_the_cut(output: Path) -> None:
     ("labels", "message"),
     [
         ([*LABELS, ""], r"6 labels, but 'head' has 5 classes.*empty lines"),
-        ([*LABELS, LABELS[1]], "repeated, such as 'pulling left'"),
+        ([*LABELS, LABELS[1]], "Labels such as 'pulling left' are repeated"),
         (["label", *LABELS], "Is the first line, 'label', a header"),
-        ([",".join(LABELS)], "as many commas"),
+        ([",".join(LABELS)], "a comma-separated list"),
         (LABELS[:3], "3 labels, but 'head' has 5 classes. Give one label per class"),
     ],
     ids=["trailing_newline", "repeated", "header", "commas", "too_few"],

@@ -58,7 +58,7 @@ def test_folder_needs_only_its_sampling(folder: Path, tmp_path: Path) -> None:
     scaled = "preprocessor_config.json  16x16, short side 20, antialias, mean 0.485,0.456,0.406, "
     assert scaled + "std 0.229,0.224,0.225" in lines
     assert "options                   dense:4" in lines
-    assert "No two labels of this head differ in one thing alone" in result.stdout
+    assert "No two labels of this head differ in one modifier only" in result.stdout
     stored = open_bundle(output).preprocessing
     assert (stored.sampling, stored.stride, stored.resize) == ("dense", 4, 20)
     assert open_bundle(output).head().labels[:2] == ("class 0", "class 1")
@@ -82,7 +82,7 @@ def test_factory_is_given_everything(tmp_path: Path, monkeypatch: pytest.MonkeyP
     spec = ("given_all:make", "--sampling", "uniform", "-o", "b")
     asked = run(*spec)
     assert asked.exit_code == 1
-    assert "Nothing in given_all:make says what" in asked.output
+    assert "given_all:make does not define its classes" in asked.output
     assert "give --labels, --frames, --size." in asked.output
     result = run(*spec, "--labels", "labels.txt", "--frames", "4", "--size", "16x12")
     assert result.exit_code == 0, result.output
@@ -137,7 +137,7 @@ def scaled(n_classes):
     clips = ("--sampling", "uniform", "--labels", "labels.txt", "--frames", "4", "--size", "16")
     result = run("with_factor:scaled", *clips, "-o", "b")
     assert result.exit_code == 0, result.output
-    assert "the constant factor 14.3 that follows it is part of the head" in result.stdout
+    assert "the constant factor 14.3 after this layer is part of the head" in result.stdout
     result = run("with_factor:scaled", *clips, "-o", "c", "--json")
     assert json.loads(result.stdout)["scale"] == pytest.approx(14.3)
 
@@ -178,7 +178,12 @@ def test_all_that_is_wrong_is_said_at_once_and_before_the_model_is_loaded(
     assert len(lines) == 4
     for line, part in zip(
         lines,
-        ("b exists already", "labels.txt", "give --frames.", "--size 0x0 is not from 1 to 4096"),
+        (
+            "b exists already",
+            "labels.txt",
+            "give --frames.",
+            "--size 0x0 is out of range: 1 to 4096",
+        ),
         strict=True,
     ):
         assert part in line
@@ -188,9 +193,9 @@ def test_all_that_is_wrong_is_said_at_once_and_before_the_model_is_loaded(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("-o", "timesformer/config.json/b"), "config.json is no folder. Choose another -o"),
-        (("-o", "b", "--frames", "5000"), "--frames 5000 is more than 1024"),
-        (("-o", "b", "--size", "99999"), "--size 99999x99999 is not from 1 to 4096"),
+        (("-o", "timesformer/config.json/b"), "config.json is not a folder. Choose another -o"),
+        (("-o", "b", "--frames", "5000"), "--frames 5000 is too large; it is at most 1024"),
+        (("-o", "b", "--size", "99999"), "--size 99999x99999 is out of range: 1 to 4096"),
         (("-o", "b", "--size", "64", "--resize", "32"), "resize 32 is smaller than the crop"),
         (("-o", "b", "--std", "0,1,1"), "std must be"),
     ],

@@ -202,8 +202,8 @@ def test_unknown_family_is_taken_with_what_was_assumed(save: Save) -> None:
     clip = classifier.settle(sampling="uniform").preprocessing
     assert (clip.clip_shape, clip.resize, clip.mean) == ((4, 3, 32, 32), 40, (0.4, 0.5, 0.6))
     assert re.match(
-        "'videomae' is no family that edgesplit knows. Assumed: layout ntchw, do_center_crop True, "
-        "do_normalize True. Compare what",
+        "edgesplit does not know the family 'videomae'. Assumed: layout ntchw, do_center_crop "
+        "True, do_normalize True. Compare the",
         classifier.warning,
     )
 
@@ -221,7 +221,7 @@ def test_unknown_familys_file_must_say_how_it_normalises_and_scales(
 ) -> None:
     said = {name: value for name, value in PROCESSOR.items() if name != key}
     classifier = load_pretrained(save(processor=said))
-    with pytest.raises(ExportError, match=rf"json says no {key}, and .* give {option}\."):
+    with pytest.raises(ExportError, match=rf"json has no {key}, and .* give {option}\."):
         classifier.settle(sampling="uniform")
     clip = classifier.settle(sampling="uniform", **given).preprocessing
     assert {name: getattr(clip, name) for name in given} == given
@@ -242,13 +242,13 @@ def test_options_replace_what_the_folder_says_and_nothing_else(save: Save) -> No
 
 
 def test_sampling_is_asked_for(save: Save) -> None:
-    with pytest.raises(ExportError, match=r"Nothing says how .* made: give --sampling"):
+    with pytest.raises(ExportError, match=r"do not define its clips: give --sampling"):
         load_pretrained(save()).settle()
 
 
 def test_placeholder_labels_are_not_taken_for_names(save: Save) -> None:
     classifier = load_pretrained(save(labels=None))
-    with pytest.raises(ExportError, match="No class names come with the model: give --labels"):
+    with pytest.raises(ExportError, match="The model has no class names: give --labels"):
         classifier.settle(sampling="uniform")
     assert classifier.settle(labels=["no", "yes"], sampling="uniform").labels == ("no", "yes")
 
@@ -299,7 +299,7 @@ def test_class_names_whose_order_is_in_doubt_are_asked_for(
 def test_numbers_are_not_taken_for_class_names(save: Save) -> None:
     folder = save()
     rename_classes(folder, id2label=numbered(list(map(str, range(11)))))
-    with pytest.raises(ExportError, match="No class names come with the model: give --labels"):
+    with pytest.raises(ExportError, match="The model has no class names: give --labels"):
         load_pretrained(folder).settle(sampling="uniform")
 
 
@@ -314,7 +314,7 @@ def test_label2id_that_names_nothing_known_is_passed_over(save: Save) -> None:
     ("names", "message"),
     [
         ({"opening a door": 0}, "maps 'opening a door' to 0; it must map indices to labels"),
-        (["opening a door"], "is no mapping"),
+        (["opening a door"], "is not a mapping"),
     ],
 )
 def test_swapped_class_names_are_one_message(names: Any, message: str, save: Save) -> None:
@@ -414,13 +414,13 @@ def test_weights_that_would_run_code_are_refused(save: Save) -> None:
         (
             RuntimeError("operator torchvision::nms does not exist"),
             "torchvision cannot be imported (operator torchvision::nms does not exist). Install "
-            "the one that belongs to your torch: pip install torchvision, or remove it: pip "
+            "the version for your torch: pip install torchvision, or remove it: pip "
             "uninstall torchvision",
         ),
         (
             ImportError("libgomp.so.1: no such file\nA page about it"),
-            "transformers cannot be imported (libgomp.so.1: no such file). Install it with what "
-            "it needs: pip install 'edgesplit[export]'",
+            "transformers cannot be imported (libgomp.so.1: no such file). Install it with its "
+            "dependencies: pip install 'edgesplit[export]'",
         ),
     ],
     ids=["torchvision", "another"],
@@ -520,10 +520,10 @@ def test_geometry_that_edgesplit_has(
         (
             {"size": {"height": 256, "width": 340}},
             "resize",
-            "scales every frame to 256x340 .* crops 224x224.*--resize 256",
+            "scales every frame to 256x340, .* crops 224x224.*--resize 256",
         ),
-        ({"do_center_crop": False}, "height", "crops nothing, so .*--size and --resize"),
-        ({"do_resize": False}, "resize", "crops frames of any size.*--resize"),
+        ({"do_center_crop": False}, "height", "does not crop, so .*--size and --resize"),
+        ({"do_resize": False}, "resize", "crops without scaling.*--resize"),
         ({"resample": 0}, "interpolation", "scales with .* filter 0, which .*--interpolation"),
     ],
     ids=["squeezed", "no_crop", "no_resize", "nearest"],

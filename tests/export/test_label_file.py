@@ -120,7 +120,7 @@ def test_commas_and_empty_lines_are_kept(file: Path) -> None:
 def test_numbered_lines_are_asked_about(text: str, shown: str, file: Path) -> None:
     file.write_text(text)
     with pytest.raises(
-        LabelError, match=f"^Every line of .* has a number, such as '{shown}': is it the index"
+        LabelError, match=f"^Every line of .* has a number, such as '{shown}'. If it is the index"
     ):
         load_labels(file)
 
@@ -148,6 +148,6 @@ def test_numbers_in_a_json_list_are_labels(file: Path) -> None:
 def test_other_encodings_are_refused_by_name(file: Path) -> None:
     file.write_bytes("déplacer la boîte à gauche\n".encode("latin-1"))
     with pytest.raises(
-        LabelError, match=r"not UTF-8 but probably Latin-1 .* iconv -f WINDOWS-1252"
+        LabelError, match=r"not UTF-8 text. It is probably Latin-1 .* iconv -f WINDOWS-1252"
     ):
         load_labels(file)

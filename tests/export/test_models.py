@@ -21,13 +21,13 @@ pytestmark = pytest.mark.torch
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("no_colon", "'no_colon' is no folder and names no model. Write a Hugging Face folder"),
-        ("module:", "'module:' is no folder and names no model. Write a Hugging Face folder"),
+        ("no_colon", "'no_colon' is not a folder and names no model. Give a Hugging Face folder"),
+        ("module:", "'module:' is not a folder and names no model. Give a Hugging Face folder"),
         (":make", "or package.module:factory, for example mymodels.tsm:build_model"),
-        ("/no/such/folder", "'/no/such/folder' is no folder"),
+        ("/no/such/folder", "'/no/such/folder' is not a folder"),
         ("no_such_module_anywhere:make", "cannot be imported .*No module named"),
-        ("mvd:vit-tiny", "There is no mvd:vit-tiny. There are mvd:vit-small"),
-        ("torchvision:r50", "There is no torchvision:r50. There are torchvision:r3d_18"),
+        ("mvd:vit-tiny", "There is no mvd:vit-tiny. Give mvd:vit-small"),
+        ("torchvision:r50", "There is no torchvision:r50. Give one of torchvision:r3d_18"),
     ],
 )
 def test_specs_that_name_nothing_say_what_to_write(spec: str, message: str) -> None:
@@ -54,7 +54,7 @@ def test_folder_without_a_config_says_what_it_lacks(tmp_path: Path) -> None:
 
 
 def test_checkpoint_beside_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"has its own weights: leave --checkpoint w\.pt out"):
+    with pytest.raises(ExportError, match=r"has its own weights: omit --checkpoint w\.pt"):
         load_classifier(str(tmp_path), checkpoint=Path("w.pt"))
 
 
@@ -74,7 +74,7 @@ def test_unreachable_hub_id_is_one_message() -> None:
         text=True,
         env={"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "HF_HOME": "/nowhere"},
     )
-    message = "nobody/no-such-model (a hub id: there is no folder of that name) cannot be loaded"
+    message = "nobody/no-such-model (a hub id, as no folder has that name) cannot be loaded"
     assert run.stdout.startswith(message)
     assert "offline" in run.stdout
 

@@ -245,7 +245,7 @@ def test_a_pickle_that_is_not_plain_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_a_checkpoint_it_asks_for_one() -> None:
-    with pytest.raises(ExportError, match=r"no weights of its own: give its --checkpoint"):
+    with pytest.raises(ExportError, match=r"comes without weights: give --checkpoint"):
         load_classifier("mvd:vit-small")
 
 

@@ -114,7 +114,7 @@ def test_other_normalization_is_caught(pair: tuple[Cut, bytes, bytes]) -> None:
 )
 def test_each_number_is_judged(parity: Parity) -> None:
     check_parity(GOOD)
-    with pytest.raises(ExportError, match=r"allowed 1e-04\), the same class wins on 100%"):
+    with pytest.raises(ExportError, match=r"allowed 1e-04\); both choose the same class on 100%"):
         check_parity(parity)
 
 

@@ -98,7 +98,7 @@ def test_checkpoint_says_the_number_of_classes_and_not_their_names(tmp_path: Pat
     fc = classifier.model.get_submodule("fc")
     assert isinstance(fc, nn.Linear)
     assert fc.out_features == 7
-    with pytest.raises(ExportError, match="No class names come with the model"):
+    with pytest.raises(ExportError, match="The model has no class names"):
         classifier.settle(sampling="uniform")
 
 
@@ -123,5 +123,5 @@ def test_builder_that_fails_is_one_message(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError("no route to host")
 
     monkeypatch.setattr(sys.modules["torchvision.models"].video, "s3d", fail)
-    with pytest.raises(ExportError, match="torchvision cannot make s3d: no route to host"):
+    with pytest.raises(ExportError, match="torchvision cannot build s3d: no route to host"):
         load_classifier("torchvision:s3d")

@@ -414,7 +414,7 @@ def other_parent(model: ModelProto) -> None:
     set_metadata(model, metadata_of(model) | {"parent": "e" * 64})
 
 
-REBUILT = r"graph is not the one that its labels and weights give"
+REBUILT = r"graph does not match its labels and weights"
 EXCHANGES: dict[str, tuple[Damage, str]] = {
     "labels of two root classes": (
         exchange_labels(0, 1),
@@ -433,9 +433,12 @@ EXCHANGES: dict[str, tuple[Damage, str]] = {
     "foreign operator": (foreign_operator, REBUILT),
     "huge and empty": (other_dims("weight", 2**40, 0, raw=b""), r"\d+ root rows for 6 root"),
     "huge and empty rows": (other_dims("split1.weight", 2**62, 0, raw=b""), "The head file"),
-    "huge with small data": (other_dims("weight", 2**40, 8), "another number of values"),
-    "NaN in a child's weight": (number("split2.weight", 3, math.nan), "weight holds NaN"),
-    "infinity in a root's bias": (number("bias", 0, -math.inf), "bias holds NaN or infinity"),
+    "huge with small data": (
+        other_dims("weight", 2**40, 8),
+        "does not have as many values as its shape",
+    ),
+    "NaN in a child's weight": (number("split2.weight", 3, math.nan), "weight contains NaN"),
+    "infinity in a root's bias": (number("bias", 0, -math.inf), "bias contains NaN or infinity"),
     "one label more": (one_label_more, "not one block|bias rows|weight rows"),
     "one label less": (one_label_less, "The head file|Column"),
     "another feature space": (other_feature_space, "belongs to feature space eeeeeeeeeeee, the"),

@@ -158,10 +158,10 @@ def test_a_head_is_immutable() -> None:
         (np.zeros((2, 0)), np.zeros(2), r"weight has shape \(2, 0\)"),
         (np.zeros((2, 4, 1)), np.zeros(2), r"weight has shape \(2, 4, 1\)"),
         (np.float32(0), np.zeros(2), r"weight has shape \(\)"),
-        (np.full((2, 4), np.nan), np.zeros(2), "weight holds NaN or infinity"),
-        (np.zeros((2, 4)), np.array([0, np.inf]), "bias holds NaN or infinity"),
-        (np.full((2, 4), 1e39), np.zeros(2), "weight holds NaN or infinity"),
-        (np.full((2, 4), -2e18), np.zeros(2), r"weight holds numbers beyond 1e\+18"),
+        (np.full((2, 4), np.nan), np.zeros(2), "weight contains NaN or infinity"),
+        (np.zeros((2, 4)), np.array([0, np.inf]), "bias contains NaN or infinity"),
+        (np.full((2, 4), 1e39), np.zeros(2), "weight contains NaN or infinity"),
+        (np.full((2, 4), -2e18), np.zeros(2), r"weight contains numbers above 1e\+18"),
     ],
     ids=[
         "rows",
@@ -191,7 +191,7 @@ def test_equal_labels_are_refused() -> None:
 @pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 2, 4), ()])
 def test_features_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
     head = Head.from_arrays(np.zeros((2, 4)), np.zeros(2), ["a", "b"])
-    with pytest.raises(ValueError, match=r"the head wants \(batch, 4\)"):
+    with pytest.raises(ValueError, match=r"the head needs \(batch, 4\)"):
         head.evaluate(np.zeros(shape))
 
 

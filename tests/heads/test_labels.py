@@ -47,15 +47,15 @@ def test_labels_are_kept_in_one_form(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no word in it"),
-        (" \n", "no word in it"),
-        ("…!", "no word in it"),
+        ("", "contains no word"),
+        (" \n", "contains no word"),
+        ("…!", "contains no word"),
         ("a\x00b", "invisible characters"),
         ("a\x1b[31mb", "invisible characters"),
         ("push\u200bing", "invisible characters"),
         ("a\u202eb", "invisible characters"),
         ("a\ud800b", "invisible characters"),
-        ("x" * (MAX_LABEL_CHARS + 1), "has 501 characters, the limit is 500"),
+        ("x" * (MAX_LABEL_CHARS + 1), "has 501 characters; the limit is 500"),
     ],
     ids=[
         "empty",
@@ -135,9 +135,9 @@ def test_merge_of_a_leaf_is_refused(split_tree: LabelTree) -> None:
     ("column", "composition", "labels", "error", "message"),
     [
         (0, "gated", "xy", EditError, "'pushing something' is already split into 'a', 'b'"),
-        (6, "flat", "xy", EditError, "lies inside a gated split.*Use composition gated"),
-        (10, "flat", "xy", EditError, "lies inside a gated split"),
-        (2, "gated", ["UP", "x"], LabelError, "There already is a class 'UP'"),
+        (6, "flat", "xy", EditError, "is inside a gated split.*Use composition gated"),
+        (10, "flat", "xy", EditError, "is inside a gated split"),
+        (2, "gated", ["UP", "x"], LabelError, "A class 'UP' already exists"),
         (2, "gated", "xx", LabelError, "both called 'x'"),
         (2, "gated", "x", HeadError, "at least 2 children"),
         (2, "gated", "", HeadError, "at least 2 children"),
@@ -172,15 +172,15 @@ PAIR = (Node("a", parent=1), Node("b", parent=1))
 @pytest.mark.parametrize(
     ("nodes", "error", "message"),
     [
-        ((), HeadError, "at least 2 root classes, this one has 0"),
-        ((Node("r"),), HeadError, "at least 2 root classes, this one has 1"),
+        ((), HeadError, "at least 2 root classes; this one has 0"),
+        ((Node("r"),), HeadError, "at least 2 root classes; this one has 1"),
         ((Node("r"), Node("r")), LabelError, "Columns 0 and 1 are both called 'r'"),
-        ((Node("r"), Node(" s")), HeadError, "not in normal form"),
-        ((Node("r"), Node("?")), LabelError, "no word in it"),
+        ((Node("r"), Node(" s")), HeadError, "not in its stored form"),
+        ((Node("r"), Node("?")), LabelError, "contains no word"),
         (ROOTS, HeadError, "composition 'gated' and 0 children"),
         ((*ROOTS, PAIR[0]), HeadError, "composition 'gated' and 1 children"),
         ((Node("r"), Node("s"), *PAIR), HeadError, "composition None and 2 children"),
-        ((*ROOTS, *PAIR, Node("t")), HeadError, "root class behind a split's children"),
+        ((*ROOTS, *PAIR, Node("t")), HeadError, "root class after a split's children"),
         ((*ROOTS, PAIR[0], Node("t"), PAIR[1]), HeadError, "not one block of columns"),
         ((*ROOTS, *PAIR, Node("a2", parent=9), Node("b2", parent=9)), HeadError, "parent 9"),
         ((*ROOTS, *PAIR, Node("a2", parent=-1), Node("b2", parent=-1)), HeadError, "parent -1"),
@@ -200,11 +200,11 @@ PAIR = (Node("a", parent=1), Node("b", parent=1))
             HeadError,
             "is flat inside a gated split",
         ),
-        ((Node("r", temperature=2.0), Node("s")), HeadError, "only a gated split carries"),
+        ((Node("r", temperature=2.0), Node("s")), HeadError, "only a gated split has"),
         (
             (Node("r"), Node("s", composition="flat", temperature=2.0), *PAIR),
             HeadError,
-            "only a gated split carries",
+            "only a gated split has",
         ),
         *(
             (

@@ -1,10 +1,8 @@
 """The head file: what it looks like, and that nothing but a head is ever read as one."""
 
 import hashlib
-import inspect
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +15,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from edgesplit.backbone.session import open_session
 from edgesplit.errors import HeadError
 from edgesplit.heads.head import Head, head_digest
-from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
+from edgesplit.heads.labels import Composition, LabelTree, Node, Provenance, Source
+from edgesplit.limits import TREE_DEPTH
 from tests.onnx_files import metadata_of, set_metadata, tensor
 
 Metadata = dict[str, Any]
@@ -321,7 +320,7 @@ def hidden_metadata(model: ModelProto) -> None:
     shadow.CopyFrom(model.metadata_props[0])
 
 
-DAMAGED = r"not the one that its labels and weights give"
+DAMAGED = r"graph does not match its labels and weights"
 LABELS = r"labels are not valid"
 METADATA = r"metadata is (damaged|not valid)"
 DAMAGES: dict[str, tuple[Damage, str]] = {
@@ -329,23 +328,23 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "children of two splits swapped": (swapped(4, 5), "not one block of columns"),
     "extra node": (add_node, DAMAGED),
     "extra initializer": (add_initializer, DAMAGED),
-    "external data": (external_weight, "holds another number of values than its shape"),
+    "external data": (external_weight, "does not have as many values as its shape"),
     "external data beside raw": (external_beside_raw, DAMAGED),
-    "float_data": (float_data, "holds another number of values than its shape"),
-    "huge dims": (reshaped(2**40, 2**40), "holds another number of values than its shape"),
-    "overflowing dims": (reshaped(2**32, 2**32), "holds another number of values than its shape"),
+    "float_data": (float_data, "does not have as many values as its shape"),
+    "huge dims": (reshaped(2**40, 2**40), "does not have as many values as its shape"),
+    "overflowing dims": (reshaped(2**32, 2**32), "does not have as many values as its shape"),
     "negative dims": (reshaped(-3, -4), METADATA),
     "other dims": (reshaped(4, 3), "root rows for 3 root classes"),
     "rank 1": (reshaped(12), "not a float32 tensor of rank 2"),
-    "no feature": (reshaped(0, 4), "holds another number"),
+    "no feature": (reshaped(0, 4), "does not have as many values"),
     "one row more": (one_row_more, r"4 root rows for 3 root classes"),
     "float16": (typed(TensorProto.FLOAT16), "not a float32 tensor of rank 2"),
     "no weight": (dropped("weight"), "no initializer 'weight'"),
     "no split row": (dropped("split2.bias"), r"no initializer 'split2\.bias'"),
     "no index": (dropped("columns"), DAMAGED),
-    "nan": (filled("weight", np.nan), "weight holds NaN or infinity"),
-    "infinity": (filled("split1.bias", np.inf), "bias holds NaN or infinity"),
-    "below padding": (filled("split1.bias", -1e31), r"bias holds numbers beyond 1e\+18"),
+    "nan": (filled("weight", np.nan), "weight contains NaN or infinity"),
+    "infinity": (filled("split1.bias", np.inf), "bias contains NaN or infinity"),
+    "below padding": (filled("split1.bias", -1e31), r"bias contains numbers above 1e\+18"),
     "padded row": (filled("split1.weight", 5, place=2 * 4), DAMAGED),
     "padded bias": (filled("split1.bias", 0, place=2), DAMAGED),
     "index": (filled("columns", 9), DAMAGED),
@@ -361,7 +360,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "doc string": (doc_string, DAMAGED),
     "second metadata": (second_metadata, DAMAGED),
     "metadata twice": (hidden_metadata, DAMAGED),
-    "unknown format": (in_metadata(format=2), "format 2, this edgesplit reads format 1. Use"),
+    "unknown format": (in_metadata(format=2), "format 2; this edgesplit reads format 1. Use"),
     "format true": (in_metadata(format=True), DAMAGED),
     "format a text": (in_metadata(format="1"), "format '1'"),
     "extra key": (in_metadata(time="now"), DAMAGED),
@@ -381,7 +380,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "empty label": (in_node(4, label=""), LABELS),
     "label with escape": (in_node(4, label="a\x1bb"), LABELS),
     "label a number": (in_node(4, label=7), DAMAGED),
-    "renamed label in other form": (in_node(4, label=" right"), "not in normal form"),
+    "renamed label in other form": (in_node(4, label=" right"), "not in its stored form"),
     "parent itself": (in_node(3, parent=3), "parent|block"),
     "parent a text": (in_node(4, parent="0"), DAMAGED),
     "parent a word": (in_node(4, parent="root"), METADATA),
@@ -430,7 +429,7 @@ def test_text_that_is_not_unicode_is_refused(split_head: Head, key: str) -> None
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "carries no edgesplit metadata"),
+        (b"", "has no edgesplit metadata"),
         (b"\x00", "These 1 bytes are not an ONNX file"),
         (b"PK\x03\x04 a zip file", "are not an ONNX file"),
         (np.random.default_rng(0).bytes(1000), "These 1000 bytes are not an ONNX file"),
@@ -498,17 +497,22 @@ def wide(n_children: int) -> list[Metadata]:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "dim"),
-    [(wide(2000), 5000), (wide(9000), 1), (chain("gated", 900), 1), (chain("flat", 900), 1)],
+    ("nodes", "dim", "message"),
+    [
+        (wide(2000), 5000, "too small for its labels"),
+        (wide(9000), 1, "too small for its labels"),
+        (chain("gated", 900), 1, f"and at most {TREE_DEPTH} may"),
+        (chain("flat", 900), 1, f"and at most {TREE_DEPTH} may"),
+    ],
     ids=["rows", "roll-up of flat splits", "walk", "walk of flat splits"],
 )
 def test_a_small_file_whose_labels_ask_for_much_is_refused_before_it_is_rebuilt(
-    nodes: list[Metadata], dim: int
+    nodes: list[Metadata], dim: int, message: str
 ) -> None:
     head = Head.from_arrays(np.eye(2, dim), np.zeros(2), "ab")
     model = parse(head.to_bytes())
     set_metadata(model, metadata_of(model) | {"nodes": nodes})
-    with pytest.raises(HeadError, match="too small for its labels"):
+    with pytest.raises(HeadError, match=message):
         Head.from_bytes(serialize(model))
 
 
@@ -561,26 +565,16 @@ def test_flipped_bytes_never_raise_anything_but_a_head_error(split_head: Head) -
     assert read < 150
 
 
-@pytest.fixture
-def shallow_stack() -> Iterator[int]:
-    """How many calls may nest from here on; a tree of that depth must not need them."""
-    limit, room = sys.getrecursionlimit(), 200
-    sys.setrecursionlimit(len(inspect.stack(0)) + room)
-    yield room
-    sys.setrecursionlimit(limit)
-
-
 @pytest.mark.parametrize("composition", ["flat", "gated"])
-def test_a_tree_deeper_than_the_stack_is_read(composition: str, shallow_stack: int) -> None:
-    nodes = [Node("r"), Node("s", composition=composition)]  # type: ignore[arg-type]
-    depth = shallow_stack + 50
-    for step in range(depth):
-        inner = composition if step < depth - 1 else None
+def test_a_tree_is_read_up_to_the_limit_of_its_depth(composition: Composition) -> None:
+    nodes = [Node("r"), Node("s", composition=composition)]
+    for step in range(TREE_DEPTH):
+        inner = composition if step < TREE_DEPTH - 1 else None
         parent = 1 if step == 0 else len(nodes) - 2
-        nodes += [
-            Node(f"a{step}", parent=parent, composition=inner),  # type: ignore[arg-type]
-            Node(f"b{step}", parent=parent),
-        ]
+        nodes += [Node(f"a{step}", parent=parent, composition=inner), Node(f"b{step}", parent)]
     head = Head(LabelTree(tuple(nodes)), floats([[0]] * len(nodes)), floats([0] * len(nodes)))
     assert Head.from_bytes(head.to_bytes()).digest == head.digest
     assert head.evaluate([0.0]).class_index.tolist() == [0]
+    below = [Node("x", modifier="x"), Node("y", modifier="y")]
+    with pytest.raises(HeadError, match=f"{TREE_DEPTH + 1} below each other, and at most"):
+        head.tree.split(len(nodes) - 2, below, composition=composition)

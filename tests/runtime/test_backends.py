@@ -231,5 +231,5 @@ def test_what_is_asked_for_and_not_there_is_an_error(bundle: Bundle) -> None:
 def test_nonsense_is_refused(bundle: Bundle) -> None:
     with pytest.raises(ValueError, match="name must be one of"):
         open_backend(bundle, "gpu")  # type: ignore[arg-type]
-    with pytest.raises(BackendError, match=r"not a variant\. Leave out the int8 variant"):
+    with pytest.raises(BackendError, match=r"not a variant\. Omit the int8 variant"):
         open_backend(bundle, "tensorrt", variant="int8")

@@ -179,9 +179,9 @@ def test_a_bundle_that_cannot_be_split_is_refused_by_edit_and_not_by_latency(
     file.write_bytes(lonely.to_bytes())
     (bundle.path / "HEAD").write_text(f"{lonely.digest}\n")
     found = run_bench(Job(bundle.path, SMALL), ("edit", "locality"))
-    assert "No class of this bundle can be split" in found["answers"]["edit"]["refused"]
-    assert "Not measured: No class" in to_table(found)
-    with pytest.raises(EdgesplitError, match="No class of this bundle can be split"):
+    assert "hold no modifiers that split a class" in found["answers"]["edit"]["refused"]
+    assert "Not measured: The labels" in to_table(found)
+    with pytest.raises(EdgesplitError, match="hold no modifiers that split a class"):
         run_bench(Job(bundle.path, SMALL), ("edit",))
 
 
@@ -197,7 +197,7 @@ def test_two_sides_of_the_same_bundle_are_timed_in_turns(demo: Bundle, tmp_path:
     assert {one.word for one in found.verdicts} == {"unclear"}  # one turn says nothing
     broken = replace(this, command=(*this.command[:3], "nowhere", *this.command[4:]))
     with pytest.raises(
-        EdgesplitError, match=r"could not be measured \(exit code 1\)\. It said: .*nowhere"
+        EdgesplitError, match=r"could not be measured \(exit code 1\)\. Last error: .*nowhere"
     ):
         compare_sides(broken, this, turns=1)
 
@@ -256,9 +256,9 @@ def test_energy_heat_and_throttling_are_said_where_they_are_known(record: dict[s
     }
     latency_alone = {"latency": record["answers"]["latency"] | {"facts": facts}}
     table = to_table(record | {"answers": latency_alone})
-    assert "0.25 J of the whole module a prediction." in table
+    assert "0.25 J per prediction (complete module)." in table
     assert "cpu-thermal: 51 °C before, 65 °C after." in table
-    assert "slowed itself down 3 times" in table
+    assert "was throttled 3 times" in table
 
 
 class Drawn(HTMLParser):
@@ -368,11 +368,11 @@ def test_the_package_gives_what_it_lists() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("-o", "file/below"), "Nothing can be written to .*file"),
+        (("-o", "file/below"), "file.* is not writable"),
         (("--seconds", "nan"), "nan is not a finite number"),
         (
             ("--backend", "tensorrt", "--variant", "int8"),
-            "has a precision, not a variant. Leave out the int8",
+            "has a precision, not a variant. Omit the int8",
         ),
         (("--against-bundle", "demo.bundle", "--seconds", "9"), "leave out .*--seconds"),
     ],

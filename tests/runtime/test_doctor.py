@@ -190,14 +190,14 @@ def test_limits_of_a_container(
     device = describe_device(root, nvpmodel)
     assert (device.cpu_limit, device.memory_limit_bytes) == (cores, memory)
     text = of(examine(root=root, run=nvpmodel, probes=MadeProbes()), "memory")[0].text
-    assert ("This container is granted" in text) == (cores is not None or memory is not None)
+    assert ("This container is limited to" in text) == (cores is not None or memory is not None)
 
 
 @pytest.mark.parametrize(
     ("mount", "status", "words"),
     [
-        ("- ext4 /dev/root rw", "fine", "survives losing power"),
-        ("- overlay overlay rw", "note", "lost with the container"),
+        ("- ext4 /dev/root rw", "fine", "edits survive a power loss"),
+        ("- overlay overlay rw", "note", "edits are lost with it"),
         ("- tmpfs tmpfs rw", "note", "lost when the machine stops"),
         ("- nfs4 host:/x rw", "note", "may not reach other hosts"),
         ("- vfat /dev/sda1 rw", "note", "no journal"),
@@ -230,7 +230,8 @@ def test_doctor_of_an_orin_nano_names_the_mode_that_the_board_has(nano: Path) ->
     checkup = examine(root=nano, run=nvpmodel, probes=MadeProbes(tensorrt=here, camera="closed"))
     (power,) = of(checkup, "power")
     assert "15W" in power.text
-    assert "nvpmodel -m 2 sets MAXN_SUPER" in power.todo
+    assert power.todo.startswith("Set MAXN_SUPER")
+    assert "sudo nvpmodel -m 2;" in power.todo
     assert "jetson_clocks" in of(checkup, "clocks")[0].todo
     assert "group" not in of(checkup, "camera")[0].text
     assert "usermod -aG video" in of(checkup, "camera")[0].todo
@@ -244,7 +245,7 @@ def test_doctor_says_which_tensorrt_it_is(nano: Path) -> None:
     origin = PackageOrigin("tensorrt", "10.3.0", "system", Path("/usr/lib/python3/x/tensorrt"))
     checkup = examine(root=nano, run=nvpmodel, probes=MadeProbes(origin=origin))
     (found,) = of(checkup, "TensorRT")
-    wanted = "Python takes tensorrt 10.3.0, the system's, /usr/lib/python3/x/tensorrt."
+    wanted = "Python imports tensorrt 10.3.0, the system's, /usr/lib/python3/x/tensorrt."
     assert (found.status, found.text) == ("fine", wanted)
 
 
@@ -272,7 +273,7 @@ def test_doctor_of_a_thor_whose_nvpmodel_does_not_answer(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("answer", "topic", "words"),
     [
-        (BackendError("No CUDA device."), "GPU", "no GPU to use; the backbone runs on the CPU"),
+        (BackendError("No CUDA device."), "GPU", "no usable GPU; the backbone runs on the CPU"),
         (EngineError("It is damaged."), "TensorRT", "does not start: It is damaged."),
         (IsolatedProcessError("Killed (signal 11)."), "TensorRT", "does not start: Killed (sig"),
         (MissingExtraError("pip install x"), "TensorRT", "a package is missing: pip install x"),

@@ -52,7 +52,7 @@ def test_energy_across_a_long_silence_is_unknown() -> None:
 
 
 def test_energy_backwards_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="lies before the start"):
+    with pytest.raises(ValueError, match="is before the start"):
         energy_j([(0.0, 1.0)], 1.0, 0.0)
 
 

@@ -309,7 +309,7 @@ def test_logits_that_overflow_are_an_error(bundle: Bundle, clip: Floats, value: 
 
 
 def test_the_name_of_a_backend_is_none(bundle: Bundle) -> None:
-    with pytest.raises(TypeError, match=r"as open_backend\(bundle, 'cuda'\)\.backend is"):
+    with pytest.raises(TypeError, match=r"such as open_backend\(bundle, 'cuda'\)\.backend,"):
         Runtime(bundle, backend="cuda")  # type: ignore[arg-type]
 
 

@@ -193,7 +193,7 @@ def test_edit_that_changes_too_much_outside_is_rolled_back(bundle: Bundle, windo
         for feature in windows:
             runtime.decide(feature)
         wait_until(lambda: runtime.head_digest == first and bundle.live == first)
-        assert "surely above 5.00%" in runtime.rolled_back
+        assert "significantly more than 5.00%" in runtime.rolled_back
         assert bundle.history()[-1].action.startswith("rollback to")
         for feature in windows:  # nor is the rollback rolled back
             runtime.decide(feature)

@@ -54,7 +54,7 @@ def test_source_is_told_by_its_name(text: str, kind: str, live: bool | None, ret
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "concat:///a|b", "data://x", "lavfi://x"])
 def test_urls_of_other_kinds_are_refused(url: str) -> None:
-    with pytest.raises(ClipError, match=r"is not read\. Give a file, a camera, or one of"):
+    with pytest.raises(ClipError, match=r"is not supported\. Give a file, a camera, or one of"):
         parse_source(url)
 
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_opened_is_named_without_its_password() -> None:
 @pytest.mark.parametrize(
     ("source", "match"),
     [
-        ("/dev/video97", "plugged in"),
+        ("/dev/video97", "camera is connected"),
         ("nothing.mp4", "does not exist"),
     ],
 )

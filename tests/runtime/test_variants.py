@@ -1,6 +1,9 @@
 """Variants: what is made, compared, kept and removed; and what is refused."""
 
+import errno
+import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -46,6 +49,7 @@ from edgesplit.runtime.backends.variants import (
     measure_speed,
     open_variant,
 )
+from edgesplit.storage.files import Data, Store
 from edgesplit.video.preprocessing import Preprocessing
 from tests.backbones import CLIP_SHAPE, DIM, Made, clips, convolutions, massive, transformer
 from tests.bundles import contents
@@ -170,7 +174,7 @@ def test_what_cannot_be_quantized_is_refused() -> None:
     nothing = made.to_bytes(made.add("MatMul", pooled, made.add("Identity", made.weight(3, DIM))))
     with pytest.raises(ExportError, match="opset 18, 0 convolutions and matrix products"):
         to_int8(nothing, clips())
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="there are no clips"):
         to_int8(convolutions(), [])
 
 
@@ -178,7 +182,7 @@ def test_what_cannot_be_quantized_is_refused() -> None:
 def test_a_value_that_no_step_fits_is_refused_by_name(number: float) -> None:
     given = clips()
     given[2, 0, 0, 0, 0] = number
-    with pytest.raises(ExportError, match=r"its value 'clip' goes from \S+ to (inf|nan) on these"):
+    with pytest.raises(ExportError, match=r"its value 'clip' ranges from \S+ to (inf|nan) on"):
         to_int8(convolutions(), given)
 
 
@@ -196,7 +200,7 @@ def test_fused_features_are_the_same() -> None:
 
 
 def test_a_cnn_has_nothing_to_fuse() -> None:
-    with pytest.raises(ExportError, match=r"no attention.*try int8"):
+    with pytest.raises(ExportError, match=r"no attention.*int8 variant"):
         fuse_attention(convolutions())
 
 
@@ -344,9 +348,7 @@ def test_fp16_is_judged_as_float16_computes_it(
 
     bundle = make_bundle(tmp_path / "massive.bundle", massive(199_000))
     monkeypatch.setitem(RECIPES, "fp16", replace(RECIPES["fp16"], rewrite=blind))
-    with pytest.raises(
-        VariantError, match=r"fp16 variant does not agree .* cosine nan.*Stay with fp32"
-    ):
+    with pytest.raises(VariantError, match=r"fp16 variant does not agree .* cosine nan.*Use fp32"):
         add_variant(bundle, "fp16", clips=clips(12))
     assert VARIANTS.list() == ()
 
@@ -368,7 +370,7 @@ def test_a_variant_of_another_backbone_is_another_variant(lab: Bundle, tmp_path:
 
 
 def test_too_few_clips_are_refused_with_the_number(lab: Bundle) -> None:
-    with pytest.raises(VariantError, match=f"9 clips are too few .*: {MIN_CLIPS} at least"):
+    with pytest.raises(VariantError, match=f"9 clips are too few: .* at least {MIN_CLIPS}"):
         add_variant(lab, "int8", clips=clips(9))
     # Some releases of filelock leave the lock file, others remove it.
     assert {file.suffix for file in VARIANTS.folder.iterdir()} <= {".lock"}
@@ -438,7 +440,7 @@ def test_below_the_bar_nothing_is_kept_and_the_old_one_stays(
         )  # ranges of all but black clips
 
     monkeypatch.setitem(RECIPES, "int8", replace(RECIPES["int8"], rewrite=coarse))
-    with pytest.raises(VariantError, match=r"thrown away: on 6 clips .*at most 0\.1.*more clips"):
+    with pytest.raises(VariantError, match=r"discarded: on 6 clips .*at most 0\.1.*more clips"):
         add_variant(lab, "int8", clips=clips(12), rebuild=True)
     assert VARIANTS.list() == (kept,)
     assert {k: v for k, v in contents(VARIANTS.folder).items() if "lock" not in k} == {
@@ -476,7 +478,7 @@ def test_a_description_with_a_digest_that_is_none_is_no_variant(lab: Bundle, fie
 
 def test_a_damaged_file_is_never_run(lab: Bundle) -> None:
     key = add_variant(lab, "fp16", clips=clips(12)).artifact.key
-    file = VARIANTS.folder / f"{key}.onnx"
+    (file,) = VARIANTS.folder.glob(f"{key}.*.onnx")
     damaged = bytearray(file.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     file.write_bytes(damaged)
@@ -491,6 +493,32 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(
     monkeypatch.setenv("EDGESPLIT_CACHE", str(tmp_path / "file"))
     with pytest.raises(VariantError, match=r"Cannot write to .*Set EDGESPLIT_CACHE"):
         add_variant(lab, "fp16", clips=clips(12))
+
+
+@pytest.mark.parametrize("last_write", [0, 1], ids=["file", "description"])
+def test_a_disk_that_fills_while_a_variant_is_made_again_keeps_the_old_one(
+    lab: Bundle, monkeypatch: pytest.MonkeyPatch, last_write: int
+) -> None:
+    before = add_variant(lab, "int8", clips=clips(12)).artifact
+    replace_file, calls = Store.replace_file, itertools.count()
+
+    def full(store: Store, path: Path, data: Data) -> None:
+        if path.is_relative_to(VARIANTS.folder) and next(calls) == last_write:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace_file(store, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "replace_file", full)
+        with pytest.raises(VariantError, match="No space left"):
+            add_variant(lab, "int8", clips=clips(24), rebuild=True)
+    assert VARIANTS.list() == (before,)
+    open_variant(lab, "int8").close()
+
+
+def test_a_variant_that_is_made_again_leaves_one_file(lab: Bundle) -> None:
+    add_variant(lab, "int8", clips=clips(12))
+    add_variant(lab, "int8", clips=clips(24), rebuild=True)
+    assert len([*VARIANTS.folder.glob("*.onnx")]) == 1
 
 
 def test_removing_one_or_all(lab: Bundle) -> None:
@@ -522,9 +550,9 @@ def test_commands_add_list_use_and_remove(tmp_path: Path, monkeypatch: pytest.Mo
     if "computes 8 bits wrongly" in made.stderr:
         pytest.skip(made.stderr)
     assert made.exit_code == 0, made.output
-    assert "against fp32 on 6 clips, calibrated on 6 others: the same decision in" in made.stdout
+    assert "against fp32 on 6 clips, calibrated on 6 others: same decision on" in made.stdout
     assert "as fast as fp32 on this machine" in made.stdout
-    assert "is there already" in run("variant", "add", "int8", "--clips", "clips").stdout
+    assert "exists already" in run("variant", "add", "int8", "--clips", "clips").stdout
     (listed,) = run_json("variant", "list")
     assert (listed["name"], listed["agreement"]["n_clips"]) == ("int8", 6)
     video = "clips/pulling-something-left-1.mp4"
@@ -535,7 +563,7 @@ def test_commands_add_list_use_and_remove(tmp_path: Path, monkeypatch: pytest.Mo
     assert small["label"] == full["label"] == "pulling something left"
     assert small["score"] != full["score"]
     assert run_json("variant", "rm", "--all") == {"removed": [listed["key"]]}
-    assert "there is no variant" in run("variant", "list").stdout
+    assert "the cache has no variant" in run("variant", "list").stdout
     missing = run("predict", video, "--variant", "int8")
     assert missing.exit_code == 1
     assert "variant add int8 --clips FOLDER" in missing.stderr

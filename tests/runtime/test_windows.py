@@ -227,7 +227,7 @@ def test_a_time_lapse_has_whole_windows_when_they_are_as_long_as_it_wants() -> N
 
 
 def test_length_of_an_event_is_asked_for() -> None:
-    with pytest.raises(ClipError, match=r"4 frames spread over a whole event.*--window"):
+    with pytest.raises(ClipError, match=r"4 frames uniformly over an event.*--window"):
         Grid.plan(SMALL, 30)
 
 
@@ -263,7 +263,7 @@ def test_jump_begins_a_new_segment_and_no_window_reaches_over_it(
     (gap,) = [item for item in found if isinstance(item, Gap)]
     assert gap.at_s == pytest.approx(3.3)
     assert gap.lost_s == pytest.approx(lost_s, abs=1e-6)
-    assert ("on" if jump > 0 else "back") in gap.reason
+    assert ("ahead" if jump > 0 else "back") in gap.reason
     sides = [{number >= 33 for number in numbers(w)} for w in only_windows(found)]
     assert {frozenset(side) for side in sides} == {frozenset({False}), frozenset({True})}
     starts = [w.start for w in only_windows(found)]

@@ -45,8 +45,8 @@ def test_other_encodings_are_named_with_the_command_that_converts_them(
     with pytest.raises(EditError) as refused:
         decode_text(text.encode(encoding), Path("my files/labels.txt"), EditError)
     message = str(refused.value)
-    assert message.startswith(f"my files/labels.txt is not UTF-8 but probably {name}, in which")
-    assert f"one line reads '{shown}" in message
+    assert message.startswith(f"my files/labels.txt is not UTF-8 text. It is probably {name}: ")
+    assert f"one line then reads '{shown}" in message
     command = f"iconv -f {charset} -t UTF-8 'my files/labels.txt' > 'my files/labels-utf8.txt'"
     assert message.endswith(command)
 

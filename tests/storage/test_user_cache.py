@@ -123,7 +123,7 @@ def test_every_reader_goes_on_and_only_one_warns(
         )
         extract(tmp_path / "clip.mp4")
     (record,) = caplog.records
-    assert "going on without a cache: Other users can write" in record.message
+    assert "continuing without a cache: Other users can write" in record.message
     assert "EDGESPLIT_CACHE" in record.message
     assert list(cache.iterdir()) == []
 
@@ -250,8 +250,8 @@ def work(place: Path, home: Path, user: int = 0) -> tuple[dict[str, int], str]:
     assert done.returncode == 0, done.stderr
     parts = [part.partition("\n") for part in done.stderr.split("-- ")[1:]]
     for _, _, said in parts:
-        assert said.count("going on without a cache") == said.count("EDGESPLIT_CACHE"), said
-    counts = {name: said.count("going on without a cache") for name, _, said in parts}
+        assert said.count("continuing without a cache") == said.count("EDGESPLIT_CACHE"), said
+    counts = {name: said.count("continuing without a cache") for name, _, said in parts}
     return counts, done.stdout.splitlines()[-1]
 
 

@@ -1,10 +1,10 @@
-"""What the commands print: for people on a terminal, and as JSON.
+"""Output of the commands: text for people, and JSON.
 
 console   the terminal, progress, JSON and errors
 edits     the report of an edit
-ask       clips that somebody is asked about, and what the answers did
-sheet     a page that shows them
+ask       the clips of a question, and the account of the answers
+sheet     the HTML page that shows the clips
 bundle    history, labels, differences
-backends  engines and variants, and what `doctor` found
+backends  engines and variants, and the findings of `doctor`
 stream    the events of a stream
 """

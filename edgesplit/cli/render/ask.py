@@ -1,4 +1,4 @@
-"""What `ask` prints: the clips that it asks about, and what their answers did."""
+"""Print the clips that `ask` asks about, and the effect of the answers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["place_text", "seconds_text", "show_account", "show_cards", "show_que
 def show_question(
     out: Console, title: str, keys: str, before: Report, *, answered: bool = False
 ) -> None:
-    """Print what is asked, what may be typed, and what is expected of a split by texts alone.
+    """Print the question, the possible replies and the expected accuracy from text alone.
 
-    What speaks against that is printed while nothing is answered.
+    The doubts about that split are printed until something is answered.
     """
     out.print(f"{title}  ({keys})", markup=False)
-    out.print(f"by texts alone, the expected accuracy is {_accuracy(before.expected)}")
+    out.print(f"expected accuracy from text alone: {_accuracy(before.expected)}")
     for doubt in () if answered else before.doubts:
         out.print(f"  [yellow]doubt[/]: {escape(doubt)}")
 
@@ -38,63 +38,65 @@ def show_cards(out: Console, cards: Sequence[Card]) -> None:
 
 
 def place_text(card: Card) -> str:
-    """The path of a clip, or its name where there is no video; without control characters."""
+    """Return the path of a clip, or its name if there is no video; without control characters."""
     text = card.name if card.path is None else str(card.path)
     return text if text.isprintable() else ascii(text)
 
 
 def seconds_text(card: Card) -> str:
-    """How long a clip is; empty where that is not known."""
+    """Return the length of a clip as text; empty if it is unknown."""
     return "" if card.seconds is None else f"{card.seconds:.1f} s"
 
 
 def show_account(
     out: Console, names: Sequence[str], before: Report, report: Report, pays: bool
 ) -> None:
-    """Print what each answer says of the texts, what all did, and whether another would pay.
+    """Print each answer beside the answer from text, the effect of all answers, and the warnings.
+
+    `show_edit(told=True)` prints the rest of the report.
 
     Args:
-        out: where to.
-        names: of the clips, by their place in the features.
-        before: of the split without answers.
-        report: of the split with them.
-        pays: whether another answer is worth asking for.
+        out: console to print on.
+        names: names of the clips, by their place in the features.
+        before: report of the split without answers.
+        report: report of the split with the answers.
+        pays: True if another answer is worth asking for.
     """
     shots = report.shots
     if shots is None:
-        out.print("the answers say of no clip which subcategory it shows: texts alone count")
+        out.print("no answer names a subcategory: the split is made from text alone")
+        _show_warnings(out, report)
         return
-    table = new_table("answered", "clip", "against texts")
+    table = new_table("answer", "clip", "from text alone")
     for answer in shots.answers:
-        if not answer.answer:
-            said = f"texts alone say {escape(answer.by_text)}"
-        elif answer.answer == answer.by_text:
-            said = "[green]as texts alone say[/]"
-        else:
-            said = f"[yellow]corrected[/]: texts alone say {escape(answer.by_text)}"
+        by_text = escape(answer.by_text) or "nothing"
+        if answer.answer == answer.by_text:
+            by_text = f"[green]{by_text}[/]"
+        elif answer.answer:
+            by_text = f"[yellow]{by_text}, corrected[/]"
         name = names[answer.clip]
         name = name if name.isprintable() else ascii(name)
-        table.add_row(escape(answer.answer or "neither"), escape(name), said)
+        table.add_row(escape(answer.answer or "neither"), escape(name), by_text)
     out.print(table)
     n_right, n_clips = shots.n_right, sum(shots.clips)
-    confirmed = " These answers confirm the split." if shots.confirmed and n_clips else ""
-    out.print(f"  texts alone get {n_right} of {n_clips} right.{confirmed}")
+    confirmed = "; these answers confirm the split" if shots.confirmed and n_clips else ""
+    out.print(f"  text alone: {n_right} of {n_clips} correct{confirmed}")
     out.print(
-        f"  {100 * shots.moved_share:.0f} % of the class's clips get another subcategory by them"
+        f"  the answers move {100 * shots.moved_share:.0f} % of the class's clips to another "
+        "subcategory"
     )
-    if shots.neither_share or shots.n_neither:
-        out.print(
-            f"  {100 * shots.neither_share:.0f} % of the class's clips look like those of neither"
-        )
-    unseen = [row.modifier for row, n in zip(report.rows, shots.clips, strict=True) if not n]
-    if unseen:
-        out.print(f"  [yellow]no clip yet[/] of {escape(', '.join(unseen))}")
+    _show_warnings(out, report)
     was, now = _accuracy(before.expected), _accuracy(report.expected)
     chance = _accuracy(1 / len(report.rows))
     out.print(
         f"  expected accuracy: {was} without answers, [bold]{now}[/] with them (chance {chance})"
     )
-    out.print(f"  another round {'would pay' if pays else 'is expected to gain little'}")
+    out.print(f"  another round is {'worthwhile' if pays else 'expected to gain little'}")
+
+
+def _show_warnings(out: Console, report: Report) -> None:
+    for warning in report.warnings:
+        out.print(f"  [yellow]warning[/]: {escape(warning)}")
 
 
 def _accuracy(expected: float | None) -> str:

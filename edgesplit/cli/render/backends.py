@@ -1,4 +1,4 @@
-"""The engines and variants of a backbone, and what `doctor` found."""
+"""Print engines and variants of a backbone, and the findings of `doctor`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["show_checkup", "show_engine", "show_engines", "show_variant", "show_variants"]
 
-_FOUND = "is there already; --rebuild replaces it"
+_FOUND = "exists already; --rebuild replaces it"
 
 
 def show_engine(out: Console, built: Made[Engine]) -> None:
@@ -37,16 +37,17 @@ def show_engine(out: Console, built: Made[Engine]) -> None:
     )
     if engine.ranges:
         n = engine.n_calibrated
-        given = f"{n} clips" if n else "made clips; --clips measures on yours"
+        given = f"{n} clips" if n else "generated clips; --clips uses your clips"
         out.print(f"  {_ranges(engine.ranges)}; measured on {given}")
 
 
 def show_engines(out: Console, engines: Sequence[Engine], platform: Platform | None) -> None:
     """Print the engines of the cache; those of another platform are dim."""
     if not engines:
-        out.print("there is no engine; `edgesplit engine build` makes one")
+        out.print("the cache has no engine; `edgesplit engine build` makes one")
         return
-    table = new_table("engine", "space", "precision", "batch", "size", "age", "for", "here")
+    columns = ("engine", "space", "precision", "batch", "size", "age", "built for", "runs here")
+    table = new_table(*columns)
     for one in engines:
         fits = one.platform == platform
         table.add_row(
@@ -70,9 +71,9 @@ def show_variant(out: Console, added: Made[Variant]) -> None:
     out.print(f"variant [bold]{variant.name}[/] {variant.key} {made}")
     on = f", calibrated on {variant.n_calibrated} others" if variant.name == "int8" else ""
     out.print(
-        f"  against fp32 on {agreement.n_clips} clips{on}: the same decision in "
+        f"  against fp32 on {agreement.n_clips} clips{on}: same decision on "
         f"{agreement.decisions:.1%}, "
-        f"feature cosine {agreement.cosine:.4f} on the worst, logits differ by up to "
+        f"feature cosine {agreement.cosine:.4f} on the worst clip, logits differ by up to "
         f"{agreement.logits:.3f} of the largest"
     )
     out.print(
@@ -86,7 +87,7 @@ def show_variant(out: Console, added: Made[Variant]) -> None:
 def show_variants(out: Console, variants: Sequence[Variant]) -> None:
     """Print the variants of the cache."""
     if not variants:
-        out.print("there is no variant; `edgesplit variant add` makes one")
+        out.print("the cache has no variant; `edgesplit variant add` makes one")
         return
     about = ("same decision", "speed", "made (UTC)", "kept in fp32")
     table = new_table("key", "space", "variant", "size", *about)
@@ -132,4 +133,4 @@ def show_checkup(out: Console, checkup: Checkup) -> None:
         if finding.todo:
             out.print(f"{'':<{9 + width}}  [bold]->[/] {escape(finding.todo)}")
     if not checkup.usable:
-        out.print("edgesplit cannot work here until the problems above are solved.")
+        out.print("edgesplit cannot work on this device until the problems above are solved.")

@@ -1,4 +1,4 @@
-"""What is in a bundle: its heads and their history, and how it was exported."""
+"""Print a bundle's history and labels, differences of heads, and the report of an export."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def show_history(out: Console, versions: Sequence[Version], *, live: str) -> Non
     table = new_table("", "head", "time (UTC)", "action")
     for place, version in enumerate(reversed(versions)):
         mark = "[green]live[/]" if place == 0 and version.digest == live else ""
-        table.add_row(mark, short(version.digest), version.time[:19], escape(version.action))
+        table.add_row(
+            mark, short(version.digest), escape(version.time[:19]), escape(version.action)
+        )
     out.print(table)
 
 
@@ -70,12 +72,12 @@ _BY = {
     "repeated": "the same words for several actions",
     "count": "numbers",
 }
-"""What makes labels differ in one thing, for people; other kinds are named as they are."""
+"""Kinds of differences between labels, in words; other kinds are printed unchanged."""
 _MAX_NAMED = 6
 
 
 def show_groups(out: Console, known: Knowledge) -> None:
-    """Print what a head's labels can be split into from text, by axis, and what not."""
+    """Print what a class can be split into from text, by axis, and the labels that do not help."""
     if known.axes:
         out.print("From text, a class of this head can be split into:")
         table = new_table("subcategories", "known from", "why")
@@ -90,7 +92,7 @@ def show_groups(out: Console, known: Knowledge) -> None:
     else:
         out.print(_NO_AXIS)
     if known.siblings:
-        out.print("Weaker: these labels share a beginning, but their endings are of no one kind:")
+        out.print("Weaker: these labels begin alike, but their endings are of different kinds:")
         for group in known.siblings:
             words = _listed([member.modifier for member in group.members])
             out.print(f"  [bold]{escape(group.name)}[/]  {escape(words)}")
@@ -99,8 +101,9 @@ def show_groups(out: Console, known: Knowledge) -> None:
 
 
 _NO_AXIS = (
-    "No two labels of this head differ in one thing alone, so text alone does not split a class. "
-    "Show a clip of each subcategory (--shots), or list the groups in a file (--taxonomy)."
+    "No two labels of this head differ in one modifier only, so text alone cannot split a class. "
+    "Show a clip of each subcategory (`edit --shots`), answer questions (`ask`), or list the "
+    "groups in a file (--taxonomy)."
 )
 
 
@@ -110,20 +113,20 @@ def _listed(texts: Sequence[str], most: int = _MAX_NAMED) -> str:
 
 
 def _show_knowledge(out: Console, known: Knowledge) -> None:
-    """The short form, for the end of an export."""
+    """Print the short form, at the end of an export."""
     if not known.axes:
         out.print(f"  {_NO_AXIS}")
         return
     axes = "; ".join(_listed(axis.words) for axis in known.axes[:2])
     more = f"; {len(known.axes) - 2} more ways" if len(known.axes) > 2 else ""
     out.print(f"  from text, a class can be split into {escape(axes)}{more}")
-    out.print("  `edgesplit show --groups` lists what the labels know")
+    out.print("  `edgesplit show --groups` lists all of them")
 
 
 def show_diff(out: Console, diff: HeadDiff) -> None:
     """Print added, removed and changed labels."""
     for node in diff.added:
-        rule = f"{node.provenance.rule}: {sources_text(node.provenance.sources)}"
+        rule = f"{escape(node.provenance.rule)}: {sources_text(node.provenance.sources)}"
         out.print(f"[green]+ {escape(node.label)}[/]  [dim]{rule}[/]")
     for label in diff.removed:
         out.print(f"[red]- {escape(label)}[/]")
@@ -138,7 +141,7 @@ def show_diff(out: Console, diff: HeadDiff) -> None:
 
 
 def show_choices(out: Console, choices: Choices) -> None:
-    """Print what a bundle will be made with, by the file that says so."""
+    """Print the settings of a new bundle, by their origin."""
     clip = choices.preprocessing
     shown = {
         "labels": f"{len(choices.labels)} labels",
@@ -146,7 +149,7 @@ def show_choices(out: Console, choices: Choices) -> None:
         "height": f"{clip.height}x{clip.width}",
         "layout": clip.layout,
         "sampling": clip.sampling + (f":{clip.stride}" if clip.sampling == "dense" else ""),
-        "resize": f"short side {clip.resize}" if clip.resize else "whole frame",
+        "resize": f"short side {clip.resize}" if clip.resize else "full frame",
         "interpolation": clip.interpolation,
         "mean": "mean " + ",".join(f"{value:g}" for value in clip.mean),
         "std": "std " + ",".join(f"{value:g}" for value in clip.std),
@@ -167,7 +170,7 @@ def show_export(out: Console, report: ExportReport, known: Knowledge) -> None:
         f"{report.head_layer!r}, {report.n_classes} classes"
     )
     if report.scale != 1:
-        out.print(f"  the constant factor {report.scale:.6g} that follows it is part of the head")
+        out.print(f"  the constant factor {report.scale:.6g} after this layer is part of the head")
     parity = report.parity
     out.print(
         f"  parity with torch over {parity.n_clips} clips: features {parity.features:.1e}, logits "
@@ -179,7 +182,7 @@ def show_export(out: Console, report: ExportReport, known: Knowledge) -> None:
             show_videos(out, f"  {len(report.missing)} videos could not be read:", report.missing)
     else:
         out.print(
-            "  no statistics, and no clips for the gate: `edgesplit calibrate CLIPS` adds both"
+            "  no statistics and no clips for the gate: `edgesplit calibrate CLIPS` adds both"
         )
     _show_knowledge(out, known)
 
@@ -191,11 +194,11 @@ def show_encoder(out: Console, report: EncoderReport) -> None:
         f"  {report.size_bytes / 1e6:.1f} MB, embeddings of {report.dim} values, texts of up to "
         f"{report.max_tokens} tokens; cosine with torch {report.cosine:.4f}"
     )
-    out.print("  the next edit embeds its texts anew; rows that earlier edits made stay")
+    out.print("  the next edit embeds its texts again; the rows of earlier edits do not change")
 
 
 def show_videos(out: Console, summary: str, missing: Mapping[str, str]) -> None:
-    """Print what was made of videos, then those that could not be read, and why."""
+    """Print a summary, then the videos that could not be read, each with its reason."""
     out.print(summary, markup=False)
     for name, reason in missing.items():
         out.print(f"  {name}: {reason}", markup=False)

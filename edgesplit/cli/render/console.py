@@ -1,4 +1,7 @@
-"""Where output goes, and in which form: results, notes, progress, JSON and errors.
+"""Consoles for results and notes, and functions that print progress, JSON and errors.
+
+Labels, file names and messages may come from somebody else's file. Nothing here shows their control
+characters, which a terminal would obey: they are printed as escapes.
 
 rich is imported inside the functions that need it, so that `edgesplit --help` runs without it.
 """
@@ -6,9 +9,10 @@ rich is imported inside the functions that need it, so that `edgesplit --help` r
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "console",
+    "echo",
     "escape",
     "new_table",
     "notes",
@@ -30,6 +35,7 @@ __all__ = [
     "print_result",
     "progress",
     "short",
+    "shown",
     "steps",
     "timed_steps",
 ]
@@ -42,27 +48,59 @@ def short(digest: str) -> str:
     return digest[:12]
 
 
-def console() -> Console:
-    """Return a console for results: standard output, never cut unless it is a terminal."""
-    from rich.console import Console
+_CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""Control characters except tab and line end, marks that turn the direction of writing, and
+surrogates, which cannot be printed."""
+_CONTROL, _CONTROL_OR_END = re.compile(f"[{_CONTROLS}]"), re.compile(f"[{_CONTROLS}\t\n]")
 
+
+def shown(text: str, *, one_line: bool = False) -> str:
+    """Return a text with control characters as escapes; line ends, too, if it is to be one line."""
+    pattern = _CONTROL_OR_END if one_line else _CONTROL
+    return pattern.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def echo(text: str = "", *, err: bool = False) -> None:
+    """Print a line, as `shown`; no other function prints text without a console."""
+    click.echo(shown(text), err=err)
+
+
+def console() -> Console:
+    """Return a console for results on standard output; only a terminal limits the width."""
     closed = sys.stdout is None  # `>&-`
     width = None if not closed and sys.stdout.isatty() else WIDE
-    return Console(highlight=False, emoji=False, soft_wrap=True, width=width)
+    return _make_console(width=width)
 
 
 def notes() -> Console:
-    """Return a console for everything else: standard error, so that results can be piped."""
-    from rich.console import Console
+    """Return a console for all other output, on standard error, so that results can be piped."""
+    return _make_console(stderr=True)
 
-    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+def _make_console(**options: Any) -> Console:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class SafeConsole(Console):
+        """Prints as `shown`, whatever a table or a text holds."""
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                if segment.control:  # the console's own
+                    yield segment
+                else:
+                    yield Segment(shown(segment.text), segment.style)
+
+    return SafeConsole(highlight=False, emoji=False, soft_wrap=True, **options)
 
 
 def escape(text: str) -> str:
-    """Return a text as rich's markup: its brackets are shown as they are."""
+    """Return a text as rich markup that shows its brackets unchanged."""
     from rich.markup import escape as escape_markup
 
-    return escape_markup(text)
+    return escape_markup(shown(text, one_line=True))
 
 
 def new_table(*columns: str, header: bool = True) -> Table:
@@ -84,9 +122,9 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def steps(first: str) -> Iterator[Callable[[str], None]]:
-    """Show on standard error what is being done; yield a function of the next step.
+    """Show the current step on standard error; yield a function that takes the next step.
 
-    A terminal has one line that changes; a log file gets a line for each step.
+    A terminal shows one line that changes; a log file gets a line for each step.
     """
     out, last = notes(), first
 
@@ -95,7 +133,7 @@ def steps(first: str) -> Iterator[Callable[[str], None]]:
         if out.is_terminal:
             status.update(escape(step))
         elif step != last:
-            click.echo(step, err=True)
+            echo(step, err=True)
         last = step
 
     with out.status(first) as status:
@@ -104,13 +142,14 @@ def steps(first: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def timed_steps(first: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
-    """Show on standard error each step with its time; yield a function of the next step.
+    """Show each step with its time on standard error; yield a function that takes the next step.
 
-    A terminal shows the seconds as they pass. What follows a comma is no new step.
+    A terminal shows the seconds as they pass. A text that differs only after a comma is the same
+    step.
 
     Args:
-        first: The first step.
-        silent: Show nothing; standard error is JSON.
+        first: the first step.
+        silent: True to show nothing, because standard error is JSON.
     """
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -140,7 +179,7 @@ def timed_steps(first: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
 
 
 def print_result(as_json: bool, content: Any, show: Callable[..., None], *shown: Any) -> None:
-    """Print what a command found: with --json `content`, else by `show(console(), *shown)`."""
+    """Print the result of a command: with --json `content`, else by `show(console(), *shown)`."""
     if as_json:
         print_json(content)
     else:
@@ -161,7 +200,8 @@ def print_json(content: Any, *, indent: int | None = 2, err: bool = False) -> No
             "without --json to see which."
         ) from error
     # File names need not be valid Unicode; their surrogates are escaped as JSON escapes them.
-    click.echo(text.encode(errors="backslashreplace").decode(), err=err)
+    text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    click.echo(text, err=err)
 
 
 def print_error(kind: str, message: str, *, as_json: bool, **about: Any) -> None:
@@ -169,12 +209,12 @@ def print_error(kind: str, message: str, *, as_json: bool, **about: Any) -> None
 
     Args:
         kind: the name of the error's class.
-        message: what went wrong, and what to do next.
-        as_json: whether --json was given.
-        about: further entries of the object.
+        message: what is wrong, and what to do next.
+        as_json: True if --json was given.
+        about: more entries of the object.
     """
     if as_json:
         error = {"type": kind, "message": message}
         print_json({"error": error, **about}, indent=None, err=True)
     else:
-        click.echo(f"Error: {message}", err=True)
+        echo(f"Error: {message}", err=True)

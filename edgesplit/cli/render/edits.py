@@ -1,4 +1,4 @@
-"""What an edit did, and what the demo measured of one."""
+"""Print the report of an edit, and the results of the demo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["show_demo", "show_edit", "show_report", "sources_text"]
 def show_edit(
     out: Console, edit: Edit, outcome: str, calibrated: bool, *, told: bool = False
 ) -> None:
-    """Print the report of an edit, then what became of the new head; see `show_report`."""
+    """Print the report of an edit, then the outcome for the new head; see `show_report`."""
     show_report(out, edit.report, calibrated=calibrated, told=told)
     before, after = short(edit.before.digest), short(edit.head.digest)
     out.print(f"head {before} -> {after} {outcome}", markup=False)
@@ -35,21 +35,22 @@ def show_edit(
 def show_report(
     out: Console, report: Report, *, calibrated: bool = True, told: bool = False
 ) -> None:
-    """Print what an edit did and how far to trust it; not the doubts that labelled clips settled.
+    """Print what an edit changed and how reliable it is, without doubts that clips settled.
 
     Args:
-        out: where to.
-        report: of the edit.
-        calibrated: whether the bundle has statistics.
-        told: whether what labelled clips did was printed already, as by `show_account`.
+        out: console to print on.
+        report: report of the edit.
+        calibrated: True if the bundle has statistics.
+        told: True if `show_account` has printed the effect of the answers and the warnings.
     """
     if report.action == "plan":
         _show_plan(out, report)
     elif report.action == "rename":
-        out.print(f"renamed [bold]{escape(report.label)}[/] to [bold]{escape(report.to)}[/]")
+        old, new = escape(repr(report.label)), escape(repr(report.to))
+        out.print(f"renamed [bold]{old}[/] to [bold]{new}[/]")
     elif report.action != "split":
         done = {"merge": "merged", "drop": "dropped"}[report.action]
-        out.print(f"{done} [bold]{escape(report.label)}[/]")
+        out.print(f"{done} [bold]{escape(repr(report.label))}[/]")
     else:
         _show_split(out, report, calibrated, told)
     parts = (report, *report.splits)
@@ -66,7 +67,7 @@ def show_report(
             out.print(f"  {of}{_shots_text(part.shots)}")
         for doubt in () if part.settled else part.doubts:
             out.print(f"  [yellow]doubt[/]: {of}{escape(doubt)}")
-        for warning in part.warnings:
+        for warning in () if told else part.warnings:
             out.print(f"  [yellow]warning[/]: {of}{escape(warning)}")
 
 
@@ -86,7 +87,7 @@ def _show_split(out: Console, report: Report, calibrated: bool, told: bool) -> N
 
 
 def _show_plan(out: Console, report: Report) -> None:
-    """One line for each split."""
+    """Print one line for each split."""
     n_splits = len(report.splits)
     out.print(f"split [bold]{n_splits} class{'es' * (n_splits > 1)}[/], one after another")
     table = new_table("class", "into", "text match", "margin", "expected")
@@ -104,64 +105,71 @@ def _show_plan(out: Console, report: Report) -> None:
 
 
 def _shots_text(shots: ShotReport) -> str:
-    """What labelled clips did to a split."""
+    """Return the effect of labelled clips on a split, in one line."""
     n_clips = sum(shots.clips)
     text = (
         f"{n_clips} labelled clip{'s' * (n_clips != 1)} ({', '.join(map(str, shots.clips))})"
-        f"{f' and {shots.n_neither} of none' * bool(shots.n_neither)}: texts alone get "
-        f"{shots.n_right} right; {100 * shots.moved_share:.0f} % of the class's clips get another "
-        "subcategory than from texts"
+        f"{f' and {shots.n_neither} of none of these' * bool(shots.n_neither)}; text alone: "
+        f"{shots.n_right} correct; the labels move {100 * shots.moved_share:.0f} % of the class's "
+        "clips to another subcategory"
     )
     if shots.separation is not None:
         text += f"; separation {shots.separation:.2f}"
-    return f"{text}; these answers confirm the split" if shots.confirmed else text
+    return f"{text}; these labels confirm the split" if shots.confirmed else text
 
 
 def _expectation(report: Report, calibrated: bool) -> str:
-    """What unlabelled clips say about a split."""
+    """Return the expected accuracy of a split, or why it is unknown."""
     if report.expected is not None:
         return f"expected accuracy {_accuracy(report)}, from {report.n_clips} unlabelled clips"
     if calibrated:
-        return "accuracy unknown: the bundle's statistics have too few clips for it"
+        return "accuracy unknown: the bundle's statistics have too few clips of this class"
     return "accuracy unknown: this bundle has no statistics (`edgesplit calibrate CLIPS`)"
 
 
 def _accuracy(split: Report) -> str:
-    """`95 % (chance 50 %)`; for a split whose accuracy is known."""
+    """Return `95 % (chance 50 %)`, for a split with a known accuracy."""
     accuracy = float("nan") if split.expected is None else split.expected
     return f"{100 * accuracy:.0f} % (chance {100 / len(split.rows):.0f} %)"
 
 
 def sources_text(sources: Sequence[Source]) -> str:
-    """The known labels that a row was made from, at most two; as markup."""
+    """Return at most two of the known labels that a row was made from, as markup."""
     return escape(", ".join(source.label for source in sources[:2])) or "nothing"
 
 
 def show_demo(out: Console, result: DemoResult, folder: Path) -> None:
-    """Print the decisions that changed, the figures, and what to type next in the folder."""
+    """Print the decisions before and after the edit, the figures, and the next commands."""
     table = new_table("clip", "shows", "before", "after")
     for answer in result.answers:
         before, after = answer.before.label, answer.after.label
         style = "green" if after == answer.truth else "red"
         same = "[dim]as before[/]" if before == after else f"[{style}]{escape(after)}[/]"
         table.add_row(answer.clip, escape(answer.truth), escape(before), same)
-    out.print("\nThe runtime swapped the head in while it went on predicting:")
+    out.print("\nThe runtime swapped the head in while it continued to predict:")
     out.print(table)
     score = result.score
     figures = new_table("", "", header=False)
     rows = (
         ("generality", f"{score.generality:.1%} of {score.n_target} clips of the new classes"),
-        ("locality", f"{score.locality:.2%} of what was right before, {score.n_other} other clips"),
-        ("locality (paper)", f"{score.locality_paper:.2%}, the coarse class masked before"),
+        (
+            "locality",
+            f"{score.locality:.2%} of the decisions on {score.n_other} other clips that were "
+            "correct before",
+        ),
+        (
+            "locality (paper)",
+            f"{score.locality_paper:.2%}, with the coarse class masked before the edit",
+        ),
         ("churn", f"{score.churn} of {result.n_heldout} decisions changed outside the split"),
-        ("edit", f"{result.edit_ms:.0f} ms; {result.edit_again_ms:.0f} ms with the texts embedded"),
+        ("edit", f"{result.edit_ms:.0f} ms; {result.edit_again_ms:.0f} ms with embedded texts"),
         ("publish", f"{result.publish_ms:.0f} ms, including the gate"),
-        ("swap", f"{result.swap_ms:.1f} ms to build and check, while predictions go on"),
-        ("predictions", f"{result.n_predictions} meanwhile"),
+        ("swap", f"{result.swap_ms:.1f} ms to build and check, while predictions continue"),
+        ("predictions", f"{result.n_predictions} during the edit"),
         (
             "shipped",
             f"{result.head_bytes / 1e3:.0f} kB head; the {result.backbone_bytes / 1e6:.1f} "
-            "MB backbone stayed",
+            "MB backbone is not sent",
         ),
     )
     for name, text in rows:
@@ -169,7 +177,7 @@ def show_demo(out: Console, result: DemoResult, folder: Path) -> None:
     out.print(f"\nOver {result.n_heldout} held-out clips (shipped as features):")
     out.print(figures)
     out.print(
-        "\nThe edit was rolled back, byte for byte. Now you:\n"
+        "\nThe edit was rolled back, byte for byte. Try it yourself:\n"
         f"$ cd {shlex.quote(str(folder))}{_activate(folder)}\n"
         "$ edgesplit edit --class pushing --into left,right\n"
         "$ edgesplit predict clips/*.mp4"
@@ -177,7 +185,7 @@ def show_demo(out: Console, result: DemoResult, folder: Path) -> None:
 
 
 def _activate(folder: Path) -> str:
-    """What a shell must run before it finds `edgesplit`; empty if it finds it already."""
+    """Return a shell command that makes `edgesplit` available; empty if it is not needed."""
     script = Path(sys.prefix) / "bin" / "activate"
     if shutil.which("edgesplit") or not script.is_file():
         return ""

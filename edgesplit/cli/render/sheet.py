@@ -1,7 +1,7 @@
-"""A page of moving clips, for whoever says what they show: one HTML file that needs nothing else.
+"""A page of moving clips for the person who labels them: one self-contained HTML file.
 
-Each clip is a strip of pictures inside the page, which a style sheet moves. There is no script, and
-the page says itself that nothing may be loaded from anywhere.
+Each clip is a strip of pictures inside the page, and a style sheet moves it. The page has no
+script, and its content security policy forbids loading anything.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Card", "check_sheet", "sheet_html", "write_sheet"]
 
 MARK = '<meta name="generator" content="edgesplit ask">'
-"""A page that has it may be replaced; any other file may not."""
+"""Mark of a page that may be replaced; a file without it is never replaced."""
 
 _FASTEST_S, _SLOWEST_S = 1.0, 4.0
-"""A clip plays as fast as it is, within these limits."""
+"""Limits of a clip's playing time in seconds; within them it plays at its real speed."""
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #1b1b1b; background: #fff; }
@@ -47,38 +47,38 @@ li { max-width: 100%; }
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A clip that somebody is asked about."""
+    """A clip of a question."""
 
     number: int
     name: str
     path: Path | None
-    """Of the video; None where it was not found."""
+    """Path of the video; None if it was not found."""
     seconds: float | None
     preview: Preview | None
     fault: str
-    """Why there is no preview; empty if there is one."""
+    """Reason for a missing preview; empty if there is a preview."""
 
 
 def check_sheet(path: Path) -> None:
-    """Raise EdgesplitError if a file that is no page of `sheet_html` has this name."""
+    """Raise EdgesplitError if the file exists and was not made by `sheet_html`."""
     from edgesplit.storage.files import map_os_errors
 
-    # Not `path.exists()`, which raises at a name that is too long: that cannot be written.
+    # `path.exists()` raises for a name that is too long; writing it fails later.
     if not os.path.exists(path):
         return
     with map_os_errors("read", path, EdgesplitError), path.open("rb") as file:
         begin = file.read(1000)
     if MARK.encode() not in begin:
         raise EdgesplitError(
-            f"{path} exists already and is no sheet of clips. Name another file with --sheet."
+            f"{path} exists already and is not a page of clips. Name another file with --sheet."
         )
 
 
 def write_sheet(path: Path, title: str, modifiers: Sequence[str], cards: Sequence[Card]) -> None:
-    """Write the page of `sheet_html`, in the place of an older one.
+    """Write the page of `sheet_html`; replace an older page.
 
     Raises:
-        EdgesplitError: as `check_sheet`, or it cannot be written.
+        EdgesplitError: as `check_sheet`, or the file cannot be written.
     """
     from edgesplit.storage.files import Store, map_os_errors
 
@@ -91,8 +91,8 @@ def sheet_html(title: str, modifiers: Sequence[str], cards: Sequence[Card]) -> b
     """Return the page.
 
     Args:
-        title: what is asked.
-        modifiers: of the subcategories.
+        title: the question.
+        modifiers: modifiers of the subcategories.
         cards: the clips, in order.
     """
     said = ", ".join(f"<b>{escape(modifier)}</b>" for modifier in modifiers)
@@ -109,7 +109,7 @@ def sheet_html(title: str, modifiers: Sequence[str], cards: Sequence[Card]) -> b
 </head>
 <body>
 <h1>{escape(title)}</h1>
-<p>Say of each clip by its number: {said}, <b>neither</b> of them, or that you <b>cannot tell</b>.
+<p>Answer for each clip, by its number: {said}, <b>neither</b> of them, or <b>cannot tell</b>.
 </p>
 <ol>
 {"".join(map(_card, cards))}</ol>

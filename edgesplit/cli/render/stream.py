@@ -1,4 +1,4 @@
-"""Decisions about clips and windows, and the other events of a stream."""
+"""Text of decisions about clips and windows, and of the other events of a stream."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _BACKENDS = {"tensorrt": "TensorRT", "cuda": "CUDA"}
 
 
 def backend_text(opened: OpenedBackend) -> str:
-    """Return what runs the backbone, and why no faster backend does, in one line."""
+    """Return the backend that runs, and why no faster backend does, in one line."""
     why = (f"{_BACKENDS[one.backend]}: {one.reason}" for one in opened.passed_over)
     return "; ".join((opened.description, *why))
 
 
 def path_text(prediction: Prediction) -> str:
-    """The decision level by level: `pushing something 0.91 > pushing something left 0.74`."""
+    """Return a decision by level: `pushing something 0.91 > pushing something left 0.74`."""
     return " > ".join(f"{step.label} {step.probability:.2f}" for step in prediction.path)
 
 
@@ -38,14 +38,14 @@ def show_prediction(out: Console, name: str, prediction: Prediction) -> None:
 
 
 def decision_text(event: Decision | Rescored) -> str:
-    """The decision about a window of a stream, in one line."""
+    """Return the decision about a window of a stream, in one line."""
     prediction = event.prediction
     path, head = path_text(prediction), short(prediction.head_digest)
     return f"{event.start:.1f}-{event.end:.1f} s  {path}  [head {head}]"
 
 
 def event_text(event: Event) -> str:
-    """Any event of a stream but a decision, in one line or several."""
+    """Return the text of an event that is not a decision, in one or several lines."""
     from edgesplit.runtime import stream
 
     match event:
@@ -56,7 +56,7 @@ def event_text(event: Event) -> str:
         case stream.Shadowed():
             return _shadow_text(event)
         case stream.Rescored():
-            return f"{decision_text(event)}  (reported differently before)"
+            return f"{decision_text(event)}  (the old head decided differently)"
         case stream.Swapped():
             return f"head {short(event.before)} -> {short(event.after)}"
         case stream.Refused() | stream.RolledBack():
@@ -71,9 +71,9 @@ def event_text(event: Event) -> str:
 
 
 def _started_text(event: Started) -> str:
-    policy = "the newest window first" if event.policy == "latest" else "every window"
+    policy = "only the newest window if late" if event.policy == "latest" else "every window"
     line = (
-        f"{event.source}: {event.fps:g} frames a second, windows of {event.window_s:.3g} s "
+        f"{event.source}: {event.fps:g} frames per second, windows of {event.window_s:.3g} s "
         f"every {event.stride_s:.3g} s; {policy}"
     )
     if event.n_repeated:

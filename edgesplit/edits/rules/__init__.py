@@ -1,10 +1,10 @@
-"""Split rules: from what is known to the relative rows of new subcategories.
+"""Split rules: from known texts and vectors to the relative rows of new subcategories.
 
-base           what a rule sees and answers, and what rules share
+base           input and output of a rule, and shared functions
 alignment      a linear map from texts to modifier vectors, in closed form (the default)
-alignment_mlp  the paper's: a small network, trained on the same pairs and more
-retrieval      the paper's: each subcategory takes one known label's modifier vector
-prototype      alignment between mean features of clips, instead of rows
+alignment_mlp  the paper's: a small network, trained on the same pairs and on more
+retrieval      the paper's: each subcategory gets the modifier vector of one known label
+prototype      alignment with mean features of clips in place of rows
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["DEFAULT_RULE", "RULES", "RuleName", "get_rule"]
 
 RuleName = Literal["alignment", "alignment-mlp", "prototype", "retrieval"]
 RULES: tuple[str, ...] = get_args(RuleName)
-"""What the command line offers."""
+"""Rules of the command line."""
 DEFAULT_RULE: RuleName = "alignment"
 
 
 def get_rule(name: str) -> Rule:
-    """The rule of that name, one of `RULES`.
+    """Return the rule of this name, one of `RULES`.
 
     Raises:
         ValueError: there is no such rule.

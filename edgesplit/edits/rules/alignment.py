@@ -16,20 +16,21 @@ def alignment(problem: TransferProblem) -> Transfer:
     """Kernel ridge regression from texts to rows.
 
     The paper trains an MLP on pairs of modifier text and modifier vector, and of label text and
-    row; the ridge solution of the same pairs needs no training loop. Modifiers are centred on their
-    siblings on both sides, so that differences are compared with differences; labels and rows are
-    centred on all labels. With K the products of the lessons' texts and k those between what is
-    asked and them:  rows = k (K + 0.1 I)^-1 lessons.
+    row. The ridge solution for the same pairs needs no training loop. Texts and vectors of
+    modifiers are both centred on their siblings, so that differences are compared with differences;
+    texts and rows of labels are centred on all labels. With K the products of the training texts
+    with each other, k those of the wanted texts with the training texts, and Y the training rows:
+    rows = k (K + 0.1 I)^-1 Y.
 
-    Rows get the length that modifiers alone would give them. Labels' rows make longer ones, which
-    say no more about the subcategories but win clips of other classes in a flat split.
+    The result is scaled to its length without label rows. Label rows make longer rows, which do not
+    separate the subcategories better but win clips of other classes in a flat split.
     """
     texts, rows = problem.lessons
-    asked = problem.asked(problem.wanted)
-    weights = problem.ridge.times((asked @ texts.T).T).T
+    queries = problem.asked(problem.wanted)
+    weights = problem.ridge.times((queries @ texts.T).T).T
     n_known = len(problem.vectors)
     shares = weights[:, :n_known].copy()
-    if problem.labels is not None:  # what came from a known label's own row is its share, too
+    if problem.labels is not None:  # the weight of a known label's row counts for its vector, too
         of_known = problem.labels.of_known
         inside = of_known >= 0
         shares[:, inside] += weights[:, n_known + of_known[inside]]
@@ -48,16 +49,17 @@ def _length(rows: Float64) -> float:
 
 
 def leave_groups_out(problem: TransferProblem) -> Float64:
-    """Rows of the known labels, each group's as if only the others were known: `(known, dim)`.
+    """Return rows `(known, dim)` of the known labels, each as if its group were unknown.
 
-    With P the inverse of K + 0.1 I and A = P lessons, the map without the lessons B is
-    X^T (A - P_:B P_BB^-1 A_B): one inverse serves all groups. B are the rows of the group's labels,
-    and their modifiers in this group and in any other; only the mean of all labels keeps them.
+    With X the training texts, Y the training rows, P the inverse of K + 0.1 I and A = P Y, the map
+    without the pairs B is X^T (A - P_:B P_BB^-1 A_B), so one inverse serves all groups. B are the
+    rows of the group's labels, and their modifiers in this and in any other group. Only the mean of
+    all labels still includes them.
     """
     texts, targets = problem.lessons
     learned = problem.ridge.times(targets)
-    asked = problem.asked(problem.known)
-    rows: Float64 = (asked @ texts.T) @ learned
+    queries = problem.asked(problem.known)
+    rows: Float64 = (queries @ texts.T) @ learned
     n_known = len(problem.vectors)
     for members in members_of(problem.known.siblings):
         left_out = members
@@ -67,7 +69,7 @@ def leave_groups_out(problem: TransferProblem) -> Float64:
             places = places[places >= 0]
             elsewhere = np.flatnonzero(np.isin(of_known, places))
             left_out = np.concatenate([np.union1d(members, elsewhere), n_known + places])
-        weights = problem.ridge.weights(asked[members], left_out)
+        weights = problem.ridge.weights(queries[members], left_out)
         lost = np.linalg.solve(problem.ridge.block(left_out), weights.T)
         rows[members] -= lost.T @ learned[left_out]
     return rows

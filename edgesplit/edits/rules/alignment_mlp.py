@@ -1,13 +1,13 @@
-"""The paper's alignment: a small network from texts to rows, trained on what the head knows.
+"""The paper's alignment: a small network from texts to rows, trained on the head's knowledge.
 
-As "Let's Split Up" (ICLR 2026) describes it: one hidden layer of 384 with GELU, mean squared
-error, AdamW at 1e-3 with a cosine schedule, batches of 10, at most 100 epochs, stopped early on a
+As described in "Let's Split Up" (ICLR 2026): one hidden layer of 384 with GELU, mean squared error,
+AdamW at 1e-3 with a cosine schedule, batches of 10, at most 100 epochs, with early stopping on a
 moving average of the training cosine. It is written in numpy, so that a device needs no torch;
-tests/edits/test_alignment_mlp.py holds every step to torch's. Two things are ours: our encoder's
-texts have length 1 (the paper's are not normalised), and the seed is fixed.
+tests/edits/test_alignment_mlp.py compares every step with torch. Two details differ from the paper:
+our encoder's embeddings have length 1 (the paper's are not normalised), and the seed is fixed.
 
-A training run is chaotic: CPUs that differ in a last bit may give rows that differ visibly. The
-closed form in `alignment` does not.
+Training is chaotic: CPUs that differ in one last bit may give visibly different rows. The closed
+form in `alignment` is not chaotic.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 
 def alignment_mlp(problem: TransferProblem) -> Transfer:
-    """v_s = g(modifier text of s), g trained on pairs of texts and vectors.
+    """Return rows v_s = g(modifier text of s), with a network g trained on texts and vectors.
 
     The pairs are (modifier text, modifier vector) of every known label, (label text, row) of every
-    label, in a group or not, and (group name, group mean).
+    label, with or without a group, and (group name, group mean).
 
     Raises:
         EditError: the problem lacks the labels' rows.
@@ -53,13 +53,13 @@ def alignment_mlp(problem: TransferProblem) -> Transfer:
     rows = network.forward(problem.wanted.modifiers)[0]
     return Transfer(
         rows=rows,
-        # A network does not say where a row comes from; the known vectors that it is like do.
+        # A network has no sources; the similarity to the known vectors takes their place.
         weights=np.maximum(_cosine(rows[:, None], problem.vectors[None]), 0),
         similarities=cosines(problem.wanted.centred, problem.known.centred),
     )
 
 
-@lru_cache(maxsize=4)  # one head's pairs are the same whichever class is split
+@lru_cache(maxsize=4)  # a head's pairs are the same for every class that is split
 def _trained(texts: bytes, targets: bytes, dim_text: int, dim: int) -> Network:
     return train(
         np.frombuffer(texts).reshape(-1, dim_text), np.frombuffer(targets).reshape(-1, dim)
@@ -68,24 +68,24 @@ def _trained(texts: bytes, targets: bytes, dim_text: int, dim: int) -> Network:
 
 @single_threaded_blas
 def train(texts: Float64, targets: Float64) -> Network:
-    """A network trained on pairs, `(n, text dim)` and `(n, dim)`."""
+    """Train a network on pairs, `(n, text dim)` and `(n, dim)`."""
     rng = np.random.default_rng(0)
     network = Network.start(rng, texts.shape[1], targets.shape[1])
     optimizer, stop = AdamW(network.parameters), EarlyStop()
     for epoch in range(EPOCHS):
         rate = cosine_rate(epoch)
-        alike = []
+        similarities = []
         for batch in _batches(rng, len(texts)):
             outputs, gradients = network.gradients(texts[batch], targets[batch])
-            alike.append(_cosine(outputs, targets[batch]))
+            similarities.append(_cosine(outputs, targets[batch]))
             optimizer.step(gradients, rate)
-        if stop.after(float(np.mean(np.concatenate(alike)))):
+        if stop.after(float(np.mean(np.concatenate(similarities)))):
             break
     return network
 
 
 def cosine_rate(epoch: int) -> float:
-    """The learning rate of an epoch, counted from 0; 0 after the last."""
+    """Return the learning rate of an epoch, counted from 0; it is 0 after the last epoch."""
     return 0.5 * RATE * (1 + math.cos(math.pi * epoch / EPOCHS))
 
 
@@ -102,13 +102,13 @@ def _cosine(outputs: Float64, targets: Float64) -> Float64:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """Linear, GELU, linear. Parameters: weight `(out, in)`, bias `(out,)`, weight, bias."""
+    """Linear, GELU, linear. The parameters are weight `(out, in)`, bias `(out,)`, weight, bias."""
 
     parameters: list[Float64]
 
     @classmethod
     def start(cls, rng: np.random.Generator, dim_text: int, dim: int) -> Network:
-        """Uniform within 1/sqrt(inputs), weights and biases, as torch starts linear layers."""
+        """Return a network with torch's initial parameters: uniform within 1/sqrt(inputs)."""
         parameters: list[Float64] = []
         for n_in, n_out in ((dim_text, HIDDEN), (HIDDEN, dim)):
             bound = 1 / math.sqrt(n_in)
@@ -119,14 +119,14 @@ class Network:
         return cls(parameters)
 
     def forward(self, texts: Float64) -> tuple[Float64, Float64, Float64]:
-        """Outputs `(n, dim)`; what is between the layers, x, and P(x): the GELU is x P(x)."""
+        """Return outputs `(n, dim)`, the hidden values x, and P(x), where the GELU is x P(x)."""
         first, first_bias, second, second_bias = self.parameters
         inner = texts @ first.T + first_bias
         normal = _normal(inner)
         return (inner * normal) @ second.T + second_bias, inner, normal
 
     def gradients(self, texts: Float64, targets: Float64) -> tuple[Float64, list[Float64]]:
-        """Outputs, and the gradients of the mean squared error, in the order of parameters."""
+        """Return outputs, and the gradients of the mean squared error in the parameters' order."""
         outputs, inner, normal = self.forward(texts)
         error = 2 * (outputs - targets) / outputs.size
         density = np.exp(-0.5 * inner**2) / math.sqrt(2 * math.pi)
@@ -136,7 +136,7 @@ class Network:
 
 
 def _normal(values: Float64) -> Float64:
-    """The normal distribution function, of which GELU is x times."""
+    """Return the normal distribution function P(x) of each value x."""
     return np.asarray(0.5 + 0.5 * np.asarray(_erf(values / math.sqrt(2)), np.float64))
 
 
@@ -156,9 +156,9 @@ class AdamW:
         self.scratch = [np.empty_like(parameter) for parameter in self.parameters]
 
     def step(self, gradients: list[Float64], rate: float) -> None:
-        """One step, with torch's constants; gradients are overwritten.
+        """Make one step with torch's constants; gradients are overwritten.
 
-        All in place: making new arrays of the parameters' size takes longer than reckoning.
+        All operations are in place: allocating arrays takes longer than the arithmetic.
         """
         self.steps += 1
         corrections = 1 - 0.9**self.steps, 1 - 0.999**self.steps
@@ -185,14 +185,14 @@ class AdamW:
 
 @dataclass(slots=True)
 class EarlyStop:
-    """Stops when a moving average has not grown for some epochs."""
+    """Early stopping when a moving average has not grown for `PATIENCE` epochs."""
 
     average: float = math.nan
     best: float = -math.inf
     waited: int = 0
 
     def after(self, value: float) -> bool:
-        """Whether to stop after an epoch with this value."""
+        """Return True to stop after an epoch with this value."""
         start = math.isnan(self.average)
         self.average = value if start else EMA * self.average + (1 - EMA) * value
         if self.average > self.best + DELTA:

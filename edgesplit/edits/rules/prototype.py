@@ -1,4 +1,4 @@
-"""Prototype: modifiers between mean features of clips, instead of between rows."""
+"""Prototype: modifier vectors from mean features of clips, instead of from rows."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ __all__ = ["prototype"]
 
 
 def prototype(problem: TransferProblem) -> Transfer:
-    """The regression of `alignment`, without label rows, to differences of class-mean features.
+    """Apply the regression of `alignment`, without label rows, to differences of mean features.
 
-    Mean features are on another scale than rows. The new rows are given the length that the known
-    modifier vectors have, so that scores mean about the same; a fitted temperature does the rest.
-    Groups whose classes have too few clips take no part.
+    Mean features have another scale than rows. The new rows are scaled to the length of the known
+    modifier vectors, so that scores are comparable; the fitted temperature corrects the rest.
+    Groups whose classes have too few clips are ignored.
 
     Raises:
         TooFewClipsError: there are no statistics, or fewer than two groups have enough clips.
     """
     if problem.means is None or problem.n_clips is None:
         raise TooFewClipsError(
-            "the rule prototype needs unlabelled clips: `edgesplit calibrate CLIPS` adds them"
+            "rule 'prototype' needs statistics of unlabelled clips: add them with `edgesplit "
+            "calibrate CLIPS`"
         )
     seen = np.flatnonzero(problem.n_clips > 0)
     groups = members_of(problem.known.siblings[seen])
     if not len(seen) or len(groups) < 2:
         raise TooFewClipsError(
-            f"the rule prototype needs two groups whose classes have {MIN_CLASS_CLIPS} clips each, "
-            f"{len(groups) if len(seen) else 0} have: export with more clips"
+            f"rule 'prototype' needs two groups whose classes have {MIN_CLASS_CLIPS} clips each, "
+            f"but only {len(groups) if len(seen) else 0} have: export with more clips"
         )
     known = problem.known.part(seen)
     scale = _length(problem.vectors[seen]) / max(_length(problem.means[seen]), 1e-12)
@@ -45,8 +46,8 @@ def prototype(problem: TransferProblem) -> Transfer:
     weights[:, seen], similarities[:, seen] = part.weights, part.similarities
     thin = len(members_of(problem.known.siblings)) - len(groups)
     notices = (
-        f"{thin} of {thin + len(groups)} groups took no part: of each class of a group, "
-        f"{MIN_CLASS_CLIPS} clips are wanted",
+        f"rule 'prototype' ignored {thin} of {thin + len(groups)} groups: each class of a group "
+        f"needs {MIN_CLASS_CLIPS} clips",
     )
     return Transfer(part.rows, weights, similarities, notices=notices if thin else ())
 
