@@ -36,6 +36,9 @@ MIN_TRUST = 0.55
 """Minimum trust in the texts where there is no estimate. Fitted in the same way, but above 0.5: one
 of two words found is not enough."""
 
+ONE_CLUSTER = 0.64
+"""Separation of one normal distribution that is cut in two at its mean, 2/pi."""
+
 MAX_LISTED = 4
 """Maximum words of an axis in a message."""
 
@@ -107,14 +110,33 @@ def _expected_failure(
             f"the nearest are {nearest})"
         )
     if estimate is not None and (estimate.gain_by_clips < MIN_GAIN or not doubts):
-        doubts.append(
-            "its expected accuracy is little better than guessing: test splits of the head's own "
-            f"groups with similar names gain {estimate.precedent:+.2f} (1 is always right, 0 is "
-            f"guessing), the spread of the class's clips is {estimate.spread:.1f} times the usual "
-            f"one, and {estimate.separation:.0%} of their variance lies between the subcategories "
-            "(64 % for one cluster cut in two)"
-        )
+        accuracy = f"{100 * estimate.accuracy:.0f} % (chance {100 / len(problem.modifiers):.0f} %)"
+        reasons = _reasons_against(estimate)
+        doubts.append(f"its expected accuracy is {accuracy}" + (reasons and f": {reasons}"))
     return doubts
+
+
+def _reasons_against(estimate: Estimate) -> str:
+    """Return what lowers an estimate, and nothing that raises it."""
+    reasons = []
+    if estimate.precedent < MIN_GAIN:
+        how = "the wrong way round" if estimate.precedent < -MIN_GAIN else "with little success"
+        reasons.append(
+            f"known groups with similar names, such as {estimate.low_group!r}, would be split "
+            f"{how} ({estimate.precedent:+.2f}; 1 is always right, 0 is guessing)"
+        )
+    if estimate.spread < 1:
+        reasons.append(
+            "the class's clips differ less in this than clips of any class do "
+            f"({estimate.spread:.1f} of the usual spread)"
+        )
+    if estimate.separation < ONE_CLUSTER:
+        reasons.append(
+            f"the class's clips form one cluster ({100 * estimate.separation:.0f} % of their "
+            f"variance lies between the subcategories; {100 * ONE_CLUSTER:.0f} % for one cluster "
+            "cut in two)"
+        )
+    return ", and ".join(reasons)
 
 
 def _same_meaning(problem: SplitProblem) -> list[str]:

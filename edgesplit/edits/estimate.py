@@ -74,6 +74,8 @@ class Estimate:
     precedent: float
     """Mean gain of the head's own groups when split as if unknown, weighted by the similarity of
     their names: -1 to 1."""
+    low_group: str
+    """Name of the most similar group with a gain of at most `precedent`."""
 
 
 def estimate_accuracy(
@@ -96,7 +98,9 @@ def estimate_accuracy(
         return None
     similarity = np.array([problem.group_names[group] @ problem.class_name for group in gains])
     weights = np.exp((similarity - similarity.max()) / SHARPNESS)
-    precedent = float(weights @ np.array(list(gains.values())) / weights.sum())
+    gained = np.array(list(gains.values()))
+    precedent = float(weights @ gained / weights.sum())
+    low = settled(np.where(gained <= precedent, similarity, -np.inf)[None]).argmax()
     spread = _spread(rows, clips.features, statistics.covariance.astype(np.float64))
     separation = separation_of((clips.features - clips.features.mean(axis=0)) @ rows.T)
     by_clips = (
@@ -114,6 +118,7 @@ def estimate_accuracy(
         spread=round(spread, 3),
         separation=round(separation, 3),
         precedent=round(precedent, 3),
+        low_group=problem.groups[list(gains)[int(low)]].name,
     )
 
 
