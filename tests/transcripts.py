@@ -129,10 +129,10 @@ class Reader:
 
     def __post_init__(self) -> None:
         self.start_anew()
-        programs = self.folder / "bin"
-        programs.mkdir()
-        (programs / "edgesplit").write_text(f'#!/bin/sh\nexec {sys.executable} -m edgesplit "$@"\n')
-        (programs / "edgesplit").chmod(0o755)
+        program = self.folder / "bin" / "edgesplit"
+        program.parent.mkdir()
+        program.write_text(f"#!{sys.executable}\nfrom edgesplit.cli import main\nmain()\n")
+        program.chmod(0o755)
 
     def start_anew(self) -> None:
         """Go to a fresh copy of the demo."""
