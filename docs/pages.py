@@ -2,14 +2,20 @@
 
     python docs/pages.py        # `make docs` does it
 
-On the site docs/ is the top folder, so links between pages are rewritten. Files outside docs/ that a
-page links to, such as results, are copied beside the pages; of a folder a list of its files is made.
+On the site docs/ is the top folder, so links between pages are rewritten. Files outside docs/ that
+a page links to, such as results, are copied beside the pages; a folder gets a list of its files.
+The page of the commands gets what their `--help` prints.
 """
 
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+import click
+
+from edgesplit.cli import main as edgesplit
 
 TOP = Path(__file__).resolve().parents[1]
 PAGES = TOP / "build" / "pages"
@@ -52,12 +58,24 @@ def moved(page: Path, link: str) -> str:
     return os.path.relpath(to, place(page).parent)
 
 
+def helps(command: click.Command, name: str, above: click.Context | None = None) -> Iterator[str]:
+    """Yield a section with the help of a command, and one for each command below it."""
+    context = command.make_context(name, [], above, resilient_parsing=True, terminal_width=80)
+    level = "##" if above is None else "###"
+    yield f"\n{level} {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            yield from helps(command.commands[below], below, context)
+
+
 def main() -> None:
     """Make build/pages anew."""
     shutil.rmtree(PAGES, ignore_errors=True)
     PAGES.mkdir(parents=True)
-    for page in [*sorted((TOP / "docs").rglob("*.md")), *map(TOP.joinpath, FROM_TOP)]:
-        copy(page)
+    for source in [*sorted((TOP / "docs").rglob("*.md")), *map(TOP.joinpath, FROM_TOP)]:
+        copy(source)
+    with (PAGES / "reference" / "commands.md").open("a") as page:
+        page.writelines(helps(edgesplit, "edgesplit"))
 
 
 if __name__ == "__main__":

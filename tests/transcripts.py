@@ -1,14 +1,14 @@
-"""Documents: their blocks, which are run as a reader would, and their links.
+"""Documents: their blocks, which are run as a reader would run them, and their links.
 
-A ```` ```console ```` block holds commands (`$ …`) and what they print; bash runs them in a folder that
-`edgesplit demo` made. Commands go on where the block before ended. A command that shows no output must
-succeed; `[…]` stands for any text. `cat` of a file that does not exist makes it, with the text shown.
+A `console` block holds commands (`$ …`) and what they print. Bash runs them in a folder that
+`edgesplit demo` made, and a command goes on where the one before ended. A command without output in
+the document must succeed. `[…]` stands for any text. `cat` of a file that does not exist makes the
+file with the text shown.
 
-A ```` ```python ```` block runs beside `lab.bundle` and `clip.mp4`, both the demo's. The blocks of a
-document share their names; `bundle` is open at the start.
+A `python` block runs beside `lab.bundle` and `clip.mp4`, both the demo's. The blocks of a document
+share their names, and `bundle` is open from the start.
 
-A comment before a block is an instruction: `<!-- not run: REASON -->`, or `<!-- anew -->`, which runs the
-block on a fresh copy of the demo.
+`<!-- not run: REASON -->` before a block keeps it from being run.
 """
 
 import os
@@ -31,7 +31,7 @@ __all__ = ["TOP", "Block", "Document", "Reader", "like"]
 
 TOP = Path(__file__).parents[1]
 CLIP = "pushing-something-left-1.mp4"
-COMMENT = re.compile(r"<!-- (not run: (?P<reason>.+)|anew) -->\s*", re.DOTALL)
+COMMENT = re.compile(r"<!-- not run: (.+) -->\s*")
 VARYING = (
     (re.compile(r"\d+(\.\d+)?(?= (ms|s|us|x)\b)"), "N"),
     (re.compile(r"(?<=on this machine): slower"), ""),
@@ -52,7 +52,6 @@ class Block:
     text: str
     reason: str
     """Why it is not run; "" if it is."""
-    anew: bool
 
     def commands(self) -> Iterator[tuple[str, str]]:
         """Yield each command and the output shown below it."""
@@ -79,12 +78,9 @@ class Document:
         """Yield the fenced blocks in order."""
         for before, token in zip([None, *self.tokens], self.tokens, strict=False):
             if token.type == "fence" and token.map:
-                comment = None
-                if before and before.type == "html_block":
-                    comment = COMMENT.fullmatch(before.content)
-                reason = comment["reason"] or "" if comment else ""
-                anew = bool(comment and not reason)
-                yield Block(token.map[0] + 1, token.info, token.content, reason, anew)
+                comment = before and COMMENT.fullmatch(before.content)
+                reason = comment[1] if comment else ""
+                yield Block(token.map[0] + 1, token.info, token.content, reason)
 
     def links(self) -> Iterator[str]:
         """Yield the targets of links and pictures, except other hosts'."""
@@ -128,13 +124,13 @@ class Reader:
     names: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.start_anew()
+        self.start()
         program = self.folder / "bin" / "edgesplit"
         program.parent.mkdir()
         program.write_text(f"#!{sys.executable}\nfrom edgesplit.cli import main\nmain()\n")
         program.chmod(0o755)
 
-    def start_anew(self) -> None:
+    def start(self) -> None:
         """Go to a fresh copy of the demo."""
         self.cwd = self.folder / "demo"
         shutil.rmtree(self.cwd, ignore_errors=True)
@@ -142,8 +138,6 @@ class Reader:
 
     def read(self, block: Block) -> str:
         """Run a block; return "" or what is wrong with it."""
-        if block.anew:
-            self.start_anew()
         if block.language == "python":
             return self._read_python(block)
         return "\n".join(filter(None, (self._type(*pair) for pair in block.commands())))
