@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgesplit.demo import unpack_demo
-from tests.transcripts import TOP, Document, Reader, like
+from tests.transcripts import HARMLESS, TOP, Document, Reader, like
 
 NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 DOCUMENTS = {
@@ -78,6 +78,14 @@ def test_the_reference_has_every_public_name(package: str) -> None:
     page = {"edgesplit": "python"}.get(package, package.rpartition(".")[2])
     text = (TOP / "docs" / "reference" / f"{page}.md").read_text()
     assert set(re.findall(rf"^::: {package}\.(\w+)$", text, re.MULTILINE)) == public
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["pip uninstall tqdm", "twine upload dist/*", "edgesplit log && make x", "cat $(make x)"],
+)
+def test_no_other_command_is_run(command: str) -> None:
+    assert not HARMLESS.fullmatch(command)
 
 
 def test_times_and_what_is_left_out_may_differ() -> None:
