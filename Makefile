@@ -13,12 +13,13 @@ SOURCES := pyproject.toml $(shell git ls-files edgesplit export runtime 2>/dev/n
 OLDEST_PYTHON ?= $(shell for p in python3.10 $$HOME/.pyenv/versions/3.10.*/bin/python $(PYTHON); \
 	do $$p -c "" 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test services arm gpu release lint types tests tests-processes tests-models
+.PHONY: help demo test docs services arm gpu release lint types tests tests-processes tests-models
 .PHONY: tests-rest oldest wheel soak documents motion-split grid real backbones clean
 
 help:
 	@echo "make demo          predict, split a class, swap it in: a minute with the install, no torch"
 	@echo "make test          everything that needs neither root nor a service"
+	@echo "make docs          the site, from docs/ into build/site; a warning or a broken link fails"
 	@echo "make services      what needs root and Debian's packages (.ci/packages); CI runs it, too"
 	@echo "make arm           the device's side on an emulated ARM core, beside this machine; as root"
 	@echo "make gpu           what a machine with CUDA can do, in 8 minutes; WHEELS=FOLDER without a network"
@@ -79,6 +80,12 @@ wheel: .venv/ready
 	mkdir -p build/wheel-check
 	cd build/wheel-check && ../../$(WHEEL)/python -I ../../tests/installed/check_wheel.py
 
+# Strictly: a broken link, a missing name in the reference or a warning fails. Read it with
+# `python3 -m http.server -d build/site`.
+docs: .venv-docs/ready
+	.venv-docs/bin/python docs/pages.py
+	.venv-docs/bin/zensical build --strict --clean
+
 # The last commit, in fresh environments of every Python that is here; docs/release.md.
 release: .venv-release/ready
 	.venv-release/bin/python tests/installed/build_release.py
@@ -132,7 +139,7 @@ motion-split: .venv/ready
 	$(DEV)/python -m benchmarks.motion_split.make_demo
 
 clean:
-	rm -rf .arm .venv .venv-demo .venv-gpu .venv-oldest .venv-release .venv-wheel build dist demo *.egg-info
+	rm -rf .arm .venv .venv-demo .venv-docs .venv-gpu .venv-oldest .venv-release .venv-wheel build dist demo .cache *.egg-info
 
 # Apart from the rest: nothing of the checkout is built here, so another environment may be.
 .venv/torch: pyproject.toml
@@ -150,6 +157,12 @@ clean:
 	.venv-oldest/bin/python -m pip install -q --upgrade pip
 	rm -rf build
 	.venv-oldest/bin/python -m pip install -q -c tests/oldest.txt -e . onnxruntime hypothesis pytest
+	touch $@
+
+.venv-docs/ready: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/bin/python -m pip install -q --upgrade pip
+	.venv-docs/bin/python -m pip install -q -e . --group docs
 	touch $@
 
 .venv-release/ready: pyproject.toml
