@@ -19,11 +19,8 @@ RUN = {
     for name, document in DOCUMENTS.items()
     if (blocks := [one for one in document.blocks() if one.language in ("console", "python")])
 }
-ANEW = {"README.md"}
-"""Its text says that every transcript starts from the demo's bundle."""
 TORCH = {"docs/how-to/export-your-model.md"}
-UNMARKED = ("$ make demo", "$ edgesplit export", "$ python -m benchmarks.")
-"""Beginnings of README.md's blocks that cannot run here, until it has the comments."""
+README_LINES = 180
 every_document = pytest.mark.parametrize("name", DOCUMENTS)
 
 
@@ -41,10 +38,8 @@ def test_blocks_give_what_they_show(name: str, demo: Path, tmp_path: Path) -> No
     reader = Reader(demo, tmp_path)
     wrong = []
     for block in RUN[name]:
-        if block.reason or (name == "README.md" and block.text.startswith(UNMARKED)):
+        if block.reason:
             continue
-        if name in ANEW:
-            reader.start()
         if fault := reader.read(block):
             wrong.append(f"{name}:{block.line}: {fault}")
     assert not wrong, "\n\n".join(wrong)
@@ -59,6 +54,10 @@ def test_links_lead_somewhere(name: str) -> None:
 def test_no_block_is_left_out_by_its_language(name: str) -> None:
     languages = {block.language for block in DOCUMENTS[name].blocks()}
     assert languages <= {"console", "json", "python", "text", "yaml"}
+
+
+def test_the_readme_is_short() -> None:
+    assert len((TOP / "README.md").read_text().splitlines()) <= README_LINES
 
 
 def test_the_site_lists_every_page() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from benchmarks.hardware import report as hardware
-from benchmarks.harness import summary
+from benchmarks.harness import readme, summary
 from benchmarks.harness.results import ROOT
 from benchmarks.motion_split import report as motion_split
 from benchmarks.quality import asking_report, locality_after_export
@@ -25,8 +25,8 @@ def documents() -> dict[Path, str]:
     """Return every document that quotes results, with its current blocks."""
     blocks = {
         "README.md": {
-            "results": real.readme_block(),
-            "summary": summary.read_table(),
+            "results": readme.results_block(),
+            "costs": readme.costs_block(),
             "demo-answers": asking_report.readme_block(),
         },
         "docs/bench.md": {
@@ -48,6 +48,7 @@ def documents() -> dict[Path, str]:
             **real.results_blocks(),
             **asking_report.results_blocks(),
             "motion-split": motion_split.results_block(),
+            "summary": summary.read_table(),
         },
         "docs/variants.md": {"locality": locality_after_export.read_table()},
     }

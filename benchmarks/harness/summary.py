@@ -1,4 +1,4 @@
-"""Make README.md's table of costs, with a column for each measured machine."""
+"""Make docs/results.md's table of costs, with a column for each measured machine."""
 
 from collections.abc import Callable
 from typing import Any
@@ -95,7 +95,7 @@ heads a second: of {windows:,} windows, with {swaps:,} swaps and as long without
 {twice} reported twice and {mixed} mixed; every result was checked in numpy against the head that it
 names. A prediction takes {swaps_p99} ms at the 99th percentile during swaps and {null_p99} ms
 {interval} without; from the end of a publish to the first result by the new head it takes
-{live:.0f} ms at the median, frames coming every 33 ms ([swap.json](benchmarks/results/swap.json),
+{live:.0f} ms at the median, frames coming every 33 ms ([swap.json](../benchmarks/results/swap.json),
 `python -m benchmarks.soak.swap`, {machine}).
 """
 
@@ -104,19 +104,19 @@ SOAK = """
 resident memory {early} MiB after a tenth, {half} half-way, {end} at the end. An hour of stream,
 sped up: {frames:,} frames, each accounted for, {first} MiB after a tenth and {last} at the end.
 {fuzzed:,} fuzzed head files and preprocessings raised nothing but edgesplit's own errors
-([soak.json](benchmarks/results/soak.json), `make soak`, {machine}).
+([soak.json](../benchmarks/results/soak.json), `make soak`, {machine}).
 """
 
 AFTER_EXPORT = """
 **After export.** Over {splits} splits and {clips:,} held-out clips of {models}, in fp32, fp16 and
 int8 each, an edit changed {flips} decisions outside the split and untouched logits by {logit:g};
 who edits *and* quantises keeps {least:.2%} or more of what was right
-([variants.md](docs/variants.md#after-export)).
+([variants.md](variants.md#after-export)).
 """
 
 
 def read_table() -> str:
-    """Return the block of README.md, from the committed results."""
+    """Return the block of docs/results.md, from the committed results."""
     names = [found["made"]["machine"] for found in read_timings("edit_to_live")]
     lines = [f"| | {' | '.join(names)} | `python -m benchmarks.` … |"]
     lines += ["|---" * (len(names) + 2) + "|"]
