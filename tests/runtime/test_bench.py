@@ -353,7 +353,7 @@ def test_turns_and_questions_are_not_asked_at_once(demo: Bundle) -> None:
     arguments = ["bench", "swap", "--against-bundle", str(demo.path), "--bundle", str(demo.path)]
     result = run(*arguments)
     assert result.exit_code == 2
-    assert "leave out questions" in result.stderr
+    assert "Leave out QUESTIONS" in result.stderr
 
 
 def test_the_package_gives_what_it_lists() -> None:
@@ -374,7 +374,7 @@ def test_the_package_gives_what_it_lists() -> None:
             ("--backend", "tensorrt", "--variant", "int8"),
             "has a precision, not a variant. Omit the int8",
         ),
-        (("--against-bundle", "demo.bundle", "--seconds", "9"), "leave out .*--seconds"),
+        (("--against-bundle", "demo.bundle", "--seconds", "9"), "Leave out .*--seconds"),
     ],
 )
 def test_what_cannot_end_well_is_refused_before_measuring(
