@@ -95,8 +95,8 @@ heads a second: of {windows:,} windows, with {swaps:,} swaps and as long without
 {twice} reported twice and {mixed} mixed; every result was checked in numpy against the head that it
 names. A prediction takes {swaps_p99} ms at the 99th percentile during swaps and {null_p99} ms
 {interval} without; from the end of a publish to the first result by the new head it takes
-{live:.0f} ms at the median, frames coming every 33 ms ([swap.json](../benchmarks/results/swap.json),
-`python -m benchmarks.soak.swap`, {machine}).
+{live:.0f} ms at the median, frames coming every 33 ms
+([swap.json](../benchmarks/results/swap.json), `python -m benchmarks.soak.swap`, {machine}).
 """
 
 SOAK = """

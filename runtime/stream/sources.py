@@ -141,16 +141,22 @@ def parse_source(text: str, *, live: bool | None = None, playlist: bool = False)
     return Source(text, "file", shown, live or False)
 
 
-def _without_secrets(url: str) -> str:
-    """Return the URL without its password and its query, where cameras may expect a password.
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?")
 
-    `urlsplit` would read a password that contains a slash as host and path.
+
+def _without_secrets(url: str) -> str:
+    """Return scheme, host and port of a URL, and nothing that may be a secret.
+
+    Cameras and servers take passwords and keys before the host, in the path, the query and the
+    fragment. A password with a slash in it looks like a host and a path: then the host is left out.
     """
     scheme, _, rest = url.partition("://")
-    user, at, host = rest.rpartition("@")
-    shown = f"{re.split('[:/?#]', user)[0]}:***@" if at else ""
-    address, query, _ = host.partition("?")
-    return f"{scheme}://{shown}{address}{query and '?***'}"
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    behind = rest[len(authority) :]
+    _, at, host = authority.rpartition("@")
+    if not _ADDRESS.fullmatch(host) or (":" in authority and not at and "@" in behind):
+        host = "***"
+    return f"{scheme}://{at and '***@'}{host}{'' if behind in ('', '/') else '/…'}"
 
 
 def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float) -> Feed:
@@ -172,9 +178,10 @@ def open_feed(source: Source, preprocessing: Preprocessing, *, timeout_s: float)
     try:
         container = av.open(target, format=form, container_options=options, timeout=timeout_s)
     except (av.FFmpegError, ValueError) as error:
+        # Not "from error": FFmpeg's message has the URL with its password.
         raise ClipError(
             f"{source.name} cannot be opened ({opening_reason(error)}). {_advice(source)}"
-        ) from error
+        ) from None
     return _AvFeed(source, container, choose_stream(container, source.name), preprocessing)
 
 
@@ -270,7 +277,9 @@ class _AvFeed:
         yield None
         if failure is not None:
             reason = failure_reason(failure)
-            raise ClipError(f"Reading {self._name} failed ({reason}).") from failure
+            raise ClipError(
+                f"Reading {self._name} failed ({reason})."
+            ) from None  # the message of FFmpeg has the URL
 
     def _frame(self, frame: av.VideoFrame) -> Frame:
         # Use the stream's time base: the last frames of a decoder have none.

@@ -261,7 +261,8 @@ def test_a_split_that_points_the_wrong_way_asks_first(encoder: TextEncoder) -> N
     world = World(mirrored=["turning"], push=0.1)
     named = NamedEncoder(encoder)
     with pytest.raises(
-        DoubtfulSplitError, match=r"its expected accuracy is .*chance.*similar names.*--accept-doubt"
+        DoubtfulSplitError,
+        match=r"its expected accuracy is .*chance.*similar names.*--accept-doubt",
     ):
         split_class(
             world.head,
