@@ -36,7 +36,7 @@ frames a second, no window of {windows:,} was lost, none was reported twice, non
 
 def results_block() -> str:
     """Return the table of results, and how to read it."""
-    lines = [HEADER + MORE, ("---",) * 6]
+    lines: list[tuple[str, ...]] = [HEADER + MORE, ("---",) * 6]
     n_splits = n_flips = 0
     for data, name in SETS.items():
         paper, default = _grid(data, PAPERS), _grid(data, DEFAULT)

@@ -314,44 +314,54 @@ class Bundle:
 
     # --- writing
 
-    def publish(self, edit: Edit | Head, *, action: str | None = None) -> Version:
+    def publish(
+        self, edit: Edit | Head, *, action: str | None = None, accept_changes: bool = False
+    ) -> Version:
         """Make a head live, atomically and durably, if it was made from the live head.
 
         Args:
             edit: an edit of the live head, or a head whose parent is the live one.
             action: text of the log entry; by default the edit's action. For a head, the changed
                 labels are added.
+            accept_changes: publish a new flat split even if it changes many decisions on the
+                bundle's clips.
 
         Raises:
-            ConflictError: another head went live since the edit was made.
+            EditError: the head is live already.
+            ConflictError: another head went live since the edit was made, or heads between the live
+                one and this one are missing.
             FeatureSpaceError: the head belongs to another backbone.
-            GateError: the head would change logits that the edit must not change.
+            GateError: the head would change logits that the edit must not change, or more than a
+                quarter of the decisions by a new flat split.
             BundleError: the folder cannot be written. Nothing was changed, unless only the last
                 sync failed: then the head is live, but a power cut may undo that.
         """
-        return publishing.publish(self, edit, action)
+        return publishing.publish(self, edit, action, accept_changes=accept_changes)
 
     def check(self, edit: Edit) -> GateReport:
         """Run the gate of `publish` without publishing; it raises the same errors."""
         return publishing.check_edit(self, edit)
 
-    def rollback(self, digest: str | None = None, *, expect: str | None = None) -> Version:
+    def rollback(
+        self, digest: str | None = None, *, expect: str | None = None, action: str | None = None
+    ) -> Version:
         """Make an earlier head live again, byte for byte.
 
         Args:
             digest: digest of the head; by default the head that the live one was made from, so
                 repeated calls undo one edit after another.
             expect: digest that the live head must have; by default any.
+            action: text of the log entry.
 
         Raises:
             ConflictError: another head is live than expected.
             BundleError: no earlier head exists, the head was never live, or the folder cannot be
                 written.
         """
-        return publishing.roll_back(self, digest, expect)
+        return publishing.roll_back(self, digest, expect, action)
 
     def prune(self, keep: int, *, dry_run: bool = False) -> tuple[str, ...]:
-        """Remove the files of all heads except the last `keep` that were live.
+        """Remove the files of all heads except the exported one and the last `keep` live ones.
 
         The history keeps its entries, but the removed heads cannot be rolled back to.
 

@@ -14,9 +14,14 @@ from edgesplit.errors import GateError
 from edgesplit.heads.diff import HeadDiff, diff_heads, match_nodes
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree
+from edgesplit.heads.metrics import count_flips
 from edgesplit.heads.statistics import spread
 
 __all__ = ["GateReport", "check_locality"]
+
+MAX_CHANGED_SHARE = 0.25
+"""Largest share of decisions on the bundle's clips that a new flat split may change unless that is
+accepted. The paper's rule changes up to a tenth (docs/results.md)."""
 
 MAX_GOLDEN = 256
 """Maximum number of features to compare."""
@@ -34,6 +39,15 @@ class GateReport:
     n_features: int
     n_untouched: int
     """Number of root classes whose logits were compared, bit for bit."""
+    n_changed: int
+    """Decisions on the bundle's clips that change between classes; 0 without a new flat split."""
+    n_decided: int
+    """Clips whose decisions were compared; 0 without a new flat split."""
+
+    @property
+    def changed_share(self) -> float:
+        """Share of compared decisions that change."""
+        return self.n_changed / max(self.n_decided, 1)
 
 
 def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateReport:
@@ -87,7 +101,15 @@ def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateRep
             f"The head would change {len(labels)} labels that its edit must not change: {listed}. "
             "Nothing was published; make the edit again."
         )
-    return GateReport(n_features=len(features), n_untouched=len(untouched))
+    flat = sum(node.composition == "flat" for node in new)
+    grew = flat > sum(node.composition == "flat" for node in old)
+    clips = golden if golden is not None and grew else features[:0]
+    return GateReport(
+        n_features=len(features),
+        n_untouched=len(untouched),
+        n_changed=count_flips(before, after, clips) if len(clips) else 0,
+        n_decided=len(clips),
+    )
 
 
 def _differing(

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesplit.bundle.gate import GateReport, check_locality
+from edgesplit.bundle.gate import MAX_CHANGED_SHARE, GateReport, check_locality
 from edgesplit.bundle.head_files import (
     check_space,
     find_live,
@@ -22,7 +22,7 @@ from edgesplit.bundle.head_files import (
 )
 from edgesplit.bundle.history import Version, append_version, new_version, read_history
 from edgesplit.edits.edit import Edit
-from edgesplit.errors import BundleError, ConflictError, EditError
+from edgesplit.errors import BundleError, ConflictError, EditError, GateError
 from edgesplit.heads.diff import diff_heads
 from edgesplit.heads.head import Head, head_digest
 from edgesplit.limits import HEAD_BYTES
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["check_edit", "go_live", "prune", "publish", "roll_back"]
 
 
-def publish(bundle: Bundle, edit: Edit | Head, action: str | None) -> Version:
+def publish(
+    bundle: Bundle, edit: Edit | Head, action: str | None, *, accept_changes: bool
+) -> Version:
     """Make a head live in place of the head it was made from; see `Bundle.publish`."""
     head = edit.head if isinstance(edit, Edit) else edit
     check_space(head, bundle.feature_space, bundle.dim)
@@ -45,7 +47,14 @@ def publish(bundle: Bundle, edit: Edit | Head, action: str | None) -> Version:
     with lock(bundle.path):
         live = bundle.live
         _check_live(bundle, head, live, expect=parent)
-        _check_locality(bundle, bundle.heads.read(live), head)
+        gate = _check_locality(bundle, bundle.heads.read(live), head)
+        if gate.changed_share > MAX_CHANGED_SHARE and not accept_changes:
+            raise GateError(
+                f"The head changes {gate.n_changed} of {gate.n_decided} decisions on the bundle's "
+                "clips, outside its split: its flat subcategories win clips of other classes. "
+                "Nothing was published. Use --composition gated, or accept this with "
+                "--accept-changes."
+            )
         with map_os_errors("publish to", bundle.path):
             return go_live(bundle.store, bundle.path, head, before=live, action=action)
 
@@ -56,7 +65,9 @@ def check_edit(bundle: Bundle, edit: Edit) -> GateReport:
     return _check_locality(bundle, edit.before, edit.head)
 
 
-def roll_back(bundle: Bundle, digest: str | None, expect: str | None) -> Version:
+def roll_back(
+    bundle: Bundle, digest: str | None, expect: str | None, action: str | None
+) -> Version:
     """Make an earlier head live again; see `Bundle.rollback`."""
     if digest is None:
         seen: str | None = bundle.live
@@ -74,7 +85,7 @@ def roll_back(bundle: Bundle, digest: str | None, expect: str | None) -> Version
         _check_live(bundle, head, live, expect=expect or seen)
         # A damaged HEAD most likely named the last head of the log.
         before = live or read_history(bundle.path, None)[-1].digest
-        action = f"rollback to {head.digest[:12]}"
+        action = action or f"rollback to {head.digest[:12]}"
         with map_os_errors("publish to", bundle.path):
             return go_live(bundle.store, bundle.path, head, before=before, action=action)
 
@@ -102,6 +113,11 @@ def _check_live(bundle: Bundle, head: Head, live: str | None, *, expect: str | N
         raise EditError(f"{head.digest[:12]} is live already; nothing was published.")
     if live == expect:
         return
+    if head.parent and head.parent == expect and not has_head(bundle.path, expect):
+        raise ConflictError(
+            f"The head was made from {expect[:12]}, which this bundle does not have: it is more "
+            "than one edit ahead. Publish the heads between them first, the oldest first."
+        )
     if any(version.digest == head.digest for version in bundle.history()):
         raise ConflictError(
             f"{head.digest[:12]} was live in this bundle before. "
@@ -159,8 +175,10 @@ def _was_live(bundle: Bundle, digest: str, live: str | None) -> bool:
 
 
 def _find_prunable(bundle: Bundle, keep: int) -> tuple[str, ...]:
-    newest = [bundle.live, *(version.digest for version in reversed(bundle.history()))]
-    kept = list(dict.fromkeys(newest))[:keep]
+    history = bundle.history()
+    newest = [bundle.live, *(version.digest for version in reversed(history))]
+    kept = [*dict.fromkeys(newest)][:keep]
+    kept += [version.digest for version in history[:1]]  # the exported head
     return tuple(digest for digest in head_files(bundle.path) if digest not in kept)
 
 

@@ -15,6 +15,7 @@ from edgesplit.cli.options import (
     FOLDER,
     NEW_FILE,
     Parsed,
+    accept_changes_option,
     bundle_options,
     check_new,
     open_bundle,
@@ -41,24 +42,37 @@ __all__ = ["calibrate", "diff", "features", "log", "prune", "publish", "rollback
 
 @click.command()
 @click.argument("file", type=FILE)
+@accept_changes_option
 @bundle_options
-def publish(file: Path, bundle_path: Path | None, as_json: bool) -> None:
+def publish(file: Path, accept_changes: bool, bundle_path: Path | None, as_json: bool) -> None:
     """Make the head in a file the live one.
 
     The head may come from another machine, but must have been made from the live head of this
-    bundle.
+    bundle. A head that is live already is not published again.
 
     \b
     Example:
         edgesplit publish head.onnx
     """
+    from edgesplit.edits.checks import warn_of_flips
     from edgesplit.heads.head import Head
     from edgesplit.limits import HEAD_BYTES
     from edgesplit.storage.files import read_bytes
 
     bundle = open_bundle(bundle_path)
     head = Head.from_bytes(read_bytes(file, HEAD_BYTES, HeadError))
-    _show_version(bundle.publish(head, action=f"publish {file.name}"), as_json)
+    if head.digest == bundle.live:
+        if as_json:
+            print_json(bundle.history()[-1].to_json())
+        else:
+            echo(f"head {short(head.digest)} is live already")
+        return
+    action = f"publish {file.name}"
+    version = bundle.publish(head, action=action, accept_changes=accept_changes)
+    if any(node.composition == "flat" for node in head.tree):
+        for warning in warn_of_flips(bundle.head(version.before), head, bundle.statistics):
+            echo(f"warning: {warning}", err=True)
+    _show_version(version, as_json)
 
 
 @click.command()
@@ -228,7 +242,8 @@ def verify(bundle_path: Path | None, as_json: bool) -> None:
     "--keep",
     required=True,
     type=click.IntRange(min=1),
-    help="Number of heads to keep: the live head and those that were live last.",
+    help="Number of heads to keep: the live head and those that were live last. The exported head "
+    "is always kept.",
 )
 @click.option("--dry-run", is_flag=True, help="List the heads; remove nothing.")
 @bundle_options
@@ -241,12 +256,14 @@ def prune(keep: int, dry_run: bool, bundle_path: Path | None, as_json: bool) -> 
     Example:
         edgesplit prune --keep 20
     """
-    digests = open_bundle(bundle_path).prune(keep, dry_run=dry_run)
+    bundle = open_bundle(bundle_path)
+    actions = {version.digest: version.action for version in bundle.history()}
+    digests = bundle.prune(keep, dry_run=dry_run)
     if as_json:
         print_json({"pruned": list(digests), "removed": not dry_run})
         return
     for digest in digests:
-        echo(short(digest))
+        echo(f"{short(digest)}  {actions.get(digest, '')}".rstrip())
     what = "would be removed" if dry_run else "removed"
     echo(f"{len(digests)} heads {what}", err=True)
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesplit.cli.options import FILE, FOLDER, bundle_options, open_bundle, output_options
+from edgesplit.cli.options import (
+    FILE,
+    FOLDER,
+    accept_changes_option,
+    bundle_options,
+    open_bundle,
+    output_options,
+)
 from edgesplit.cli.render.console import progress
 from edgesplit.cli.splits import class_options, publish_edit, read_split, split_options
 from edgesplit.errors import EditError, LabelError
@@ -42,6 +49,7 @@ __all__ = ["drop", "edit", "merge", "rename"]
     help="Folder of labelled clips: one sub-folder for each subcategory, with videos or features "
     "(.npy, .npz).",
 )
+@accept_changes_option
 @output_options
 @bundle_options
 def edit(
@@ -49,6 +57,7 @@ def edit(
     into: tuple[str, ...],
     plan_path: Path | None,
     shots_path: Path | None,
+    accept_changes: bool,
     bundle_path: Path | None,
     dry_run: bool,
     output: Path | None,
@@ -78,7 +87,14 @@ def edit(
         shots = _read_shots(shots_path, bundle) if shots_path else None
         return bundle.split_class(str(name), replace(request, shots=shots), taxonomy=taxonomy)
 
-    publish_edit(open_bundle(bundle_path), split, dry_run=dry_run, output=output, as_json=as_json)
+    publish_edit(
+        open_bundle(bundle_path),
+        split,
+        dry_run=dry_run,
+        output=output,
+        as_json=as_json,
+        accept_changes=accept_changes,
+    )
 
 
 def _read_plan(path: Path, defaults: SplitRequest, bundle: Bundle) -> Plan:

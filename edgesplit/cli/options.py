@@ -24,6 +24,7 @@ __all__ = [
     "SECONDS",
     "Number",
     "Parsed",
+    "accept_changes_option",
     "backend_options",
     "bundle_options",
     "check_new",
@@ -76,6 +77,13 @@ SECONDS = Number(min=0, min_open=True)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """Option of every command."""
+
+accept_changes_option = click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Publish a flat split even if it changes many decisions of other classes.",
+)
+"""Option of commands that may publish a new flat split."""
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 """Option of commands that write a file which they can make again."""

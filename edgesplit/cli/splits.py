@@ -154,6 +154,7 @@ def publish_edit(
     as_json: bool,
     describe: Callable[[Edit], dict[str, Any]] | None = None,
     show: Callable[..., None] = show_edit,
+    accept_changes: bool = False,
 ) -> None:
     """Make an edit; publish it, write it to a file with -o or only check it; print it.
 
@@ -165,6 +166,7 @@ def publish_edit(
         as_json: True if --json was given.
         describe: returns more entries of the JSON object.
         show: prints the edit for people, as `show_edit` does.
+        accept_changes: True if --accept-changes was given.
     """
     check_output(dry_run=dry_run, output=output)
     start = time.perf_counter()
@@ -182,7 +184,7 @@ def publish_edit(
         outcome = f"written to {output}; `edgesplit {way}` makes it live"
     else:
         done = time.perf_counter()
-        bundle.publish(edit)
+        bundle.publish(edit, accept_changes=accept_changes)
         publish_ms = 1000 * (time.perf_counter() - done)
         outcome = f"is live  (edit {edit_ms:.0f} ms, publish {publish_ms:.0f} ms)"
     content = {

@@ -74,24 +74,28 @@ class AutoRollback:
                 return  # another thread rolled back first, or another head is live
             self._watched = None
         before = shadow.candidate.digest
+        changed = f"{n_outside} of {n_windows} windows outside its splits"
         reason = (
-            f"{serving.digest[:12]} was rolled back to {before[:12]}: it changed {n_outside} of "
-            f"{n_windows} windows outside its splits, significantly more than {self.max_share:.2%}"
+            f"{serving.digest[:12]} was rolled back to {before[:12]}: it changed "
+            f"{changed}, significantly more than {self.max_share:.2%}"
         )
         # A rollback writes to the disk, which would block the thread that predicts.
         threading.Thread(
             target=self._roll_back,
-            args=(live, serving.digest, before, reason),
+            args=(live, serving.digest, before, reason, changed),
             name="edgesplit-rollback",
             daemon=True,
         ).start()
 
-    def _roll_back(self, live: LiveHead, digest: str, before: str, reason: str) -> None:
+    def _roll_back(
+        self, live: LiveHead, digest: str, before: str, reason: str, changed: str
+    ) -> None:
         # Set before HEAD changes: the stream reads it at the swap.
         earlier, self.last_rollback = self.last_rollback, reason
         follow, self._rolled_back = True, digest
         try:
-            self._bundle.rollback(before, expect=digest)
+            action = f"automatic rollback to {before[:12]}: {digest[:12]} changed {changed}"
+            self._bundle.rollback(before, expect=digest, action=action)
         except EdgesplitError as error:
             if self._is_replaced(digest):  # another head was published meanwhile, and is followed
                 self.last_rollback = earlier

@@ -73,13 +73,14 @@ def test_the_reader_passes_over_what_never_happened(bundle: Bundle) -> None:
             line = {"time": "x", "from": first, "to": first, "action": "x"} | change
             log.write(f"\n{json.dumps(line)}")
         log.write('\n{"time": "2026-')
-    bundle.publish(split(bundle.head(), "pushing something", "gated"))
+    second = bundle.publish(split(bundle.head(), "pushing something", "gated")).digest
+    bundle.publish(bundle.rename_class("holding something", "keeping something"))
     bundle.prune(1)
     read = reader.Bundle(bundle.path)
-    wanted = [first, bundle.live, bundle.live]
+    wanted = [first, second, bundle.live, bundle.live]
     assert [line["to"] for line in read.history] == wanted
     assert [version.digest for version in bundle.history()] == wanted
-    assert read.history[-1]["pruned"] == [first]
+    assert read.history[-1]["pruned"] == [second]
 
 
 @pytest.mark.parametrize("file", ["backbone.onnx", "bundle.json", "HEAD", "heads"])

@@ -1,7 +1,9 @@
 """Publishing an edit, a plan or a head, and what is refused."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,3 +188,47 @@ def test_a_split_with_answers_about_the_clips_of_the_bundle_goes_live(bundle: Bu
     version = bundle.publish(edit)
     assert bundle.live == version.digest
     assert [node.provenance.n_clips for node in bundle.head().tree.nodes[-2:]] == [1, 1]
+
+
+# Flat heads from elsewhere
+
+
+def grabbing(bundle: Bundle, bias: float) -> Head:
+    """A flat split of a class whose first subcategory gets `bias` more."""
+    head = bundle.split_class(
+        "pushing something", into=["left", "right"], composition="flat", accept_doubt=True
+    ).head
+    more = head.bias.copy()
+    more[-2] += bias
+    return replace(head, bias=more)
+
+
+def test_a_flat_head_that_takes_many_decisions_is_refused(bundle: Bundle) -> None:
+    head = grabbing(bundle, 1e6)
+    before = contents(bundle.path)
+    with pytest.raises(GateError, match=r"changes \d+ of 64 decisions .*--accept-changes"):
+        bundle.publish(head)
+    assert contents(bundle.path) == before
+    assert bundle.publish(head, accept_changes=True).digest == head.digest
+    # Undoing it is never refused.
+    bundle.publish(bundle.merge_class("pushing something"))
+    bundle.rollback(head.digest)
+
+
+def test_a_flat_head_that_takes_few_decisions_is_published(bundle: Bundle) -> None:
+    gate = bundle.check(bundle.split_class("pushing", into=["left", "right"], composition="flat"))
+    assert gate.n_decided == 64
+    assert 0 <= gate.changed_share < 0.25
+    assert bundle.check(split(bundle)).n_decided == 0  # a gated one changes none
+
+
+def test_a_head_several_edits_ahead_names_the_one_that_is_missing(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    other = open_bundle(shutil.copytree(bundle.path, tmp_path / "other.bundle"))
+    first = other.publish(split(other))
+    second = other.publish(other.rename_class("pushing something", "shoving something"))
+    with pytest.raises(ConflictError, match=rf"made from {first.digest[:12]}, which this bundle"):
+        bundle.publish(other.head(second.digest))
+    bundle.publish(other.head(first.digest))
+    assert bundle.publish(other.head(second.digest)).digest == second.digest

@@ -119,6 +119,7 @@ def test_log_says_which_head_was_live_at_a_moment(here: Path, bundle: Bundle) ->
 
 def test_a_prune_makes_no_head_live(here: Path, bundle: Bundle) -> None:
     run(*EDIT)
+    run("rename", "--class", "holding", "--to", "keeping something")
     went_live = bundle.history()[-1].time
     assert run("prune", "--keep", "1").exit_code == 0
     assert bundle.history()[-1].action.startswith("prune")
@@ -174,13 +175,17 @@ def test_drop_leaves_a_subcategory_out(here: Path, bundle: Bundle) -> None:
 
 
 def test_prune_removes_old_heads_and_says_which(here: Path, bundle: Bundle) -> None:
-    first = bundle.live
+    exported = bundle.live
     run(*EDIT)
+    first = bundle.live
+    run("rename", "--class", "holding", "--to", "keeping something")
     before = contents(here)
     assert run_json("prune", "--keep", "1", "--dry-run") == {"pruned": [first], "removed": False}
     assert contents(here) == before
     result = run("prune", "--keep", "1")
-    assert (result.exit_code, result.stdout) == (0, f"{first[:12]}\n")
+    action = "split 'pushing something' into 'left', 'right' (gated)"
+    assert (result.exit_code, result.stdout) == (0, f"{first[:12]}  {action}\n")
+    assert run("rollback", exported).exit_code == 0  # the exported head is always kept
     assert "prune 1 head" in run("log").stdout
     assert run("verify").exit_code == 0
     assert run("prune", "--keep", "0").exit_code == 2
@@ -719,3 +724,16 @@ def test_edit_runs_without_torch(bundle: Bundle) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_head_that_is_live_already_is_published_again_without_harm(
+    here: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    file = tmp_path / "head.onnx"
+    assert run(*EDIT, "-o", file).exit_code == 0
+    assert run("publish", file).exit_code == 0
+    before = contents(here)
+    again = run("publish", file)
+    assert (again.exit_code, again.stdout) == (0, f"head {bundle.live[:12]} is live already\n")
+    assert run_json("publish", file)["to"] == bundle.live
+    assert contents(here) == before

@@ -242,7 +242,7 @@ def test_existing_output_is_not_touched(model: Model, output: Path) -> None:
 def test_mistakes_in_arrays_name_the_shapes(model: Model, output: Path) -> None:
     clip = np.zeros((4, 3, 16, 16), np.float32)
     features = np.zeros((9, 7), np.float32)
-    with pytest.raises(ValueError, match=r"\(4, 3, 16, 16\), want \(3, 4, 16, 16\)"):
+    with pytest.raises(ValueError, match=r"\(4, 3, 16, 16\), not \(3, 4, 16, 16\)"):
         export_model(model, labels=LABELS, output=output, preprocessing=PREPROCESSING, clips=[clip])
     with pytest.raises(ValueError, match=r"\(9, 7\)"):
         export_model(

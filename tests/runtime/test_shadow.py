@@ -1,5 +1,6 @@
 """Shadow heads say what a candidate would change; an edit that changes too much is taken back."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from edgesplit.heads.head import Head
 from edgesplit.runtime import Runtime
 from edgesplit.runtime.live.live_head import ServingHead
 from edgesplit.runtime.live.shadow import MIN_WINDOWS, Shadow, lowest_share
+from tests.bundles import head_file
 from tests.waiting import wait_until
 
 Floats = npt.NDArray[np.float32]
@@ -187,14 +189,15 @@ def louder(bundle: Bundle) -> Head:
 def test_edit_that_changes_too_much_outside_is_rolled_back(bundle: Bundle, windows: Floats) -> None:
     first, edited = bundle.live, louder(bundle)
     with Runtime(bundle, rollback_above=0.05) as runtime:
-        bundle.publish(edited)
+        bundle.publish(edited, accept_changes=True)
         runtime.swap_head()
         assert runtime.head_digest == edited.digest
         for feature in windows:
             runtime.decide(feature)
         wait_until(lambda: runtime.head_digest == first and bundle.live == first)
         assert "significantly more than 5.00%" in runtime.rolled_back
-        assert bundle.history()[-1].action.startswith("rollback to")
+        action = bundle.history()[-1].action
+        assert re.match(r"automatic rollback to \w+: \w+ changed \d+ of \d+ windows", action)
         for feature in windows:  # nor is the rollback rolled back
             runtime.decide(feature)
         assert runtime.head_digest == first
@@ -227,7 +230,7 @@ def test_a_head_that_is_its_own_parent_is_refused_and_the_next_is_followed(
         assert runtime.head_digest == first
         (bundle.path / "HEAD").write_text(first)
         edit = split(bundle, "gated")
-        bundle.publish(edit)
+        bundle.publish(edit, accept_changes=True)
         wait_until(lambda: runtime.head_digest == edit.digest)
     (problem,) = bundle.verify()
     assert "The head's parent is not valid" in problem
@@ -238,7 +241,7 @@ def test_the_first_windows_alone_take_nothing_back(bundle: Bundle, windows: Floa
     before = bundle.head().evaluate(windows).class_index
     changed = windows[edited.evaluate(windows).class_index != before]
     with Runtime(bundle, rollback_above=0.02) as runtime:
-        bundle.publish(edited)
+        bundle.publish(edited, accept_changes=True)
         runtime.swap_head()
         for index in range(MIN_WINDOWS - 1):
             runtime.decide(changed[index % len(changed)])
@@ -252,7 +255,7 @@ def test_the_first_windows_alone_take_nothing_back(bundle: Bundle, windows: Floa
 def test_edit_stays_below_the_bar(bundle: Bundle, windows: Floats, bar: float | None) -> None:
     edited = louder(bundle)
     with Runtime(bundle, rollback_above=bar) as runtime:
-        bundle.publish(edited)
+        bundle.publish(edited, accept_changes=True)
         runtime.swap_head()
         for feature in windows:
             runtime.decide(feature)
@@ -272,7 +275,7 @@ def test_gated_edit_is_never_rolled_back(bundle: Bundle, windows: Floats) -> Non
 def test_two_edits_at_once_are_watched_as_one(bundle: Bundle, windows: Floats) -> None:
     first = bundle.live
     with Runtime(bundle, poll_s=0.5, rollback_above=0.05) as runtime:
-        bundle.publish(louder(bundle))
+        bundle.publish(louder(bundle), accept_changes=True)
         last = bundle.publish(bundle.rename_class("holding", "keeping something")).digest
         runtime.swap_head()
         assert runtime.head_digest == last
@@ -284,7 +287,7 @@ def test_two_edits_at_once_are_watched_as_one(bundle: Bundle, windows: Floats) -
 def test_an_edit_that_is_made_live_again_stays(bundle: Bundle, windows: Floats) -> None:
     first, edited = bundle.live, louder(bundle)
     with Runtime(bundle, rollback_above=0.05) as runtime:
-        bundle.publish(edited)
+        bundle.publish(edited, accept_changes=True)
         runtime.swap_head()
         for feature in windows:
             runtime.decide(feature)
@@ -300,11 +303,11 @@ def test_an_edit_that_is_made_live_again_stays(bundle: Bundle, windows: Floats) 
 def test_a_rollback_that_is_not_possible_is_not_told_as_one(
     bundle: Bundle, windows: Floats
 ) -> None:
-    edited = louder(bundle)
+    before, edited = bundle.live, louder(bundle)
     with Runtime(bundle, rollback_above=0.05) as runtime:
-        bundle.publish(edited)
+        bundle.publish(edited, accept_changes=True)
         runtime.swap_head()
-        bundle.prune(1)
+        head_file(bundle, before).unlink()
         for feature in windows:
             runtime.decide(feature)
         wait_until(lambda: not any("rollback" in one.name for one in threading.enumerate()))
@@ -329,11 +332,11 @@ def test_bundle_that_cannot_be_written_is_rolled_back_here_only(
 ) -> None:
     first, edited = bundle.live, louder(bundle)
 
-    def fail(self: Bundle, digest: str | None = None, *, expect: str | None = None) -> None:
+    def fail(self: Bundle, *arguments: object, **named: object) -> None:
         raise BundleError("Cannot publish: Read-only file system.")
 
     with Runtime(bundle, rollback_above=0.05) as runtime:
-        bundle.publish(edited)
+        bundle.publish(edited, accept_changes=True)
         runtime.swap_head()
         monkeypatch.setattr(Bundle, "rollback", fail)
         for feature in windows:
@@ -350,15 +353,13 @@ def test_what_somebody_else_published_meanwhile_is_neither_rolled_back_nor_misse
     real = Bundle.rollback
     others: list[str] = []
 
-    def publish_first(
-        self: Bundle, digest: str | None = None, *, expect: str | None = None
-    ) -> Version:
+    def publish_first(self: Bundle, digest: str, *, expect: str, action: str) -> Version:
         others.append(self.publish(self.rename_class("holding", "keeping something")).digest)
-        return real(self, digest, expect=expect)
+        return real(self, digest, expect=expect, action=action)
 
     # The watcher is slow here: the rollback's thread must not settle what it has not seen.
     with Runtime(bundle, poll_s=0.3, rollback_above=0.05) as runtime:
-        bundle.publish(edited)
+        bundle.publish(edited, accept_changes=True)
         runtime.swap_head()
         monkeypatch.setattr(Bundle, "rollback", publish_first)
         for window in windows:
