@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from edgesplit.video.clips import read_clip
     from edgesplit.video.preprocessing import Preprocessing
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Bundle",
