@@ -244,6 +244,12 @@ def _search(model: nn.Module, clips: Tensor, first: Tensor) -> Cut:
     layers = _linear_layers(model)
     if not layers:
         name, last = list(model.named_modules())[-1]
+        if any(".quantized" in type(module).__module__ for module in model.modules()):
+            raise ExportError(
+                f"{type(model).__name__} is quantized, and the export needs float32 layers. Export "
+                "the model from before its quantization; `edgesplit variant add int8` makes an "
+                "8-bit backbone on the device."
+            )
         raise ExportError(
             f"{type(model).__name__} has no nn.Linear layer, so it has no head to edit "
             f"(its last layer is {type(last).__name__} {name!r}). End the model in "

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edgesplit.errors import ExportError
 from edgesplit.export.wording import first_line, listing
 
-__all__ = ["load_weights", "read_weights"]
+__all__ = ["count_classes", "load_weights", "read_weights"]
 
 _WEIGHTS_KEYS = (
     "state_dict",
@@ -95,6 +95,17 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str
         raise ExportError(
             f"{origin} does not fit {type(model).__name__}: {listing(mismatches)}"
         ) from error
+
+
+def count_classes(weights: Mapping[str, Tensor], rows: str) -> int | None:
+    """Return the number of classes of a checkpoint; None if it has no head of this name.
+
+    Args:
+        weights: As for `load_weights`.
+        rows: Name of the head's weight in the model, `(classes, features)`.
+    """
+    found = {len(value) for key, value in weights.items() if f".{key}".endswith(f".{rows}")}
+    return found.pop() if len(found) == 1 else None
 
 
 def _find_weights(content: object) -> dict[str, Tensor] | None:

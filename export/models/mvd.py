@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgesplit.errors import ExportError
-from edgesplit.export.models.checkpoint import load_weights, read_weights
+from edgesplit.export.models.checkpoint import count_classes, load_weights, read_weights
 from edgesplit.export.models.classifier import Classifier, found_in, square_clips
 
 __all__ = ["ARCHITECTURES", "Architecture", "VideoTransformer", "load_mvd", "position_table"]
@@ -65,13 +65,14 @@ def load_mvd(name: str, *, checkpoint: Path | None) -> Classifier:
     if checkpoint is None:
         raise ExportError(f"mvd:{name} comes without weights: give --checkpoint.")
     weights = read_weights(checkpoint)
-    if "head.weight" not in weights:
+    n_classes = count_classes(weights, "head.weight")
+    if n_classes is None:
         raise ExportError(
             f"{checkpoint} has no head.weight among its {len(weights)} weights: it is a "
             "pre-trained model, not a classifier. Use the fine-tuned checkpoint."
         )
     architecture = ARCHITECTURES[name]
-    model = VideoTransformer(architecture, n_classes=len(weights["head.weight"]))
+    model = VideoTransformer(architecture, n_classes=n_classes)
     load_weights(model, weights, origin=str(checkpoint))
     size = architecture.size  # the authors scale with OpenCV, which does not antialias
     clips = square_clips(frames=architecture.frames, size=size, resize=size)

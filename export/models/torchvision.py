@@ -17,7 +17,7 @@ from typing import Any
 from torch import nn
 
 from edgesplit.errors import ExportError, MissingExtraError
-from edgesplit.export.models.checkpoint import load_weights, read_weights
+from edgesplit.export.models.checkpoint import count_classes, load_weights, read_weights
 from edgesplit.export.models.classifier import Classifier, Setting, found_in, square_clips
 from edgesplit.export.wording import first_line
 
@@ -74,12 +74,13 @@ def load_torchvision(name: str, *, checkpoint: Path | None) -> Classifier:
         )
     state = read_weights(checkpoint)
     rows = f"{MODELS[name].head}.weight"
-    if rows not in state:
+    n_classes = count_classes(state, rows)
+    if n_classes is None:
         raise ExportError(
             f"{checkpoint} has no {rows}, the head of torchvision:{name}. "
             "Check that it is the architecture that was trained."
         )
-    model = _build(models, name, weights=None, num_classes=len(state[rows]))
+    model = _build(models, name, weights=None, num_classes=n_classes)
     load_weights(model, state, origin=str(checkpoint))
     return Classifier(model, settings=settings)
 

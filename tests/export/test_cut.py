@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -439,6 +440,16 @@ def test_models_without_a_linear_tail_are_refused(
     with pytest.raises(ExportError, match=message) as refused:
         find_cut(kind(), clips)
     assert "--head-layer head" not in str(refused.value)  # which would be refused as well
+
+
+def test_a_quantized_model_is_refused_with_the_way_to_8_bits(clips: Tensor) -> None:
+    quantize = torch.ao.quantization.quantize_dynamic
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch moves its quantization elsewhere
+        linear = nn.Linear(clips[0].numel(), 5)
+        small = quantize(nn.Sequential(nn.Flatten(), linear), {nn.Linear})  # type: ignore[no-untyped-call]
+    with pytest.raises(ExportError, match=r"is quantized.*edgesplit variant add int8"):
+        find_cut(small, clips)
 
 
 @pytest.mark.parametrize("named", [None, "head"])

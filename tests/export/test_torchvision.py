@@ -103,6 +103,15 @@ def test_checkpoint_says_the_number_of_classes_and_not_their_names(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("torchvision")
+def test_checkpoint_of_a_training_module_is_read(tmp_path: Path) -> None:
+    checkpoint = save_checkpoint("r3d_18", tmp_path / "weights.pt", n_classes=7)
+    state = {f"model.{name}": value for name, value in torch.load(checkpoint).items()}
+    torch.save({"state_dict": state, "epoch": 3}, checkpoint)
+    classifier = load_classifier("torchvision:r3d_18", checkpoint=checkpoint)
+    assert classifier.model.get_submodule("fc").out_features == 7
+
+
+@pytest.mark.usefixtures("torchvision")
 def test_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
     checkpoint = save_checkpoint("swin3d_t", tmp_path / "weights.pt")
     with pytest.raises(ExportError, match=r"has no fc\.weight, the head of torchvision:r3d_18"):
