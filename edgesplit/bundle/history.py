@@ -8,10 +8,12 @@ has the live head in both `from` and `to`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import itertools
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,7 +22,15 @@ from edgesplit.errors import BundleError
 from edgesplit.limits import LOG_BYTES
 from edgesplit.storage.files import Store, read_regular
 
-__all__ = ["LOG", "Version", "append_version", "live_at", "new_version", "read_history"]
+__all__ = [
+    "LOG",
+    "Version",
+    "append_version",
+    "check_chain",
+    "live_at",
+    "new_version",
+    "read_history",
+]
 
 LOG = "log.jsonl"
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
@@ -40,11 +50,22 @@ class Version:
     """Digest of the head that was live until then; empty for the first."""
     pruned: tuple[str, ...] = ()
     """Digests of heads that a prune removed."""
+    chain: str = ""
+    """sha256 of the line of the entry before; empty for the first, and in logs of 0.1."""
 
     def to_json(self) -> dict[str, str | list[str]]:
         """Return a JSON object, as in log.jsonl."""
-        fields = {"time": self.time, "from": self.before, "to": self.digest, "action": self.action}
-        return {**fields, "pruned": [*self.pruned]} if self.pruned else {**fields}
+        fields: dict[str, str | list[str]] = {
+            "time": self.time,
+            "from": self.before,
+            "to": self.digest,
+            "action": self.action,
+        }
+        if self.pruned:
+            fields["pruned"] = [*self.pruned]
+        if self.chain:
+            fields["chain"] = self.chain
+        return fields
 
     @property
     def moment(self) -> datetime:
@@ -65,13 +86,38 @@ def new_version(digest: str, *, before: str, action: str, pruned: Sequence[str] 
     return Version(digest, moment, action, before, tuple(pruned))
 
 
-def append_version(store: Store, folder: Path, version: Version) -> None:
-    """Append a line durably.
+def append_version(store: Store, folder: Path, version: Version) -> Version:
+    """Append a line durably; return the version with its chain.
 
     Raises:
         OSError: at most a torn line was added, which readers ignore.
     """
-    store.append_line(folder / LOG, json.dumps(version.to_json(), ensure_ascii=False))
+    path = folder / LOG
+    lines = _lines(read_regular(path, LOG_BYTES)) if path.exists() else []
+    if lines:
+        version = replace(version, chain=_chain(lines[-1][0]))
+    store.append_line(path, json.dumps(version.to_json(), ensure_ascii=False))
+    return version
+
+
+def check_chain(folder: Path) -> None:
+    """Raise BundleError if the log was edited: a line was changed, added, removed or moved.
+
+    Each line holds the hash of the one before it. Whoever may write to the log can compute all
+    hashes anew; compare the last line with a copy to notice that.
+    """
+    lines = _lines(read_regular(folder / LOG, LOG_BYTES))
+    for (line, before), (_, entry) in itertools.pairwise(lines):
+        if entry.chain != _chain(line) and (entry.chain or before.chain):
+            raise BundleError(
+                f"{folder / LOG} was edited: the entry of {entry.time[:19]} ({entry.action[:60]}) "
+                "does not follow the one before it, or an older edgesplit wrote it. Compare the "
+                "log with a copy."
+            )
+
+
+def _chain(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
 
 
 def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
@@ -84,7 +130,7 @@ def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
     Raises:
         BundleError: the log cannot be read or holds no entry.
     """
-    entries = _entries(read_regular(folder / LOG, LOG_BYTES))
+    entries = [entry for _, entry in _lines(read_regular(folder / LOG, LOG_BYTES))]
     if not entries:
         raise BundleError(f"{folder / LOG} holds no entry. Restore it from a copy.")
     if live is None:
@@ -93,24 +139,28 @@ def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
     return tuple(e for e, follower in zip(entries, followers, strict=True) if e.digest == follower)
 
 
-def _entries(content: bytes) -> Sequence[Version]:
+def _lines(content: bytes) -> list[tuple[bytes, Version]]:
+    """Return the valid lines with their entries."""
     entries = []
     for line in content.splitlines():
         # A line that a crash tore records a failed attempt; other invalid lines may not be ours.
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            entries.append(_read_version(load_json(line)))
+            entries.append((line, _read_version(load_json(line))))
     return entries
 
 
 def _read_version(fields: dict[str, str | list[str]]) -> Version:
     texts = [fields[key] for key in ("to", "time", "action", "from")]
+    chain = fields.get("chain", "")
     pruned = fields.get("pruned", [])
-    if not all(isinstance(text, str) for text in (*texts, *pruned)) or isinstance(pruned, str):
+    if not all(isinstance(text, str) for text in (*texts, *pruned, chain)) or isinstance(
+        pruned, str
+    ):
         raise TypeError("not texts")
     digest, moment, action, before = map(str, texts)
     if not all(map(is_digest, (digest, *pruned, *([before] if before else [])))):
         raise ValueError("not digests")
-    return Version(digest, moment, action, before, tuple(pruned))
+    return Version(digest, moment, action, before, tuple(pruned), str(chain))
 
 
 def live_at(history: Sequence[Version], moment: datetime) -> tuple[Version, ...]:

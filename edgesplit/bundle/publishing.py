@@ -200,7 +200,7 @@ def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str)
     else:
         store.replace_file(path, head.to_bytes())
     version = new_version(head.digest, before=before, action=action)
-    append_version(store, folder, version)
+    version = append_version(store, folder, version)
     store.replace_file(folder / "HEAD", f"{head.digest}\n".encode())
     return version
 
@@ -214,7 +214,7 @@ def remove_heads(store: Store, folder: Path, digests: Collection[str], *, live: 
     _sync_live(store, folder)
     action = f"prune {len(digests)} head{'s' * (len(digests) != 1)}"
     version = new_version(live, before=live, action=action, pruned=sorted(digests))
-    append_version(store, folder, version)
+    version = append_version(store, folder, version)
     for digest in version.pruned:
         with contextlib.suppress(FileNotFoundError):
             store.remove_file(head_file(folder, digest))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgesplit.backbone.identity import check_self_contained
 from edgesplit.bundle.head_files import has_head, head_files
-from edgesplit.bundle.history import read_history
+from edgesplit.bundle.history import check_chain, read_history
 from edgesplit.bundle.label_texts import LABEL_TEXTS_FILE, check_label_texts, read_label_texts
 from edgesplit.edits.text_encoder import packaged_encoder
 from edgesplit.errors import BundleError, EdgesplitError
@@ -33,6 +33,7 @@ def verify(bundle: Bundle) -> list[str]:
     attempt(lambda: check_self_contained(bundle.backbone()))
     attempt(bundle.head)
     attempt(lambda: _check_history(bundle))
+    attempt(lambda: check_chain(bundle.path))
     attempt(lambda: bundle.statistics)
     attempt(lambda: bundle.text_encoder.check())
     attempt(lambda: _check_label_texts(bundle))

@@ -147,7 +147,7 @@ def test_a_log_that_is_a_link_is_not_written_to(bundle: Bundle) -> None:
     elsewhere = move_away(bundle.path / "log.jsonl")
     (bundle.path / "log.jsonl").symlink_to(elsewhere)
     before = elsewhere.read_bytes()
-    with pytest.raises(BundleError, match=r"Cannot publish to .*Links are not followed"):
+    with pytest.raises(BundleError, match=r"Cannot read .*log.*Links are not followed"):
         bundle.publish(split(bundle))
     assert elsewhere.read_bytes() == before
     assert len(log_lines(bundle)) == 1

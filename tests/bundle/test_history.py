@@ -1,6 +1,10 @@
 """The log: what happened, what was only tried, and which head was live at some moment."""
 
+import hashlib
+import itertools
 import json
+import re
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -8,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgesplit.bundle.bundle import Bundle
 from edgesplit.bundle.history import LOG, Version, live_at, new_version, read_history
 from edgesplit.cli.bundle import parse_moment
 from edgesplit.errors import BundleError
@@ -176,3 +181,42 @@ def test_an_empty_log_is_named(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(BundleError, match=r"log.jsonl holds no entry"):
         read_history(tmp_path, "a")
+
+
+# The chain
+
+
+def test_each_line_holds_the_hash_of_the_one_before(busy: Bundle) -> None:
+    lines = (busy.path / "log.jsonl").read_bytes().splitlines()
+    for before, line in itertools.pairwise(lines):
+        assert json.loads(line)["chain"] == hashlib.sha256(before).hexdigest()
+    assert "chain" not in json.loads(lines[0])
+
+
+Lines = list[bytes]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda lines: [*lines[:2], lines[2].replace(b"something", b"nothing"), *lines[3:]],
+        lambda lines: [*lines[:2], *lines[3:]],
+        lambda lines: [*lines[:1], lines[2], lines[1], *lines[3:]],
+        lambda lines: [*lines[:2], lines[1], *lines[2:]],
+        lambda lines: [*lines, re.sub(rb', "chain": "\w+"', b"", lines[-1])],
+    ],
+    ids=["changed", "removed", "moved", "added", "added without a chain"],
+)
+def test_an_edited_log_is_noticed(busy: Bundle, edit: Callable[[Lines], Lines]) -> None:
+    path = busy.path / "log.jsonl"
+    lines = path.read_bytes().splitlines()
+    assert edit(lines) != lines
+    path.write_bytes(b"\n".join(edit(lines)) + b"\n")
+    assert any("log.jsonl was edited" in problem for problem in busy.verify())
+
+
+def test_lines_that_a_crash_left_do_not_break_the_chain(busy: Bundle) -> None:
+    with (busy.path / "log.jsonl").open("a") as log:
+        log.write('{"time": "2026-')
+    busy.publish(busy.rename_class("holding something", "keeping something"))
+    assert busy.verify() == []

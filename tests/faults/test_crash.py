@@ -316,7 +316,7 @@ def run_after_kill(
 
     So the second process builds on what is not durable.
     """
-    first = run(SCENARIOS["publish an edit"], make(), store)
+    first = run(Scenario(publish_more, before=publish_split), make(), store)
     for where, media in crashes(first.disk.start, first.disk.calls):
         root = make()
         shutil.rmtree(root)
@@ -623,7 +623,7 @@ def changed(function: str, step: str, behind: str = "") -> ModuleType:
     return compiled(publishing, tree)
 
 
-HEAD, LOG, LIVE = "if is_regular(path)", "append_version(", "store.replace_file(folder"
+HEAD, LOG, LIVE = "if is_regular(path)", "version = append_version(", "store.replace_file(folder"
 MUTANTS = {
     "live before its file": ("go_live", HEAD, LIVE),
     "live before its log line": ("go_live", LOG, LIVE),
