@@ -64,8 +64,8 @@ _HOMES = {
 _missing = [name for name in ("torch", "onnxscript", "onnxruntime") if find_spec(name) is None]
 if _missing:
     raise MissingExtraError(
-        f"Exporting needs {', '.join(_missing)}, which is not installed: "
-        "pip install 'edgesplit[export]'"
+        f"Exporting needs {', '.join(_missing)}. Install the export extra: pip install "
+        "'.[export]' in a checkout of edgesplit"
     )
 
 __getattr__, __dir__ = load_on_use(__name__, _HOMES)

@@ -77,7 +77,7 @@ def readme_block() -> str:
         f"Of the {demo['clips']} clips that were not asked about, {demo['right_by_text']} are "
         f"right without the answers and {demo['right_by_answers']} with them (guessing gets "
         f"{demo['clips'] // 4}; `python -m benchmarks.quality.asking_limits`). So "
-        f"{demo['expected']:.0%} was too much: take the order, not the percentage."
+        f"{demo['expected']:.0%} was too much: use the figure to compare splits."
     )
 
 

@@ -38,7 +38,7 @@ def import_onnxruntime() -> ModuleType:
     except ImportError as error:
         raise MissingExtraError(
             f"ONNX Runtime cannot be imported ({error}). Install the build for this machine: "
-            "pip install 'edgesplit[cpu]' or 'edgesplit[gpu]'; on a Jetson use its own wheel."
+            "pip install '.[cpu]' or '.[gpu]' in a checkout of edgesplit; a Jetson has its own."
         ) from error
     module: ModuleType = onnxruntime
     return module

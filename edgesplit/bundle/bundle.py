@@ -81,6 +81,13 @@ def find_bundle(path: str | Path | None = None) -> Path:
     raise BundleError(f"{here} holds no bundle. {how} `edgesplit demo` creates one to try.")
 
 
+def _missing_bundle(folder: Path) -> str:
+    what = "does not exist" if not folder.exists() else "is not a bundle (no bundle.json in it)"
+    inside = sorted(file.parent for file in folder.glob("*/bundle.json"))
+    way = f"Name {inside[0]}." if inside else "Check the path; `edgesplit export` makes a bundle."
+    return f"{folder} {what}. {way}"
+
+
 def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
     """Open a bundle for reading and publishing.
 
@@ -94,8 +101,7 @@ def open_bundle(path: str | Path, *, store: Store | None = None) -> Bundle:
     folder = Path(path)
     file = folder / "bundle.json"
     if not file.is_file():
-        what = "does not exist" if not folder.exists() else "is not a bundle (no bundle.json in it)"
-        raise BundleError(f"{folder} {what}. `edgesplit export` makes a bundle.")
+        raise BundleError(_missing_bundle(folder))
     try:
         content = load_json(read_regular(file, BUNDLE_JSON_BYTES, follow_link=True))
         version = content["format"]

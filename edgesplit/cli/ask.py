@@ -354,6 +354,14 @@ def _ask_round(questions: Questions, cards: list[Card], as_json: bool) -> bool:
 def _print_how_to_continue(questions: Questions) -> None:
     """Print that the head is unchanged and that the answers are kept."""
     n, file = questions.n_answered, questions.file
+    if not any(questions.answers.values()):
+        file.unlink(missing_ok=True)  # it holds no answer
+        echo(
+            "The head was not changed, and there is no answer yet. Without a terminal, use --list, "
+            "fill in the file, and give it with --answers.",
+            err=True,
+        )
+        return
     echo(
         f"The head was not changed. {file} has {n} answer{'s' * (n != 1)}: run the same command "
         f"with --resume {file} to continue, or with --answers {file} to split by them.",

@@ -234,7 +234,8 @@ def verify(bundle_path: Path | None, as_json: bool) -> None:
     if problems:
         raise BundleError("\n".join(problems))
     n_entries = len(bundle.history())
-    echo(f"{bundle.path}: backbone, {n_entries} log entries, heads and HEAD are intact")
+    entries = f"{n_entries} log entr{'y' if n_entries == 1 else 'ies'}"
+    echo(f"{bundle.path}: backbone, {entries}, heads and HEAD are intact")
 
 
 @click.command()

@@ -165,6 +165,13 @@ def export(
     content = {**asdict(report), "path": str(report.path), **made}
     known = find_knowledge(LabelTree.from_labels(choices.labels))
     print_result(as_json, content | {"knowledge": known.to_json()}, show_export, report, known)
+    statistics = open_bundle(report.path).statistics
+    if statistics is not None and (few := statistics.describe_few()):
+        echo(
+            f"warning: {few}: splits of these are not centred, and statistics cannot be added "
+            "again. Export again with more clips of them.",
+            err=True,
+        )
 
 
 @click.command()

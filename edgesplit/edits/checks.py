@@ -214,7 +214,8 @@ def _warn_of_words(problem: SplitProblem, zero_shot: ZeroShot) -> list[str]:
     """Return warnings of corrected words, of words that the axis lacks, and of a weak match."""
     pairs = zip(problem.modifiers, problem.read_as, strict=True)
     warnings = [
-        f"{modifier!r} is read as {corrected!r}, the head's spelling"
+        f"{modifier!r} is read as {corrected!r}, the head's spelling; the new label keeps "
+        f"{modifier!r}"
         for modifier, (_, corrected) in pairs
         if modifier != corrected
     ]

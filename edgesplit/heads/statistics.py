@@ -89,20 +89,27 @@ class Statistics:
         found: Float32 = self.sample[self.decided == column]
         return found
 
-    def check_counts(self) -> None:
-        """Raise TooFewClipsError if a class has fewer than MIN_CLASS_CLIPS clips."""
-        thin = {
+    def describe_few(self) -> str:
+        """Return which classes have fewer than MIN_CLASS_CLIPS clips; empty if none has."""
+        few = {
             label: count
             for label, count in zip(self.labels, self.counts.tolist(), strict=True)
             if count < MIN_CLASS_CLIPS
         }
-        if thin:
-            fewest = sorted(thin.items(), key=lambda item: item[1])[:5]
-            listed = ", ".join(f"{label!r} {count}" for label, count in fewest)
+        if not few:
+            return ""
+        fewest = sorted(few.items(), key=lambda item: item[1])[:5]
+        listed = ", ".join(f"{label!r} {count}" for label, count in fewest)
+        return (
+            f"{len(few)} of {len(self.labels)} classes have fewer than {MIN_CLASS_CLIPS} clips "
+            f"({listed}{', …' if len(few) > len(fewest) else ''})"
+        )
+
+    def check_counts(self) -> None:
+        """Raise TooFewClipsError if a class has fewer than MIN_CLASS_CLIPS clips."""
+        if few := self.describe_few():
             raise TooFewClipsError(
-                f"{self.counts.sum()} clips are too few: {len(thin)} of {len(self.labels)} classes "
-                f"have fewer than {MIN_CLASS_CLIPS} clips ({listed}"
-                f"{', …' if len(thin) > len(fewest) else ''}). Statistics can be added only once: "
+                f"{self.counts.sum()} clips are too few: {few}. Statistics can be added only once: "
                 "add clips of these classes, or use --accept-few; splits of these classes are then "
                 "not centred."
             )

@@ -51,7 +51,7 @@ def open_video(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise ClipError(
-            f"{path} {what}. Give a video file; for URLs and cameras use `edgesplit run --source`."
+            f"{path} {what}. Give a video file, or for `run --source` also a URL or a camera."
         )
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes). Record or copy it again.")

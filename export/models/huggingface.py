@@ -249,7 +249,7 @@ def use_transformers() -> Iterator[Any]:
             raise MissingExtraError(f"{advice}, or remove it: pip uninstall torchvision") from error
         raise MissingExtraError(
             f"transformers cannot be imported ({first_line(chain[-1])}). Install it with its "
-            "dependencies: pip install 'edgesplit[export]'"
+            "dependencies: pip install '.[export]' in a checkout of edgesplit"
         ) from error
 
 

@@ -236,7 +236,7 @@ def _load() -> Any:
         raise MissingExtraError(
             f"{name} cannot be imported ({error}). On a Jetson it comes with JetPack, for the "
             "system's Python: make the environment with python3 -m venv --system-site-packages. "
-            "Elsewhere: pip install 'edgesplit[tensorrt]'.",
+            "Elsewhere: pip install '.[tensorrt]' in a checkout of edgesplit.",
             reason=f"{name} cannot be imported",
         ) from error
 

@@ -115,7 +115,7 @@ def _providers(probes: Probes) -> tuple[dict[str, str], list[Finding]]:
     try:
         found = probes.providers()
     except EdgesplitError as error:
-        todo = "Install it: pip install 'edgesplit[cpu]'; see docs/jetson.md."
+        todo = "Install it: pip install '.[cpu]' in a checkout of edgesplit; see docs/jetson.md."
         return {}, [Finding("ONNX Runtime", "problem", str(error), todo)]
     reasons = {name.removesuffix("ExecutionProvider"): why for name, why in found.items()}
     works = [name for name, reason in reasons.items() if not reason]

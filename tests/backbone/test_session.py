@@ -61,7 +61,7 @@ def test_a_provider_that_falls_back_is_an_error_and_not_a_slow_session(
 
 def test_missing_onnx_runtime_names_the_extra(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'edgesplit\[cpu\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[cpu\]'"):
         open_session(head.to_bytes())
 
 

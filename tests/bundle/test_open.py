@@ -17,7 +17,7 @@ from edgesplit.errors import (
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "does not exist. `edgesplit export` makes a bundle"),
+        (lambda path: None, "does not exist. Check the path; `edgesplit export` makes a bundle"),
         (lambda path: path.mkdir(), "is not a bundle"),
         (lambda path: path.write_text("{}"), "is not a bundle"),
     ],

@@ -571,7 +571,7 @@ REFUSALS = {
     no_model: "is not a Hugging Face model folder",
     other_architecture: "model_type 't5'. Give a model of type bert",
     other_encoder: "text holds another text encoder",
-    no_transformers: "pip install 'edgesplit[export]'",
+    no_transformers: "pip install '.[export]'",
     read_only: "The file system is read-only: write to another one, or copy the bundle",
     disk_full: "The disk is full",
     no_bundle: "is not a bundle",
@@ -608,7 +608,7 @@ def test_without_the_export_extra_the_command_names_it(bert: Path, bundle: Bundl
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Error: Exporting needs torch" in done.stderr
-    assert "pip install 'edgesplit[export]'" in done.stderr
+    assert "pip install '.[export]'" in done.stderr
     assert not (bundle.path / "text").exists()
 
 

@@ -420,7 +420,7 @@ def test_weights_that_would_run_code_are_refused(save: Save) -> None:
         (
             ImportError("libgomp.so.1: no such file\nA page about it"),
             "transformers cannot be imported (libgomp.so.1: no such file). Install it with its "
-            "dependencies: pip install 'edgesplit[export]'",
+            "dependencies: pip install '.[export]' in a checkout of edgesplit",
         ),
     ],
     ids=["torchvision", "another"],
