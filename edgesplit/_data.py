@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
+import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgesplit.limits import ARRAYS_BYTES
 
-__all__ = ["check_digest", "is_digest", "load_arrays", "load_json", "nan_to_null", "save_arrays"]
+__all__ = [
+    "CONTROL",
+    "check_digest",
+    "is_digest",
+    "load_arrays",
+    "load_json",
+    "nan_to_null",
+    "save_arrays",
+    "shown",
+]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+_MOST_AXES, _MOST_TEXTS, _WIDEST = 8, 2**21, 4
 
 
 def is_digest(value: object) -> bool:
@@ -46,29 +58,71 @@ def load_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+_CONTROLS = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+    "\ud800-\udfff\U000e0000-\U000e007f"
+)
+CONTROL = re.compile(f"[{_CONTROLS}]")
+"""Control characters except tab and line end, marks that turn the direction of writing, invisible
+characters, and surrogates, which cannot be printed."""
+_CONTROL_OR_END = re.compile(f"[{_CONTROLS}\t\n]")
+
+
+def shown(text: str, *, one_line: bool = False) -> str:
+    """Return a text with control characters as escapes; with line ends, too, for one line."""
+    pattern = _CONTROL_OR_END if one_line else CONTROL
+    return pattern.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def nan_to_null(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a JSON object with None in place of NaN, which JSON does not allow."""
     return {key: None if value != value else value for key, value in content.items()}
 
 
-def load_arrays(data: bytes, *names: str) -> dict[str, npt.NDArray[Any]]:
+def load_arrays(data: bytes, *names: str, limit: int = ARRAYS_BYTES) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays `names` of an npz file, or the one array of an npy file under the name "".
 
     Raises:
-        ValueError: the bytes are neither, a name is missing, an array is damaged, or the arrays
-            take more than `ARRAYS_BYTES`.
+        ValueError: the bytes are neither, a name is missing, an array is damaged or holds
+            something other than numbers and texts, or the arrays take more than `limit` bytes.
     """
     try:
-        loaded = np.load(io.BytesIO(data), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded:
-            unpacked = sum(member.file_size for member in loaded.zip.infolist())
-            if unpacked > ARRAYS_BYTES:
-                raise ValueError(f"its arrays take {unpacked:,} bytes, over {ARRAYS_BYTES:,}")
-            return {name: loaded[name] for name in names}
+        if data[:2] != b"PK":
+            return {"": _load_array(io.BytesIO(data), limit)}
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            found = {}
+            for name in names:
+                with archive.open(f"{name}.npy") as member:
+                    found[name] = _load_array(member, limit)
+                limit -= found[name].nbytes
+            return found
     except Exception as error:  # numpy and zipfile raise many kinds on a damaged file
         raise ValueError(str(error)) from error
+
+
+def _load_array(file: IO[bytes], limit: int) -> npt.NDArray[Any]:
+    """Return the array of an npy file whose header asks for nothing unusual."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, column_first, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, column_first, dtype = np.lib.format.read_array_header_2_0(file)
+    else:
+        raise ValueError(f"an array of version {version}")
+    if dtype.kind not in "fiuU" or not dtype.itemsize or len(shape) > _MOST_AXES:
+        raise ValueError(f"an array of {dtype} {shape}")
+    count = math.prod(shape)
+    # A small type may be cast to a larger one: float32, int64.
+    size = count * max(dtype.itemsize, _WIDEST)
+    if min(shape, default=0) < 0 or size > limit:
+        raise ValueError(f"its arrays take {size:,} bytes, over {limit:,}")
+    if dtype.kind == "U" and count > _MOST_TEXTS:
+        raise ValueError(f"{count:,} texts, over {_MOST_TEXTS:,}")
+    content = file.read(count * dtype.itemsize)
+    array = np.frombuffer(content, dtype, count)
+    if dtype.kind == "U":
+        array = np.array([str(text) for text in array], dtype)  # refuses impossible letters
+    return array.reshape(shape[::-1]).T if column_first else array.reshape(shape)
 
 
 def save_arrays(**arrays: npt.ArrayLike) -> bytes:

@@ -16,6 +16,7 @@ __all__ = [
     "FRAME_SIDE",
     "GRAPH_BYTES",
     "HEAD_BYTES",
+    "HEAD_METADATA_CHARS",
     "HEAD_POINTER_BYTES",
     "LABEL_TEXTS_BYTES",
     "LOG_BYTES",
@@ -23,6 +24,7 @@ __all__ = [
     "STRIDE",
     "TEXT_ENCODER_BYTES",
     "TEXT_FILE_BYTES",
+    "TOKENIZER_BYTES",
     "TREE_DEPTH",
 ]
 
@@ -40,7 +42,9 @@ GRAPH_BYTES = 2**31
 BACKBONE_BYTES = 2**35
 """backbone.data, the weights of a backbone above 2 GB."""
 TEXT_ENCODER_BYTES = 2**31
-"""Each file of a text encoder."""
+TOKENIZER_BYTES = 2**26
+HEAD_METADATA_CHARS = 2**24
+"""The labels of a head and where its rows came from: 10,000 classes take 3 million."""
 FEATURE_BYTES = 2**20
 """A cached feature of one video."""
 TEXT_FILE_BYTES = 2**26

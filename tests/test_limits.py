@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -83,31 +85,79 @@ def test_a_device_in_place_of_head_is_refused(bundle: Bundle, bounded: None) -> 
         open_bundle(bundle.path).head()
 
 
-def test_arrays_that_unpack_to_too_much_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bundle: Bundle
-) -> None:
+def packed(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, features=np.zeros((1000, 1000)))
-    assert load_arrays(buffer.getvalue(), "features")["features"].shape == (1000, 1000)
-    monkeypatch.setattr("edgesplit._data.ARRAYS_BYTES", 7_000_000)
-    with pytest.raises(ValueError, match=r"take 8,000,\d+ bytes, over 7,000,000"):
-        load_arrays(buffer.getvalue(), "features")
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def test_arrays_that_unpack_to_too_much_are_refused(tmp_path: Path, bundle: Bundle) -> None:
+    data = packed(features=np.zeros((1000, 1000)))
+    assert load_arrays(data, "features", limit=8_000_000)["features"].shape == (1000, 1000)
+    with pytest.raises(ValueError, match=r"take 8,000,000 bytes, over 7,999,999"):
+        load_arrays(data, "features", limit=7_999_999)
+    # What a small type takes once it is cast.
+    with pytest.raises(ValueError, match=r"take 4,000,000 bytes"):
+        load_arrays(packed(features=np.zeros((1000, 1000), np.int8)), "features", limit=3_999_999)
     file = tmp_path / "features.npz"
-    file.write_bytes(buffer.getvalue())
+    file.write_bytes(packed(features=np.zeros((1, 8))))
     with pytest.raises(ClipError, match="not a file of saved features"):
         read_features(file, bundle)
 
 
-def test_a_zip_that_lies_about_its_sizes_is_an_error() -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, features=np.zeros(10**6))
-    data = bytearray(buffer.getvalue())
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        size = archive.infolist()[0].file_size
-    at = bytes(data).rindex(size.to_bytes(4, "little"))  # of the central directory
-    data[at : at + 4] = (100).to_bytes(4, "little")
+def headed(descr: str, shape: str) -> bytes:
+    """An npy file of a header alone."""
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+@pytest.mark.parametrize(
+    ("descr", "shape"),
+    [
+        ("<U0", "(1099511627776,)"),
+        ("|V0", "(1099511627776,)"),
+        ("<f4", "(1099511627776, 1099511627776)"),
+        ("<f4", "(-1, 5)"),
+        ("<c8", "(2,)"),
+        ("|O", "(2,)"),
+        ("<U1", "(4194304,)"),
+        ("<f4", "(1,) * 9"),
+    ],
+)
+def test_a_header_that_asks_for_much_is_refused(descr: str, shape: str, bounded: None) -> None:
+    data = headed(descr, shape.replace("(1,) * 9", "(1, 1, 1, 1, 1, 1, 1, 1, 1)"))
     with pytest.raises(ValueError, match=r".+"):
-        load_arrays(bytes(data), "features")
+        load_arrays(data)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("labels.npy", data)
+    with pytest.raises(ValueError, match=r".+"):
+        load_arrays(buffer.getvalue(), "labels")
+
+
+def test_arrays_are_read_as_numpy_reads_them() -> None:
+    rng = np.random.default_rng(0)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "a": rng.standard_normal((3, 4)),
+        "b": np.asfortranarray(rng.standard_normal((3, 4)).astype(np.float16)),
+        "c": rng.integers(9, size=5).astype(">i4"),
+        "d": np.array(["left", "récht", ""]),
+        "e": np.array("text"),
+        "f": np.zeros((0, 7), np.float32),
+    }
+    found = load_arrays(packed(**arrays), *arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+
+
+def test_a_letter_that_does_not_exist_is_refused() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("labels.npy", headed("<U1", "(1,)") + b"\xff" * 4)
+    with pytest.raises(ValueError, match=r".+"):
+        load_arrays(buffer.getvalue(), "labels")
 
 
 @pytest.mark.parametrize("name", ["a.npy", "b.npz"])
@@ -232,9 +282,44 @@ def test_a_model_with_a_loop_is_refused_before_it_is_opened() -> None:
         open_session(looping())
 
 
-def test_a_name_with_loop_in_it_is_no_loop(backbone: bytes) -> None:
-    import onnx
+def scanning() -> bytes:
+    """A model that scans 2^40 rows of no values."""
+    model = onnx.load_model_from_string(looping())
+    model.graph.node[0].op_type = "Scan"
+    return bytes(model.SerializeToString())
 
+
+def calling() -> bytes:
+    """A model with functions that call each other twice, 30 levels deep."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    functions = []
+    for level in range(30):
+        inner = [("Identity", "", "x", "y"), ("Identity", "", "y", "z")]
+        if level:
+            inner = [(f"F{level - 1}", "own", "x", "y"), (f"F{level - 1}", "own", "y", "z")]
+        nodes = [helper.make_node(op, [a], [b], domain=domain) for op, domain, a, b in inner]
+        functions.append(helper.make_function("own", f"F{level}", ["x"], ["z"], nodes, opsets))
+    graph = helper.make_graph(
+        [helper.make_node("F29", ["clip"], ["features"], domain="own")],
+        "model",
+        [helper.make_tensor_value_info("clip", TensorProto.FLOAT, ["N", 1])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 1])],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=opsets, functions=functions)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), [(scanning, "Scan operator"), (calling, "functions")]
+)
+def test_other_models_that_repeat_themselves_are_refused(
+    model: Callable[[], bytes], message: str
+) -> None:
+    with pytest.raises(BackendError, match=message):
+        open_session(model())
+
+
+def test_a_name_with_loop_in_it_is_no_loop(backbone: bytes) -> None:
     model = onnx.load_model_from_string(backbone)
     model.graph.initializer[0].name = model.graph.node[1].input[1] = "Loop"
     open_session(model.SerializeToString())

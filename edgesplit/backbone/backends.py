@@ -71,9 +71,12 @@ class OrtBackend:
             raise BackendError(CLOSED)
         try:
             (features,) = session.run(["features"], {"clip": clips})
+            return np.asarray(features, np.float32)
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise BackendError(f"The backbone failed on clips of {clips.shape}: {error}") from error
-        return np.asarray(features, np.float32)
+            reason = " ".join(str(error).split())
+            raise BackendError(
+                f"The backbone failed on clips of {clips.shape}: {reason}"
+            ) from error
 
     def close(self) -> None:
         """See `Backend.close`; a run that has started finishes normally."""

@@ -129,7 +129,9 @@ def _name_of(video: Path) -> str | None:
 
 def _read(path: Path, dim: int) -> Float32 | None:
     try:
-        feature = load_arrays(read_regular(path, FEATURE_BYTES), "feature")["feature"]
+        feature = load_arrays(read_regular(path, FEATURE_BYTES), "feature", limit=FEATURE_BYTES)[
+            "feature"
+        ]
     except (BundleError, ValueError, KeyError):
         return None
     sound = feature.shape == (dim,) and feature.dtype == np.float32

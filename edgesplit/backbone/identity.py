@@ -36,6 +36,7 @@ __all__ = [
     "Backbone",
     "LargeBackbone",
     "backbone_files",
+    "check_bounded",
     "check_self_contained",
     "feature_space",
     "inline",
@@ -132,7 +133,7 @@ def inline(backbone: Backbone) -> bytes:
 
 
 def check_self_contained(model: Backbone) -> None:
-    """Raise if a model has a loop, or a weight outside its bytes (and a large backbone's file).
+    """Raise if a model has a weight outside its bytes, except in a large backbone's own file.
 
     ONNX Runtime, TensorRT and onnx read such a weight from a file, relative to the current folder,
     and some versions of ONNX Runtime from any file or memory address. None of these was verified.
@@ -145,8 +146,8 @@ def check_self_contained(model: Backbone) -> None:
         model: the ONNX file's bytes, or those of a large backbone's two files.
 
     Raises:
-        BackendError: the model has such a weight, which is named with its place; a Loop; or an
-            operator that ONNX Runtime's GPU providers use for a compiled model.
+        BackendError: the model has such a weight, which is named with its place; or an operator
+            that ONNX Runtime's GPU providers use for a compiled model, in its bytes or in a file.
         BundleError: a large backbone's graph names a place that its weights do not have.
     """
     if b"EPContext" in (model.graph if isinstance(model, LargeBackbone) else model):
@@ -154,24 +155,81 @@ def check_self_contained(model: Backbone) -> None:
             "The model has an EPContext operator, which runs compiled code, often from another "
             "file. Use the original model."
         )
-    graph = model.graph if isinstance(model, LargeBackbone) else model
-    if b"Loop" in graph:
-        _check_loops(_parse(graph))
     if isinstance(model, LargeBackbone):
         model.tensors()
     elif b"location" in model:
         _check_tensors(_parse(model))
 
 
+_REPEATING = ("Loop", "Scan", "SequenceMap")
+"""Operators that run a graph as often as a tensor asks for."""
+_FUNCTIONS = 25
+"""Number of the field `functions` of ONNX's ModelProto."""
+
+
+def check_bounded(model: Backbone) -> None:
+    """Raise BackendError if a model can repeat its operators as often as it likes.
+
+    Other models may be slow, too, but no more than their size allows.
+    """
+    graph = model.graph if isinstance(model, LargeBackbone) else model
+    if any(name.encode() in graph for name in _REPEATING):
+        _check_repeats(_parse(graph))
+    if _has_functions(graph):
+        raise BackendError(
+            "The model has functions, which can call each other without end. Do not use it unless "
+            "you know who made it. Export it again with its functions inlined."
+        )
+
+
 @_names_are_text()
-def _check_loops(model: onnx.ModelProto) -> None:
-    """Raise BackendError if an operator is a Loop: nobody can know when it ends."""
+def _check_repeats(model: onnx.ModelProto) -> None:
+    """Raise BackendError if an operator repeats a graph: nobody can know when it ends."""
     for node in _messages(model, "NodeProto"):
-        if node.op_type == "Loop":
+        if node.op_type in _REPEATING:
             raise BackendError(
-                "The model has a Loop operator, which may never end. Do not use it unless you know "
-                "who made it. Export it again without loops."
+                f"The model has a {node.op_type} operator, which may never end. Do not use it "
+                "unless you know who made it. Export it again without loops."
             )
+
+
+def _has_functions(model: bytes | bytearray | memoryview) -> bool:
+    """Return True if a model has local functions; reads the outermost fields' keys alone.
+
+    What is no sequence of fields counts as having none: no parser accepts it.
+    """
+    place, end = 0, len(model)
+    while place < end:
+        key, place = _read_varint(model, place)
+        if key >> 3 == _FUNCTIONS:
+            return True
+        kind = key & 7
+        if kind == 2:
+            size, place = _read_varint(model, place)
+            place += size
+        elif kind == 0:
+            _, place = _read_varint(model, place)
+        elif kind in (1, 5):
+            place += 8 if kind == 1 else 4
+        else:  # a group, which no version of ONNX has
+            with contextlib.suppress(BackendError):  # it is no model: ONNX Runtime refuses it
+                return bool(_parse(bytes(model)).functions)
+            return False
+    return False
+
+
+def _read_varint(data: bytes | bytearray | memoryview, place: int) -> tuple[int, int]:
+    """Return a number in protobuf's encoding, and the place after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if place >= len(data):
+            break
+        byte = data[place]
+        place += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            break
+    return value, place
 
 
 def _messages(message: Any, kind: str) -> Iterator[Any]:

@@ -13,7 +13,12 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from edgesplit.backbone.identity import Backbone, LargeBackbone, check_self_contained
+from edgesplit.backbone.identity import (
+    Backbone,
+    LargeBackbone,
+    check_bounded,
+    check_self_contained,
+)
 from edgesplit.errors import BackendError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -82,7 +87,8 @@ def open_session(
     options.add_session_config_entry("session.x64quantprecision", "1")
     # The checks read ONNX. A file that is also valid in ONNX Runtime's own format was not checked.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    options.log_severity_level = 3  # errors; warnings about providers are checked below
+    # Fatal errors alone: ONNX Runtime prints names of the model as they are, and raises them, too.
+    options.log_severity_level = 4
     available = onnxruntime.get_available_providers()
     absent = [name for name in providers if name not in available]
     if absent:
@@ -91,6 +97,7 @@ def open_session(
             reason=f"ONNX Runtime is built without {', '.join(absent)}",
         )
     check_self_contained(model)
+    check_bounded(model)
     if any(name in _WITH_CUDA for name in providers):
         _load_cuda_wheels(onnxruntime)
     if isinstance(model, LargeBackbone):
@@ -102,7 +109,8 @@ def open_session(
     try:
         session = onnxruntime.InferenceSession(model, options, providers=list(providers))
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        raise BackendError(f"{version} refuses the model: {error}") from error
+        reason = " ".join(str(error).split())
+        raise BackendError(f"{version} refuses the model: {reason}") from error
     missing = [name for name in providers if name not in session.get_providers()]
     if missing:
         # A listed provider may still not start: ONNX Runtime then falls back without an error, and

@@ -142,7 +142,7 @@ def read_history(folder: Path, live: str | None) -> tuple[Version, ...]:
 def _lines(content: bytes) -> list[tuple[bytes, Version]]:
     """Return the valid lines with their entries."""
     entries = []
-    for line in content.splitlines():
+    for line in filter(None, content.split(b"\n")):
         # A line that a crash tore records a failed attempt; other invalid lines may not be ours.
         with contextlib.suppress(ValueError, KeyError, TypeError):
             entries.append((line, _read_version(load_json(line))))

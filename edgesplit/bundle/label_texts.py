@@ -12,6 +12,7 @@ from edgesplit.edits.embedding import texts_of_head
 from edgesplit.edits.text_encoder import TextEncoder, is_embedding, normalize_text
 from edgesplit.errors import BundleError
 from edgesplit.heads.labels import LabelTree
+from edgesplit.limits import LABEL_TEXTS_BYTES
 
 __all__ = ["LABEL_TEXTS_FILE", "check_label_texts", "embed_labels", "read_label_texts"]
 
@@ -37,7 +38,7 @@ def read_label_texts(data: bytes, encoder: TextEncoder) -> Mapping[str, Float32]
         BundleError: the file is damaged.
     """
     try:
-        arrays = load_arrays(data, "encoder", "texts", "vectors")
+        arrays = load_arrays(data, "encoder", "texts", "vectors", limit=LABEL_TEXTS_BYTES)
         if str(arrays["encoder"]) != encoder.digest:
             return {}
         vectors = arrays["vectors"].astype(np.float32)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgesplit.backbone.identity import check_self_contained
+import numpy as np
+
+from edgesplit.backbone.backends import OrtBackend
 from edgesplit.bundle.head_files import has_head, head_files
 from edgesplit.bundle.history import check_chain, read_history
 from edgesplit.bundle.label_texts import LABEL_TEXTS_FILE, check_label_texts, read_label_texts
@@ -30,7 +32,7 @@ def verify(bundle: Bundle) -> list[str]:
         except EdgesplitError as error:
             problems.append(str(error))
 
-    attempt(lambda: check_self_contained(bundle.backbone()))
+    attempt(lambda: _run_backbone(bundle))
     attempt(bundle.head)
     attempt(lambda: _check_history(bundle))
     attempt(lambda: check_chain(bundle.path))
@@ -42,6 +44,17 @@ def verify(bundle: Bundle) -> list[str]:
     for digest in digests:
         attempt(lambda digest=digest: bundle.heads.read(digest))  # type: ignore[misc]
     return list(dict.fromkeys(problems))
+
+
+def _run_backbone(bundle: Bundle) -> None:
+    """Raise unless the backbone gives finite features of the bundle's size for one clip."""
+    clip = np.zeros((1, *bundle.preprocessing.clip_shape), np.float32)
+    found = OrtBackend(bundle.backbone()).run(clip)
+    if found.shape != (1, bundle.dim) or not np.isfinite(found).all():
+        raise BundleError(
+            f"The backbone gives features of shape {found.shape} for one clip, not finite numbers "
+            f"of shape {(1, bundle.dim)}. Export the model again."
+        )
 
 
 def _check_label_texts(bundle: Bundle) -> None:

@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import io
 import sys
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, NoReturn
 
 import click
@@ -75,6 +77,7 @@ class _Group(click.Group):
         self, args: Sequence[str] | None = None, **extra: Any
     ) -> NoReturn:
         given = sys.argv[1:] if args is None else list(args)
+        sys.excepthook = _print_traceback
         try:
             done = super().main(args=given, standalone_mode=False, **extra)
         except click.Abort:
@@ -100,6 +103,13 @@ class _Group(click.Group):
             raise  # `edgesplit show | head`: click ends quietly
         except (EdgesplitError, OSError) as error:
             raise click.ClickException(str(error)) from error
+
+
+def _print_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print an unexpected error; its text may come from somebody else's file."""
+    echo("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)
 
 
 def _name_successors(error: click.NoSuchOption) -> click.NoSuchOption:

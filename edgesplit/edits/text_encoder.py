@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgesplit._data import check_digest, load_json
-from edgesplit._types import Float32
+from edgesplit._types import Float32, Int64
 from edgesplit.backbone.session import open_session
-from edgesplit.edits.tokenizer import open_tokenizer
+from edgesplit.edits.tokenizer import encode, open_tokenizer
 from edgesplit.errors import BundleError, CacheError, LabelError
-from edgesplit.limits import BUNDLE_JSON_BYTES, TEXT_ENCODER_BYTES
+from edgesplit.limits import BUNDLE_JSON_BYTES, TEXT_ENCODER_BYTES, TOKENIZER_BYTES
 from edgesplit.storage.files import read_regular
 from edgesplit.storage.user_cache import cache_path, find_cached, make_cache, warn_of_cache
 
@@ -128,7 +128,7 @@ class TextEncoder:
             manifest = load_json(_read_file(path, BUNDLE_JSON_BYTES))
             digest, dim, limit = (manifest[key] for key in ("digest", "dim", "max_tokens"))
             return cls(folder, digest=check_digest(digest), dim=int(dim), max_tokens=int(limit))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             message = f"{path} does not describe a text encoder ({error!r}). "
             raise BundleError(message + _REMEDY) from error
 
@@ -182,7 +182,7 @@ class TextEncoder:
                 tokens[row, : len(ids[index])] = ids[index]
                 mask[row, : len(ids[index])] = 1
             feeds = {"input_ids": tokens, "attention_mask": mask}
-            rows[batch] = self._model[1].run(["embedding"], feeds)[0]
+            rows[batch] = self._run(feeds)
         with np.errstate(over="ignore"):  # infinity is refused below
             steps = np.rint(np.ldexp(rows, _GRID_BITS)) + 0.0  # -0.0 becomes 0.0: one byte for zero
             embeddings = np.ldexp(steps, -_GRID_BITS).astype(np.float32)
@@ -193,6 +193,16 @@ class TextEncoder:
                     f"for {text[:60]!r}. {_REMEDY}"
                 )
         return embeddings
+
+    def _run(self, feeds: dict[str, Int64]) -> Float32:
+        try:
+            found: Float32 = self._model[1].run(["embedding"], feeds)[0]
+            return found.reshape(len(feeds["input_ids"]), self.dim)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            reason = " ".join(str(error).split())
+            raise BundleError(
+                f"The text encoder in {self.folder} failed: {reason}. {_REMEDY}"
+            ) from error
 
     def has_word(self, word: str) -> bool:
         """Return True if this word is one token, as common words are; loads the model."""
@@ -208,9 +218,10 @@ class TextEncoder:
             MissingExtraError: ONNX Runtime is not installed.
         """
         self._load()
+        self.compute(["left"])
 
     def _tokenize(self, text: str) -> list[int]:
-        encoding = self._model[0].encode(text)
+        encoding = encode(self._model[0], text)
         if all(encoding.special_tokens_mask):
             raise LabelError(
                 f"The text encoder can read nothing of {text!r}. Use letters or digits."
@@ -230,7 +241,8 @@ class TextEncoder:
     def _load(self) -> tuple[Tokenizer, onnxruntime.InferenceSession]:
         encoder, tokenizer = _read_files(self.folder, self.digest)
         session = open_session(encoder, threads=1)
-        dim = session.get_outputs()[0].shape[-1]
+        shape = session.get_outputs()[0].shape
+        dim = shape[-1] if shape else 0
         if dim != self.dim:
             raise BundleError(
                 f"The text encoder in {self.folder} gives {dim} values, but its {MANIFEST_FILE} "
@@ -261,7 +273,7 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 def _read_files(folder: Path, digest: str) -> tuple[bytes, bytes]:
     """Return the bytes of encoder and tokenizer, checked against the digest."""
     encoder = _read_file(folder / ENCODER_FILE, TEXT_ENCODER_BYTES)
-    tokenizer = _read_file(folder / TOKENIZER_FILE, TEXT_ENCODER_BYTES)
+    tokenizer = _read_file(folder / TOKENIZER_FILE, TOKENIZER_BYTES)
     if (found := encoder_digest(encoder, tokenizer)) != digest:
         raise BundleError(
             f"The text encoder in {folder} has digest {found[:12]}, but its {MANIFEST_FILE} "

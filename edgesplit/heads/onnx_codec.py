@@ -21,6 +21,7 @@ from edgesplit.errors import EdgesplitError, HeadError
 from edgesplit.heads.head import Head, levels
 from edgesplit.heads.labels import LabelTree, Node, Provenance, Source
 from edgesplit.heads.onnx_graph import make_graph
+from edgesplit.limits import HEAD_METADATA_CHARS
 
 __all__ = ["FORMAT_VERSION", "FUSED_KEY", "IR_VERSION", "OPSET", "read_head", "write_head"]
 
@@ -123,6 +124,11 @@ def _read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
         raise HeadError(
             "This is not an edgesplit head: it has no edgesplit metadata. `edgesplit edit -o FILE` "
             "writes a head."
+        )
+    if len(entries[_METADATA_KEY]) > HEAD_METADATA_CHARS:
+        raise HeadError(
+            f"The head file's metadata has more than {HEAD_METADATA_CHARS:,} characters, the most "
+            "that is read."
         )
     try:
         metadata = load_json(entries[_METADATA_KEY])

@@ -11,6 +11,7 @@ from edgesplit._data import load_arrays, save_arrays
 from edgesplit._types import Float32, Int64
 from edgesplit.errors import BundleError, TooFewClipsError
 from edgesplit.heads.head import Head
+from edgesplit.limits import STATISTICS_BYTES
 
 __all__ = ["MAX_SAMPLE", "MIN_CLASS_CLIPS", "Statistics", "spread"]
 
@@ -126,7 +127,9 @@ class Statistics:
             BundleError: the bytes are not a statistics file.
         """
         try:
-            arrays = load_arrays(data, *(field.name for field in fields(cls)))
+            arrays = load_arrays(
+                data, *(field.name for field in fields(cls)), limit=STATISTICS_BYTES
+            )
             statistics = cls(
                 labels=tuple(map(str, arrays["labels"])),
                 means=arrays["means"].astype(np.float32),
@@ -138,7 +141,7 @@ class Statistics:
             )
             statistics._check()
             return statistics
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
             raise BundleError(f"stats.npz is damaged ({error}). Restore it from a copy.") from error
 
     def _check(self) -> None:

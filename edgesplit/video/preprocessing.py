@@ -59,7 +59,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for name in ("frames", "height", "width", "stride"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
         self._check_size()
         for name, choices in _CHOICES.items():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgesplit import __version__
+from edgesplit._data import shown
 from edgesplit._isolated import run_isolated
 from edgesplit._types import BenchQuestion
 from edgesplit.bundle.bundle import open_bundle
@@ -146,8 +147,8 @@ def write_record(record: Mapping[str, Any], folder: Path | None = None) -> Path:
         folder = Path(f"bench-{stem}-{moment}")
     files = {
         "bench.json": json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
-        "bench.md": to_table(record),
-        "bench.html": to_html(record),
+        "bench.md": shown(to_table(record)),
+        "bench.html": shown(to_html(record)),
     }
     with map_os_errors("write", folder):
         folder.mkdir(parents=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edgesplit._data import shown
 from edgesplit.bundle.bundle import Bundle, open_bundle
-from edgesplit.cli.render.console import escape, shown
+from edgesplit.cli.render.console import escape
 from edgesplit.heads.head import Head
 from edgesplit.heads.labels import LabelTree, Provenance, Source
 from tests.bundles import split

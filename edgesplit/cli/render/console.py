@@ -9,7 +9,6 @@ rich is imported inside the functions that need it, so that `edgesplit --help` r
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgesplit._data import CONTROL, shown
 from edgesplit.errors import EdgesplitError
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ __all__ = [
     "print_result",
     "progress",
     "short",
-    "shown",
     "steps",
     "timed_steps",
 ]
@@ -46,18 +45,6 @@ WIDE = 200
 def short(digest: str) -> str:
     """Return the part of a digest that is shown to people."""
     return digest[:12]
-
-
-_CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-"""Control characters except tab and line end, marks that turn the direction of writing, and
-surrogates, which cannot be printed."""
-_CONTROL, _CONTROL_OR_END = re.compile(f"[{_CONTROLS}]"), re.compile(f"[{_CONTROLS}\t\n]")
-
-
-def shown(text: str, *, one_line: bool = False) -> str:
-    """Return a text with control characters as escapes; line ends, too, if it is to be one line."""
-    pattern = _CONTROL_OR_END if one_line else _CONTROL
-    return pattern.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def echo(text: str = "", *, err: bool = False) -> None:
@@ -200,7 +187,7 @@ def print_json(content: Any, *, indent: int | None = 2, err: bool = False) -> No
             "without --json to see which."
         ) from error
     # File names need not be valid Unicode; their surrogates are escaped as JSON escapes them.
-    text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    text = CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], text)
     click.echo(text, err=err)
 
 
