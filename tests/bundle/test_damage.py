@@ -3,12 +3,17 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import numpy_helper
 
+from edgesplit.backbone.identity import feature_space
 from edgesplit.bundle.bundle import Bundle, open_bundle
+from edgesplit.bundle.create import create_bundle
 from edgesplit.errors import (
     BundleError,
     HeadError,
@@ -193,3 +198,48 @@ def test_verify_finds_a_damaged_file(bundle: Bundle, name: str, damage: str) -> 
         assert fresh.verify() == []  # optional
     else:
         assert fresh.verify() != []
+
+
+# What `verify` runs
+
+
+def rebuilt(bundle: Bundle, tmp_path: Path, change: Callable[[onnx.ModelProto], None]) -> Bundle:
+    """A bundle whose backbone is another model, with the digests that belong to it."""
+    model = onnx.load_model_from_string((bundle.path / "backbone.onnx").read_bytes())
+    change(model)
+    head, backbone = bundle.head(), model.SerializeToString()
+    space = feature_space(backbone, bundle.preprocessing)
+    other = Head.from_arrays(head.weight, head.bias, head.labels, feature_space=space)
+    return create_bundle(
+        tmp_path / "other.bundle",
+        backbone=backbone,
+        head=other,
+        preprocessing=bundle.preprocessing,
+    )
+
+
+def no_operator(model: onnx.ModelProto) -> None:
+    model.graph.node[0].op_type = "NoSuchOperator"
+
+
+def half_the_values(model: onnx.ModelProto) -> None:
+    weights = numpy_helper.to_array(model.graph.initializer[0])[:, :4]
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "matrix"))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (no_operator, "refuses the model"),
+        (half_the_values, r"features of shape \(1, 4\) for one clip, not finite .* \(1, 8\)"),
+    ],
+)
+def test_a_backbone_that_does_not_run_is_named(
+    bundle: Bundle,
+    tmp_path: Path,
+    change: Callable[[onnx.ModelProto], None],
+    message: str,
+) -> None:
+    problems = rebuilt(bundle, tmp_path, change).verify()
+    assert any(re.search(message, problem) for problem in problems), problems

@@ -6,9 +6,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from edgesplit._data import shown
+from edgesplit.backbone.session import open_session
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.cli.render.console import escape
 from edgesplit.heads.head import Head
@@ -108,3 +111,20 @@ def test_bundle_json_is_escaped(bundle: Bundle) -> None:
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"feature_space": "\x1b[2J", "format": "\x1b[2J"}))
     check("show", "--bundle", bundle.path, code=1)
+
+
+def test_onnx_runtime_prints_no_name_of_a_model(capfd: pytest.CaptureFixture[str]) -> None:
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"], name="n\x1b[2J\nForged: line")
+    graph = helper.make_graph(
+        [node],
+        "model",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["A", "B"])],
+        [helper.make_tensor("shape", TensorProto.INT64, [2], [7, 7])],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    session = open_session(model.SerializeToString())
+    with pytest.raises(Exception, match="Reshape"):
+        session.run(None, {"x": np.zeros(3, np.float32)})
+    printed = capfd.readouterr()
+    assert printed.out + printed.err == ""
