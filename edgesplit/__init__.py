@@ -13,8 +13,8 @@ cli       the command line
 
 errors    all errors, drawn as a tree
 limits    limits on what is read from files that others may have made
-_types, _data, _lazy, _threads, _isolated
-          type aliases, data from files, lazy imports, BLAS threads, subprocesses
+_types, _data, _text, _lazy, _threads, _isolated
+          type aliases, data from files, texts for terminals, lazy imports, BLAS, subprocesses
 
 The names below load on first use, so that `import edgesplit` and `edgesplit --help` load neither
 numpy nor onnx.

@@ -16,14 +16,12 @@ import numpy.typing as npt
 from edgesplit.limits import ARRAYS_BYTES
 
 __all__ = [
-    "CONTROL",
     "check_digest",
     "is_digest",
     "load_arrays",
     "load_json",
     "nan_to_null",
     "save_arrays",
-    "shown",
 ]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -56,22 +54,6 @@ def load_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-
-
-_CONTROLS = (
-    "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
-    "\ud800-\udfff\U000e0000-\U000e007f"
-)
-CONTROL = re.compile(f"[{_CONTROLS}]")
-"""Control characters except tab and line end, marks that turn the direction of writing, invisible
-characters, and surrogates, which cannot be printed."""
-_CONTROL_OR_END = re.compile(f"[{_CONTROLS}\t\n]")
-
-
-def shown(text: str, *, one_line: bool = False) -> str:
-    """Return a text with control characters as escapes; with line ends, too, for one line."""
-    pattern = _CONTROL_OR_END if one_line else CONTROL
-    return pattern.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def nan_to_null(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +101,8 @@ def _load_array(file: IO[bytes], limit: int) -> npt.NDArray[Any]:
     if dtype.kind == "U" and count > _MOST_TEXTS:
         raise ValueError(f"{count:,} texts, over {_MOST_TEXTS:,}")
     content = file.read(count * dtype.itemsize)
+    if file.read(1):  # a damaged header; reading to the end also checks zip's checksum
+        raise ValueError("an array with more values than its shape has")
     array = np.frombuffer(content, dtype, count)
     if dtype.kind == "U":
         array = np.array([str(text) for text in array], dtype)  # refuses impossible letters

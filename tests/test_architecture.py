@@ -16,7 +16,7 @@ import edgesplit
 PACKAGE = Path(edgesplit.__file__).parent
 
 LAYERS = (
-    {"errors", "limits", "_types", "_data", "_lazy", "_threads", "_isolated"},
+    {"errors", "limits", "_types", "_data", "_text", "_lazy", "_threads", "_isolated"},
     {"storage", "video", "heads"},  # know nothing of each other
     {"backbone"},
     {"edits"},

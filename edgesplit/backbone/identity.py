@@ -196,25 +196,27 @@ def _check_repeats(model: onnx.ModelProto) -> None:
 def _has_functions(model: bytes | bytearray | memoryview) -> bool:
     """Return True if a model has local functions; reads the outermost fields' keys alone.
 
-    What is no sequence of fields counts as having none: no parser accepts it.
+    Raises:
+        BackendError: the bytes are no sequence of fields as ONNX writes them.
     """
     place, end = 0, len(model)
     while place < end:
         key, place = _read_varint(model, place)
+        size = 0
+        if key & 7 == 2:
+            size, place = _read_varint(model, place)
+        elif key & 7 == 0:
+            _, place = _read_varint(model, place)
+        else:
+            size = {1: 8, 5: 4}.get(key & 7, end)  # groups do not occur
+        place += size
+        if key >= 2**32 or place > end:  # parsers differ in what they make of such keys
+            raise BackendError(
+                "edgesplit refuses the model: it is no ONNX file, or a damaged one. Restore it "
+                "from a copy."
+            )
         if key >> 3 == _FUNCTIONS:
             return True
-        kind = key & 7
-        if kind == 2:
-            size, place = _read_varint(model, place)
-            place += size
-        elif kind == 0:
-            _, place = _read_varint(model, place)
-        elif kind in (1, 5):
-            place += 8 if kind == 1 else 4
-        else:  # a group, which no version of ONNX has
-            with contextlib.suppress(BackendError):  # it is no model: ONNX Runtime refuses it
-                return bool(_parse(bytes(model)).functions)
-            return False
     return False
 
 
@@ -228,14 +230,16 @@ def _read_varint(data: bytes | bytearray | memoryview, place: int) -> tuple[int,
         place += 1
         value |= (byte & 127) << shift
         if byte < 128:
-            break
-    return value, place
+            return value, place
+    return 2**64, place  # it does not end
 
 
 def _messages(message: Any, kind: str) -> Iterator[Any]:
-    """Yield every message of a kind in a message, at any depth."""
+    """Yield every message of a kind in a message, at any depth, except in tensors."""
     if type(message).__name__ == kind:
         yield message
+    if type(message).__name__ == "TensorProto":
+        return
     for field, value in message.ListFields():
         if field.message_type is not None:
             for inner in (value,) if hasattr(value, "ListFields") else value:

@@ -344,9 +344,9 @@ class Bundle:
         """
         return publishing.publish(self, edit, action, accept_changes=accept_changes)
 
-    def check(self, edit: Edit) -> GateReport:
+    def check(self, edit: Edit, *, accept_changes: bool = False) -> GateReport:
         """Run the gate of `publish` without publishing; it raises the same errors."""
-        return publishing.check_edit(self, edit)
+        return publishing.check_edit(self, edit, accept_changes=accept_changes)
 
     def rollback(
         self, digest: str | None = None, *, expect: str | None = None, action: str | None = None

@@ -43,11 +43,8 @@ class GateReport:
     """Decisions on the bundle's clips that change between classes; 0 without a new flat split."""
     n_decided: int
     """Clips whose decisions were compared; 0 without a new flat split."""
-
-    @property
-    def changed_share(self) -> float:
-        """Share of compared decisions that change."""
-        return self.n_changed / max(self.n_decided, 1)
+    changed_share: float
+    """Share of the compared decisions that change."""
 
 
 def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateReport:
@@ -104,11 +101,13 @@ def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateRep
     flat = sum(node.composition == "flat" for node in new)
     grew = flat > sum(node.composition == "flat" for node in old)
     clips = golden if golden is not None and grew else features[:0]
+    n_changed = count_flips(before, after, clips) if len(clips) else 0
     return GateReport(
         n_features=len(features),
         n_untouched=len(untouched),
-        n_changed=count_flips(before, after, clips) if len(clips) else 0,
+        n_changed=n_changed,
         n_decided=len(clips),
+        changed_share=n_changed / max(len(clips), 1),
     )
 
 

@@ -47,22 +47,15 @@ def publish(
     with lock(bundle.path):
         live = bundle.live
         _check_live(bundle, head, live, expect=parent)
-        gate = _check_locality(bundle, bundle.heads.read(live), head)
-        if gate.changed_share > MAX_CHANGED_SHARE and not accept_changes:
-            raise GateError(
-                f"The head changes {gate.n_changed} of {gate.n_decided} decisions on the bundle's "
-                "clips, outside its split: its flat subcategories win clips of other classes. "
-                "Nothing was published. Use --composition gated, or accept this with "
-                "--accept-changes."
-            )
+        _check_locality(bundle, bundle.heads.read(live), head, accept_changes)
         with map_os_errors("publish to", bundle.path):
             return go_live(bundle.store, bundle.path, head, before=live, action=action)
 
 
-def check_edit(bundle: Bundle, edit: Edit) -> GateReport:
+def check_edit(bundle: Bundle, edit: Edit, *, accept_changes: bool) -> GateReport:
     """Run the gate of `publish` without publishing; see `Bundle.check`."""
     check_space(edit.head, bundle.feature_space, bundle.dim)
-    return _check_locality(bundle, edit.before, edit.head)
+    return _check_locality(bundle, edit.before, edit.head, accept_changes)
 
 
 def roll_back(
@@ -113,15 +106,16 @@ def _check_live(bundle: Bundle, head: Head, live: str | None, *, expect: str | N
         raise EditError(f"{head.digest[:12]} is live already; nothing was published.")
     if live == expect:
         return
-    if head.parent and head.parent == expect and not has_head(bundle.path, expect):
-        raise ConflictError(
-            f"The head was made from {expect[:12]}, which this bundle does not have: it is more "
-            "than one edit ahead. Publish the heads between them first, the oldest first."
-        )
-    if any(version.digest == head.digest for version in bundle.history()):
+    known = {version.digest for version in bundle.history()}
+    if head.digest in known:
         raise ConflictError(
             f"{head.digest[:12]} was live in this bundle before. "
             f"`edgesplit rollback {head.digest[:12]}` makes it live again."
+        )
+    if head.parent and head.parent == expect and expect not in known:
+        raise ConflictError(
+            f"The head was made from {expect[:12]}, which was never live here: it is more than one "
+            "edit ahead. Publish the heads between them first, the oldest first."
         )
     raise ConflictError(
         f"The head was made from {(expect or 'nothing')[:12]}, but {(live or 'nothing')[:12]} "
@@ -129,9 +123,16 @@ def _check_live(bundle: Bundle, head: Head, live: str | None, *, expect: str | N
     )
 
 
-def _check_locality(bundle: Bundle, before: Head, after: Head) -> GateReport:
+def _check_locality(bundle: Bundle, before: Head, after: Head, accept_changes: bool) -> GateReport:
     statistics = bundle.statistics
-    return check_locality(before, after, None if statistics is None else statistics.sample)
+    gate = check_locality(before, after, None if statistics is None else statistics.sample)
+    if gate.changed_share > MAX_CHANGED_SHARE and not accept_changes:
+        raise GateError(
+            f"The head changes {gate.n_changed} of {gate.n_decided} decisions on the bundle's "
+            "clips, outside its split: its flat subcategories win clips of other classes. "
+            "Nothing was published. Use --composition gated, or accept this with --accept-changes."
+        )
+    return gate
 
 
 def _list_changes(bundle: Bundle, head: Head) -> str:
@@ -198,11 +199,22 @@ def go_live(store: Store, folder: Path, head: Head, *, before: str, action: str)
     if is_regular(path) and head_digest(read_regular(path, HEAD_BYTES)) == head.digest:
         store.sync_file(path)  # its writer may not have made it durable
     else:
-        store.replace_file(path, head.to_bytes())
+        store.replace_file(path, _head_bytes(head))
     version = new_version(head.digest, before=before, action=action)
     version = append_version(store, folder, version)
     store.replace_file(folder / "HEAD", f"{head.digest}\n".encode())
     return version
+
+
+def _head_bytes(head: Head) -> bytes:
+    """Return the head's file, which must be small enough to be read again."""
+    data = head.to_bytes()
+    if len(data) > HEAD_BYTES:
+        raise BundleError(
+            f"The head takes {len(data):,} bytes, and at most {HEAD_BYTES:,} are read. Use fewer "
+            "classes or smaller features."
+        )
+    return data
 
 
 def remove_heads(store: Store, folder: Path, digests: Collection[str], *, live: str) -> Version:

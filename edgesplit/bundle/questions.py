@@ -73,6 +73,7 @@ class Questions:
         self.answers: dict[str, str] = {}
         """Answers by clip, as from `load_answers`; an empty text if a clip has no answer yet."""
         self._saved = self._stamp()
+        self._is_new = False
         self._draft: tuple[tuple[str, bool, str], SplitDraft] | None = None
         _ = self.before  # raises if the class cannot be split at all
 
@@ -102,7 +103,8 @@ class Questions:
         state = (bundle.live, bundle.statistics is None, bundle.text_encoder.digest)
         if self._draft is None or self._draft[0] != state:
             draft = bundle.draft_split(self.label, self._request, taxonomy=self._taxonomy)
-            self._draft = state, draft
+            # The head may have changed since.
+            self._draft = (draft.problem.head.digest, *state[1:]), draft
         return bundle.finish_split(self._draft[1], request)
 
     def load(self) -> None:
@@ -121,8 +123,14 @@ class Questions:
                 f"{self.file} was changed by another program, so it was not overwritten. Continue "
                 f"with --resume {self.file}."
             )
+        self._is_new = self._is_new or self._saved is None
         save_answers(self.file, self.answers)
         self._saved = self._stamp()
+
+    def discard(self) -> None:
+        """Remove the file if it was made here, holds no answer, and nobody else changed it."""
+        if self._is_new and not any(self.answers.values()) and self._stamp() == self._saved:
+            self.file.unlink(missing_ok=True)
 
     def _stamp(self) -> tuple[int, int, int] | None:
         """Return a stamp of the file's current content; None if the file does not exist."""

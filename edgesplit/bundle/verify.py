@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgesplit.backbone.backends import OrtBackend
+from edgesplit.backbone.identity import check_self_contained
 from edgesplit.bundle.head_files import has_head, head_files
 from edgesplit.bundle.history import check_chain, read_history
 from edgesplit.bundle.label_texts import LABEL_TEXTS_FILE, check_label_texts, read_label_texts
 from edgesplit.edits.text_encoder import packaged_encoder
-from edgesplit.errors import BundleError, EdgesplitError
+from edgesplit.errors import BundleError, EdgesplitError, MissingExtraError
 from edgesplit.limits import LABEL_TEXTS_BYTES
 from edgesplit.storage.files import read_regular
 
@@ -48,8 +49,13 @@ def verify(bundle: Bundle) -> list[str]:
 
 def _run_backbone(bundle: Bundle) -> None:
     """Raise unless the backbone gives finite features of the bundle's size for one clip."""
+    backbone = bundle.backbone()
     clip = np.zeros((1, *bundle.preprocessing.clip_shape), np.float32)
-    found = OrtBackend(bundle.backbone()).run(clip)
+    try:
+        found = OrtBackend(backbone).run(clip)
+    except MissingExtraError:  # a device may have an engine alone
+        check_self_contained(backbone)
+        return
     if found.shape != (1, bundle.dim) or not np.isfinite(found).all():
         raise BundleError(
             f"The backbone gives features of shape {found.shape} for one clip, not finite numbers "

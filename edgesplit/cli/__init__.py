@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
@@ -78,6 +79,9 @@ class _Group(click.Group):
     ) -> NoReturn:
         given = sys.argv[1:] if args is None else list(args)
         sys.excepthook = _print_traceback
+        threading.excepthook = lambda hook: _print_traceback(
+            hook.exc_type, hook.exc_value, hook.exc_traceback
+        )
         try:
             done = super().main(args=given, standalone_mode=False, **extra)
         except click.Abort:
@@ -106,7 +110,7 @@ class _Group(click.Group):
 
 
 def _print_traceback(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
     """Print an unexpected error; its text may come from somebody else's file."""
     echo("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)

@@ -15,6 +15,7 @@ from edgesplit.cli.options import (
     FILE,
     FOLDER,
     NEW_FILE,
+    accept_changes_option,
     bundle_options,
     check_writable,
     open_bundle,
@@ -89,6 +90,7 @@ __all__ = ["ask"]
     help="HTML page that shows the clips (default: ask-CLASS.html).",
 )
 @split_options
+@accept_changes_option
 @output_options
 @bundle_options
 def ask(
@@ -104,6 +106,7 @@ def ask(
     dry_run: bool,
     output: Path | None,
     as_json: bool,
+    accept_changes: bool,
     **choices: Any,
 ) -> None:
     """Split a class after a few questions.
@@ -147,7 +150,14 @@ def ask(
         # After an interview, the account and its page were shown in the last round.
         next_page = page if sheet and not asks else None
         _publish(
-            bundle, questions, asks, next_page, dry_run=dry_run, output=output, as_json=as_json
+            bundle,
+            questions,
+            asks,
+            next_page,
+            dry_run=dry_run,
+            output=output,
+            as_json=as_json,
+            accept_changes=accept_changes,
         )
 
 
@@ -355,7 +365,7 @@ def _print_how_to_continue(questions: Questions) -> None:
     """Print that the head is unchanged and that the answers are kept."""
     n, file = questions.n_answered, questions.file
     if not any(questions.answers.values()):
-        file.unlink(missing_ok=True)  # it holds no answer
+        questions.discard()
         echo(
             "The head was not changed, and there is no answer yet. Without a terminal, use --list, "
             "fill in the file, and give it with --answers.",

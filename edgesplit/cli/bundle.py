@@ -63,7 +63,9 @@ def publish(file: Path, accept_changes: bool, bundle_path: Path | None, as_json:
     head = Head.from_bytes(read_bytes(file, HEAD_BYTES, HeadError))
     if head.digest == bundle.live:
         if as_json:
-            print_json(bundle.history()[-1].to_json())
+            history = [one for one in bundle.history() if one.digest != one.before]
+            live = [one.to_json() for one in history if one.digest == head.digest]
+            print_json(live[-1] if live else {"to": head.digest})
         else:
             echo(f"head {short(head.digest)} is live already")
         return
@@ -258,7 +260,10 @@ def prune(keep: int, dry_run: bool, bundle_path: Path | None, as_json: bool) -> 
         edgesplit prune --keep 20
     """
     bundle = open_bundle(bundle_path)
-    actions = {version.digest: version.action for version in bundle.history()}
+    actions: dict[str, str] = {}
+    for version in bundle.history():
+        if version.digest != version.before:  # a prune names the live head
+            actions.setdefault(version.digest, version.action)
     digests = bundle.prune(keep, dry_run=dry_run)
     if as_json:
         print_json({"pruned": list(digests), "removed": not dry_run})

@@ -174,7 +174,7 @@ def publish_edit(
     edit_ms, publish_ms = 1000 * (time.perf_counter() - start), None
     more = {} if describe is None else describe(edit)  # it reads the head before the edit
     if dry_run:
-        bundle.check(edit)
+        bundle.check(edit, accept_changes=accept_changes)
         outcome = "not published (dry run)"
     elif output is not None:
         write_new(output, edit.head.to_bytes())

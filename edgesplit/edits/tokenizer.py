@@ -112,8 +112,11 @@ def is_slow(pattern: str) -> bool:
     """
     groups: list[tuple[_Cost, _Cost]] = []
     branch, largest, closed = _Cost(), _Cost(), _Cost()  # `closed` is of the group that just ended
+    before = ""
     for token in _TOKEN.findall(pattern):
-        ended, closed = closed, _Cost()
+        if before == "(" and token.startswith("?"):  # a name
+            return True
+        ended, closed, before = closed, _Cost(), token
         if token.startswith("("):
             groups.append((branch, largest))
             branch, largest = _Cost(), _Cost()
@@ -122,7 +125,8 @@ def is_slow(pattern: str) -> bool:
             outer, largest = groups.pop()
             branch = _Cost(outer.repeats + closed.repeats, outer.options + closed.options)
         elif token == "|":
-            branch, largest = _Cost(), _larger(branch, largest)
+            # Alternatives can fit in the same place: within a repeat, each is a choice.
+            branch, largest = _Cost(), _larger(branch, largest, _Cost(options=1))
         else:
             cost = _cost_of(token)
             if cost is None or (cost.repeats and any(ended)):
@@ -133,8 +137,8 @@ def is_slow(pattern: str) -> bool:
     return bool(groups)
 
 
-def _larger(one: _Cost, other: _Cost) -> _Cost:
-    return _Cost(max(one.repeats, other.repeats), max(one.options, other.options))
+def _larger(*costs: _Cost) -> _Cost:
+    return _Cost(max(one.repeats for one in costs), max(one.options for one in costs))
 
 
 def _cost_of(token: str) -> _Cost | None:

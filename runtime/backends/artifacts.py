@@ -182,6 +182,9 @@ class ArtifactCache(Generic[AnyArtifact]):
         if artifact is None:
             raise self.error(f"There is no {what}. `{command}` makes one.")
         file = self._file(artifact)
+        newer = None if file.exists() else self.find(key)  # another process made it again
+        if newer is not None:
+            artifact, file = newer, self._file(newer)
         with self._map_os_errors("read", file):
             data = read_regular(
                 cache_path(self.name, file.name), GRAPH_BYTES, error_class=self.error

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgesplit import __version__
-from edgesplit._data import shown
 from edgesplit._isolated import run_isolated
+from edgesplit._text import shown
 from edgesplit._types import BenchQuestion
 from edgesplit.bundle.bundle import open_bundle
 from edgesplit.errors import EdgesplitError

@@ -28,8 +28,7 @@ def test_session_runs_the_model(head: Head) -> None:
 
 @pytest.mark.parametrize("model", [b"", b"not a model"], ids=["empty", "garbage"])
 def test_a_refused_model_is_a_backend_error(model: bytes) -> None:
-    version = onnxruntime.__version__
-    with pytest.raises(BackendError, match=f"ONNX Runtime {version} refuses the model"):
+    with pytest.raises(BackendError, match="refuses the model"):
         open_session(model)
 
 

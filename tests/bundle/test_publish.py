@@ -228,7 +228,9 @@ def test_a_head_several_edits_ahead_names_the_one_that_is_missing(
     other = open_bundle(shutil.copytree(bundle.path, tmp_path / "other.bundle"))
     first = other.publish(split(other))
     second = other.publish(other.rename_class("pushing something", "shoving something"))
-    with pytest.raises(ConflictError, match=rf"made from {first.digest[:12]}, which this bundle"):
+    with pytest.raises(
+        ConflictError, match=rf"made from {first.digest[:12]}, which was never live here"
+    ):
         bundle.publish(other.head(second.digest))
     bundle.publish(other.head(first.digest))
     assert bundle.publish(other.head(second.digest)).digest == second.digest

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from edgesplit._data import shown
+from edgesplit._text import shown
 from edgesplit.backbone.session import open_session
 from edgesplit.bundle.bundle import Bundle, open_bundle
 from edgesplit.cli.render.console import escape

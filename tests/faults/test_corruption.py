@@ -442,7 +442,7 @@ EXCHANGES: dict[str, tuple[Damage, str]] = {
     "one label more": (one_label_more, "not one block|bias rows|weight rows"),
     "one label less": (one_label_less, "The head file|Column"),
     "another feature space": (other_feature_space, "belongs to feature space eeeeeeeeeeee, the"),
-    "another parent": (other_parent, "was made from eeeeeeeeeeee, but"),
+    "another parent": (other_parent, "was made from eeeeeeeeeeee, which was never live here"),
 }
 
 

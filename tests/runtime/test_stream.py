@@ -315,7 +315,7 @@ def test_rollback_is_told_with_its_reason(bundle: Bundle) -> None:
         return rng.standard_normal((len(clips), bundle.dim)).astype(np.float32)
 
     with Runtime(bundle, backend=FunctionBackend(run), rollback_above=0.1) as runtime:
-        bundle.publish(loud)
+        bundle.publish(loud, accept_changes=True)
         runtime.swap_head()
         stream = stream_of(runtime, CAMERA, FakeFeed(in_time(frames(5000)), live=True))
         told = run_until(stream, lambda events: bool(of(events, RolledBack)))

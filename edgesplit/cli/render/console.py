@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesplit._data import CONTROL, shown
+from edgesplit._text import CONTROL, shown
 from edgesplit.errors import EdgesplitError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from html import escape as escape_html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesplit._data import shown
+from edgesplit._text import shown
 from edgesplit.errors import EdgesplitError
 
 if TYPE_CHECKING:
