@@ -65,10 +65,12 @@ tests-models: .venv/ready
 tests-rest: .venv/ready
 	$(DEV)/python -m pytest -q tests $(addprefix --ignore=,$(PROCESSES) $(MODELS))
 
-# JetPack 6's ONNX Runtime and numpy, and the oldest of all that pyproject.toml admits; no torch.
+# JetPack 6's ONNX Runtime and numpy, and the oldest of all that pyproject.toml admits; no torch. What
+# documents show is of the newest: this ONNX Runtime computes 8 bits wrongly on some processors.
 oldest: .venv-oldest/ready
 	EDGESPLIT_EXAMPLES=50 EDGESPLIT_ROUNDS=20 .venv-oldest/bin/python -m pytest -q -m "not torch" \
-		--ignore=tests/test_packaging.py --ignore=benchmarks/tests/test_motion_split.py \
+		--ignore=tests/test_packaging.py --ignore=tests/test_documents.py \
+		--ignore=benchmarks/tests/test_motion_split.py \
 		--ignore=tests/faults/test_crash.py
 
 # The wheel is tested as a user gets it: in an environment of its own, away from the checkout.
