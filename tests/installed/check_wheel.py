@@ -59,7 +59,7 @@ def main() -> None:
     require("pushing something left" in said, "predict says left")
     run("rollback")
     require(json.loads(run("log", "--json"))[0]["to"] == exported, "rollback brings it back")
-    require("sound" in run("verify"), "the bundle verifies")
+    require("are intact" in run("verify"), "the bundle verifies")
 
 
 if __name__ == "__main__":
