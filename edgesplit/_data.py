@@ -76,7 +76,7 @@ def load_arrays(data: bytes, *names: str, limit: int = ARRAYS_BYTES) -> dict[str
             for name in names:
                 with archive.open(f"{name}.npy") as member:
                     found[name] = _load_array(member, limit)
-                limit -= found[name].nbytes
+                limit -= _most_bytes(found[name].size, found[name].dtype)
             return found
     except Exception as error:  # numpy and zipfile raise many kinds on a damaged file
         raise ValueError(str(error)) from error
@@ -94,8 +94,7 @@ def _load_array(file: IO[bytes], limit: int) -> npt.NDArray[Any]:
     if dtype.kind not in "fiuU" or not dtype.itemsize or len(shape) > _MOST_AXES:
         raise ValueError(f"an array of {dtype} {shape}")
     count = math.prod(shape)
-    # A small type may be cast to a larger one: float32, int64.
-    size = count * max(dtype.itemsize, _WIDEST)
+    size = _most_bytes(count, dtype)
     if min(shape, default=0) < 0 or size > limit:
         raise ValueError(f"its arrays take {size:,} bytes, over {limit:,}")
     if dtype.kind == "U" and count > _MOST_TEXTS:
@@ -107,6 +106,11 @@ def _load_array(file: IO[bytes], limit: int) -> npt.NDArray[Any]:
     if dtype.kind == "U":
         array = np.array([str(text) for text in array], dtype)  # refuses impossible letters
     return array.reshape(shape[::-1]).T if column_first else array.reshape(shape)
+
+
+def _most_bytes(count: int, dtype: np.dtype[Any]) -> int:
+    """Return the bytes of so many values, also once a small type is cast to float32."""
+    return count * max(dtype.itemsize, _WIDEST)
 
 
 def save_arrays(**arrays: npt.ArrayLike) -> bytes:

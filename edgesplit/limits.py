@@ -1,7 +1,7 @@
 """Limits on what is read from files that somebody else may have made.
 
 A file beyond a limit is refused with an error that names the limit, before memory is taken for it.
-docs/threat-model.md lists what each protects from. Each is far above what real models need.
+docs/threat-model.md lists them for users. Each is far above what real models need.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from typing import Any
 
 from benchmarks.harness.results import read_result, read_timings
+from benchmarks.harness.summary import fill_in
 
 __all__ = ["costs_block", "results_block"]
 
@@ -49,7 +50,7 @@ def results_block() -> str:
         cells = [one if isinstance(one, str) else f"{one:.0%}" for one in found]
         lines.append((name, str(default["splits"]), *cells))
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{_fill(TEXT, splits=n_splits, flips=n_flips)}"
+    return f"{table}\n\n{fill_in(TEXT, splits=n_splits, flips=n_flips)}"
 
 
 def costs_block() -> str:
@@ -59,7 +60,7 @@ def costs_block() -> str:
     swap = read_result("swap")
     if any(swap[fault] for fault in ("lost", "twice", "mixed")):
         raise ValueError("swap.json has lost, doubled or mixed windows: change the sentence")
-    return _fill(
+    return fill_in(
         COSTS,
         edit=seconds["edgesplit"],
         typed=seconds["edgesplit, typed"],
@@ -72,10 +73,6 @@ def costs_block() -> str:
         fps=swap["fps"],
         windows=swap["windows"],
     )
-
-
-def _fill(template: str, **values: Any) -> str:
-    return " ".join(template.format(**values).split())
 
 
 def _asked(data: str, way: str, per: int) -> float:

@@ -7,7 +7,7 @@ from benchmarks.harness.results import read_result, read_timings
 
 Result = dict[str, Any]
 
-__all__ = ["read_table"]
+__all__ = ["fill_in", "read_table"]
 
 ROWS: tuple[tuple[str, str, str, Callable[[Result], str]], ...] = (
     (
@@ -127,7 +127,8 @@ def read_table() -> str:
     return "\n\n".join(["\n".join(lines), _read_swaps(), _read_soak(), _read_after_export()])
 
 
-def _fill_in(template: str, **values: Any) -> str:
+def fill_in(template: str, **values: Any) -> str:
+    """Return a template with its values, on one line."""
     return " ".join(template.format(**values).split())
 
 
@@ -147,7 +148,7 @@ def _head(found: Result, splits: int) -> Result:
 def _read_swaps() -> str:
     found = read_result("swap")
     prediction = found["prediction_ms"]
-    return _fill_in(
+    return fill_in(
         SWAPS,
         **found,
         **{name: prediction[name] for name in ("swaps_p99", "null_p99")},
@@ -160,7 +161,7 @@ def _read_swaps() -> str:
 def _read_soak() -> str:
     found = read_result("soak")
     swaps, stream = found["swaps"], found["stream"][0]
-    return _fill_in(
+    return fill_in(
         SOAK,
         swaps=swaps["swaps"],
         decisions=swaps["decisions_meanwhile"],
@@ -182,7 +183,7 @@ def _read_after_export() -> str:
     flips = sum(
         round((1 - row["edit"]["same_decision"]) * models[0]["heldout_clips"]) for row in rows
     )
-    return _fill_in(
+    return fill_in(
         AFTER_EXPORT,
         splits=models[0]["categories"],
         clips=models[0]["heldout_clips"],

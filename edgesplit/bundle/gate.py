@@ -43,8 +43,6 @@ class GateReport:
     """Decisions on the bundle's clips that change between classes; 0 without a new flat split."""
     n_decided: int
     """Clips whose decisions were compared; 0 without a new flat split."""
-    changed_share: float
-    """Share of the compared decisions that change."""
 
 
 def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateReport:
@@ -101,13 +99,11 @@ def check_locality(before: Head, after: Head, golden: Float32 | None) -> GateRep
     flat = sum(node.composition == "flat" for node in new)
     grew = flat > sum(node.composition == "flat" for node in old)
     clips = golden if golden is not None and grew else features[:0]
-    n_changed = count_flips(before, after, clips) if len(clips) else 0
     return GateReport(
         n_features=len(features),
         n_untouched=len(untouched),
-        n_changed=n_changed,
+        n_changed=count_flips(before, after, clips) if len(clips) else 0,
         n_decided=len(clips),
-        changed_share=n_changed / max(len(clips), 1),
     )
 
 

@@ -93,9 +93,10 @@ def append_version(store: Store, folder: Path, version: Version) -> Version:
         OSError: at most a torn line was added, which readers ignore.
     """
     path = folder / LOG
-    lines = _lines(read_regular(path, LOG_BYTES)) if path.exists() else []
-    if lines:
-        version = replace(version, chain=_chain(lines[-1][0]))
+    content = read_regular(path, LOG_BYTES) if path.exists() else b""
+    last = next((line for line in reversed(content.split(b"\n")) if _lines(line)), None)
+    if last is not None:
+        version = replace(version, chain=_chain(last))
     store.append_line(path, json.dumps(version.to_json(), ensure_ascii=False))
     return version
 

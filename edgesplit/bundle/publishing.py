@@ -126,7 +126,7 @@ def _check_live(bundle: Bundle, head: Head, live: str | None, *, expect: str | N
 def _check_locality(bundle: Bundle, before: Head, after: Head, accept_changes: bool) -> GateReport:
     statistics = bundle.statistics
     gate = check_locality(before, after, None if statistics is None else statistics.sample)
-    if gate.changed_share > MAX_CHANGED_SHARE and not accept_changes:
+    if gate.n_changed > MAX_CHANGED_SHARE * gate.n_decided and not accept_changes:
         raise GateError(
             f"The head changes {gate.n_changed} of {gate.n_decided} decisions on the bundle's "
             "clips, outside its split: its flat subcategories win clips of other classes. "

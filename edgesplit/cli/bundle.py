@@ -220,9 +220,10 @@ def diff(old: str, new: str | None, bundle_path: Path | None, as_json: bool) -> 
 @click.command()
 @bundle_options
 def verify(bundle_path: Path | None, as_json: bool) -> None:
-    """Check every file against its digest.
+    """Check every file of a bundle.
 
-    The exit code is 1 if a file is damaged or missing.
+    Compares files with their digests, the log with its hashes, and runs the backbone and the text
+    encoder once. The exit code is 1 if a file is damaged or missing.
 
     \b
     Example:

@@ -283,7 +283,7 @@ class ArtifactCache(Generic[AnyArtifact]):
         return self.folder / f"{artifact.key}.{artifact.digest}.{self.extension}"
 
     def _all_files(self, key: str) -> Iterator[Path]:
-        """Return the files of a key, whatever their digest; earlier releases wrote none."""
+        """Yield the files of a key, also those of 0.1, whose names have no digest."""
         yield from self.folder.glob(f"{key}.*{self.extension}")
 
     @contextlib.contextmanager

@@ -102,9 +102,9 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar on standard error; yield a function of (number done, number of all)."""
     from rich.progress import Progress
 
-    with Progress(console=notes(), transient=True) as shown:
-        task = shown.add_task(what, total=None)
-        yield lambda done, n: shown.update(task, completed=done, total=n)
+    with Progress(console=notes(), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, n: bar.update(task, completed=done, total=n)
 
 
 @contextmanager
@@ -142,13 +142,13 @@ def timed_steps(first: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
 
     out = notes()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    shown = Progress(*columns, console=out, transient=True, disable=silent or not out.is_terminal)
+    bar = Progress(*columns, console=out, transient=True, disable=silent or not out.is_terminal)
     last, start = first, time.monotonic()
 
     def finish() -> None:
         if not silent:
             seconds = f"{time.monotonic() - start:6.1f} s  "
-            (shown.console if out.is_terminal else out).print(f"{seconds}{last}", markup=False)
+            (bar.console if out.is_terminal else out).print(f"{seconds}{last}", markup=False)
 
     def show(step: str) -> None:
         nonlocal last, start
@@ -156,21 +156,21 @@ def timed_steps(first: str, *, silent: bool) -> Iterator[Callable[[str], None]]:
         if name != last:
             finish()
             last, start = name, time.monotonic()
-            shown.reset(task)
-        shown.update(task, description=escape(step))
+            bar.reset(task)
+        bar.update(task, description=escape(step))
 
-    with shown:
-        task = shown.add_task(escape(first), total=None)
+    with bar:
+        task = bar.add_task(escape(first), total=None)
         yield show
         finish()
 
 
-def print_result(as_json: bool, content: Any, show: Callable[..., None], *shown: Any) -> None:
-    """Print the result of a command: with --json `content`, else by `show(console(), *shown)`."""
+def print_result(as_json: bool, content: Any, show: Callable[..., None], *found: Any) -> None:
+    """Print the result of a command: with --json `content`, else by `show(console(), *found)`."""
     if as_json:
         print_json(content)
     else:
-        show(console(), *shown)
+        show(console(), *found)
 
 
 def print_json(content: Any, *, indent: int | None = 2, err: bool = False) -> None:

@@ -96,7 +96,7 @@ def sheet_html(title: str, modifiers: Sequence[str], cards: Sequence[Card]) -> b
         modifiers: modifiers of the subcategories.
         cards: the clips, in order.
     """
-    said = ", ".join(f"<b>{escape_text(modifier)}</b>" for modifier in modifiers)
+    said = ", ".join(f"<b>{_escape(modifier)}</b>" for modifier in modifiers)
     page = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -105,11 +105,11 @@ def sheet_html(title: str, modifiers: Sequence[str], cards: Sequence[Card]) -> b
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape_text(title)}</title>
+<title>{_escape(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
-<h1>{escape_text(title)}</h1>
+<h1>{_escape(title)}</h1>
 <p>Answer for each clip, by its number: {said}, <b>neither</b> of them, or <b>cannot tell</b>.
 </p>
 <ol>
@@ -122,7 +122,7 @@ def sheet_html(title: str, modifiers: Sequence[str], cards: Sequence[Card]) -> b
 
 
 def _card(card: Card) -> str:
-    place = escape_text(card.name if card.path is None else str(card.path))
+    place = _escape(card.name if card.path is None else str(card.path))
     length = "" if card.seconds is None else f", {card.seconds:.1f} s"
     return (
         f'<li>\n<p class="about"><span class="number">{card.number}</span> {place}{length}</p>\n'
@@ -133,20 +133,20 @@ def _card(card: Card) -> str:
 def _picture(card: Card) -> str:
     preview = card.preview
     if preview is None:
-        return f'<p class="fault">{escape_text(card.fault)}</p>'
+        return f'<p class="fault">{_escape(card.fault)}</p>'
     data = base64.b64encode(preview.jpeg).decode()
     seconds = min(max(card.seconds or _SLOWEST_S, _FASTEST_S), _SLOWEST_S)
     style = (
         f"--height: {preview.height}px; --width: {preview.width}px; --frames: {preview.frames}; "
         f"--seconds: {seconds:.2f}s; background-image: url(data:image/jpeg;base64,{data})"
     )
-    label = escape_text(f"Clip {card.number}: {card.name}")
+    label = _escape(f"Clip {card.number}: {card.name}")
     return (
         f'<div class="moves"><div class="clip" role="img" aria-label="{label}" style="{style}">'
         "</div></div>"
     )
 
 
-def escape_text(text: str) -> str:
+def _escape(text: str) -> str:
     """Return a text as HTML, without control characters."""
     return escape_html(shown(text, one_line=True))
